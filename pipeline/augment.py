@@ -1,0 +1,25 @@
+"""Pictures changed a little each time they are trained on: mirrored, or moved by a few pixels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Augmentation:
+    """Flips and shifts pictures of one size, each picture by its own draw; edges are repeated where they move in.
+
+    One gather does both: every combination of flip and shift is a list of the pixels to read, made once.
+    """
+
+    def __init__(self, size: int, flip: bool, shift: int, device: torch.device) -> None:
+        moves = torch.arange(-shift, shift + 1, device=device)
+        places = (torch.arange(size, device=device)[None] + moves[:, None]).clamp(0, size - 1)
+        columns = torch.cat([places, places.flip(1)]) if flip else places
+        self.pixels = (places[:, None, :, None] * size + columns[None, :, None, :]).reshape(-1, size * size)
+
+    def __call__(self, pictures: Tensor, noise: torch.Generator) -> Tensor:
+        """uint8 [n, 3, H, W] to the same; `noise` draws what happens to each picture."""
+        drawn = torch.randint(len(self.pixels), (len(pictures),), generator=noise, device=pictures.device)
+        index = self.pixels[drawn][:, None].expand(-1, pictures.shape[1], -1)
+        return pictures.flatten(2).gather(2, index).view_as(pictures)

@@ -1,0 +1,108 @@
+"""The winner and the baseline, refit on all development rows and tested once on rows that nothing has seen."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline import model, seeds, space
+from pipeline.config.schema import Search
+from pipeline.engine import Seeds
+from pipeline.heads import Scores
+from pipeline.intervals import LEVEL, bootstrap, wilson
+from pipeline.members import Preparation
+from pipeline.model import ARCHITECTURE, PARAMETERS, TrainedModel
+from pipeline.question import Question
+from pipeline.space import Candidate
+from pipeline.study import Row
+from pipeline.training import refit
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A score on the held-out rows with its interval, and every other score of the head."""
+
+    value: float
+    low: float
+    high: float
+    others: Scores
+
+
+class Champion:
+    """Refits candidates and scores them on the held-out test rows, which are opened here and nowhere else."""
+
+    def __init__(self, search: Search, question: Question) -> None:
+        self.search, self.question = search, question
+        examples, splits = question.examples, question.splits
+        self.targets = torch.from_numpy(np.array(examples.targets))[torch.from_numpy(splits.test)]
+        preparation = Preparation(examples, question.inputs, question.head, question.task.device.torch)
+        self.member = preparation.all_rows(splits.development)
+
+    def crown(self, best: Row, baseline: Row | None, folder: Path, opened: int) -> dict[str, Any]:
+        """Refits and tests the winner and the baseline, and writes the winner's two files into `folder`/model.
+
+        opened: how often the test rows have been opened for this study, this time included. Returns the parts of the
+        summary that depend on it.
+        """
+        winner = self._refit(best)
+        tested = self._test(winner)
+        first = tested if baseline is None or baseline.number == best.number else self._test(self._refit(baseline))
+        architecture = winner.write(folder / "model")
+        metric = self.search.metric
+        rows = {"rows": len(self.targets), "opened": opened}
+        return {
+            "baseline_test": {key: value for key, value in asdict(first).items() if key != "others"},
+            "test": {"metric": metric, **asdict(tested), "level": LEVEL, **rows},
+            "majority": {"metric": metric, "value": self._majority()},
+            "parameters": architecture.parameters,
+            "files": _files(folder),
+        }
+
+    def _refit(self, row: Row) -> TrainedModel:
+        """The row's candidate trained on all development rows, for as many epochs as cross-validation chose."""
+        candidate: Candidate = space.restored(row.fields)
+        names = Seeds(self.search.seed, seeds.number(self.search.seed, row.number))
+        weights = refit(self.question.task, self.member, candidate.model, candidate.training, row.epoch, names)
+        constants = {key: value.cpu() for key, value in self.member.input_constants.items()}
+        architecture = model.describe(self.search.task, self.question.inputs, candidate.model, self.question.head)
+        return TrainedModel(architecture, weights, constants, self.member.target_constants)
+
+    def _test(self, trained: TrainedModel) -> Tested:
+        """The scores of a refit model on the test rows."""
+        head, metric, constants = self.question.head, self.search.metric, trained.target_constants
+        answers = trained.answers(self.question.examples.inputs.take(self.question.splits.test))
+        value = head.score(metric, answers, self.targets, constants)
+        others = head.report(answers, self.targets, constants)
+        low, high = self._interval(value, answers, trained)
+        return Tested(value, low, high, {name: score for name, score in others.items() if name != metric})
+
+    def _interval(self, value: float, answers: Tensor, trained: TrainedModel) -> tuple[float, float]:
+        head, metric = self.question.head, self.search.metric
+        if metric == "accuracy":
+            return wilson(value, len(answers))
+
+        def score(rows: Tensor) -> float:
+            return head.score(metric, answers[rows], self.targets[rows], trained.target_constants)
+
+        return bootstrap(score, len(answers), seeds.generator(self.search.seed, "bootstrap"))
+
+    def _majority(self) -> float:
+        """The score of the best answer that looks at no input."""
+        head, metric = self.question.head, self.search.metric
+        constant = head.majority(self.question.examples.targets[self.question.splits.development], metric)
+        return head.score(metric, constant.expand(len(self.targets), -1), self.targets, self.member.target_constants)
+
+
+def _files(folder: Path) -> dict[str, str]:
+    """The two files, relative to the study's folder, and their hashes."""
+    names = {"architecture": f"model/{ARCHITECTURE}", "parameters": f"model/{PARAMETERS}"}
+    hashes = {
+        f"{kind}_sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest() for kind, name in names.items()
+    }
+    return names | hashes

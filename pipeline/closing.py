@@ -1,0 +1,72 @@
+"""The one table at the end of a search: baseline, winner, gain, held-out test, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.display import network, number
+
+
+def show(console: Console, summary: Mapping[str, Any], commands: Mapping[str, str]) -> None:
+    """Prints the table; `commands` are what a person may want to do next, by a word each."""
+    best, test, baseline = summary["best"], summary["test"], summary["baseline"]
+    metric = test["metric"]
+    table = Table(title=f"{summary['study']}: {_counted(summary['trials'])}; {metric}", title_justify="left", show_edge=False)
+    for heading in ("", "hidden layers", "cross-validation*", "held-out test, 95 %"):
+        table.add_column(heading, justify="left", overflow="fold")
+    if baseline is not None:
+        table.add_row("baseline", _hidden(baseline), _mean(baseline, metric), _interval(baseline["test"], metric))
+    table.add_row(f"winner (trial {best['number']})", _hidden(best), _mean(best, metric), _interval(test, metric))
+    if baseline is not None:
+        table.add_row("gain", "", *(_gain(*pair, metric) for pair in _pairs(best, test, baseline)))
+    table.add_row("always the same", "", "", number(summary["majority"]["value"], metric))
+    console.print(table)
+    console.print(
+        f"* optimistic: the best of {summary['trials']['total']} is chosen by it; the test rows were opened {_times(test['opened'])}."
+    )
+    console.print(
+        f"{summary['parameters']:,} parameters, {test['rows']} test rows, {summary['seconds']['total']:.0f} s."
+    )
+    for label, command in commands.items():
+        console.print(f"[bold]{label:<8}[/bold]{command}", soft_wrap=True, highlight=False)
+
+
+def _counted(trials: Mapping[str, int]) -> str:
+    parts = [f"{count} {state}" for state, count in trials.items() if state != "total" and count]
+    return f"{trials['total']} trials ({', '.join(parts)})"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _hidden(part: Mapping[str, Any]) -> str:
+    nodes = next(word for word in part["overrides"] if word.startswith("model.nodes="))
+    return network(nodes.removeprefix("model.nodes=[").removesuffix("]"))
+
+
+def _mean(part: Mapping[str, Any], metric: str) -> str:
+    scores = part["cross_validation"]
+    error = scores["standard_error"]
+    return number(scores["mean"], metric) + (f" ± {number(error, metric)}" if error is not None else "")
+
+
+def _interval(tested: Mapping[str, Any], metric: str) -> str:
+    return f"{number(tested['value'], metric)} ({number(tested['low'], metric)} to {number(tested['high'], metric)})"
+
+
+def _pairs(best: Mapping[str, Any], test: Mapping[str, Any], baseline: Mapping[str, Any]) -> list[tuple[float, float]]:
+    return [
+        (best["cross_validation"]["mean"], baseline["cross_validation"]["mean"]),
+        (test["value"], baseline["test"]["value"]),
+    ]
+
+
+def _gain(winner: float, baseline: float, metric: str) -> str:
+    """How much better the winner is; with an error, lower is better, and a gain is what it fell by."""
+    gain = baseline - winner if metric == "mean_absolute_error" else winner - baseline
+    return ("+" if gain >= 0 else "-") + number(abs(gain), metric)

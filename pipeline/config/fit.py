@@ -1,0 +1,140 @@
+"""What fits together and what does not: rules between settings, and the paths they name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import datasets, schema
+from pipeline.config.overrides import Word
+from pipeline.config.ranges import Choice, Interval
+
+CLASS_METRICS = ("accuracy", "f1_macro")
+METRICS: dict[type, tuple[str, ...]] = {
+    schema.Sigmoid: CLASS_METRICS,
+    schema.Sigmoids: CLASS_METRICS,
+    schema.Softmax: CLASS_METRICS,
+    schema.Number: ("mean_absolute_error",),
+    schema.Bands: (*CLASS_METRICS, "mean_absolute_error"),
+}
+TARGETS: dict[type, str] = {
+    schema.Sigmoid: "classes",
+    schema.Sigmoids: "labels",
+    schema.Softmax: "classes",
+    schema.Number: "numbers",
+    schema.Bands: "numbers",
+}
+SUBJECTS = {
+    "breed": "classes",
+    "presence": "classes",
+    "animals": "classes",
+    "daylight": "classes",
+    "together": "labels",
+    "age": "numbers",
+}
+HEADS_OF = {
+    "classes": "head=softmax, or head=sigmoid for two",
+    "labels": "head=sigmoids",
+    "numbers": "head=number or head=bands",
+}
+TABLES = (datasets.TableFile, datasets.DrawnHouses)
+
+
+def mistakes(parts: Mapping[str, Any], settings: Mapping[str, Any], words: Sequence[Word]) -> list[str]:
+    """A line for each rule between settings that is broken; parts that could not be read are passed over."""
+    found = [*_nodes(settings, words), *_store(parts["store"])]
+    dataset, head = parts["dataset"], parts["head"]
+    if dataset is not None:
+        found += [*_paths(dataset), *_pictures_only(dataset, settings)]
+    if head is not None:
+        found += [*_metric(head, parts["metric"]), *_edges(head)]
+    if dataset is not None and head is not None:
+        found += _targets(dataset, head)
+    return found
+
+
+def _metric(head: schema.Head, metric: str | None) -> Iterator[str]:
+    fitting = METRICS[type(head)]
+    if metric is not None and metric not in fitting:
+        yield f"metric: head={head.kind} is judged by {' or '.join(fitting)}; got {metric}"
+
+
+def _edges(head: schema.Head) -> Iterator[str]:
+    if isinstance(head, schema.Bands) and list(head.edges) != sorted(set(head.edges)):
+        yield f"head.edges: rising numbers, such as [1, 3, 7]; got {list(head.edges)}"
+
+
+def _targets(dataset: datasets.Dataset, head: schema.Head) -> Iterator[str]:
+    """Where the kind of data set alone says what its answers are."""
+    gives = given(dataset)
+    if gives is not None and gives != TARGETS[type(head)]:
+        yield f"head: {_named(dataset)} gives {gives}, for {HEADS_OF[gives]}; got head={head.kind}"
+
+
+def given(dataset: datasets.Dataset) -> str | None:
+    """What the answers of a data set are, where that is known before it is read."""
+    if isinstance(dataset, datasets.Drawn):
+        return SUBJECTS[dataset.subject]
+    if isinstance(dataset, datasets.DrawnHouses):
+        return "numbers"
+    return None if isinstance(dataset, datasets.Labels | datasets.TableFile) else "classes"
+
+
+def _named(dataset: datasets.Dataset) -> str:
+    subject = getattr(dataset, "subject", None)
+    return f"dataset={dataset.kind} with subject={subject}" if subject else f"dataset={dataset.kind}"
+
+
+def _pictures_only(dataset: datasets.Dataset, settings: Mapping[str, Any]) -> Iterator[str]:
+    if isinstance(dataset, TABLES):
+        for key, idle in (("training.flip", False), ("training.shift", 0)):
+            if settings.get(key) not in (idle, None):
+                yield f"{key}: is for pictures, and dataset={dataset.kind} has none; leave it out (space=pictures sets it: use space=dense)"
+    elif (
+        isinstance(side := getattr(dataset, "size", None), int)
+        and (widest := _highest(settings.get("training.shift"))) >= side
+    ):
+        yield f"training.shift: fewer pixels than a picture has, {side}; got {widest}"
+
+
+def _highest(setting: object) -> float:
+    if isinstance(setting, Choice):
+        return float(max(setting.options))
+    if isinstance(setting, Interval):
+        return setting.high
+    return setting if isinstance(setting, int) else 0
+
+
+def _nodes(settings: Mapping[str, Any], words: Sequence[Word]) -> Iterator[str]:
+    """A list of nodes fixes the layers and the shape; saying another thing beside it would be ignored."""
+    nodes, typed = settings.get("model.nodes"), {word.key for word in words}
+    if not isinstance(nodes, tuple):
+        return
+    if "model.layers" in typed and settings.get("model.layers") != len(nodes):
+        yield f"model.layers: model.nodes={list(nodes)} fixes {len(nodes)} layers; leave model.layers out, or give one number for nodes"
+    if "model.shape" in typed:
+        yield f"model.shape: model.nodes={list(nodes)} fixes the widths already; leave model.shape out, or give one number for nodes"
+
+
+def _paths(dataset: datasets.Dataset) -> Iterator[str]:
+    """Files and folders that a person named must be there; what is downloaded need not."""
+    if isinstance(dataset, datasets.OxfordPets | datasets.Cifar):
+        return
+    for field in ("root", "file", "train", "test"):
+        path = getattr(dataset, field, None)
+        if path is None:
+            continue
+        fits, what = (Path.is_dir, "folder") if field == "root" else (Path.is_file, "file")
+        if not fits(path):
+            yield f"dataset.{field}: a {what} that exists; got {path} (there is none at {path.resolve()})"
+
+
+def _store(store: Path | None) -> Iterator[str]:
+    """The store is made where it is missing, so the nearest folder above it must take files."""
+    if store is None:
+        return
+    above = next(folder for folder in [store.resolve(), *store.resolve().parents] if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        yield f"store: a folder that can be written to; got {store} ({above} cannot)"

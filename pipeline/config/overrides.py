@@ -1,0 +1,62 @@
+"""What a person typed after the command, word by word: which key, which value, is it a range, is it a group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+
+@dataclass(frozen=True)
+class Word:
+    """One override: `text` as typed, and what Hydra's grammar reads in it."""
+
+    text: str
+    key: str
+    value: Any
+    deletes: bool
+
+    @property
+    def is_range(self) -> bool:
+        """Whether it puts a range where a value would stand."""
+        return self.key.startswith(("model.", "training.")) and isinstance(self.value, dict)
+
+    def replacing(self) -> list[str]:
+        """The same override in the form that replaces what stands there; Hydra by itself merges into it.
+
+        A list or a mapping cannot be merged over another kind of value: null goes ahead and clears the place.
+        """
+        if self.deletes or self.key.startswith("hydra.") or self.key == "hydra":
+            return [self.text]
+        _, _, written = self.text.partition("=")
+        clears = [f"++{self.key}=null"] if isinstance(self.value, dict | list) else []
+        return [*clears, f"++{self.key}={written}"]
+
+
+def parse(text: str) -> Word:
+    """Reads one override; raises ValueError where it is none."""
+    try:
+        override: Override = OverridesParser.create().parse_override(text)
+        value = None if override.is_delete() else _plain(override)
+    except HydraException as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{text}: not a setting of the form key=value that can be read ({reason})") from None
+    return Word(text, override.key_or_group, value, override.is_delete())
+
+
+def _plain(override: Override) -> Any:
+    """The value without the marks of quoting; a sweep (`seed=1,2`) stays the text it is."""
+    if override.is_sweep_override():
+        return override.get_value_string()
+    return _unquoted(override.value())
+
+
+def _unquoted(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unquoted(part) for part in value]
+    if isinstance(value, dict):
+        return {str(key): _unquoted(part) for key, part in value.items()}
+    return getattr(value, "text", value)

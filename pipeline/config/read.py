@@ -1,0 +1,205 @@
+"""A command's words become a Search, or one line for every mistake in them; nothing slow is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.config import datasets, fit, schema
+from pipeline.config.compose import ConfigError, composed, known_groups, nearest
+from pipeline.config.overrides import Word, parse
+from pipeline.config.ranges import looks_like_range, read_range, refused
+from pipeline.config.schema import Layout, Model, Search, Space, Training
+
+FACTS = ("subject", "unit")
+DATASETS = {
+    "drawn": datasets.Drawn,
+    "drawn_houses": datasets.DrawnHouses,
+    "folder": datasets.Folder,
+    "labels": datasets.Labels,
+    "hdf5": datasets.Hdf5,
+    "table": datasets.TableFile,
+    "oxford_pets": datasets.OxfordPets,
+    "cifar": datasets.Cifar,
+}
+HEADS = {
+    "sigmoid": schema.Sigmoid,
+    "sigmoids": schema.Sigmoids,
+    "softmax": schema.Softmax,
+    "number": schema.Number,
+    "bands": schema.Bands,
+}
+SECTIONS = {
+    "cv": schema.CrossValidation,
+    "budget": schema.Budget,
+    "compute": schema.Compute,
+    "tracking": schema.Tracking,
+}
+SINGLE = {
+    "metric": schema.Metric,
+    "sampler": Literal["tpe", "random", "gp"],
+    "pruner": Literal["median", "asha", "none"],
+    "seed": schema.Whole,
+    "study": schema.StudyName | None,
+    "store": Path,
+}
+
+
+def read(texts: Sequence[str], config_dir: Path | None = None) -> Search:
+    """The search that these overrides describe.
+
+    Raises ConfigError with **all** mistakes: each with the key as typed, the rule, what it got, the nearest name.
+    """
+    words, mistakes = _words(texts)
+    known, unknown = known_groups(words, config_dir)
+    mistakes += unknown
+    if any(word.key == "task" for word in known):
+        return _Reader(known, mistakes).search(*_composed_twice(known, config_dir))
+    raise ConfigError(mistakes)
+
+
+def _composed_twice(words: Sequence[Word], config_dir: Path | None) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """The configuration, the baseline's (with every range left out), and the first as YAML."""
+    config, yaml = composed(words, config_dir)
+    fixed = [word for word in words if word.key != "space" and not word.is_range]
+    baseline, _ = composed([*fixed, parse("space=none")], config_dir)
+    return config, baseline, yaml
+
+
+def _words(texts: Sequence[str]) -> tuple[list[Word], list[str]]:
+    words, mistakes = [], []
+    for text in texts:
+        try:
+            words.append(parse(text))
+        except ValueError as error:
+            mistakes.append(str(error))
+    return words, mistakes
+
+
+class _Reader:
+    """Collects mistakes while it reads, so that a person sees them all at once."""
+
+    def __init__(self, words: Sequence[Word], mistakes: list[str]) -> None:
+        self.words, self.mistakes = words, mistakes
+
+    def search(self, config: dict[str, Any], baseline: dict[str, Any], yaml: str) -> Search:
+        parts: dict[str, Any] = {
+            "dataset": self.kind("dataset", config, DATASETS),
+            "head": self.kind("head", config, HEADS),
+        }
+        parts |= {name: self.section(name, config.get(name), kind) for name, kind in SECTIONS.items()}
+        parts |= {key: self.single(key, config.get(key), kind) for key, kind in SINGLE.items()}
+        self.unknown("", config, [*parts, *FACTS, "model", "training"])
+        settings = self.settings(config)
+        fixed = self.settings(baseline, quiet=True)
+        self.mistakes += fit.mistakes(parts, settings, self.words)
+        if self.mistakes:
+            raise ConfigError(list(dict.fromkeys(self.mistakes)))
+        task = next(str(word.value) for word in reversed(self.words) if word.key == "task")
+        typed = tuple(word.text for word in self.words)
+        return Search(task=task, space=Space(settings), baseline=Space(fixed), typed=typed, yaml=yaml, **parts)
+
+    def kind(self, section: str, config: Mapping[str, Any], kinds: Mapping[str, type]) -> Any:
+        """The section as the dataclass its `kind` names."""
+        raw = config.get(section)
+        name = raw.get("kind") if isinstance(raw, Mapping) else None
+        if name not in kinds:
+            known = ", ".join(kinds)
+            self.mistakes.append(f"{section}.kind: one of {known}; got {name!r}{nearest(str(name), list(kinds))}")
+            return None
+        return self.section(section, raw, kinds[str(name)])
+
+    def section(self, section: str, raw: object, kind: type) -> Any:
+        if not isinstance(raw, Mapping):
+            self.mistakes.append(f"{section}: holds {', '.join(_names(kind))}; got {raw!r}")
+            return None
+        self.unknown(f"{section}.", raw, _names(kind))
+        known = {
+            key: _tuples(value)
+            for key, value in raw.items()
+            if key in _names(kind) and not self.missing(f"{section}.{key}", value)
+        }
+        return self.validated(section, TypeAdapter(kind), known)
+
+    def single(self, key: str, raw: object, kind: Any) -> Any:
+        return self.validated(key, TypeAdapter(kind), raw)
+
+    def settings(self, config: Mapping[str, Any], quiet: bool = False) -> dict[str, Any]:
+        """A value or a range for each searchable field."""
+        found: dict[str, Any] = {}
+        for section, kinds in (("model", (Layout, Model)), ("training", (Training,))):
+            hints = {
+                name: hint
+                for kind in kinds
+                for name, hint in get_type_hints(kind, include_extras=True).items()
+                if name != "hidden"
+            }
+            raw = config.get(section)
+            raw = raw if isinstance(raw, Mapping) else {}
+            if not quiet:
+                self.unknown(f"{section}.", raw, list(hints))
+            for name, hint in hints.items():
+                found[f"{section}.{name}"] = self.setting(f"{section}.{name}", raw.get(name), hint)
+        return found
+
+    def setting(self, key: str, raw: object, hint: Any) -> Any:
+        field: TypeAdapter[Any] = TypeAdapter(hint)
+        if looks_like_range(raw):
+            assert isinstance(raw, Mapping)
+            try:
+                return read_range(raw, field)
+            except ValueError as error:
+                self.mistakes.append(f"{key}: {refused(error)}")
+                return None
+        if key == "model.nodes" and isinstance(raw, list):
+            return self.validated(key, TypeAdapter(tuple[hint, ...]), tuple(raw))
+        return self.validated(key, field, raw)
+
+    def validated(self, key: str, adapter: TypeAdapter[Any], raw: object) -> Any:
+        try:
+            return adapter.validate_python(raw)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                field = f".{detail['loc'][0]}" if detail["loc"] and isinstance(detail["loc"][0], str) else ""
+                if detail["type"] != "missing":
+                    self.mistakes.append(_in_words(key + field, detail))
+            return None
+
+    def missing(self, key: str, value: object) -> bool:
+        if value == "???":
+            self.mistakes.append(f"{key}: needs a value, such as {key}={EXAMPLES.get(key, '...')}")
+            return True
+        return False
+
+    def unknown(self, prefix: str, raw: Mapping[str, Any], known: Sequence[str]) -> None:
+        for name in raw:
+            if name not in known:
+                near = nearest(f"{prefix}{name}", [prefix + key for key in known])
+                self.mistakes.append(f"{prefix}{name}: no such key{near}; known: {', '.join(known)}")
+
+
+EXAMPLES = {
+    "dataset.root": "my_photos",
+    "dataset.file": "my_table.csv",
+    "dataset.target": "price",
+    "dataset.train": "train.h5",
+}
+
+
+def _names(kind: type) -> list[str]:
+    return [field.name for field in fields(kind)]
+
+
+def _tuples(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _in_words(key: str, detail: Any) -> str:
+    text = str(detail["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
+    expected = detail.get("ctx", {}).get("expected", "")
+    known = [word.strip(" '") for word in expected.replace(" or ", ", ").split(",")] if expected else []
+    return f"{key}: {text}; got {detail['input']!r}{nearest(str(detail['input']), known)}"

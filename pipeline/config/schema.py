@@ -1,0 +1,176 @@
+"""The frozen dataclasses a configuration becomes; they travel through the whole program."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass as plain_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, Strict, StrictBool
+from pydantic.dataclasses import dataclass
+
+from pipeline.config.datasets import STRICT, Dataset
+
+Whole = Annotated[int, Strict()]
+Real = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Metric = Literal["accuracy", "f1_macro", "mean_absolute_error"]
+Activation = Literal["relu", "gelu", "tanh"]
+Shape = Literal["free", "same", "taper"]
+
+
+@plain_dataclass(frozen=True)
+class Layout:
+    """How many hidden layers and how wide: the three fields that `Model.hidden` is derived from."""
+
+    layers: Annotated[Whole, Field(ge=0, le=20)]
+    nodes: Annotated[Whole, Field(ge=1, le=65_536)]
+    shape: Shape
+
+
+@dataclass(frozen=True, config=STRICT)
+class Model:
+    """A network apart from its inputs and its head: the width of each hidden layer, and what is between them."""
+
+    hidden: Annotated[tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...], Field(max_length=20)]
+    activation: Activation
+    dropout: Annotated[Real, Field(ge=0, lt=1)]
+
+
+@plain_dataclass(frozen=True)
+class Training:
+    """How a network is trained.
+
+    patience: a trial ends after so many epochs without a better mean score; null: never.
+    flip: pictures are mirrored left to right half of the time; shift: and moved by up to so many pixels.
+    """
+
+    epochs: Annotated[Whole, Field(ge=1, le=100_000)]
+    batch_size: Annotated[Whole, Field(ge=1, le=65_536)]
+    learning_rate: Annotated[Real, Field(gt=0, le=100)]
+    weight_decay: Annotated[Real, Field(ge=0, le=100)]
+    optimizer: Literal["adamw", "sgd"]
+    patience: Annotated[Whole, Field(ge=1)] | None
+    flip: StrictBool
+    shift: Annotated[Whole, Field(ge=0, le=64)]
+
+
+@plain_dataclass(frozen=True)
+class Space:
+    """A value or a range for every searchable field, by its full key, such as `training.learning_rate`."""
+
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Sigmoid:
+    """One yes-or-no answer between two classes: one sigmoid, binary cross-entropy."""
+
+    kind: Literal["sigmoid"]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Sigmoids:
+    """None, one or several labels: a sigmoid each, the sum of the labels' binary cross-entropies."""
+
+    kind: Literal["sigmoids"]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Softmax:
+    """Exactly one of several classes: softmax, cross-entropy."""
+
+    kind: Literal["softmax"]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Number:
+    """A number: one output, ReLU (never below 0) or identity; mean absolute (l1) or squared (l2) error."""
+
+    kind: Literal["number"]
+    output: Literal["relu", "identity"]
+    loss: Literal["l1", "l2"]
+    unit: str
+
+
+@dataclass(frozen=True, config=STRICT)
+class Bands:
+    """A number cut into bands at the given edges: softmax over the bands; also reported as a number."""
+
+    kind: Literal["bands"]
+    edges: Annotated[tuple[Real, ...], Field(min_length=1)]
+    unit: str
+
+
+Head = Sigmoid | Sigmoids | Softmax | Number | Bands
+
+
+@dataclass(frozen=True, config=STRICT)
+class CrossValidation:
+    """folds: how many splits; repeats: how often, differently shuffled; test: the share held out for the end.
+
+    `test` counts only where the data set has no test part of its own.
+    """
+
+    folds: Annotated[Whole, Field(ge=2, le=100)]
+    repeats: Annotated[Whole, Field(ge=1, le=100)]
+    test: Annotated[Real, Field(gt=0, le=0.5)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Budget:
+    """trials: how many in total, over all calls; minutes: no new trial of this call starts after so many."""
+
+    trials: Annotated[Whole, Field(ge=1)]
+    minutes: Annotated[Real, Field(gt=0)] | None
+
+
+@dataclass(frozen=True, config=STRICT)
+class Compute:
+    """Where it is computed, and how exactly the products are: fp32, or bf16 with fp32 weights."""
+
+    device: Literal["auto", "cpu", "gpu"]
+    precision: Literal["auto", "fp32", "bf16"]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Tracking:
+    """uri: an MLflow tracking address instead of `<store>/mlflow.db`."""
+
+    uri: str | None
+
+
+def _study_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise ValueError("letters, digits, dots, dashes and underscores, at most 100, a letter or digit first")
+    return name
+
+
+StudyName = Annotated[str, AfterValidator(_study_name)]
+
+
+@plain_dataclass(frozen=True)
+class Search:
+    """Everything one search needs to know.
+
+    baseline: the same command with no range in it, trial 0. typed: the words of the command, as they were typed.
+    """
+
+    task: str
+    dataset: Dataset
+    head: Head
+    metric: Metric
+    space: Space
+    baseline: Space
+    cv: CrossValidation
+    budget: Budget
+    sampler: Literal["tpe", "random", "gp"]
+    pruner: Literal["median", "asha", "none"]
+    seed: int
+    study: str | None
+    store: Path
+    compute: Compute
+    tracking: Tracking
+    typed: tuple[str, ...]
+    yaml: str

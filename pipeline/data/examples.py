@@ -1,0 +1,111 @@
+"""What every data set becomes: one frozen parcel of inputs and targets, in NumPy, with nothing learned from it yet."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+TargetKind = Literal["classes", "labels", "numbers"]
+
+
+class DataError(Exception):
+    """Data that cannot be used: the rule, what was found, and the way out, ready to be shown to a person."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Decoded pictures.
+
+    pixels: uint8 [N, 3, H, W], RGB; may be memory-mapped (read only).
+    """
+
+    pixels: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def take(self, rows: NDArray[np.int64]) -> Pictures:
+        """Some of the pictures, in the given order."""
+        return Pictures(self.pixels[rows])
+
+
+@dataclass(frozen=True)
+class Table:
+    """The input columns of a table, as they were read: nothing is scaled, imputed or one-hot encoded yet.
+
+    numbers: float32 [N, D], NaN where a number is missing; number_names: its D column names.
+    codes: int64 [N, C], an index into that column's levels, -1 where a category is missing;
+    category_names: its C column names; levels: for each category column its level names, sorted.
+    """
+
+    numbers: NDArray[np.float32]
+    number_names: tuple[str, ...]
+    codes: NDArray[np.int64]
+    category_names: tuple[str, ...]
+    levels: tuple[tuple[str, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, rows: NDArray[np.int64]) -> Table:
+        """Some of the rows, in the given order."""
+        return replace(self, numbers=self.numbers[rows], codes=self.codes[rows])
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A data set of N rows, ready to be split.
+
+    targets: int64 [N] codes into `classes` (kind "classes"), float32 [N, L] of 0 and 1 ("labels"),
+        or float32 [N] in the target's own unit ("numbers").
+    names: N names for people: a path below the data set's root, or a row number.
+    groups: int64 [N]; rows of one group never straddle a split (duplicates, one house sold twice).
+    test: bool [N], True where the data set itself says the row is for testing; all False where it does not say.
+    classes: the names of the classes or labels; empty for numbers.
+    drawn: True where the program made the examples itself.
+    notes: one-line remarks a person should see before training starts.
+    """
+
+    inputs: Pictures | Table
+    targets: NDArray[np.int64] | NDArray[np.float32]
+    kind: TargetKind
+    names: tuple[str, ...]
+    groups: NDArray[np.int64]
+    test: NDArray[np.bool_]
+    classes: tuple[str, ...] = ()
+    drawn: bool = False
+    notes: tuple[str, ...] = ()
+    fingerprint: str = ""
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def take(self, rows: NDArray[np.int64]) -> Examples:
+        """Some of the rows, in the given order, with a fingerprint of their own."""
+        names = tuple(self.names[row] for row in rows)
+        return replace(
+            self,
+            inputs=self.inputs.take(rows),
+            targets=self.targets[rows],
+            names=names,
+            groups=self.groups[rows],
+            test=self.test[rows],
+        ).with_fingerprint()
+
+    def with_fingerprint(self) -> Examples:
+        """The same examples, named by the SHA-256 of their content: bytes of the data, never paths or times."""
+        digest = hashlib.sha256()
+        if isinstance(self.inputs, Pictures):
+            arrays: list[NDArray[Any]] = [self.inputs.pixels]
+        else:
+            arrays = [self.inputs.numbers, self.inputs.codes]
+            digest.update(repr((self.inputs.number_names, self.inputs.category_names, self.inputs.levels)).encode())
+        digest.update(repr((self.kind, self.classes)).encode())
+        for array in [*arrays, self.targets, self.groups, self.test]:
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return replace(self, fingerprint=digest.hexdigest())

@@ -1,0 +1,88 @@
+"""What a person sees while a search runs: one bar for the search and one for the trial, or a line a trial."""
+
+from __future__ import annotations
+
+import math
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from pipeline.space import Candidate
+from pipeline.study import Row
+from pipeline.training import Epoch
+
+
+def number(value: float, metric: str) -> str:
+    """A score as a person reads it: a share with three digits, an error with four significant ones or whole."""
+    if not math.isfinite(value):
+        return "-"
+    if metric != "mean_absolute_error":
+        return f"{value:.3f}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}"
+
+
+def network(nodes: str) -> str:
+    """A network in words: its hidden layers' widths."""
+    return nodes.replace("-", ",") or "no hidden layer"
+
+
+class Display:
+    """Bars on a terminal; elsewhere a plain line for each finished trial."""
+
+    def __init__(self, console: Console, metric: str, total: int, done: int, best: Row | None) -> None:
+        self.console, self.metric, self.total, self.done = console, metric, total, done
+        self.best, self.begin, self.here = best, time.monotonic(), 0
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(24),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.search = self.progress.add_task("search", total=total, completed=done, note=self._note())
+        self.trial = self.progress.add_task("trial", total=1, note="")
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def start(self, trial: int, candidate: Candidate) -> None:
+        """A trial begins."""
+        nodes = network(str(candidate.fields["model.nodes"]))
+        self.progress.reset(self.trial, total=candidate.training.epochs, description=f"trial {trial}", note=nodes)
+
+    def epoch(self, epoch: int, scores: Epoch) -> None:
+        """An epoch of the trial is over."""
+        self.progress.update(self.trial, completed=epoch)
+
+    def finish(self, row: Row, best: Row | None) -> None:
+        """A trial is over."""
+        self.done, self.here, self.best = self.done + 1, self.here + 1, best
+        self.progress.update(self.search, completed=self.done, note=self._note())
+        mark = " *" if best is not None and best.number == row.number else ""
+        value = f"{self.metric} {number(row.value, self.metric)}" if row.finite else row.reason
+        nodes = network(str(row.fields["model.nodes"]))
+        self.console.print(
+            f"trial {row.number:>3} {row.state:<8} {value}  epoch {row.epoch:>3}  {row.seconds:5.1f} s  {nodes}{mark}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def _note(self) -> str:
+        if self.best is None:
+            return ""
+        left = (time.monotonic() - self.begin) / self.here * (self.total - self.done) if self.here else math.nan
+        minutes = (
+            f", about {left / 60:.0f} min left" if left >= 90 else (f", about {left:.0f} s left" if left > 0 else "")
+        )
+        return f"best {number(self.best.value, self.metric)} (trial {self.best.number}){minutes}"

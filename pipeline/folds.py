@@ -1,0 +1,120 @@
+"""Which rows are held out, which train, which judge; decided once per search, before trial 0."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import GroupShuffleSplit, KFold, StratifiedGroupKFold, StratifiedKFold, train_test_split
+
+from pipeline import seeds
+from pipeline.config.schema import CrossValidation
+from pipeline.data.examples import DataError, Examples
+
+Rows = NDArray[np.int64]
+QUANTILES = 10
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One split of the development rows: those that train a network, and those that judge it."""
+
+    train: Rows
+    validation: Rows
+
+
+@dataclass(frozen=True)
+class Folds:
+    """test: the held-out rows, opened once at the end; development: all others; folds: splits of development.
+
+    left_out: rows that neither train nor test, because they share a group with a row of the data set's own test part.
+    """
+
+    test: Rows
+    development: Rows
+    folds: tuple[Fold, ...]
+    left_out: Rows
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of every split, in order."""
+        digest = hashlib.sha256(self.test.tobytes())
+        for fold in self.folds:
+            digest.update(fold.train.tobytes() + fold.validation.tobytes())
+        return digest.hexdigest()
+
+
+def split(examples: Examples, cv: CrossValidation, seed: int) -> Folds:
+    """The held-out test rows first, then `cv.folds` folds of the others, `cv.repeats` times.
+
+    Stratified by class, by set of labels, or by quantile of a number; rows of one group stay on one side.
+    Raises DataError where there are too few rows or groups, or a class with fewer rows than folds.
+    """
+    strata = _strata(examples)
+    test = _test_rows(examples, strata, cv, seed)
+    in_test = np.isin(examples.groups, examples.groups[test])
+    development = np.flatnonzero(~in_test)
+    left_out = np.setdiff1d(np.flatnonzero(in_test), test)
+    _check(examples, development, cv)
+    folds = [fold for repeat in range(cv.repeats) for fold in _folds(examples, strata, development, cv, seed, repeat)]
+    return Folds(np.sort(test), development, tuple(folds), left_out)
+
+
+def _test_rows(examples: Examples, strata: Rows, cv: CrossValidation, seed: int) -> Rows:
+    """The data set's own test part; otherwise a share of the rows, by group where rows share one."""
+    if examples.test.any():
+        return np.flatnonzero(examples.test)
+    rows, state = np.arange(len(examples)), seeds.number(seed, "test")
+    if _grouped(examples, rows):
+        splitter = GroupShuffleSplit(1, test_size=cv.test, random_state=state)
+        return np.asarray(next(splitter.split(rows, groups=examples.groups))[1])
+    stratify = strata if min(np.bincount(strata)) >= 2 else None
+    return np.asarray(train_test_split(rows, test_size=cv.test, stratify=stratify, random_state=state)[1])
+
+
+def _folds(
+    examples: Examples, strata: Rows, development: Rows, cv: CrossValidation, seed: int, repeat: int
+) -> Iterator[Fold]:
+    state = seeds.number(seed, "folds", repeat)
+    here, groups = strata[development], examples.groups[development]
+    if _grouped(examples, development):
+        splits = StratifiedGroupKFold(cv.folds, shuffle=True, random_state=state).split(development, here, groups)
+    elif min(np.bincount(here)[np.unique(here)]) >= cv.folds:
+        splits = StratifiedKFold(cv.folds, shuffle=True, random_state=state).split(development, here)
+    else:
+        splits = KFold(cv.folds, shuffle=True, random_state=state).split(development)
+    for train, validation in splits:
+        yield Fold(development[train], development[validation])
+
+
+def _grouped(examples: Examples, rows: Rows) -> bool:
+    return len(np.unique(examples.groups[rows])) < len(rows)
+
+
+def _strata(examples: Examples) -> Rows:
+    """What each row counts as when shares are kept equal: its class, its set of labels, or its tenth."""
+    if examples.kind == "classes":
+        return examples.targets.astype(np.int64)
+    if examples.kind == "labels":
+        return np.unique(examples.targets, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    edges = np.unique(np.quantile(examples.targets, np.linspace(0, 1, QUANTILES + 1)[1:-1]))
+    return np.searchsorted(edges, examples.targets, side="right").astype(np.int64)
+
+
+def _check(examples: Examples, development: Rows, cv: CrossValidation) -> None:
+    """Every fold needs a row of every class, and there must be as many independent rows as folds."""
+    independent = len(np.unique(examples.groups[development]))
+    if independent < cv.folds:
+        raise DataError(f"cv.folds={cv.folds} needs as many independent rows; got {independent} outside the test rows")
+    if examples.kind != "classes":
+        return
+    counts = np.bincount(examples.targets[development].astype(np.int64), minlength=len(examples.classes))
+    few = [f"{name} has {count}" for name, count in zip(examples.classes, counts, strict=True) if count < cv.folds]
+    if few:
+        raise DataError(
+            f"cv.folds={cv.folds} needs {cv.folds} rows of each class outside the test rows; "
+            f"got: {', '.join(few)}; add examples, or lower cv.folds"
+        )

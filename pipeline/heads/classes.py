@@ -1,0 +1,166 @@
+"""Heads that name things: one class of several, yes or no, or any set of labels."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics.functional import classification as measures
+
+from pipeline.config.datasets import STRICT
+from pipeline.config.schema import Metric
+from pipeline.heads.base import Head, Names, Scores, Targets
+from pipeline.inputs import Constants, Text
+
+
+def class_score(metric: Metric, answers: Tensor, classes: Tensor) -> float:
+    """Accuracy or macro F1 of probabilities [N, C] against classes int64 [N].
+
+    Accuracies are divided in float64, so that a count of right answers can be read back from them.
+    """
+    if metric == "accuracy":
+        return float((answers.argmax(dim=1) == classes).double().mean())
+    count = answers.shape[1]
+    return float(measures.multiclass_f1_score(answers, classes, count, average="macro", validate_args=False))
+
+
+def class_scores(answers: Tensor, classes: Tensor) -> Scores:
+    """Accuracy, macro F1 and cross-entropy (in nats)."""
+    truth = answers.gather(1, classes[:, None]).clamp(min=1e-7)
+    return {
+        "accuracy": class_score("accuracy", answers, classes),
+        "f1_macro": class_score("f1_macro", answers, classes),
+        "cross_entropy": float(-truth.log().mean()),
+    }
+
+
+def certain(codes: Targets, count: int) -> Tensor:
+    """[count]: probability 1 for the most frequent code."""
+    frequent = int(np.bincount(np.asarray(codes, dtype=np.int64), minlength=count).argmax())
+    return functional.one_hot(torch.tensor(frequent), count).float()
+
+
+@dataclass(frozen=True, config=STRICT)
+class SoftmaxHead(Head):
+    """Exactly one of C classes: softmax and cross-entropy. Answers: probabilities [N, C]."""
+
+    kind: Literal["softmax"]
+    classes: Names
+
+    @property
+    def outputs(self) -> int:
+        return len(self.classes)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.classes
+
+    def encode(self, targets: Tensor, constants: Constants) -> Tensor:
+        return targets.long()
+
+    def loss(self, outputs: Tensor, encoded: Tensor) -> Tensor:
+        return functional.cross_entropy(outputs, encoded)
+
+    def answer(self, outputs: Tensor, constants: Constants) -> Tensor:
+        return outputs.softmax(dim=1)
+
+    def majority(self, targets: Targets, metric: Metric) -> Tensor:
+        return certain(targets, len(self.classes))
+
+    def score(self, metric: Metric, answers: Tensor, targets: Tensor, constants: Constants) -> float:
+        return class_score(metric, answers, targets.long())
+
+    def report(self, answers: Tensor, targets: Tensor, constants: Constants) -> Scores:
+        return class_scores(answers, targets.long())
+
+    def words(self, answer: Tensor) -> str:
+        return self.classes[int(answer.argmax())]
+
+
+@dataclass(frozen=True, config=STRICT)
+class SigmoidHead(Head):
+    """Yes or no: one sigmoid for the second class, binary cross-entropy. Answers: probabilities [N, 2]."""
+
+    kind: Literal["sigmoid"]
+    classes: tuple[Text, Text]
+
+    @property
+    def outputs(self) -> int:
+        return 1
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.classes
+
+    def encode(self, targets: Tensor, constants: Constants) -> Tensor:
+        return targets.float()
+
+    def loss(self, outputs: Tensor, encoded: Tensor) -> Tensor:
+        return functional.binary_cross_entropy_with_logits(outputs[:, 0], encoded)
+
+    def answer(self, outputs: Tensor, constants: Constants) -> Tensor:
+        return torch.cat([-outputs, outputs], dim=1).sigmoid()
+
+    def majority(self, targets: Targets, metric: Metric) -> Tensor:
+        return certain(targets, 2)
+
+    def score(self, metric: Metric, answers: Tensor, targets: Tensor, constants: Constants) -> float:
+        return class_score(metric, answers, targets.long())
+
+    def report(self, answers: Tensor, targets: Tensor, constants: Constants) -> Scores:
+        return class_scores(answers, targets.long())
+
+    def words(self, answer: Tensor) -> str:
+        return self.classes[int(answer.argmax())]
+
+
+@dataclass(frozen=True, config=STRICT)
+class SigmoidsHead(Head):
+    """None, one or several of L labels: a sigmoid each, the **sum** of their losses. Answers: probabilities [N, L].
+
+    `accuracy` is the share of rows with every label right; `f1_macro` the mean over the labels of their F1.
+    """
+
+    kind: Literal["sigmoids"]
+    labels: Names
+
+    @property
+    def outputs(self) -> int:
+        return len(self.labels)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.labels
+
+    def encode(self, targets: Tensor, constants: Constants) -> Tensor:
+        return targets.float()
+
+    def loss(self, outputs: Tensor, encoded: Tensor) -> Tensor:
+        return functional.binary_cross_entropy_with_logits(outputs, encoded, reduction="none").sum(dim=1).mean()
+
+    def answer(self, outputs: Tensor, constants: Constants) -> Tensor:
+        return outputs.sigmoid()
+
+    def majority(self, targets: Targets, metric: Metric) -> Tensor:
+        return torch.from_numpy((np.asarray(targets).mean(axis=0) > 0.5).astype(np.float32))
+
+    def score(self, metric: Metric, answers: Tensor, targets: Tensor, constants: Constants) -> float:
+        if metric == "accuracy":
+            return float(((answers > 0.5) == targets.bool()).all(dim=1).double().mean())
+        return float(measures.multilabel_f1_score(answers, targets.long(), self.outputs, validate_args=False))
+
+    def report(self, answers: Tensor, targets: Tensor, constants: Constants) -> Scores:
+        truth = targets.long()
+        right = measures.multilabel_accuracy(answers, truth, self.outputs, average="none", validate_args=False)
+        f1 = measures.multilabel_f1_score(answers, truth, self.outputs, average="none", validate_args=False)
+        scores = {name: self.score(name, answers, targets, constants) for name in ("accuracy", "f1_macro")}
+        for index, label in enumerate(self.labels):
+            scores |= {f"accuracy/{label}": float(right[index]), f"f1/{label}": float(f1[index])}
+        return scores
+
+    def words(self, answer: Tensor) -> str:
+        return " + ".join(label for label, chance in zip(self.labels, answer, strict=True) if chance > 0.5) or "none"

@@ -1,0 +1,58 @@
+"""From examples and folds to members: what a network trains on, with everything learned from its training rows alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.data.examples import Examples
+from pipeline.engine import Member
+from pipeline.folds import Fold, Folds, Rows
+from pipeline.heads import Head
+from pipeline.inputs import Inputs, PictureInputs
+
+REFIT = -1
+
+
+class Preparation:
+    """Makes members; pictures stay one shared copy on the device, tables are prepared for each fold."""
+
+    def __init__(self, examples: Examples, inputs: Inputs, head: Head, device: torch.device) -> None:
+        self.examples, self.inputs, self.head, self.device = examples, inputs, head, device
+        self.raw = inputs.recode(examples.inputs)
+        self.targets = torch.from_numpy(np.array(examples.targets))
+        self._shared: Tensor | None = None
+
+    def folds(self, folds: Folds) -> list[Member]:
+        """One member a fold."""
+        return [self.member(number, fold) for number, fold in enumerate(folds.folds)]
+
+    def all_rows(self, rows: Rows) -> Member:
+        """A member that trains on all these rows and validates nothing."""
+        return self.member(REFIT, Fold(rows, np.zeros(0, dtype=np.int64)))
+
+    def member(self, number: int, fold: Fold) -> Member:
+        """The member of one split."""
+        targets = self.examples.targets[fold.train]
+        input_constants = {
+            name: value.to(self.device) for name, value in self.inputs.learn(self.raw, fold.train).items()
+        }
+        target_constants = self.head.learn(targets)
+        return Member(
+            fold=number,
+            train=torch.from_numpy(fold.train).to(self.device),
+            validation=torch.from_numpy(fold.validation).to(self.device),
+            inputs=self._resident(input_constants),
+            input_constants=input_constants,
+            targets=self.head.encode(self.targets, target_constants).to(self.device),
+            target_constants=target_constants,
+            output_bias=self.head.first_bias(targets, target_constants),
+        )
+
+    def _resident(self, constants: dict[str, Tensor]) -> Tensor:
+        if not isinstance(self.inputs, PictureInputs):
+            return self.inputs.resident(self.raw, constants, self.device)
+        if self._shared is None:
+            self._shared = self.inputs.resident(self.raw, constants, self.device)
+        return self._shared

@@ -1,0 +1,76 @@
+"""A search with its data at hand: which rows, split how, judged how; and the name that follows from all of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from pipeline import data, folds, heads, inputs
+from pipeline.config.fit import TARGETS
+from pipeline.config.schema import Search
+from pipeline.data.examples import Examples
+from pipeline.folds import Folds
+from pipeline.heads import AnyHead
+from pipeline.inputs import Inputs
+from pipeline.training import Device, Task, resolve
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, of which rows, and how answers are judged.
+
+    facts: everything that decides a result, by name; fingerprint: their SHA-256; name: the study's.
+    """
+
+    name: str
+    fingerprint: str
+    facts: Mapping[str, str]
+    examples: Examples
+    splits: Folds
+    inputs: Inputs
+    head: AnyHead
+    task: Task
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know before training starts."""
+        count = len(self.splits.left_out)
+        left_out = [f"{count} rows are left out: each has a copy among the held-out test rows"] if count else []
+        return [*self.examples.notes, *left_out]
+
+
+def pose(search: Search) -> Question:
+    """Loads the examples, splits them, and names the study by everything that decides its result.
+
+    Raises DataError where the data cannot be used, NoDeviceError where the device asked for is not there.
+    """
+    device = resolve(search.compute)
+    examples = data.load(search.dataset, TARGETS[type(search.head)], search.store / "cache")
+    splits = folds.split(examples, search.cv, search.seed)
+    head = heads.build(search.head, examples)
+    layout = inputs.describe(examples, splits.development)
+    task = Task(layout, head, search.metric, torch.from_numpy(examples.targets.copy()), device)
+    facts = _facts(search, examples, splits, device)
+    fingerprint = hashlib.sha256(repr(sorted(facts.items())).encode()).hexdigest()
+    return Question(
+        search.study or f"{search.task}-{fingerprint[:8]}", fingerprint, facts, examples, splits, layout, head, task
+    )
+
+
+def _facts(search: Search, examples: Examples, splits: Folds, device: Device) -> dict[str, str]:
+    return {
+        "task": search.task,
+        "data": examples.fingerprint[:16],
+        "folds": splits.fingerprint[:16],
+        "metric": search.metric,
+        "head": repr(search.head),
+        "space": repr(sorted(search.space.settings.items())),
+        "baseline": repr(sorted(search.baseline.settings.items())),
+        "sampler": search.sampler,
+        "pruner": search.pruner,
+        "seed": str(search.seed),
+        "precision": device.precision,
+    }

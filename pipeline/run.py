@@ -1,0 +1,181 @@
+"""One search from end to end: load, split, try, crown, write down."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+from safetensors.torch import save_file
+
+from pipeline import closing, model, seeds, space, summary
+from pipeline.champion import Champion
+from pipeline.config.schema import Search
+from pipeline.data.examples import DataError
+from pipeline.display import Display
+from pipeline.engine import Member, Seeds
+from pipeline.members import Preparation
+from pipeline.question import Question, pose
+from pipeline.space import Candidate
+from pipeline.study import Row, Study
+from pipeline.summary import Summary
+from pipeline.tracking import Tracker
+from pipeline.training import NoDeviceError, Outcome, search_folds
+
+NO_RESULT, MISTAKE, INTERRUPTED = 1, 2, 130
+
+
+def run(search: Search) -> int:
+    """Searches, and says how it went; returns the exit code."""
+    begin, console = time.monotonic(), Console(highlight=False)
+    try:
+        question = pose(search)
+        for note in question.notes:
+            console.print(note, soft_wrap=True, markup=False)
+        folder = search.store / "studies" / question.name
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".owner.lock", timeout=0):
+            return _Searching(search, question, folder, console, begin).run()
+    except (DataError, NoDeviceError) as error:
+        print(error, file=sys.stderr)
+        return MISTAKE
+    except Timeout:
+        name = question.name
+        print(f"study={name} is being searched by another process; wait for it, or use another study=", file=sys.stderr)
+        return MISTAKE
+    except KeyboardInterrupt:
+        print("stopped; finished trials are kept, and the same command goes on", file=sys.stderr)
+        return INTERRUPTED
+
+
+class _Searching:
+    """One call of the search on one study, from where an earlier call left it."""
+
+    def __init__(self, search: Search, question: Question, folder: Path, console: Console, begin: float) -> None:
+        self.search, self.question, self.folder, self.console, self.begin = search, question, folder, console, begin
+        self.study = Study(search, question.name, folder, question.facts, question.task.maximise)
+
+    def run(self) -> int:
+        """Tries what is left to try, crowns the best, and shows the result."""
+        previous = summary.read(self.folder)
+        if previous is not None and len(self.study.rows()) >= self.study.total:
+            self._show(previous)
+            self.console.print(self._more())
+            return 0
+        tracker = self._tracker()
+        self._try(tracker)
+        best = self.study.best()
+        if best is None:
+            reasons = "; ".join(sorted({row.reason for row in self.study.rows()}))
+            print(f"no trial ended with a score, so there is no model: {reasons}", file=sys.stderr)
+            return NO_RESULT
+        self._show(self._crown(best, tracker, previous))
+        return 0
+
+    def _more(self) -> str:
+        if not space.has_ranges(self.search.space):
+            return "finished: there is no range to search, so one trial is all"
+        return f"finished: for more trials, the same command with budget.trials={2 * self.study.total}"
+
+    def _tracker(self) -> Tracker:
+        """MLflow, brought up to date with the trials that an earlier call finished."""
+        tracker = Tracker(self.search, self.question.name)
+        tracker.configuration(self.question)
+        logged = tracker.logged_trials()
+        for row in self.study.rows():
+            if row.number not in logged:
+                tracker.trial(row, self._architecture(space.restored(row.fields)))
+        return tracker
+
+    def _try(self, tracker: Tracker) -> None:
+        """Trial after trial, until the budget is spent."""
+        question, minutes, done = self.question, self.search.budget.minutes, len(self.study.rows())
+        preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
+        members = preparation.folds(question.splits)
+        with Display(self.console, self.search.metric, self.study.total, done, self.study.best()) as display:
+            while done < self.study.total and (minutes is None or time.monotonic() - self.begin < 60 * minutes):
+                row, candidate = self._trial(members, display)
+                tracker.trial(row, self._architecture(candidate))
+                display.finish(row, self.study.best())
+                done += 1
+
+    def _trial(self, members: list[Member], display: Display) -> tuple[Row, Candidate]:
+        """One trial: ask, train, tell; the leader's fold parameters are kept."""
+        trial, candidate = self.study.ask()
+        display.start(trial.number, candidate)
+        names = Seeds(self.search.seed, seeds.number(self.search.seed, trial.number))
+        judge = self.study.judge(trial, display.epoch)
+        begin = time.monotonic()
+        outcome: Outcome | Exception
+        try:
+            outcome = search_folds(self.question.task, members, candidate.model, candidate.training, names, judge)
+        except Exception as error:  # whatever a trial dies of, the search goes on; in the baseline it is a bug
+            if trial.number == 0:
+                raise
+            outcome = error
+        row = self.study.tell(trial, candidate, outcome, self._parameters(candidate), time.monotonic() - begin)
+        best = self.study.best()
+        if isinstance(outcome, Outcome) and best is not None and best.number == row.number:
+            self._keep_leader(outcome)
+        return row, candidate
+
+    def _keep_leader(self, outcome: Outcome) -> None:
+        """Each fold's weights of the best trial so far, in the study's folder."""
+        folder = self.folder / "leader"
+        folder.mkdir(exist_ok=True)
+        for fold, state in enumerate(outcome.states):
+            save_file(state, folder / f"fold_{fold}.safetensors")
+
+    def _architecture(self, candidate: Candidate) -> str:
+        return model.describe(self.search.task, self.question.inputs, candidate.model, self.question.head).text()
+
+    def _parameters(self, candidate: Candidate) -> int:
+        return model.describe(self.search.task, self.question.inputs, candidate.model, self.question.head).parameters
+
+    def _crown(self, best: Row, tracker: Tracker, previous: Summary | None) -> Summary:
+        """The study's summary; the test rows are opened only where an earlier call did not crown this trial."""
+        tracker.leader(best.number, self.folder / "leader")
+        rows, kept = self.study.rows(), previous is not None and previous["best"]["number"] == best.number
+        if previous is not None and kept:
+            crowned = previous | {"baseline_test": (previous["baseline"] or {}).get("test")}
+        else:
+            opened = 1 + (previous["test"]["opened"] if previous else 0)
+            baseline = rows[0] if rows[0].finite else None
+            crowned = Champion(self.search, self.question).crown(best, baseline, self.folder, opened)
+        built = summary.build(self.search, self.question, rows, best, crowned, self._seconds(tracker, previous))
+        summary.write(self.folder, built, rows)
+        if not kept:
+            self.console.print(
+                f"registered as {tracker.register(self.folder / 'model', self.question, built)}", soft_wrap=True
+            )
+        tracker.finish(built, self.folder)
+        built["seconds"] = self._seconds(tracker, previous)
+        summary.write(self.folder, built, rows)
+        return built
+
+    def _seconds(self, tracker: Tracker, previous: Summary | None) -> dict[str, float]:
+        """What this call and those before it spent; training is the trials' own time."""
+        before = previous["seconds"] if previous else {"total": 0.0, "tracking": 0.0, "deciding": 0.0}
+        return {
+            "total": round(before["total"] + time.monotonic() - self.begin, 3),
+            "training": round(sum(row.seconds for row in self.study.rows()), 3),
+            "tracking": round(before["tracking"] + tracker.seconds, 3),
+            "deciding": round(before["deciding"] + self.study.deciding, 3),
+        }
+
+    def _show(self, built: Summary) -> None:
+        store = [] if str(self.search.store) == "mlruns" else [f"store={self.search.store}"]
+        closing.show(
+            self.console,
+            built,
+            {
+                "again": shlex.join(["python", "-m", "pipeline.search", *built["best"]["overrides"], *store]),
+                "browse": shlex.join(["python", "-m", "pipeline.ui", *store]),
+                "predict": shlex.join(["python", "-m", "pipeline.predict", f"model={self.folder}/model"])
+                + " photo.jpg",
+                "files": f"{self.folder}/: model/ summary.json trials.csv",
+            },
+        )

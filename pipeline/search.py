@@ -1,0 +1,59 @@
+"""Searches for the best network for a task: `python -m pipeline.search task=cat_species`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.config.schema import Search
+
+HELP = """\
+How many layers and nodes? Tries them on cross-validated splits, keeps every trial, and leaves a model.
+
+  python -m pipeline.search task=<name> [key=value ...] [--config-dir <folder>]
+
+tasks     {tasks}
+data      dataset={datasets}
+search    space=dense | pictures | none   budget.trials=20   budget.minutes=null
+          sampler=tpe | random | gp   pruner=median | asha | none   seed=0
+network   model.layers  model.nodes  model.shape  model.activation  model.dropout
+training  training.epochs  batch_size  learning_rate  weight_decay  optimizer
+          patience  flip  shift        (a value, or a range in its place)
+splits    cv.folds=5  cv.repeats=1  cv.test=0.2
+where     store=mlruns   study=<name>   compute=auto | cpu | gpu   tracking.uri=null
+
+examples
+  python -m pipeline.search task=cat_species
+  python -m pipeline.search task=day_night dataset=folder dataset.root=my_photos
+  python -m pipeline.search task=house_price budget.trials=50 \\
+      'training.learning_rate={{low: 1e-4, high: 1e-1, log: true}}'
+
+--cfg job prints the whole configuration, --info explains it, -m runs several.
+"""
+
+
+def main() -> int:
+    """The command; returns its exit code."""
+    from pipeline.config import command
+
+    return command.run(sys.argv[1:], help_text, search)
+
+
+def help_text(config_dir: Path | None) -> str:
+    """One screen of help, with the names that are there now."""
+    from pipeline.config.compose import options
+
+    return HELP.format(tasks=", ".join(options("task", config_dir)), datasets=" | ".join(options("dataset", None)))
+
+
+def search(config: Search) -> int:
+    """Runs one search; the slow libraries are imported only now, when nothing typed can be wrong any more."""
+    from pipeline import run
+
+    return run.run(config)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,213 @@
+"""Lightning around the engine: the device, the precision, one fit a trial, and each epoch's scores to the judge."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytorch_lightning as lightning
+import torch
+from torch import Tensor
+
+from pipeline.config.schema import Compute, Metric, Model, Training
+from pipeline.engine import Member, Seeds, Stack, State
+from pipeline.heads import Head
+from pipeline.inputs import Inputs
+
+Precision = Literal["fp32", "bf16"]
+LIGHTNING_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where networks are trained, and how exactly: resolved once a search, a function of machine and configuration."""
+
+    torch: torch.device
+    precision: Precision
+
+    @property
+    def name(self) -> str:
+        return torch.cuda.get_device_name(self.torch) if self.torch.type == "cuda" else "cpu"
+
+
+class NoDeviceError(Exception):
+    """The device that was asked for is not there."""
+
+
+def resolve(compute: Compute) -> Device:
+    """The device and precision that `compute` means on this machine; raises NoDeviceError without the GPU asked for."""
+    has_gpu = torch.cuda.is_available()
+    if compute.device == "gpu" and not has_gpu:
+        raise NoDeviceError("compute=gpu: needs a GPU that torch can use; found none; use compute=auto or compute=cpu")
+    on_gpu = has_gpu and compute.device != "cpu"
+    precision: Precision = "bf16" if on_gpu and torch.cuda.is_bf16_supported() else "fp32"
+    if compute.precision != "auto":
+        precision = compute.precision
+    return Device(torch.device("cuda", 0) if on_gpu else torch.device("cpu"), precision)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch came to: the mean training loss, and the metric on each fold's validation rows."""
+
+    loss: float
+    folds: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """The mean over the folds."""
+        return math.fsum(self.folds) / len(self.folds)
+
+
+Judge = Callable[[int, Epoch], bool]
+Ending = Literal["complete", "patience", "pruned", "diverged"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial went.
+
+    best: the number of epochs (from 1) at which the mean over the folds was best: one for all folds; 0 if none counts.
+    states: each fold's weights after that epoch.
+    """
+
+    epochs: tuple[Epoch, ...]
+    best: int
+    ending: Ending
+    states: tuple[State, ...]
+
+    @property
+    def value(self) -> float:
+        """The mean over the folds at the best epoch; NaN where there is none."""
+        return self.epochs[self.best - 1].mean if self.best else math.nan
+
+
+@dataclass(frozen=True)
+class Task:
+    """What does not change from trial to trial."""
+
+    inputs: Inputs
+    head: Head
+    metric: Metric
+    targets: Tensor
+    device: Device
+
+    @property
+    def maximise(self) -> bool:
+        return self.metric != "mean_absolute_error"
+
+    def better(self, value: float, than: float) -> bool:
+        """Whether a score is strictly better than another; NaN never is, and anything is better than NaN."""
+        return math.isfinite(value) and (math.isnan(than) or (value > than if self.maximise else value < than))
+
+
+def search_folds(
+    task: Task, members: Sequence[Member], model: Model, training: Training, names: Seeds, judge: Judge
+) -> Outcome:
+    """Trains one network a fold side by side, and after each epoch asks the judge whether to stop."""
+    stack = Stack(members, model, training, task.inputs, task.head, names)
+    trial = _Trial(task, stack, training.patience, judge)
+    _fit(trial, task.device, training.epochs, validates=True)
+    return Outcome(tuple(trial.epochs), trial.best, trial.ending, tuple(trial.states))
+
+
+def refit(task: Task, member: Member, model: Model, training: Training, epochs: int, names: Seeds) -> State:
+    """Trains one network on all of its member's training rows for so many epochs, and returns its weights."""
+    stack = Stack([member], model, training, task.inputs, task.head, names)
+    _fit(_Fit(stack), task.device, epochs, validates=False)
+    return stack.state_dict(0)
+
+
+class _Fit(lightning.LightningModule):
+    """One fit: an epoch of all members is one Lightning batch; the engine steps its own optimisers."""
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.stack = stack
+        self.networks = torch.nn.ModuleList(stack.networks)
+        self.losses = torch.zeros(len(stack.members))
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        return self.stack.optimizers
+
+    def training_step(self, batch: Any, index: int) -> None:
+        self.losses = self.stack.train_epoch(self.current_epoch)
+
+
+class _Trial(_Fit):
+    """A fit that is judged: keeps each epoch's scores and the weights of the best, and ends when told to."""
+
+    def __init__(self, task: Task, stack: Stack, patience: int | None, judge: Judge) -> None:
+        super().__init__(stack)
+        self.task, self.patience, self.judge = task, patience, judge
+        self.epochs: list[Epoch] = []
+        self.best = 0
+        self.states: list[State] = []
+        self.ending: Ending = "complete"
+
+    def validation_step(self, batch: Any, index: int) -> None:
+        scores = [
+            self._score(member, answers)
+            for member, answers in zip(self.stack.members, self.stack.validate(), strict=True)
+        ]
+        epoch = Epoch(float(self.losses.mean()), tuple(scores))
+        if not (math.isfinite(epoch.loss) and math.isfinite(epoch.mean)):
+            self._end("diverged")
+            return
+        self._keep(epoch)
+        if self.judge(len(self.epochs), epoch):
+            self._end("pruned")
+        elif self.patience is not None and len(self.epochs) - self.best >= self.patience:
+            self._end("patience")
+
+    def _score(self, member: Member, answers: Tensor) -> float:
+        if not bool(answers.isfinite().all()):
+            return math.nan
+        truth = self.task.targets[member.validation.cpu()]
+        return self.task.head.score(self.task.metric, answers, truth, member.target_constants)
+
+    def _keep(self, epoch: Epoch) -> None:
+        self.epochs.append(epoch)
+        if self.best == 0 or self.task.better(epoch.mean, self.epochs[self.best - 1].mean):
+            self.best = len(self.epochs)
+            self.states = [self.stack.state_dict(index) for index in range(len(self.stack.members))]
+
+    def _end(self, ending: Ending) -> None:
+        self.ending = ending
+        self.trainer.should_stop = True
+
+
+def _fit(module: _Fit, device: Device, epochs: int, *, validates: bool) -> None:
+    """One Lightning fit of so many epochs, saying nothing and leaving nothing behind."""
+    epoch_as_batch = [torch.zeros(1)]
+    with _quiet():
+        trainer = lightning.Trainer(
+            max_epochs=epochs,
+            accelerator="gpu" if device.torch.type == "cuda" else "cpu",
+            devices=1,
+            precision=LIGHTNING_PRECISION[device.precision],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        trainer.fit(module, epoch_as_batch, epoch_as_batch if validates else None)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's remarks on hardware and loaders, which are about use that is not ours."""
+    for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        yield

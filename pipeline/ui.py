@@ -1,0 +1,236 @@
+"""Shows the searches of a store in a browser, on this machine only: `python -m pipeline.ui store=mlruns port=5000`."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import BinaryIO
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+HELP = """\
+Shows the searches of a store in a browser: MLflow's pages, on this machine only.
+
+  python -m pipeline.ui [store=<folder>] [port=<number>]
+
+store=mlruns   the folder that the searches wrote to
+port=5000      a port that is free, 1024 to 65535
+
+It prints the address once it answers, after about ten seconds. Ctrl-C ends it.
+"""
+HOST = "127.0.0.1"
+START_SECONDS = 120.0  # ten on a quiet machine
+END_SECONDS = 5.0
+DIED = 0  # among the signals that end the serving: the server itself has ended
+
+Endings = SimpleQueue[int]
+
+
+class UsageError(Exception):
+    """What was typed cannot be done; `mistakes` has a line for each reason."""
+
+    def __init__(self, *mistakes: str) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the searches are, and where they are shown."""
+
+    store: Path = Path("mlruns")
+    port: int = 5000
+
+    @property
+    def address(self) -> str:
+        """What is typed into the browser."""
+        return f"http://{HOST}:{self.port}"
+
+
+def main(words: list[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    words = sys.argv[1:] if words is None else words
+    if any(word in ("-h", "--help") for word in words):
+        print(HELP, end="")
+        return 0
+    try:
+        place = read(words)
+        check(place)
+        return serve(place)
+    except UsageError as error:
+        print(*error.mistakes, sep="\n", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:  # before the server is started
+        return 128 + signal.SIGINT
+
+
+def read(words: Sequence[str]) -> Place:
+    """The words as a place; raises UsageError with every mistake among them."""
+    mistakes, typed = [], dict[str, str]()
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or key not in ("store", "port"):
+            mistakes.append(_unknown(word, key))
+        elif key in typed:
+            mistakes.append(f"{key}: said once; got {typed[key]} and {value}")
+        else:
+            typed[key] = value
+    store, port = typed.get("store", "mlruns"), typed.get("port", "5000")
+    if not store:
+        mistakes.append("store: the folder of the searches, such as store=mlruns; got nothing")
+    if not (port.isascii() and port.isdecimal() and len(port) < 6 and 1024 <= int(port) <= 65535):
+        mistakes.append(f"port: a whole number from 1024 to 65535, such as port=5001; got {port or 'nothing'}")
+    if mistakes:
+        raise UsageError(*mistakes)
+    return Place(Path(store), int(port))
+
+
+def _unknown(word: str, key: str) -> str:
+    """Why a word is none of ours, with the key that may have been meant."""
+    near = get_close_matches(key.lstrip("-"), ("store", "port"), n=1, cutoff=0.6)
+    hint = f" (did you mean {near[0]}=?)" if near else ""
+    return f"{key}: only store=<folder> and port=<number> can be said; got {word}{hint}"
+
+
+def check(place: Place) -> None:
+    """Raises UsageError where there is nothing to show, or nowhere to show it."""
+    database = place.store / "mlflow.db"
+    if not database.is_file():
+        elsewhere = "" if place.store == Place.store else f" store={place.store}"
+        command = f"python -m pipeline.search task=cat_species{elsewhere}"
+        raise UsageError(f"store: nothing has been searched there yet, {database} does not exist; first {command}")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server: a port left a moment ago is free
+        try:
+            probe.bind((HOST, place.port))
+        except OSError:
+            other = place.port + 1 if place.port < 65535 else place.port - 1
+            raise UsageError(f"port: {place.port} is taken by another program; try port={other}") from None
+
+
+def serve(place: Place) -> int:
+    """Runs the server until a signal ends it; returns 0 after Ctrl-C, 128 + the signal's number after another."""
+    endings = _signals()
+    with _log(place) as log:
+        print("MLflow is starting ...", file=sys.stderr, flush=True)
+        server = subprocess.Popen(  # a group of its own: Ctrl-C reaches us alone, and we end all of it
+            command(place), env=environment(os.environ), stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        threading.Thread(target=_report_end, args=(server, endings), daemon=True).start()
+        ended = _until_up(place, endings)
+        up = ended is None
+        if up:
+            print(f"{place.address}   Ctrl-C ends it", flush=True)
+            ended = endings.get()
+    finally:
+        _end(server, endings)
+    if ended == DIED:
+        print(_why(place, up=up), file=sys.stderr)
+        return 1
+    return 0 if up and ended == signal.SIGINT else 128 + (ended or 0)
+
+
+def _signals() -> Endings:
+    """A queue that gets the number of each signal from now on; one that `nohup` ignores stays ignored."""
+    endings: Endings = SimpleQueue()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda got, _: endings.put(got))
+    return endings
+
+
+def _report_end(server: subprocess.Popen[bytes], endings: Endings) -> None:
+    server.wait()
+    endings.put(DIED)
+
+
+def command(place: Place) -> list[str]:
+    """MLflow's own server, which no other machine and no foreign web page can talk to."""
+    here = [f"{name}:{place.port}" for name in (HOST, "localhost")]
+    store = place.store.resolve()
+    options = {
+        "backend-store-uri": f"sqlite:///{store / 'mlflow.db'}",
+        "artifacts-destination": str(store / "artifacts"),
+        "host": HOST,
+        "port": str(place.port),
+        "workers": "1",
+        "allowed-hosts": ",".join(here),
+        "cors-allowed-origins": ",".join(f"http://{name}" for name in here),
+        "uvicorn-opts": "--log-level=warning",
+    }
+    return [sys.executable, "-m", "mlflow", "server", *(f"--{name}={value}" for name, value in options.items())]
+
+
+def environment(around: Mapping[str, str]) -> dict[str, str]:
+    """The environment without the settings of some other server, which would open this one or turn it elsewhere."""
+    kept = {name: value for name, value in around.items() if not name.lstrip("_").startswith(("MLFLOW_", "UVICORN_"))}
+    return kept | {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight more processes, for nothing that we use
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "MLFLOW_UV_AUTO_DETECT": "false",
+    }
+
+
+def _log_file(place: Place) -> Path:
+    return place.store / f"ui-{place.port}.log"
+
+
+def _log(place: Place) -> BinaryIO:
+    """The file for what the server says; raises UsageError where it cannot be written."""
+    try:
+        return _log_file(place).open("wb")
+    except OSError as error:
+        raise UsageError(f"store: a folder that can be written to; got {place.store} ({error.strerror})") from None
+
+
+def _until_up(place: Place, endings: Endings) -> int | None:
+    """Waits for the first answer: None once it has come, otherwise what came before it."""
+    opener, begin = build_opener(ProxyHandler({})), time.monotonic()
+    while time.monotonic() < begin + START_SECONDS:
+        try:
+            return endings.get(timeout=0.1)
+        except Empty:
+            pass
+        try:
+            opener.open(f"{place.address}/health", timeout=1).close()
+        except (URLError, OSError):
+            continue
+        return None
+    return DIED
+
+
+def _end(server: subprocess.Popen[bytes], endings: Endings) -> None:
+    """Ends the server and its children: politely, and after five seconds or a second Ctrl-C by force."""
+    gone = (ProcessLookupError, PermissionError)  # the latter on macOS, where only dead ones are left
+    with suppress(Empty, *gone):
+        os.killpg(server.pid, signal.SIGTERM)
+        endings.get(timeout=END_SECONDS)
+    with suppress(*gone):
+        os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
+
+
+def _why(place: Place, *, up: bool) -> str:
+    """What is known of a server that did not live."""
+    lines = _log_file(place).read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+    errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
+    why = (errors or lines)[-1].strip()
+    return f"MLflow's server {'ended' if up else 'did not start'}: {why} (all of it: {_log_file(place)})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""Reading a command: what becomes of its words, and what is said about wrong ones."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.config.compose import CONF, ConfigError, options
+from pipeline.config.datasets import Drawn, Folder
+from pipeline.config.ranges import Choice, Interval
+from pipeline.config.read import read
+
+
+def mistakes(*words: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as refused:
+        read(words)
+    return refused.value.mistakes
+
+
+def test_every_task_reads_with_its_embedded_data() -> None:
+    tasks = options("task", None)
+    assert len(tasks) == 8
+    assert {read([f"task={task}"]).dataset.kind for task in tasks} == {"drawn", "drawn_houses"}
+
+
+def test_every_yaml_in_conf_is_used_by_a_search_that_reads(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("path,a\n")
+    named = {
+        "folder": [f"dataset.root={tmp_path}"],
+        "labels": [f"dataset.file={tmp_path}/x.csv"],
+        "hdf5": [f"dataset.train={tmp_path}/x.csv"],
+        "table": [f"dataset.file={tmp_path}/x.csv", "dataset.target=a", "space=dense"],
+        "drawn_houses": ["space=dense", "head=number", "metric=mean_absolute_error"],
+    }
+    read_files = {CONF / "search.yaml"}
+    for group in ("dataset", "space", "compute"):
+        for name in options(group, None):
+            words = named.get(name, []) if group == "dataset" else []
+            task = "animals" if name == "cifar" else "cat_species"
+            read([f"task={task}", f"{group}={name}", *words])
+            read_files.add(CONF / group / f"{name}.yaml")
+    for task in options("task", None):
+        read_files |= {CONF / "task" / f"{task}.yaml", CONF / "head" / f"{read([f'task={task}']).head.kind}.yaml"}
+    assert read_files == set(CONF.rglob("*.yaml"))
+
+
+def test_value_replaces_range_and_range_replaces_value() -> None:
+    search = read(["task=cat_species", "model.dropout=0.1", "training.epochs={low: 3, high: 9}"])
+    assert search.space.settings["model.dropout"] == 0.1
+    assert search.space.settings["training.epochs"] == Interval(3, 9)
+
+
+def test_list_replaces_range() -> None:
+    assert read(["task=cat_species", "model.nodes=[64,32]"]).space.settings["model.nodes"] == (64, 32)
+    assert read(["task=cat_species", "model.nodes=[]"]).space.settings["model.nodes"] == ()
+
+
+def test_choice_replaces_interval() -> None:
+    search = read(["task=cat_species", "model.layers={choice: [1, 2]}"])
+    assert search.space.settings["model.layers"] == Choice((1, 2))
+
+
+def test_dataset_on_the_command_line_wins_in_any_order(tmp_path: Path) -> None:
+    words = ["task=cat_species", "dataset=folder", f"dataset.root={tmp_path}"]
+    assert isinstance(read(words).dataset, Folder)
+    assert isinstance(read(words[::-1]).dataset, Folder)
+
+
+def test_task_states_what_the_drawn_pictures_are_asked_for() -> None:
+    dataset = read(["task=day_night"]).dataset
+    assert isinstance(dataset, Drawn)
+    assert dataset.subject == "daylight"
+
+
+def test_baseline_leaves_every_range_out() -> None:
+    baseline = read(["task=cat_species", "training.epochs={low: 3, high: 9}", "training.batch_size=32"]).baseline.settings
+    assert not any(isinstance(value, Interval | Choice) for value in baseline.values())
+    assert (baseline["training.epochs"], baseline["training.batch_size"]) == (20, 32)
+
+
+def test_says_all_mistakes_at_once() -> None:
+    found = mistakes(
+        "task=cat_specie",
+        "model.nodse=3",
+        "sampler=tpx",
+        "training.learning_rate=fast",
+        "training.weight_decay={low: 3, high: 1}",
+        "budget.trials=true",
+        "seed=[1",
+    )
+    assert len(found) == 7
+    text = "\n".join(found)
+    for words in (
+        "task=cat_specie: no such task (did you mean cat_species?)",
+        "model.nodse: no such key (did you mean model.nodes?)",
+        "sampler: 'tpe', 'random' or 'gp'; got 'tpx' (did you mean tpe?)",
+        "training.learning_rate: a valid number; got 'fast'",
+        "training.weight_decay: low must be below high; got low: 3.0, high: 1.0",
+        "budget.trials: a valid integer; got True",
+        "seed=[1: not a setting of the form key=value",
+    ):
+        assert words in text
+
+
+def test_missing_task_lists_the_tasks() -> None:
+    (line,) = mistakes()
+    assert "task: say which" in line
+    assert all(task in line for task in options("task", None))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["model.nodes=[64,32]", "model.layers=3"], "model.layers: model.nodes=[64, 32] fixes 2 layers"),
+        (["model.nodes=[64]", "model.shape=same"], "model.shape: model.nodes=[64] fixes the widths already"),
+        (["metric=mean_absolute_error"], "metric: head=softmax is judged by accuracy or f1_macro"),
+        (["head=number"], "head: dataset=drawn with subject=breed gives classes"),
+        (["head.loss=l1"], "head.loss: no such key"),
+        (["dataset=folder"], "dataset.root: needs a value, such as dataset.root=my_photos"),
+        (["dataset=folder", "dataset.root=nowhere"], "dataset.root: a folder that exists; got nowhere"),
+        (["training.shift=64"], "training.shift: fewer pixels than a picture has, 64; got 64"),
+        (["model.activation={low: 1, high: 2}"], "model.activation: "),
+        (["training.learning_rate={low: 0.1}"], "a range is {low: .., high: ..}"),
+        (["training.learning_rate={low: 0, high: 1, log: true}"], "greater than 0"),
+        (["model.layers={choice: []}"], "choice needs a list of at least one value"),
+        (["+training.momentum=0.9"], "training.momentum: no such key"),
+        (["study=a/b"], "study: letters, digits"),
+        (["store=/dev/null/x"], "store: a folder that can be written to"),
+        (["--trials"], "--trials"),
+    ],
+)
+def test_refuses_with_rule_and_key(words: list[str], said: str) -> None:
+    assert any(said in line for line in mistakes("task=cat_species", *words))
+
+
+def test_table_refuses_what_is_for_pictures() -> None:
+    (line,) = mistakes("task=house_price", "training.flip=true")
+    assert line.startswith("training.flip: is for pictures, and dataset=drawn_houses has none")
+
+
+def test_own_tasks_may_live_outside_the_repo(tmp_path: Path) -> None:
+    (tmp_path / "task").mkdir()
+    (tmp_path / "task" / "mine.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /dataset: drawn\n  - override /head: sigmoid\n\nsubject: daylight\n"
+    )
+    search = read(["task=mine"], tmp_path)
+    assert (search.task, search.head.kind) == ("mine", "sigmoid")
+
+
+def test_no_yaml_names_code() -> None:
+    assert not [file for file in CONF.rglob("*.yaml") if "_target_" in file.read_text()]
