@@ -41,10 +41,11 @@ lock: .venv/.uv  ## the versions pinned again from pyproject.toml: ARGS=--upgrad
 
 .venv/.uv: requirements.bootstrap.txt
 	@rm -f $@
-	@"$(PYTHON)" -c "$(FITS)" 2>/dev/null || { \
-		echo "Python 3.11, 3.12 or 3.13 with its venv module is needed; found $(or $(PYTHON),none). Install one" \
-			"(Debian, Ubuntu: apt install python3-venv) or name one: make setup PYTHON=/path/to/python3.12" >&2; exit 2; }
-	@.venv/bin/python -c "$(FITS)" 2>/dev/null && .venv/bin/python -m pip --version >/dev/null 2>&1 || \
-		"$(PYTHON)" -m venv --clear .venv
+	@{ .venv/bin/python -c "$(FITS)" && .venv/bin/python -m pip --version; } >/dev/null 2>&1 || { \
+		"$(PYTHON)" -c "$(FITS)" 2>/dev/null || { \
+			echo "Python 3.11, 3.12 or 3.13 with its venv module is needed; found $(or $(PYTHON),none). Install one" \
+				"(Debian, Ubuntu: apt install python3-venv) or name one: make setup PYTHON=/path/to/python3.12" >&2; \
+			exit 2; }; \
+		"$(PYTHON)" -m venv --clear .venv; }
 	.venv/bin/python -m pip install --quiet --require-hashes -r requirements.bootstrap.txt
 	@touch $@

@@ -28,6 +28,7 @@ from pipeline.inputs import Constants, PictureInputs, TableInputs, Text
 from pipeline.network import Dense, parameter_count
 
 ARCHITECTURE, PARAMETERS = "architecture.json", "parameters.safetensors"
+BOUND_TO = "architecture_sha256"
 MAX_BYTES = 2**31
 AnyInputs = Annotated[PictureInputs | TableInputs, Field(discriminator="kind")]
 
@@ -102,7 +103,7 @@ class TrainedModel:
     def write(self, folder: Path) -> Architecture:
         """Writes the two files, each bound to the other by its SHA-256; returns the architecture with its hash."""
         folder.mkdir(parents=True, exist_ok=True)
-        bound = {"architecture_sha256": hashlib.sha256(self.architecture.canonical()).hexdigest()}
+        bound = {BOUND_TO: hashlib.sha256(self.architecture.canonical()).hexdigest()}
         parameters = save({name: value.contiguous() for name, value in self.tensors().items()}, metadata=bound)
         architecture = replace(self.architecture, parameters_sha256=hashlib.sha256(parameters).hexdigest())
         _write(folder / PARAMETERS, parameters)
@@ -136,12 +137,21 @@ def read(folder: Path) -> TrainedModel:
     except (SafetensorError, ValueError) as error:
         raise ModelError(f"{file}: no safetensors file ({error})") from None
     _check(tensors, architecture, file)
+    if _metadata(content).get(BOUND_TO) != hashlib.sha256(architecture.canonical()).hexdigest():
+        raise ModelError(f"{file}: was trained with another architecture than {ARCHITECTURE} beside it")
     return TrainedModel(
         architecture,
         {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")},
         {name: value for name, value in tensors.items() if name.startswith("input.")},
         {name: value for name, value in tensors.items() if name.startswith("target.")},
     )
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """The words in the header of a safetensors file that was read already: 8 bytes of length, then JSON."""
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    found: dict[str, str] = header.get("__metadata__", {})
+    return found
 
 
 def _bytes(file: Path) -> bytes:

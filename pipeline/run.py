@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 import sys
 import time
@@ -31,6 +32,7 @@ NO_RESULT, MISTAKE, INTERRUPTED = 1, 2, 130
 def run(search: Search) -> int:
     """Searches, and says how it went; returns the exit code."""
     begin, console = time.monotonic(), Console(highlight=False)
+    gc.freeze()  # what the libraries made stays, and need not be looked at after each fit
     try:
         question = pose(search)
         for note in question.notes:

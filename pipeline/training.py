@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import warnings
@@ -199,7 +200,10 @@ def _fit(module: _Fit, device: Device, epochs: int, *, validates: bool) -> None:
             num_sanity_val_steps=0,
         )
         trainer.fit(module, epoch_as_batch, epoch_as_batch if validates else None)
-    if trainer.interrupted:
+    interrupted = trainer.interrupted
+    del trainer
+    gc.collect()  # a fit leaves cycles, and with them its networks
+    if interrupted:
         raise KeyboardInterrupt
 
 

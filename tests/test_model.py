@@ -1,0 +1,129 @@
+"""The two files that are a model: bound to each other, data and nothing else."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from pipeline import model
+from pipeline.config import schema
+from pipeline.config.schema import Model, Training
+from pipeline.engine import Seeds
+from pipeline.members import Preparation
+from pipeline.model import ARCHITECTURE, PARAMETERS, ModelError, TrainedModel
+from pipeline.training import refit
+from tests.conftest import picture_examples, question, table_examples
+
+TRAINING = Training(2, 16, 0.01, 0.0, "adamw", None, flip=False, shift=0)
+
+
+def trained(kind: str = "pictures") -> TrainedModel:
+    if kind == "pictures":
+        asked = question(picture_examples(), schema.Softmax("softmax"), "accuracy")
+    else:
+        asked = question(table_examples(), schema.Number("number", "relu", "l1", "USD"), "mean_absolute_error")
+    member = Preparation(asked.examples, asked.inputs, asked.head, torch.device("cpu")).all_rows(asked.splits.development)
+    network = Model((8, 4), "gelu", 0.1)
+    weights = refit(asked.task, member, network, TRAINING, 2, Seeds(0, 0))
+    described = model.describe("colours", asked.inputs, network, asked.head)
+    return TrainedModel(described, weights, member.input_constants, member.target_constants)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    trained().write(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", ["pictures", "table"])
+def test_read_back_it_gives_the_same_answers(kind: str, tmp_path: Path) -> None:
+    examples = picture_examples() if kind == "pictures" else table_examples()
+    ours = trained(kind)
+    ours.write(tmp_path)
+    assert torch.equal(model.read(tmp_path).answers(examples.inputs), ours.answers(examples.inputs))
+
+
+def test_fresh_process_with_the_two_files_gives_the_same_outputs(tmp_path: Path) -> None:
+    ours = trained()
+    ours.write(tmp_path)
+    code = (
+        "import sys, numpy; from pathlib import Path; from pipeline import model; from pipeline.data.examples import Pictures;"
+        "pixels = numpy.load(sys.argv[2]); answers = model.read(Path(sys.argv[1])).answers(Pictures(pixels));"
+        "numpy.save(sys.argv[3], answers.numpy())"
+    )
+    examples = picture_examples()
+    np.save(tmp_path / "pixels.npy", examples.inputs.pixels)
+    files = [str(tmp_path), str(tmp_path / "pixels.npy"), str(tmp_path / "answers.npy")]
+    subprocess.run([sys.executable, "-c", code, *files], check=True)
+    assert np.abs(np.load(tmp_path / "answers.npy") - ours.answers(examples.inputs).numpy()).max() < 1e-6
+
+
+def test_scaling_constants_are_stored_and_not_counted(folder: Path) -> None:
+    tensors = load_file(folder / PARAMETERS)
+    learned = sum(tensor.numel() for name, tensor in tensors.items() if name.startswith("network."))
+    assert json.loads((folder / ARCHITECTURE).read_text())["parameters"] == learned
+    assert {"input.mean", "input.spread"} <= set(tensors)
+
+
+def test_files_name_each_other_by_hash(folder: Path) -> None:
+    architecture = model.read(folder).architecture
+    content = (folder / PARAMETERS).read_bytes()
+    assert architecture.parameters_sha256 == hashlib.sha256(content).hexdigest()
+    assert hashlib.sha256(architecture.canonical()).hexdigest().encode() in content[:2000]
+
+
+@settings(max_examples=40, deadline=None)
+@given(place=st.floats(0, 0.999), bit=st.integers(0, 7))
+def test_any_changed_byte_of_the_parameters_is_refused(place: float, bit: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("flipped")
+    trained_once.write(folder)
+    content = bytearray((folder / PARAMETERS).read_bytes())
+    content[int(place * len(content))] ^= 1 << bit
+    (folder / PARAMETERS).write_bytes(content)
+    with pytest.raises(ModelError, match="does not belong to architecture.json beside it, or was changed"):
+        model.read(folder)
+
+
+trained_once = trained()
+
+
+def rewritten(folder: Path, **changes: object) -> Path:
+    plain = json.loads((folder / ARCHITECTURE).read_text())
+    (folder / ARCHITECTURE).write_text(json.dumps(plain | changes))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"_target_": "os.system"}, "_target_: Unexpected keyword argument"),
+        ({"parameters": 3}, "parameters: its layers have 1,595; it says 3"),
+        ({"model": {"hidden": [8, -1], "activation": "gelu", "dropout": 0.1}}, "model.hidden.1"),
+        ({"model": {"hidden": [8, True], "activation": "gelu", "dropout": 0.1}}, "model.hidden.1"),
+        ({"model": {"hidden": [8, 4], "activation": "exec", "dropout": 0.1}}, "model.activation"),
+        ({"head": {"kind": "eval", "classes": ["a"]}}, "head: "),
+    ],
+)
+def test_refuses_words_outside_the_vocabulary(changes: dict[str, object], said: str, folder: Path) -> None:
+    with pytest.raises(ModelError, match=said):
+        model.read(rewritten(folder, **changes))
+
+
+def test_another_activation_of_equal_shapes_is_refused(folder: Path) -> None:
+    """The parameters file carries the hash of the architecture it was trained with."""
+    rewritten(folder, model={"hidden": [8, 4], "activation": "relu", "dropout": 0.1})
+    with pytest.raises(ModelError, match="was trained with another architecture"):
+        model.read(folder)
+
+
+def test_refuses_a_folder_without_the_files(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no such file; a model is architecture.json and parameters.safetensors"):
+        model.read(tmp_path)

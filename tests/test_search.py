@@ -1,0 +1,185 @@
+"""The whole way: every task searched for real on tiny data, resumed, repeated, refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import model
+from pipeline.config.compose import options
+from tests.conftest import TINY, search
+
+SUMMARY_KEYS = {
+    "task": None, "study": None, "seed": None, "fingerprint": None,
+    "trials": {"total", "complete", "pruned", "failed", "diverged"},
+    "baseline": {"overrides", "cross_validation", "test"},
+    "best": {"number", "overrides", "epoch", "cross_validation"},
+    "test": {"metric", "value", "low", "high", "level", "rows", "opened", "others"},
+    "majority": {"metric", "value"},
+    "parameters": None,
+    "files": {"architecture", "parameters", "architecture_sha256", "parameters_sha256"},
+    "seconds": {"total", "training", "tracking", "deciding"},
+    "versions": None, "device": None,
+}  # fmt: skip
+
+
+def read_summary(folder: Path) -> dict:
+    return json.loads((folder / "summary.json").read_text())
+
+
+def tiny(task: str) -> list[str]:
+    sizes = ["dataset.count=120", "training.epochs=3", "cv.folds=3", "budget.trials=3", "compute=cpu"]
+    return [f"task={task}", *sizes, *(["dataset.size=8"] if task != "house_price" else [])]
+
+
+@pytest.mark.parametrize("task", options("task", None))
+def test_every_task_is_searched_from_end_to_end(task: str, store: Path) -> None:
+    folder = search(store, *tiny(task))
+    summary = read_summary(folder)
+    assert (summary["task"], summary["trials"]["total"]) == (task, 3)
+    assert summary["test"]["low"] <= summary["test"]["value"] <= summary["test"]["high"]
+    assert summary["test"]["opened"] == 1
+    assert model.read(folder / "model").architecture.task == task
+
+
+def test_summary_has_the_keys_that_others_read(finished: Path) -> None:
+    summary = read_summary(finished)
+    assert set(summary) == set(SUMMARY_KEYS)
+    for key, inner in SUMMARY_KEYS.items():
+        if inner:
+            assert set(summary[key]) == inner, key
+    assert set(summary["best"]["cross_validation"]) == {"metric", "direction", "mean", "standard_error", "folds"}
+    assert set(summary["baseline"]["test"]) == {"value", "low", "high"}
+    for name in ("architecture", "parameters"):
+        assert (finished / summary["files"][name]).is_file()
+
+
+def test_trials_csv_is_the_table_of_the_summary(finished: Path) -> None:
+    header, *lines = [line.split(",") for line in (finished / "trials.csv").read_text().splitlines()]
+    assert header[:4] == ["number", "state", "value", "epoch"]
+    assert header[-3:] == ["fold_0", "fold_1", "fold_2"]
+    best = read_summary(finished)["best"]
+    row = dict(zip(header, lines[best["number"]], strict=True))
+    assert float(row["value"]) == best["cross_validation"]["mean"]
+    assert [float(row[f"fold_{fold}"]) for fold in range(3)] == best["cross_validation"]["folds"]
+
+
+def test_same_seed_gives_same_table_byte_for_byte(store: Path, tmp_path: Path) -> None:
+    words = ["task=cat_species", *TINY, "budget.trials=5"]
+    one = search(store, *words)
+    two = search(tmp_path / "other", *words)
+    assert (one / "trials.csv").read_bytes() == (two / "trials.csv").read_bytes()
+    assert one.name == two.name
+    other = search(store, *words, "seed=1")
+    assert (one / "trials.csv").read_bytes() != (other / "trials.csv").read_bytes()
+
+
+def test_finished_search_says_how_to_ask_for_more_and_goes_on(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["task=cat_species", *TINY]
+    folder = search(store, *words, "budget.trials=2")
+    before = (folder / "trials.csv").read_text()
+    capsys.readouterr()
+    search(store, *words, "budget.trials=2")
+    assert "finished: for more trials, the same command with budget.trials=4" in capsys.readouterr().out
+    search(store, *words, "budget.trials=4")
+    after = (folder / "trials.csv").read_text()
+    assert after.startswith(before)
+    assert len(after.splitlines()) == 5
+
+
+def test_search_in_two_calls_equals_one_call(store: Path, tmp_path: Path) -> None:
+    words = ["task=cat_species", *TINY]
+    search(store, *words, "budget.trials=2")
+    parts = search(store, *words, "budget.trials=6")
+    whole = search(tmp_path / "whole", *words, "budget.trials=6")
+    assert (parts / "trials.csv").read_bytes() == (whole / "trials.csv").read_bytes()
+
+
+def test_winner_as_overrides_runs_as_it_is(finished: Path, store: Path) -> None:
+    summary = read_summary(finished)
+    words = [word for word in summary["best"]["overrides"]]
+    again = read_summary(search(store, *words))
+    assert again["trials"]["total"] == 1
+    assert again["parameters"] == summary["parameters"]
+    architecture = model.read(finished / "model").architecture.model
+    assert model.read(store / "studies" / again["study"] / "model").architecture.model == architecture
+
+
+def test_every_trial_diverged_ends_without_a_model(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["training.optimizer=sgd", "training.learning_rate=100", "model.nodes=[64,64,64]", "budget.trials=2"]
+    folder = search(store, "task=cat_age_years", *TINY, *words, "training.epochs=20", "head.output=identity", "head.loss=l2", expected=1)
+    assert "no trial ended with a score, so there is no model" in capsys.readouterr().err
+    assert not (folder / "model").exists()
+
+
+def command(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    arguments = [sys.executable, "-m", "pipeline.search", *words]
+    return subprocess.run(arguments, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_command_works_from_any_directory_and_keeps_its_store_there(tmp_path: Path) -> None:
+    done = command("task=day_night", *TINY, "budget.trials=2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "drawn pictures; for photographs: dataset=folder dataset.root=..." in done.stdout
+    assert list((tmp_path / "mlruns" / "studies").glob("day_night-????????/summary.json"))
+    assert done.stderr == ""
+
+
+def test_mistakes_are_told_without_the_slow_libraries(tmp_path: Path) -> None:
+    code = "import sys; from pipeline.search import main; code = main(); print(code, 'torch' in sys.modules, 'mlflow' in sys.modules)"
+    arguments = [sys.executable, "-c", code, "task=cat_specie", "model.nodse=3"]
+    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "2 False False\n"
+    assert "did you mean cat_species?" in done.stderr
+    assert "did you mean model.nodes?" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_fits_on_a_screen() -> None:
+    done = command("--help")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= 80
+    assert sum(line.startswith("  python -m pipeline.search") for line in lines) == 4
+
+
+def test_cfg_job_shows_the_configuration_with_replaced_ranges() -> None:
+    done = command("task=cat_species", "model.nodes=[64,32]", "--cfg", "job")
+    assert done.returncode == 0
+    assert "nodes:\n  - 64\n  - 32\n" in done.stdout
+
+
+def test_multirun_runs_each_job(tmp_path: Path) -> None:
+    done = command("-m", "task=day_night", "seed=0,1", *TINY, "budget.trials=1", "model.nodes=[8]", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "mlruns" / "studies").iterdir())) == 2
+
+
+def test_ctrl_c_is_one_line_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    words = ["task=cat_species", *TINY, "budget.trials=400"]
+    arguments = [sys.executable, "-m", "pipeline.search", *words]
+    process = subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("trial   1"):
+        assert process.poll() is None
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip() == "stopped; finished trials are kept, and the same command goes on"
+    (folder,) = (tmp_path / "mlruns" / "studies").iterdir()
+    done = command(*words[:-1], "budget.trials=3", cwd=tmp_path)
+    assert done.returncode == 0
+    assert (folder / "trials.csv").is_file()
+
+
+def test_second_process_on_one_study_is_refused(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from filelock import FileLock
+
+    with FileLock(finished / ".owner.lock"):
+        search(finished.parents[1], "task=cat_species", *TINY, "dataset.count=120", "budget.trials=4", expected=2)
+    assert f"study={finished.name} is being searched by another process" in capsys.readouterr().err

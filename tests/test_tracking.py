@@ -1,0 +1,102 @@
+"""MLflow after a real search: runs, curves, artifacts, the registry and its aliases."""
+
+import json
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from pipeline.model import read
+from pipeline.tracking import fetch, store_uri
+from tests.conftest import TINY, search
+
+
+@pytest.fixture(scope="session")
+def client(finished: Path) -> MlflowClient:
+    return MlflowClient(store_uri(finished.parents[1]))
+
+
+def runs(client: MlflowClient, kind: str) -> list:
+    (experiment,) = [one for one in client.search_experiments() if one.name == "cat_species"]
+    found = client.search_runs([experiment.experiment_id], f"tags.kind = '{kind}'")
+    return sorted(found, key=lambda run: int(run.data.tags.get("trial", 0)))
+
+
+def test_a_run_a_study_and_a_nested_run_a_trial(client: MlflowClient, finished: Path) -> None:
+    (study,) = runs(client, "study")
+    trials = runs(client, "trial")
+    assert study.info.run_name == finished.name
+    assert [run.data.tags["trial"] for run in trials] == ["0", "1", "2", "3"]
+    assert {run.data.tags["mlflow.parentRunId"] for run in trials} == {study.info.run_id}
+    assert {run.info.status for run in [study, *trials]} == {"FINISHED"}
+
+
+def test_trial_has_its_parameters_its_value_and_how_it_ended(client: MlflowClient, finished: Path) -> None:
+    (header, first, *_) = (finished / "trials.csv").read_text().splitlines()
+    row = dict(zip(header.split(","), first.split(","), strict=True))
+    run = runs(client, "trial")[0]
+    assert run.data.params["model.nodes"] == row["model.nodes"] == "64"
+    assert run.data.metrics["value"] == float(row["value"])
+    assert run.data.metrics["parameters"] == 3 * 8 * 8 * 64 + 64 + 64 * 12 + 12
+    assert run.data.tags["state"] == "complete"
+    assert run.data.tags["reason"]
+    assert run.info.end_time > run.info.start_time
+
+
+def test_curves_have_a_point_an_epoch_for_the_mean_and_each_fold(client: MlflowClient) -> None:
+    run = runs(client, "trial")[0].info.run_id
+    mean = client.get_metric_history(run, "validation/accuracy")
+    folds = [client.get_metric_history(run, f"fold/{fold}/accuracy") for fold in range(3)]
+    assert [point.step for point in mean] == [1, 2, 3]
+    for index, point in enumerate(mean):
+        assert point.value == pytest.approx(sum(fold[index].value for fold in folds) / 3)
+    assert len(client.get_metric_history(run, "train_loss")) == 3
+
+
+def test_every_trial_leaves_its_architecture(client: MlflowClient, tmp_path: Path) -> None:
+    for run in runs(client, "trial"):
+        file = client.download_artifacts(run.info.run_id, "architecture.json", str(tmp_path))
+        hidden = json.loads(Path(file).read_text())["model"]["hidden"]
+        assert "-".join(map(str, hidden)) == run.data.params.get("model.nodes", "")
+
+
+def test_best_trial_leaves_the_parameters_of_each_fold(client: MlflowClient, finished: Path) -> None:
+    best = json.loads((finished / "summary.json").read_text())["best"]["number"]
+    kept = client.list_artifacts(runs(client, "trial")[best].info.run_id, "folds")
+    assert [file.path for file in kept] == [f"folds/fold_{fold}.safetensors" for fold in range(3)]
+
+
+def test_study_run_has_data_configuration_summary_and_model(client: MlflowClient, finished: Path) -> None:
+    (study,) = runs(client, "study")
+    files = {file.path for file in client.list_artifacts(study.info.run_id)}
+    assert {"configuration.yaml", "summary.json", "trials.csv", "model"} <= files
+    (logged,) = study.inputs.dataset_inputs
+    assert logged.dataset.name == "drawn"
+    assert study.data.params["data"] == logged.dataset.digest[:16]
+    test = json.loads((finished / "summary.json").read_text())["test"]
+    assert study.data.metrics["test/accuracy"] == test["value"]
+
+
+def test_champion_is_registered_and_fetched_with_its_two_files(finished: Path) -> None:
+    fetched = read(fetch("models:/cat_species@champion", finished.parents[1]))
+    assert fetched.architecture == read(finished / "model").architecture
+
+
+def test_unknown_model_is_named(finished: Path) -> None:
+    with pytest.raises(LookupError, match="models:/dogs@champion: "):
+        fetch("models:/dogs@champion", finished.parents[1])
+
+
+def test_alias_moves_by_test_rows_or_cross_validation_and_never_by_the_test_score(store: Path) -> None:
+    client = MlflowClient(store_uri(store))
+
+    def champion() -> str:
+        return client.get_model_version_by_alias("cat_species", "champion").tags["study"]
+
+    first = search(store, "task=cat_species", *TINY, "budget.trials=1")
+    assert champion() == first.name
+    worse = search(store, "task=cat_species", *TINY, "budget.trials=1", "space=none", "training.learning_rate=1e-9")
+    assert champion() == first.name
+    assert client.get_model_version_by_alias("cat_species", "challenger").tags["study"] == worse.name
+    newer = search(store, "task=cat_species", *TINY, "budget.trials=1", "dataset.seed=5")
+    assert champion() == newer.name
