@@ -15,7 +15,9 @@ def show(console: Console, summary: Mapping[str, Any], commands: Mapping[str, st
     """Prints the table; `commands` are what a person may want to do next, by a word each."""
     best, test, baseline = summary["best"], summary["test"], summary["baseline"]
     metric = test["metric"]
-    table = Table(title=f"{summary['study']}: {_counted(summary['trials'])}; {metric}", title_justify="left", show_edge=False)
+    table = Table(
+        title=f"{summary['study']}: {_counted(summary['trials'])}; {metric}", title_justify="left", show_edge=False
+    )
     for heading in ("", "hidden layers", "cross-validation*", "held-out test, 95 %"):
         table.add_column(heading, justify="left", overflow="fold")
     if baseline is not None:
@@ -25,9 +27,8 @@ def show(console: Console, summary: Mapping[str, Any], commands: Mapping[str, st
         table.add_row("gain", "", *(_gain(*pair, metric) for pair in _pairs(best, test, baseline)))
     table.add_row("always the same", "", "", number(summary["majority"]["value"], metric))
     console.print(table)
-    console.print(
-        f"* optimistic: the best of {summary['trials']['total']} is chosen by it; the test rows were opened {_times(test['opened'])}."
-    )
+    chosen = f"* optimistic: the best of {summary['trials']['total']} is chosen by it"
+    console.print(f"{chosen}; the test rows were opened {_times(test['opened'])}.")
     console.print(
         f"{summary['parameters']:,} parameters, {test['rows']} test rows, {summary['seconds']['total']:.0f} s."
     )

@@ -1,4 +1,4 @@
-"""The training of one trial's networks, a member a fold: an epoch, a validation, a copy of the weights. No Lightning here."""
+"""The training of one trial's networks, a member a fold: an epoch, a validation, the weights. No Lightning here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From pictures or table rows to the numbers a network reads; what is learned from rows is learned from training rows."""
+"""From pictures or table rows to the numbers a network reads; whatever is learned is learned from training rows."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ Inputs = PictureInputs | TableInputs
 
 
 def describe(examples: Examples, rows: NDArray[np.int64]) -> Inputs:
-    """The layout of the inputs, from the development rows: one layout for all folds, so their networks have one shape."""
+    """The layout of the inputs, from the development rows: one for all folds, so that their networks have one shape."""
     raw = examples.inputs
     if isinstance(raw, Pictures):
         return PictureInputs("pictures", int(raw.pixels.shape[-1]))

@@ -1,4 +1,4 @@
-"""From examples and folds to members: what a network trains on, with everything learned from its training rows alone."""
+"""From examples and folds to members: what a network trains on, all of it learned from its training rows alone."""
 
 from __future__ import annotations
 

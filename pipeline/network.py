@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -12,7 +12,11 @@ from torch.nn import functional
 
 from pipeline.config.schema import Activation, Model
 
-ACTIVATIONS = {"relu": functional.relu, "gelu": functional.gelu, "tanh": torch.tanh}
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "relu": functional.relu,
+    "gelu": functional.gelu,
+    "tanh": torch.tanh,
+}
 
 
 class Dense(nn.Module):
@@ -43,12 +47,11 @@ class Dense(nn.Module):
 
     def forward(self, inputs: Tensor, noise: torch.Generator | None = None) -> Tensor:
         """The outputs; dropout is on where a generator for its noise is given."""
-        *hidden, last = self.layers
-        for layer in hidden:
+        for layer in self.layers[:-1]:
             inputs = ACTIVATIONS[self.activation](layer(inputs))
             if noise is not None and self.dropout > 0:
                 inputs = dropped(inputs, self.dropout, noise)
-        outputs: Tensor = last(inputs)
+        outputs: Tensor = self.layers[-1](inputs)
         return outputs.float()
 
 

@@ -1,4 +1,4 @@
-"""Answers with a trained model: `python -m pipeline.predict model=cat_species photo.jpg folder/ output=predictions.csv`."""
+"""Answers with a trained model: `python -m pipeline.predict model=cat_species photo.jpg output=answers.csv`."""
 
 from __future__ import annotations
 
@@ -144,8 +144,8 @@ def _table(trained: TrainedModel, path: Path, name: str) -> Iterator[Answer]:
     except DataError as error:
         yield Answer(str(path), error=str(error))
         return
-    for number, (error, row) in enumerate(zip(errors, trained.answers(rows), strict=True)):
-        yield Answer(f"{name}{number}", error=error) if error else _answer(trained, f"{name}{number}", row)
+    for number, (reason, row) in enumerate(zip(errors, trained.answers(rows), strict=True)):
+        yield Answer(f"{name}{number}", error=reason) if reason else _answer(trained, f"{name}{number}", row)
 
 
 def _answer(trained: TrainedModel, name: str, row: Tensor) -> Answer:

@@ -38,7 +38,7 @@ class Question:
     def notes(self) -> list[str]:
         """What a person should know before training starts."""
         count = len(self.splits.left_out)
-        left_out = [f"{count} rows are left out: each has a copy among the held-out test rows"] if count else []
+        left_out = [f"left out, since a copy is among the held-out test rows: {count}"] if count else []
         return [*self.examples.notes, *left_out]
 
 

@@ -31,26 +31,32 @@ NO_RESULT, MISTAKE, INTERRUPTED = 1, 2, 130
 
 def run(search: Search) -> int:
     """Searches, and says how it went; returns the exit code."""
-    begin, console = time.monotonic(), Console(highlight=False)
     gc.freeze()  # what the libraries made stays, and need not be looked at after each fit
     try:
-        question = pose(search)
-        for note in question.notes:
-            console.print(note, soft_wrap=True, markup=False)
-        folder = search.store / "studies" / question.name
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".owner.lock", timeout=0):
-            return _Searching(search, question, folder, console, begin).run()
+        return _run(search, Console(highlight=False), time.monotonic())
     except (DataError, NoDeviceError) as error:
         print(error, file=sys.stderr)
-        return MISTAKE
-    except Timeout:
-        name = question.name
-        print(f"study={name} is being searched by another process; wait for it, or use another study=", file=sys.stderr)
         return MISTAKE
     except KeyboardInterrupt:
         print("stopped; finished trials are kept, and the same command goes on", file=sys.stderr)
         return INTERRUPTED
+    finally:
+        gc.unfreeze()
+
+
+def _run(search: Search, console: Console, begin: float) -> int:
+    question = pose(search)
+    for note in question.notes:
+        console.print(note, soft_wrap=True, markup=False)
+    folder = search.store / "studies" / question.name
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".owner.lock", timeout=0):
+            return _Searching(search, question, folder, console, begin).run()
+    except Timeout:
+        raise DataError(
+            f"study={question.name} is being searched by another process; wait for it, or use another study="
+        ) from None
 
 
 class _Searching:

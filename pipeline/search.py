@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,11 +35,11 @@ examples
 """
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     from pipeline.config import command
 
-    return command.run(sys.argv[1:], help_text, search)
+    return command.run(sys.argv[1:] if words is None else words, help_text, search)
 
 
 def help_text(config_dir: Path | None) -> str:

@@ -115,11 +115,12 @@ class Study:
         return [_row(trial) for trial in self.optuna.get_trials(deepcopy=False) if trial.state.is_finished()]
 
     def best(self) -> Row | None:
-        """The best complete trial; of equals the first."""
+        """The best complete trial; of equals the one with the fewest parameters, of those the first."""
         complete = [row for row in self.rows() if row.state == "complete"]
         if not complete:
             return None
-        return (max if self.maximise else min)(complete, key=lambda row: row.value)
+        sign = -1 if self.maximise else 1
+        return min(complete, key=lambda row: (sign * row.value, row.parameters, row.number))
 
     def ask(self) -> tuple[Trial, Candidate]:
         """The trial left unfinished by an earlier call, or the next one, and what it tries: the baseline first."""
@@ -145,7 +146,7 @@ class Study:
         return self.optuna.ask()
 
     def judge(self, trial: Trial, watch: Callable[[int, Epoch], None]) -> Judge:
-        """Reports each epoch's mean over the folds, and stops trials that fall behind; the baseline is never stopped."""
+        """Reports each epoch's mean over the folds, and stops trials that fall behind; never the baseline."""
 
         def stop(epoch: int, scores: Epoch) -> bool:
             watch(epoch, scores)
@@ -159,7 +160,12 @@ class Study:
         self, trial: Trial, candidate: Candidate, outcome: Outcome | Exception, parameters: int, seconds: float
     ) -> Row:
         """Writes down how a trial went; a NaN or an exception is never a score."""
-        facts: dict[str, Any] = {"fields": dict(candidate.fields), "parameters": parameters, "seconds": seconds, "ended": time.time()}
+        facts: dict[str, Any] = {
+            "fields": dict(candidate.fields),
+            "parameters": parameters,
+            "seconds": seconds,
+            "ended": time.time(),
+        }
         record = facts | _outcome(outcome)
         with self._deciding():
             trial.set_user_attr("record", record)

@@ -99,7 +99,7 @@ def _counts(rows: Sequence[Row]) -> dict[str, int]:
 
 
 def trials_csv(rows: Sequence[Row]) -> str:
-    """A line a trial, in order of number, every number at full precision; no times, so equal searches give equal bytes."""
+    """A line a trial, in order, every number at full precision; no times, so that equal searches give equal bytes."""
     folds = max((len(row.folds) for row in rows), default=0)
     fields = list(rows[0].fields) if rows else []
     text = io.StringIO()

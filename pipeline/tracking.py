@@ -173,7 +173,7 @@ class Tracker:
             self.client.set_terminated(self.run)
 
     def register(self, folder: Path, question: Question, summary: Mapping[str, Any]) -> str:
-        """A new version of the task's registered model from a folder with its two files, and what became of it in words."""
+        """A new version of the task's registered model, from a folder with its two files; says what became of it."""
         tags = _version_tags(question, summary)
         with self._timed():
             self.client.log_artifacts(self.run, str(folder), "model")

@@ -1,7 +1,6 @@
 """What many tests share: small examples, a store with its database made, and one finished search."""
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,9 @@ def picture_examples(rows: int = 60, classes: int = 3, size: int = 8, seed: int 
     """Pictures whose class can be told from their colour."""
     generator = np.random.default_rng(seed)
     targets = np.arange(rows) % classes
-    pixels = generator.integers(0, 120, (rows, 3, size, size)) + 60 * (np.arange(3) == targets[:, None])[:, :, None, None]
+    pixels = (
+        generator.integers(0, 120, (rows, 3, size, size)) + 60 * (np.arange(3) == targets[:, None])[:, :, None, None]
+    )
     names = tuple(f"{row}.png" for row in range(rows))
     known = tuple("abcdefgh"[:classes])
     return Examples(
@@ -88,5 +89,3 @@ def finished(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> 
     folder = tmp_path_factory.mktemp("finished")
     shutil.copy(empty_database, folder / "mlflow.db")
     return search(folder, "task=cat_species", *TINY, "dataset.count=120", "budget.trials=4")
-
-

@@ -72,7 +72,9 @@ def test_task_states_what_the_drawn_pictures_are_asked_for() -> None:
 
 
 def test_baseline_leaves_every_range_out() -> None:
-    baseline = read(["task=cat_species", "training.epochs={low: 3, high: 9}", "training.batch_size=32"]).baseline.settings
+    baseline = read(
+        ["task=cat_species", "training.epochs={low: 3, high: 9}", "training.batch_size=32"]
+    ).baseline.settings
     assert not any(isinstance(value, Interval | Choice) for value in baseline.values())
     assert (baseline["training.epochs"], baseline["training.batch_size"]) == (20, 32)
 
@@ -140,7 +142,8 @@ def test_table_refuses_what_is_for_pictures() -> None:
 def test_own_tasks_may_live_outside_the_repo(tmp_path: Path) -> None:
     (tmp_path / "task").mkdir()
     (tmp_path / "task" / "mine.yaml").write_text(
-        "# @package _global_\ndefaults:\n  - override /dataset: drawn\n  - override /head: sigmoid\n\nsubject: daylight\n"
+        "# @package _global_\n"
+        "defaults:\n  - override /dataset: drawn\n  - override /head: sigmoid\n\nsubject: daylight\n"
     )
     search = read(["task=mine"], tmp_path)
     assert (search.task, search.head.kind) == ("mine", "sigmoid")

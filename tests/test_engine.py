@@ -18,7 +18,9 @@ def asked() -> Question:
     return question(picture_examples(), schema.Softmax("softmax"), "accuracy")
 
 
-def stack(asked: Question, folds: slice = slice(None), model: Model | None = None, training: Training = TRAINING) -> Stack:
+def stack(
+    asked: Question, folds: slice = slice(None), model: Model | None = None, training: Training = TRAINING
+) -> Stack:
     preparation = Preparation(asked.examples, asked.inputs, asked.head, torch.device("cpu"))
     members = preparation.folds(asked.splits)[folds]
     return Stack(members, model or Model((8,), "relu", 0.2), training, asked.inputs, asked.head, Seeds(1, 2))

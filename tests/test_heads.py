@@ -110,5 +110,5 @@ def test_refuses_sigmoid_for_three_classes() -> None:
 def test_refuses_relu_for_targets_below_zero() -> None:
     examples = table_examples()
     examples.targets[0] = -1
-    with pytest.raises(DataError, match="head.output=relu never answers below 0; got a target of -1"):
+    with pytest.raises(DataError, match=r"head\.output=relu never answers below 0; got a target of -1"):
         heads.build(schema.Number("number", "relu", "l1", ""), examples)

@@ -30,7 +30,9 @@ def trained(kind: str = "pictures") -> TrainedModel:
         asked = question(picture_examples(), schema.Softmax("softmax"), "accuracy")
     else:
         asked = question(table_examples(), schema.Number("number", "relu", "l1", "USD"), "mean_absolute_error")
-    member = Preparation(asked.examples, asked.inputs, asked.head, torch.device("cpu")).all_rows(asked.splits.development)
+    member = Preparation(asked.examples, asked.inputs, asked.head, torch.device("cpu")).all_rows(
+        asked.splits.development
+    )
     network = Model((8, 4), "gelu", 0.1)
     weights = refit(asked.task, member, network, TRAINING, 2, Seeds(0, 0))
     described = model.describe("colours", asked.inputs, network, asked.head)
@@ -55,7 +57,8 @@ def test_fresh_process_with_the_two_files_gives_the_same_outputs(tmp_path: Path)
     ours = trained()
     ours.write(tmp_path)
     code = (
-        "import sys, numpy; from pathlib import Path; from pipeline import model; from pipeline.data.examples import Pictures;"
+        "import sys, numpy; from pathlib import Path; from pipeline import model;"
+        "from pipeline.data.examples import Pictures;"
         "pixels = numpy.load(sys.argv[2]); answers = model.read(Path(sys.argv[1])).answers(Pictures(pixels));"
         "numpy.save(sys.argv[3], answers.numpy())"
     )
@@ -82,13 +85,15 @@ def test_files_name_each_other_by_hash(folder: Path) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(place=st.floats(0, 0.999), bit=st.integers(0, 7))
-def test_any_changed_byte_of_the_parameters_is_refused(place: float, bit: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_any_changed_byte_of_the_parameters_is_refused(
+    place: float, bit: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("flipped")
     trained_once.write(folder)
     content = bytearray((folder / PARAMETERS).read_bytes())
     content[int(place * len(content))] ^= 1 << bit
     (folder / PARAMETERS).write_bytes(content)
-    with pytest.raises(ModelError, match="does not belong to architecture.json beside it, or was changed"):
+    with pytest.raises(ModelError, match=r"does not belong to architecture\.json beside it, or was changed"):
         model.read(folder)
 
 
@@ -125,5 +130,5 @@ def test_another_activation_of_equal_shapes_is_refused(folder: Path) -> None:
 
 
 def test_refuses_a_folder_without_the_files(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no such file; a model is architecture.json and parameters.safetensors"):
+    with pytest.raises(ModelError, match=r"no such file; a model is architecture\.json and parameters\.safetensors"):
         model.read(tmp_path)

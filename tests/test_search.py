@@ -101,8 +101,7 @@ def test_search_in_two_calls_equals_one_call(store: Path, tmp_path: Path) -> Non
 
 def test_winner_as_overrides_runs_as_it_is(finished: Path, store: Path) -> None:
     summary = read_summary(finished)
-    words = [word for word in summary["best"]["overrides"]]
-    again = read_summary(search(store, *words))
+    again = read_summary(search(store, *summary["best"]["overrides"]))
     assert again["trials"]["total"] == 1
     assert again["parameters"] == summary["parameters"]
     architecture = model.read(finished / "model").architecture.model
@@ -111,7 +110,16 @@ def test_winner_as_overrides_runs_as_it_is(finished: Path, store: Path) -> None:
 
 def test_every_trial_diverged_ends_without_a_model(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["training.optimizer=sgd", "training.learning_rate=100", "model.nodes=[64,64,64]", "budget.trials=2"]
-    folder = search(store, "task=cat_age_years", *TINY, *words, "training.epochs=20", "head.output=identity", "head.loss=l2", expected=1)
+    folder = search(
+        store,
+        "task=cat_age_years",
+        *TINY,
+        *words,
+        "training.epochs=20",
+        "head.output=identity",
+        "head.loss=l2",
+        expected=1,
+    )
     assert "no trial ended with a score, so there is no model" in capsys.readouterr().err
     assert not (folder / "model").exists()
 
@@ -130,7 +138,10 @@ def test_command_works_from_any_directory_and_keeps_its_store_there(tmp_path: Pa
 
 
 def test_mistakes_are_told_without_the_slow_libraries(tmp_path: Path) -> None:
-    code = "import sys; from pipeline.search import main; code = main(); print(code, 'torch' in sys.modules, 'mlflow' in sys.modules)"
+    code = (
+        "import sys; from pipeline.search import main; code = main();"
+        "print(code, 'torch' in sys.modules, 'mlflow' in sys.modules)"
+    )
     arguments = [sys.executable, "-c", code, "task=cat_specie", "model.nodse=3"]
     done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout == "2 False False\n"

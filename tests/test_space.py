@@ -12,7 +12,6 @@ from pipeline.config.read import read
 from pipeline.config.schema import Search
 from pipeline.space import Candidate
 
-
 few = settings(max_examples=15, deadline=None)
 
 
@@ -37,7 +36,13 @@ def test_every_draw_lies_in_the_space(seed: int) -> None:
 
 def test_without_hidden_layer_their_fields_are_blank() -> None:
     fields = drawn(0, "model.layers=0").fields
-    assert [fields[f"model.{name}"] for name in ("layers", "nodes", "shape", "activation", "dropout")] == [0, "", "", "", ""]
+    assert [fields[f"model.{name}"] for name in ("layers", "nodes", "shape", "activation", "dropout")] == [
+        0,
+        "",
+        "",
+        "",
+        "",
+    ]
 
 
 @pytest.mark.parametrize(("shape", "hidden"), [("same", (64, 64, 64)), ("taper", (64, 32, 16)), ("free", (64, 64, 64))])

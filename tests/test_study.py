@@ -93,6 +93,16 @@ def test_what_diverged_or_failed_is_never_best(tmp_path: Path) -> None:
     assert best.number == 0
 
 
+def test_of_equal_scores_the_smallest_network_is_best(tmp_path: Path) -> None:
+    study = opened(tmp_path)
+    for parameters in (30, 10, 20, 10):
+        trial, candidate = study.ask()
+        study.tell(trial, candidate, scored(0.003), parameters, 0.1)
+    best = study.best()
+    assert best is not None
+    assert best.number == 1
+
+
 def test_pruner_stops_what_falls_behind_and_never_the_baseline(tmp_path: Path) -> None:
     study = Study(read(["task=cat_species", "pruner=median"]), "study", tmp_path, FACTS, maximise=True)
     stopped = []

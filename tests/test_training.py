@@ -44,7 +44,7 @@ def test_value_is_the_mean_over_the_folds_at_one_epoch_for_all(asked: Question) 
 def test_judge_sees_each_epoch_and_ends_the_trial(asked: Question) -> None:
     seen: list[int] = []
 
-    def judge(epoch: int, scores: Epoch) -> bool:
+    def judge(epoch: int, _: Epoch) -> bool:
         seen.append(epoch)
         return epoch == 2
 
@@ -69,7 +69,9 @@ def test_same_twice_bit_for_bit(asked: Question) -> None:
 
 
 def test_refit_trains_on_all_development_rows(asked: Question) -> None:
-    member = Preparation(asked.examples, asked.inputs, asked.head, torch.device("cpu")).all_rows(asked.splits.development)
+    member = Preparation(asked.examples, asked.inputs, asked.head, torch.device("cpu")).all_rows(
+        asked.splits.development
+    )
     training = Training(8, 16, 0.01, 0.0, "adamw", None, flip=False, shift=0)
     weights = refit(asked.task, member, Model((8,), "relu", 0.0), training, 8, Seeds(0, 0))
     assert set(weights) == {"layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias"}

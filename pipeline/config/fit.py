@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.config import datasets, schema
 from pipeline.config.overrides import Word
 from pipeline.config.ranges import Choice, Interval
+from pipeline.data.examples import TargetKind
 
 CLASS_METRICS = ("accuracy", "f1_macro")
 METRICS: dict[type, tuple[str, ...]] = {
@@ -19,7 +20,7 @@ METRICS: dict[type, tuple[str, ...]] = {
     schema.Number: ("mean_absolute_error",),
     schema.Bands: (*CLASS_METRICS, "mean_absolute_error"),
 }
-TARGETS: dict[type, str] = {
+TARGETS: dict[type, TargetKind] = {
     schema.Sigmoid: "classes",
     schema.Sigmoids: "labels",
     schema.Softmax: "classes",
@@ -91,7 +92,7 @@ def _pictures_only(dataset: datasets.Dataset, settings: Mapping[str, Any]) -> It
     if isinstance(dataset, TABLES):
         for key, idle in (("training.flip", False), ("training.shift", 0)):
             if settings.get(key) not in (idle, None):
-                yield f"{key}: is for pictures, and dataset={dataset.kind} has none; leave it out (space=pictures sets it: use space=dense)"
+                yield f"{key}: is for pictures, and dataset={dataset.kind} has none; use space=dense"
     elif (
         isinstance(side := getattr(dataset, "size", None), int)
         and (widest := _highest(settings.get("training.shift"))) >= side
@@ -113,9 +114,9 @@ def _nodes(settings: Mapping[str, Any], words: Sequence[Word]) -> Iterator[str]:
     if not isinstance(nodes, tuple):
         return
     if "model.layers" in typed and settings.get("model.layers") != len(nodes):
-        yield f"model.layers: model.nodes={list(nodes)} fixes {len(nodes)} layers; leave model.layers out, or give one number for nodes"
+        yield f"model.layers: model.nodes={list(nodes)} fixes {len(nodes)} layers; leave one of the two out"
     if "model.shape" in typed:
-        yield f"model.shape: model.nodes={list(nodes)} fixes the widths already; leave model.shape out, or give one number for nodes"
+        yield f"model.shape: model.nodes={list(nodes)} fixes the widths already; leave one of the two out"
 
 
 def _paths(dataset: datasets.Dataset) -> Iterator[str]:

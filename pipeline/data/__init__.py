@@ -22,7 +22,8 @@ def load(dataset: datasets.Dataset, wants: TargetKind, cache: Path) -> Examples:
     """
     examples = _load(dataset, wants, cache)
     if examples.kind != wants:
-        raise DataError(f"dataset={dataset.kind} gives {USE[examples.kind]}; the head asks for {USE[wants].split(':')[0]}")
+        asked = USE[wants].split(":")[0]
+        raise DataError(f"dataset={dataset.kind} gives {USE[examples.kind]}; the head asks for {asked}")
     return examples
 
 

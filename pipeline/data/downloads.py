@@ -41,7 +41,8 @@ def oxford_pets(dataset: OxfordPets, cache: Path) -> Examples:
 def read_pets(dataset: OxfordPets, cache: Path) -> Examples:
     """The photographs from the folder that the archive unpacks to."""
     base = dataset.root / "oxford-iiit-pet"
-    rows = [(*line, part) for part in ("trainval", "test") for line in _annotations(base / "annotations" / f"{part}.txt")]
+    listed = {part: _annotations(base / "annotations" / f"{part}.txt") for part in ("trainval", "test")}
+    rows = [(*line, part) for part, lines in listed.items() for line in lines]
     if dataset.subject == "breed":
         rows = [row for row in rows if row[1] == "cat"]
         classes = tuple(sorted({_breed(name) for name, _, _ in rows}))
@@ -103,7 +104,8 @@ def read_cifar(dataset: Cifar) -> Examples:
         ten = _cifar_10(dataset.root / CIFAR_10[2], test=test)
         if dataset.subject == "animals":
             hundred = _cifar_100(dataset.root / CIFAR_100[2], test=test)
-            chosen = [(ten[0][ten[1] == CAT], 0), (hundred[0][hundred[1] == LION], 1), (hundred[0][hundred[1] == LIZARD], 2)]
+            chosen = [(ten[0][ten[1] == CAT], 0)]
+            chosen += [(hundred[0][hundred[1] == number], code) for code, number in ((1, LION), (2, LIZARD))]
         else:
             cats, others = ten[0][ten[1] == CAT], ten[0][ten[1] != CAT]
             chosen = [(others[: len(cats)], 0), (cats, 1)]
@@ -135,7 +137,8 @@ def _records(files: list[Path], labels: int) -> Labelled:
         raw = np.concatenate([np.fromfile(file, dtype=np.uint8) for file in files])
         records = raw.reshape(-1, labels + 3 * 32 * 32)
     except (OSError, ValueError) as error:
-        raise DataError(f"{files[0].parent}: not CIFAR's binary files ({error}); remove the folder, and it is fetched again") from None
+        folder = files[0].parent
+        raise DataError(f"{folder}: not CIFAR's binary files ({error}); remove it, and it is fetched again") from None
     return records[:, labels:].reshape(-1, 3, 32, 32), records[:, labels - 1].astype(np.int64)
 
 

@@ -56,5 +56,6 @@ def _test_classes(root: Path, classes: list[str]) -> list[str]:
 def _files(folder: Path, classes: list[str]) -> list[tuple[Path, str]]:
     files = [(path, name) for name in classes for path in pictures_below(folder / name)]
     if empty := sorted(set(classes) - {name for _, name in files}):
-        raise DataError(f"dataset.root: no picture in {', '.join(str(folder / name) for name in empty)}; remove or fill it")
+        folders = ", ".join(str(folder / name) for name in empty)
+        raise DataError(f"dataset.root: no picture in {folders}; a class without one is no class: fill or remove it")
     return files

@@ -28,12 +28,14 @@ def load(dataset: Hdf5) -> Examples:
     targets = np.concatenate([targets for _, targets in parts])
     classes = _classes(dataset, int(targets.max()) + 1)
     if targets.min() < 0 or targets.max() >= len(classes):
-        raise DataError(f"dataset.train_targets: numbers from 0 to {len(classes) - 1}; got {targets.min()} to {targets.max()}")
+        found = f"{targets.min()} to {targets.max()}"
+        raise DataError(f"dataset.train_targets: numbers from 0 to {len(classes) - 1}; got {found}")
+    rows = [(name, row) for name, (_, part) in zip(("train", "test"), parts, strict=False) for row in range(len(part))]
     return Examples(
         inputs=Pictures(pixels),
         targets=targets,
         kind="classes",
-        names=tuple(f"{part} {row}" for part, (_, rows) in zip(("train", "test"), parts, strict=False) for row in range(len(rows))),
+        names=tuple(f"{name} {row}" for name, row in rows),
         groups=copies_share_a_group(pixels),
         test=np.arange(len(targets)) >= len(parts[0][1]),
         classes=classes,
@@ -43,9 +45,11 @@ def load(dataset: Hdf5) -> Examples:
 def _part(file: Path, inputs: str, targets: str, size: int) -> Part:
     pictures, numbers = np.asarray(_read(file, inputs)), np.asarray(_read(file, targets))
     if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] != 3:
-        raise DataError(f"{file}: {inputs}: pictures are uint8 [N, H, W, 3]; got {pictures.dtype} {list(pictures.shape)}")
+        found = f"{pictures.dtype} {list(pictures.shape)}"
+        raise DataError(f"{file}: {inputs}: pictures are uint8 [N, H, W, 3]; got {found}")
     if numbers.dtype.kind not in "iu" or numbers.size != len(pictures):
-        raise DataError(f"{file}: {targets}: a class number for each of {len(pictures)} pictures; got {numbers.dtype} {list(numbers.shape)}")
+        found = f"{numbers.dtype} {list(numbers.shape)}"
+        raise DataError(f"{file}: {targets}: a class number for each of {len(pictures)} pictures; got {found}")
     return _sized(pictures, size).transpose(0, 3, 1, 2).copy(), numbers.reshape(-1).astype(np.int64)
 
 
@@ -53,7 +57,8 @@ def _read(file: Path, key: str) -> h5py.Dataset:
     try:
         with h5py.File(file, "r") as opened:
             if key not in opened or not isinstance(opened[key], h5py.Dataset):
-                raise DataError(f"{file}: no array {key}; it has {', '.join(opened)} (dataset.*_inputs and *_targets name them)")
+                keys = ", ".join(opened)
+                raise DataError(f"{file}: no array {key}; it has {keys} (dataset.*_inputs and *_targets name them)")
             return opened[key][()]
     except OSError as error:
         raise DataError(f"{file}: no HDF5 file ({str(error).splitlines()[0]})") from None

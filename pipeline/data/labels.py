@@ -52,7 +52,8 @@ def _values(frame: pd.DataFrame, columns: list[str], wants: TargetKind) -> tuple
     if not columns:
         mistakes.append("a column for each label, or one with a number; got only path")
     elif wants != "labels" and len(columns) != 1:
-        mistakes.append(f"one column beside path and split for this head; got {', '.join(columns)} (for labels: head=sigmoids)")
+        found = ", ".join(columns)
+        mistakes.append(f"one column beside path and split for this head; got {found} (for labels: head=sigmoids)")
     allowed = np.isfinite(numbers) if wants == "numbers" else np.isin(numbers, (0, 1))
     rule = "a number" if wants == "numbers" else "0 or 1"
     for row, column in np.argwhere(~allowed):

@@ -32,7 +32,7 @@ class PictureError(Exception):
 
 
 def decode(path: Path, size: int) -> Pixels:
-    """uint8 [3, size, size], RGB: the whole picture, turned upright and squeezed to a square so that nothing is cut off.
+    """uint8 [3, size, size], RGB: the whole picture, turned upright and squeezed to a square, nothing cut off.
 
     16-bit grey keeps its upper 8 bits, transparency lies on white, of an animation the first frame is taken.
     Raises PictureError.
@@ -97,12 +97,12 @@ def is_picture(path: Path) -> bool:
 
 
 def listed(paths: Iterable[Path]) -> list[Path]:
-    """The files themselves, and for a folder the pictures in it and below, in order; links to folders are not followed."""
+    """The files themselves, and for a folder the pictures in it and below, in order."""
     return [file for path in paths for file in (pictures_below(path) if path.is_dir() else [path])]
 
 
 def pictures_below(folder: Path) -> list[Path]:
-    """The pictures in a folder and below it, in order of their paths; hidden folders are passed over."""
+    """The pictures in a folder and below it, in order; not in hidden folders, nor behind links to folders."""
     found = []
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -125,9 +125,9 @@ class Decoded:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know about them."""
-        notes = [f"{len(self.bad)} files that could not be read are left out"] if self.bad else []
+        notes = [f"left out, since they cannot be read: {len(self.bad)} files"] if self.bad else []
         if copies := len(self.groups) - len(np.unique(self.groups)):
-            notes.append(f"{copies} pictures are copies of another; copies stay on one side of every split")
+            notes.append(f"pictures that are copies of another: {copies}; copies stay on one side of every split")
         return tuple(notes)
 
 
@@ -160,7 +160,8 @@ def printable(name: str) -> str:
 def copies_share_a_group(pixels: Pixels) -> NDArray[np.int64]:
     """int64 [N]: the row of the first picture with equal pixels."""
     first: dict[bytes, int] = {}
-    return np.array([first.setdefault(hashlib.sha256(row.tobytes()).digest(), number) for number, row in enumerate(pixels)])
+    digests = (hashlib.sha256(row.tobytes()).digest() for row in pixels)
+    return np.array([first.setdefault(digest, number) for number, digest in enumerate(digests)], dtype=np.int64)
 
 
 def _listing(paths: Sequence[Path], names: Sequence[str], size: int) -> str:

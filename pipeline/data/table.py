@@ -31,12 +31,13 @@ def load(dataset: TableFile, wants: TargetKind) -> Examples:
     constant = [name for name in used if frame[name].nunique(dropna=False) <= 1]
     table = _table(frame, [name for name in used if name not in constant], dataset)
     rows = np.arange(len(frame))
+    groups = rows if dataset.group is None else pd.factorize(frame[dataset.group], use_na_sentinel=False)[0]
     return Examples(
         inputs=table,
         targets=targets,
         kind="numbers" if wants == "numbers" else "classes",
         names=tuple(map(str, rows)),
-        groups=rows if dataset.group is None else pd.factorize(frame[dataset.group], use_na_sentinel=False)[0].astype(np.int64),
+        groups=groups.astype(np.int64),
         test=np.zeros(len(frame), dtype=np.bool_),
         classes=classes,
         notes=_notes(table, constant),
@@ -61,7 +62,7 @@ def read_rows(file: Path, numbers: Sequence[str], categories: Sequence[str]) -> 
         raise DataError(f"no column {', '.join(missing)}; the model was trained with it")
     values = frame[list(numbers)].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float32, na_value=np.nan)
     wrong = (np.isnan(values) & frame[list(numbers)].notna().to_numpy()) | np.isinf(values)
-    errors = [", ".join(f"{numbers[column]}: no number" for column in np.flatnonzero(row)) for row in wrong]
+    errors = [", ".join(f"{numbers[column]}: no number" for column in np.flatnonzero(row).tolist()) for row in wrong]
     codes, levels = _coded(frame, categories)
     return Table(np.where(wrong, np.nan, values), tuple(numbers), codes, tuple(categories), levels), errors
 
@@ -96,17 +97,19 @@ def _numbers(target: pd.Series, dataset: TableFile) -> tuple[NDArray[np.float32]
     values = pd.to_numeric(target, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     if not (finite := np.isfinite(values)).all():
         rows = ", ".join(map(str, np.flatnonzero(~finite)[:SHOWN]))
-        count = int((~finite).sum())
-        raise DataError(f"dataset.target: {dataset.target} is a finite number in every row; not so in {count} rows ({rows}, ...)")
+        wrong = f"not so in {int((~finite).sum())} rows, first {rows}"
+        raise DataError(f"dataset.target: {dataset.target} is a finite number in every row; {wrong}")
     return values.astype(np.float32), ()
 
 
 def _classes(target: pd.Series, dataset: TableFile) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     if target.isna().any():
-        raise DataError(f"dataset.target: {dataset.target} is there in every row; missing in {int(target.isna().sum())}")
+        missing = int(target.isna().sum())
+        raise DataError(f"dataset.target: {dataset.target} is there in every row; missing in {missing}")
     codes, levels = pd.factorize(target.map(_text), sort=True)
     if not 2 <= len(levels) <= len(target) / 2:
-        raise DataError(f"dataset.target: {dataset.target} has a few classes for this head; got {len(levels)} (a number: head=number)")
+        found = f"{len(levels)} in {len(target)} rows"
+        raise DataError(f"dataset.target: {dataset.target} has a few classes for this head; got {found} (head=number)")
     return codes.astype(np.int64), tuple(map(str, levels))
 
 
@@ -143,8 +146,8 @@ def _text(value: object) -> str:
 
 def _notes(table: Table, constant: Sequence[str]) -> tuple[str, ...]:
     notes = [f"left out, the same in every row: {', '.join(constant)}"] if constant else []
-    missing = {name: int(count) for name, count in zip(table.number_names, np.isnan(table.numbers).sum(0), strict=True) if count}
-    if missing:
-        counted = ", ".join(f"{name} in {count} rows" for name, count in missing.items())
+    counts = zip(table.number_names, np.isnan(table.numbers).sum(axis=0), strict=True)
+    if missing := [f"{name} in {count} rows" for name, count in counts if count]:
+        counted = ", ".join(missing)
         notes.append(f"missing numbers, replaced by the training rows' median and flagged: {counted}")
     return tuple(notes)

@@ -1,0 +1,123 @@
+"""Prediction from the two files: answers, mistakes, and files that cannot be answered."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pipeline import model, predict
+from pipeline.data.examples import Pictures
+from pipeline.data.pictures import decode
+from tests.conftest import TINY, search
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 255, (70, 50, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_picture_is_answered_as_the_network_answers(finished: Path, photo: Path, tmp_path: Path) -> None:
+    output = tmp_path / "answers.csv"
+    assert predict.main([f"model={finished}/model", str(photo), f"output={output}"]) == 0
+    (row,) = rows(output)
+    trained = model.read(finished / "model")
+    expected = trained.answers(Pictures(decode(photo, 8)[None]))[0]
+    columns = trained.architecture.head.columns
+    assert list(row) == ["file", *columns, "answer", "error"]
+    assert [float(row[name]) for name in columns] == pytest.approx(expected.tolist(), abs=1e-6)
+    assert row["answer"] == columns[int(expected.argmax())]
+
+
+def test_any_mode_and_size_and_folders_are_answered(finished: Path, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    for mode in ("L", "RGBA", "CMYK"):
+        suffix = "jpg" if mode == "CMYK" else "png"
+        Image.open(photo).convert(mode).resize((300, 9)).save(tmp_path / "more" / f"{mode}.{suffix}")
+    output = tmp_path / "answers.csv"
+    assert predict.main([f"model={finished}/model", str(photo), str(tmp_path / "more"), f"output={output}"]) == 0
+    assert [Path(row["file"]).name for row in rows(output)] == ["photo.png", "CMYK.jpg", "L.png", "RGBA.png"]
+
+
+def test_bad_files_cost_a_line_and_the_others_are_answered(
+    finished: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.jpg").write_text("no picture")
+    output = tmp_path / "answers.csv"
+    words = [f"model={finished}/model", str(tmp_path / "broken.jpg"), str(tmp_path / "gone.jpg"), str(photo)]
+    assert predict.main([*words, f"output={output}"]) == 1
+    broken, gone, answered = rows(output)
+    assert "not a picture" in broken["error"]
+    assert "No such file" in gone["error"]
+    assert answered["answer"]
+    assert not answered["error"]
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 2
+
+
+def test_champion_of_the_registry_is_used_by_its_task(
+    finished: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = finished.parents[1]
+    for name in ("cat_species", "models:/cat_species@champion", "models:/cat_species/1"):
+        assert predict.main([f"model={name}", f"store={store}", str(photo)]) == 0
+        assert "photo.png" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["model=x"], "say what to answer for"),
+        (["photo.png"], "model: say which"),
+        (["modle=x", "photo.png"], "modle: no such key (did you mean model?)"),
+        (["model=nowhere", "photo.png", "store=/nowhere"], "model: models:/nowhere@champion: no registry at /nowhere"),
+        (["model=x", "photo.png", "output=/nowhere/a.csv"], "output: a file in a folder that exists"),
+    ],
+)
+def test_wrong_word_is_one_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict.main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_existing_path_wins_over_a_key(
+    finished: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photo.rename(tmp_path / "output=photo.png")
+    words = predict.parse([f"model={finished}/model", "output=photo.png"])
+    assert (words.paths, words.output) == ((Path("output=photo.png"),), None)
+
+
+def test_table_is_answered_row_by_row(store: Path, tmp_path: Path) -> None:
+    sizes = [word for word in TINY if not word.startswith("dataset.size")]
+    folder = search(store, "task=house_price", *sizes, "budget.trials=1")
+    houses = pd.DataFrame(
+        {
+            "zip_code": ["10115", "none such", None, "10152"],
+            "bedrooms": [3, 2, 1, "many"],
+            "size_m2": [90, None, 40, 100],
+            "family_size": [4, 2, 1, 2],
+            "wealth": [0.5, 0.4, 0.3, 0.2],
+        }
+    )
+    houses.to_csv(tmp_path / "houses.csv", index=False)
+    output = tmp_path / "answers.csv"
+    assert predict.main([f"model={folder}/model", str(tmp_path / "houses.csv"), f"output={output}"]) == 1
+    answered = rows(output)
+    assert list(answered[0]) == ["file", "prediction (USD)", "answer", "error"]
+    assert [row["file"] for row in answered] == ["0", "1", "2", "3"]
+    assert all(float(row["prediction (USD)"]) >= 0 for row in answered[:3])
+    assert answered[3]["error"] == "bedrooms: no number"
+    houses.drop(columns="wealth").to_csv(tmp_path / "less.csv", index=False)
+    assert predict.main([f"model={folder}/model", str(tmp_path / "less.csv"), f"output={output}"]) == 1
+    assert rows(output)[0]["error"] == "no column wealth; the model was trained with it"

@@ -1,0 +1,101 @@
+"""The README's blocks do what it says: each is run, in a small form where it would take long."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pipeline import predict, search
+from tests.conftest import SHARED
+from tests.test_data import picture
+
+ROOT = Path(__file__).resolve().parents[1]
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+COMMANDS = [line for kind, text in BLOCKS if kind == "bash" for line in text.replace("\\\n", " ").splitlines()]
+SEARCHES = [shlex.split(line) for line in COMMANDS if "pipeline.search" in line]
+SMALL = ["budget.trials=2", "training.epochs=2", "compute=cpu", "cv.folds=3", "cv.repeats=1"]
+
+
+def test_every_block_is_known() -> None:
+    kinds = [kind for kind, _ in BLOCKS]
+    assert (kinds.count("bash"), kinds.count("yaml"), len(kinds)) == (10, 1, 11)
+    assert len(SEARCHES) == 16
+    others = [line for line in COMMANDS if "pipeline.search" not in line]
+    assert sum("make " in line for line in others) == 3
+    assert sum("pipeline.predict" in line for line in others) == 2
+    assert sum("pipeline.ui" in line for line in others) == 1
+    assert len(others) == 6
+
+
+@pytest.fixture
+def place(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with everything that the README's commands name."""
+    for number in range(30):
+        for kind in ("asleep", "awake"):
+            picture(tmp_path / "my_photos" / kind / f"{number}.jpg", hash_of(kind, number))
+    rows = [f"my_photos/{kind}/{n}.jpg,{int(kind == 'awake')},{n % 2}" for n in range(30) for kind in ("asleep", "awake")]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,cat,lion", *rows]))
+    houses = [f"{n // 2},today,{40 + n},{10115 + n % 4},{1000 * n + 5}" for n in range(90)]
+    (tmp_path / "houses.csv").write_text("\n".join(["id,date,size,zipcode,price", *houses]))
+    Image.new("RGB", (30, 20)).save(tmp_path / "photo.jpg")
+    (tmp_path / "my_conf" / "task").mkdir(parents=True)
+    (yaml,) = [text for kind, text in BLOCKS if kind == "yaml"]
+    (tmp_path / "my_conf" / "task" / "mine.yaml").write_text(yaml)
+    assert store == tmp_path / "mlruns"
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def hash_of(kind: str, number: int) -> int:
+    return number + (1000 if kind == "awake" else 0)
+
+
+def small(words: list[str]) -> list[str]:
+    """The same search with less of everything."""
+    typed = {word.partition("=")[0] for word in words}
+    less = [word for word in SMALL if word.partition("=")[0] not in typed]
+    drawn = "dataset=" not in " ".join(words) and "dataset.root" not in " ".join(words)
+    return [*words, *less, *(["dataset.count=120", "dataset.size=8"] if drawn else [])]
+
+
+@pytest.mark.parametrize("words", SEARCHES, ids=[" ".join(words[3:6])[:60] for words in SEARCHES])
+def test_search_of_the_readme_runs(words: list[str], place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if any("../shared" in word for word in words):
+        if not SHARED.is_dir():
+            pytest.skip("the real data sets are not here")
+        words = [word.replace("../shared/data", str(SHARED)) for word in words]
+    assert words[:3] == ["python", "-m", "pipeline.search"]
+    if "--cfg" in words:
+        done = subprocess.run([".venv/bin/python", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout[:8]) == (0, "subject:")
+        return
+    assert search.main(small(words[3:])) == 0
+    assert "winner" in capsys.readouterr().out
+
+
+def test_predictions_of_the_readme_run(finished: Path, place: Path) -> None:
+    shutil.rmtree(place / "mlruns")
+    (place / "mlruns").symlink_to(finished.parents[1])
+    for line in COMMANDS:
+        if "pipeline.predict" in line:
+            assert predict.main(shlex.split(line)[3:]) == 0
+    assert len((place / "predictions.csv").read_text().splitlines()) == 1 + 1 + 60
+
+
+def test_make_targets_of_the_readme_are_there() -> None:
+    for line in COMMANDS:
+        if line.startswith("make "):
+            words = ["make", "--dry-run", *shlex.split(line)[1:]]
+            done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+
+
+def test_map_of_the_rooms_names_every_room() -> None:
+    text = (ROOT / "README.md").read_text()
+    rooms = text[text.index("## The rooms") :]
+    missing = [file.name for file in (ROOT / "pipeline").iterdir() if f"{file.name}" not in rooms]
+    assert set(missing) <= {"__init__.py", "__pycache__", "seeds.py", "members.py", "augment.py", "intervals.py"}
