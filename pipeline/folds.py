@@ -8,7 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupShuffleSplit, KFold, StratifiedGroupKFold, StratifiedKFold, train_test_split
+from sklearn.model_selection import (
+    GroupKFold,
+    GroupShuffleSplit,
+    KFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    train_test_split,
+)
 
 from pipeline import seeds
 from pipeline.config.schema import CrossValidation
@@ -80,12 +87,14 @@ def _folds(
 ) -> Iterator[Fold]:
     state = seeds.number(seed, "folds", repeat)
     here, groups = strata[development], examples.groups[development]
-    if _grouped(examples, development):
-        splits = StratifiedGroupKFold(cv.folds, shuffle=True, random_state=state).split(development, here, groups)
-    elif min(np.bincount(here)[np.unique(here)]) >= cv.folds:
-        splits = StratifiedKFold(cv.folds, shuffle=True, random_state=state).split(development, here)
-    else:
-        splits = KFold(cv.folds, shuffle=True, random_state=state).split(development)
+    grouped, rare = _grouped(examples, development), min(np.bincount(here)[np.unique(here)]) < cv.folds
+    kind = {
+        (False, False): StratifiedKFold,
+        (False, True): KFold,
+        (True, False): StratifiedGroupKFold,
+        (True, True): GroupKFold,
+    }[grouped, bool(rare)]
+    splits = kind(cv.folds, shuffle=True, random_state=state).split(development, here, groups if grouped else None)
     for train, validation in splits:
         yield Fold(development[train], development[validation])
 

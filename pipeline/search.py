@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +12,13 @@ if TYPE_CHECKING:
     from pipeline.config.schema import Search
 
 HELP = """\
-How many layers and nodes? Tries them on cross-validated splits, keeps every trial, and leaves a model.
+How many layers and nodes? Tries them on cross-validated splits, keeps every
+trial in MLflow, and leaves a model.
 
   python -m pipeline.search task=<name> [key=value ...] [--config-dir <folder>]
 
-tasks     {tasks}
-data      dataset={datasets}
+task=     {task}
+dataset=  {dataset}
 search    space=dense | pictures | none   budget.trials=20   budget.minutes=null
           sampler=tpe | random | gp   pruner=median | asha | none   seed=0
 network   model.layers  model.nodes  model.shape  model.activation  model.dropout
@@ -46,7 +48,8 @@ def help_text(config_dir: Path | None) -> str:
     """One screen of help, with the names that are there now."""
     from pipeline.config.compose import options
 
-    return HELP.format(tasks=", ".join(options("task", config_dir)), datasets=" | ".join(options("dataset", None)))
+    names = {group: textwrap.wrap(", ".join(options(group, config_dir)), 68) for group in ("task", "dataset")}
+    return HELP.format(**{group: ("\n" + 10 * " ").join(lines) for group, lines in names.items()})
 
 
 def search(config: Search) -> int:

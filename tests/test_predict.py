@@ -65,8 +65,9 @@ def test_bad_files_cost_a_line_and_the_others_are_answered(
 
 
 def test_champion_of_the_registry_is_used_by_its_task(
-    finished: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+    finished: Path, photo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     store = finished.parents[1]
     for name in ("cat_species", "models:/cat_species@champion", "models:/cat_species/1"):
         assert predict.main([f"model={name}", f"store={store}", str(photo)]) == 0

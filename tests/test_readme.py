@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
 COMMANDS = [line for kind, text in BLOCKS if kind == "bash" for line in text.replace("\\\n", " ").splitlines()]
 SEARCHES = [shlex.split(line) for line in COMMANDS if "pipeline.search" in line]
-SMALL = ["budget.trials=2", "training.epochs=2", "compute=cpu", "cv.folds=3", "cv.repeats=1"]
+SMALL = ["budget.trials=1", "training.epochs=1", "compute=cpu", "cv.folds=3", "cv.repeats=1"]
 
 
 def test_every_block_is_known() -> None:
@@ -37,7 +37,9 @@ def place(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for number in range(30):
         for kind in ("asleep", "awake"):
             picture(tmp_path / "my_photos" / kind / f"{number}.jpg", hash_of(kind, number))
-    rows = [f"my_photos/{kind}/{n}.jpg,{int(kind == 'awake')},{n % 2}" for n in range(30) for kind in ("asleep", "awake")]
+    rows = [
+        f"my_photos/{kind}/{n}.jpg,{int(kind == 'awake')},{n % 2}" for n in range(30) for kind in ("asleep", "awake")
+    ]
     (tmp_path / "labels.csv").write_text("\n".join(["path,cat,lion", *rows]))
     houses = [f"{n // 2},today,{40 + n},{10115 + n % 4},{1000 * n + 5}" for n in range(90)]
     (tmp_path / "houses.csv").write_text("\n".join(["id,date,size,zipcode,price", *houses]))
@@ -62,8 +64,9 @@ def small(words: list[str]) -> list[str]:
     return [*words, *less, *(["dataset.count=120", "dataset.size=8"] if drawn else [])]
 
 
+@pytest.mark.usefixtures("place")
 @pytest.mark.parametrize("words", SEARCHES, ids=[" ".join(words[3:6])[:60] for words in SEARCHES])
-def test_search_of_the_readme_runs(words: list[str], place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_search_of_the_readme_runs(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     if any("../shared" in word for word in words):
         if not SHARED.is_dir():
             pytest.skip("the real data sets are not here")

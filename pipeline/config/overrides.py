@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 
 
@@ -45,6 +46,23 @@ def parse(text: str) -> Word:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{text}: not a setting of the form key=value that can be read ({reason})") from None
     return Word(text, override.key_or_group, value, override.is_delete())
+
+
+def sweep(text: str, names: Callable[[str], Sequence[str]]) -> list[str]:
+    """The overrides that a sweep (`seed=0,1`, `seed=range(0,3)`, `task=glob(*)`) stands for; any other text is itself.
+
+    names: what a group's glob may match. Raises ValueError where the text is no override, or sweeps over an interval.
+    """
+    parse(text)
+    override = OverridesParser.create().parse_override(text)
+    if not override.is_sweep_override():
+        return [text]
+    value: object = override.value()
+    if isinstance(value, Glob):
+        return [f"{override.key_or_group}={name}" for name in value.filter(list(names(override.key_or_group)))]
+    if not override.is_discrete_sweep():
+        raise ValueError(f"{text}: an interval has no end of values; use a list, seed=0,1, or range(0,3)")
+    return [f"{override.get_key_element()}={choice}" for choice in override.sweep_string_iterator()]
 
 
 def _plain(override: Override) -> Any:

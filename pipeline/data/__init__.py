@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.config import datasets
-from pipeline.data import downloads, drawn, folder, hdf5, houses, labels, table
 from pipeline.data.examples import DataError, Examples, TargetKind
 
-USE = {
+USE: dict[TargetKind, str] = {
     "classes": "one class a row: head=softmax, or head=sigmoid for two",
     "labels": "several labels a row: head=sigmoids",
     "numbers": "a number a row: head=number or head=bands",
 }
+ANY: tuple[TargetKind, ...] = ("classes", "labels", "numbers")
+
+
+@dataclass(frozen=True)
+class Loader:
+    """How one kind of data set is read, and which kinds of target it can give at all."""
+
+    load: Callable[[Any, TargetKind, Path], Examples]
+    gives: tuple[TargetKind, ...]
 
 
 def load(dataset: datasets.Dataset, wants: TargetKind, cache: Path) -> Examples:
@@ -20,28 +31,77 @@ def load(dataset: datasets.Dataset, wants: TargetKind, cache: Path) -> Examples:
 
     Raises DataError where the data cannot be read, or do not have such targets.
     """
-    examples = _load(dataset, wants, cache)
-    if examples.kind != wants:
-        asked = USE[wants].split(":")[0]
-        raise DataError(f"dataset={dataset.kind} gives {USE[examples.kind]}; the head asks for {asked}")
+    loader = LOADERS[type(dataset)]
+    _check(dataset, wants, loader.gives)
+    examples = loader.load(dataset, wants, cache)
+    _check(dataset, wants, (examples.kind,))
     return examples
 
 
-def _load(dataset: datasets.Dataset, wants: TargetKind, cache: Path) -> Examples:
-    match dataset:
-        case datasets.Drawn():
-            return drawn.load(dataset, cache)
-        case datasets.DrawnHouses():
-            return houses.load(dataset)
-        case datasets.Folder():
-            return folder.load(dataset, cache)
-        case datasets.Labels():
-            return labels.load(dataset, wants, cache)
-        case datasets.Hdf5():
-            return hdf5.load(dataset)
-        case datasets.TableFile():
-            return table.load(dataset, wants)
-        case datasets.OxfordPets():
-            return downloads.oxford_pets(dataset, cache)
-        case datasets.Cifar():
-            return downloads.cifar(dataset)
+def _check(dataset: datasets.Dataset, wants: TargetKind, gives: tuple[TargetKind, ...]) -> None:
+    if wants not in gives:
+        given, asked = " or ".join(USE[kind] for kind in gives), USE[wants].split(":")[0]
+        raise DataError(f"dataset={dataset.kind} gives {given}; the head asks for {asked}")
+
+
+# Each library (h5py, pandas, torchvision) is imported only where a data set needs it: prediction starts faster.
+
+
+def _drawn(dataset: datasets.Drawn, _wants: TargetKind, cache: Path) -> Examples:
+    from pipeline.data import drawn
+
+    return drawn.load(dataset, cache)
+
+
+def _houses(dataset: datasets.DrawnHouses, _wants: TargetKind, _cache: Path) -> Examples:
+    from pipeline.data import houses
+
+    return houses.load(dataset)
+
+
+def _folder(dataset: datasets.Folder, _wants: TargetKind, cache: Path) -> Examples:
+    from pipeline.data import folder
+
+    return folder.load(dataset, cache)
+
+
+def _labels(dataset: datasets.Labels, wants: TargetKind, cache: Path) -> Examples:
+    from pipeline.data import labels
+
+    return labels.load(dataset, wants, cache)
+
+
+def _hdf5(dataset: datasets.Hdf5, _wants: TargetKind, _cache: Path) -> Examples:
+    from pipeline.data import hdf5
+
+    return hdf5.load(dataset)
+
+
+def _table(dataset: datasets.TableFile, wants: TargetKind, _cache: Path) -> Examples:
+    from pipeline.data import table
+
+    return table.load(dataset, wants)
+
+
+def _oxford_pets(dataset: datasets.OxfordPets, _wants: TargetKind, cache: Path) -> Examples:
+    from pipeline.data import downloads
+
+    return downloads.oxford_pets(dataset, cache)
+
+
+def _cifar(dataset: datasets.Cifar, _wants: TargetKind, _cache: Path) -> Examples:
+    from pipeline.data import downloads
+
+    return downloads.cifar(dataset)
+
+
+LOADERS: dict[type, Loader] = {
+    datasets.Drawn: Loader(_drawn, ANY),
+    datasets.DrawnHouses: Loader(_houses, ("numbers",)),
+    datasets.Folder: Loader(_folder, ("classes",)),
+    datasets.Labels: Loader(_labels, ANY),
+    datasets.Hdf5: Loader(_hdf5, ("classes",)),
+    datasets.TableFile: Loader(_table, ("classes", "numbers")),
+    datasets.OxfordPets: Loader(_oxford_pets, ("classes",)),
+    datasets.Cifar: Loader(_cifar, ("classes",)),
+}

@@ -6,25 +6,60 @@ import hashlib
 import json
 import os
 import stat
+import struct
 import sys
-from collections.abc import Iterable, Sequence
+import tempfile
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 from rich.progress import track
 
 from pipeline.data.examples import DataError, Pictures
 
 Pixels = NDArray[np.uint8]
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+Bad = tuple[tuple[str, str], ...]
+FORMATS = "JPEG, PNG, WEBP, BMP"
+BEGINNINGS: dict[bytes, type[ImageFile]] = {
+    b"\xff\xd8\xff": JpegImageFile,
+    b"\x89PNG\r\n\x1a\n": PngImageFile,
+    b"RIFF": WebPImageFile,
+    b"BM": BmpImageFile,
+}
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 OTHER_SUFFIXES = frozenset({".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".svg", ".psd", ".eps", ".ico", ".jp2"})
 MAX_PIXELS = 64_000_000
-VERSION = 1
+MAX_BYTES = 300_000_000
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+EXIF_ORIENTATION = 0x0112
+BROKEN = (  # what Pillow raises for files that are damaged, or made to do harm
+    OSError, ValueError, TypeError, SyntaxError, LookupError, ArithmeticError, AttributeError, EOFError,
+    NotImplementedError, MemoryError, struct.error, zlib.error,
+)  # fmt: skip
+LONGEST_REASON = 160
+VERSION = 2  # a change to how anything is decoded needs a new number, or old pixels come from the cache
 
 
 class PictureError(Exception):
@@ -39,42 +74,87 @@ def decode(path: Path, size: int) -> Pixels:
     """
     _check_file(path)
     try:
-        with Image.open(path, formats=FORMATS) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise PictureError(f"{picture.width} x {picture.height} pixels; at most {MAX_PIXELS:,} are read")
+        with path.open("rb") as stream, _opened(stream) as picture:
+            # shrunk before all else: a turned or converted copy of a large picture would take its memory again
             picture.draft("RGB", (size, size))
-            upright = _rgb(ImageOps.exif_transpose(picture))
-            small = upright.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    except UnidentifiedImageError:
-        raise PictureError(f"not a picture of a format that is read ({', '.join(FORMATS)})") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, MemoryError) as error:
-        raise PictureError(str(error).splitlines()[0] if str(error) else type(error).__name__) from None
-    return np.asarray(small, dtype=np.uint8).transpose(2, 0, 1)
+            shape = (size, size)
+            small = _shrinkable(picture).resize(shape, Image.Resampling.BILINEAR, reducing_gap=2.0)
+            upright = _upright(_rgb(small), _orientation(picture))
+    except Image.DecompressionBombError:
+        raise PictureError(f"too many pixels; at most {MAX_PIXELS:,} are read") from None
+    except BROKEN as error:
+        lines = str(error).splitlines()
+        raise PictureError(printable(lines[0])[:LONGEST_REASON] if lines else type(error).__name__) from None
+    return np.asarray(upright, dtype=np.uint8).transpose(2, 0, 1)
 
 
 def _check_file(path: Path) -> None:
     """Only a regular file is opened: a pipe or a device would wait for ever."""
     if path.suffix.lower() in OTHER_SUFFIXES:
-        raise PictureError(f"{path.suffix} is not read; {', '.join(FORMATS)} are")
+        raise PictureError(f"{path.suffix} is not read; {FORMATS} are")
     try:
         status = path.stat()
     except OSError as error:
         raise PictureError(error.strerror or "cannot be opened") from None
+    except ValueError as error:
+        raise PictureError(str(error)) from None
+    if stat.S_ISDIR(status.st_mode):
+        raise PictureError("a folder that cannot be listed" if not os.access(path, os.R_OK) else "a folder")
     if not stat.S_ISREG(status.st_mode):
         raise PictureError("not a regular file")
     if status.st_size == 0:
         raise PictureError("empty file")
+    if status.st_size > MAX_BYTES:
+        raise PictureError(f"{status.st_size:,} bytes; at most {MAX_BYTES:,} are read")
+
+
+def _opened(stream: BinaryIO) -> ImageFile:
+    """The header of a picture, by its first bytes, whatever its name says; nothing is decoded yet.
+
+    Image.open is not used: it warns of large pictures on its own terms, and tries formats that we did not ask for.
+    """
+    start = stream.read(8)
+    stream.seek(0)
+    kind = next((kind for beginning, kind in BEGINNINGS.items() if start.startswith(beginning)), None)
+    if kind is None:
+        raise PictureError(f"not a picture of a format that is read ({FORMATS})")
+    try:
+        picture = kind(stream)
+    except SyntaxError:
+        raise PictureError("damaged at its beginning") from None
+    if picture.width * picture.height > MAX_PIXELS:
+        raise PictureError(f"{picture.width} x {picture.height} pixels; at most {MAX_PIXELS:,} are read")
+    return picture
+
+
+def _shrinkable(picture: Image.Image) -> Image.Image:
+    """The picture in a mode whose pixels can be averaged: a palette's numbers cannot."""
+    picture.load()
+    if picture.mode.startswith("I"):
+        high = np.asarray(picture, dtype=np.int64) >> 8
+        return Image.fromarray(high.clip(0, 255).astype(np.uint8))
+    if "transparency" in picture.info or picture.mode == "PA":
+        return picture.convert("RGBA")
+    return picture.convert("RGB") if picture.mode in ("1", "P") else picture
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):
-        high = np.asarray(picture, dtype=np.int64) >> 8
-        return Image.fromarray(high.clip(0, 255).astype(np.uint8)).convert("RGB")
-    if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
+    if picture.mode in ("LA", "RGBA"):
         layer = picture.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
+        picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return picture.convert("RGB")
+
+
+def _orientation(picture: Image.Image) -> int:
+    """How the camera was held, by EXIF; a picture whose EXIF is damaged is still a picture."""
+    try:
+        return int(picture.getexif().get(EXIF_ORIENTATION, 1))
+    except BROKEN:
+        return 1
+
+
+def _upright(picture: Image.Image, orientation: int) -> Image.Image:
+    return picture.transpose(TURNS[orientation]) if orientation in TURNS else picture
 
 
 def decode_or_reason(path: Path, size: int) -> Pixels | str:
@@ -87,8 +167,32 @@ def decode_or_reason(path: Path, size: int) -> Pixels | str:
 
 def decode_some(paths: Sequence[Path], size: int) -> list[Pixels | str]:
     """For each path its pixels, or why there are none; decoded in parallel."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(lambda path: decode_or_reason(path, size), paths))
+    with _quiet(), ThreadPoolExecutor(_processors()) as pool:
+        return list(pool.map(decode_or_reason, paths, repeat(size)))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Pillow's warnings of damaged EXIF: such a picture is read all the same, and nobody can act on them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
+
+
+def _processors() -> int:
+    """How many this process may use: a container's share, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def resized(pixels: Pixels, size: int) -> Pixels:
+    """uint8 [N, H, W, 3] to [N, size, size, 3], as pictures from files are resized."""
+    if pixels.shape[1:3] == (size, size):
+        return pixels
+    shape = (size, size)
+    smaller = [
+        Image.fromarray(picture).resize(shape, Image.Resampling.BILINEAR, reducing_gap=2.0) for picture in pixels
+    ]
+    return np.stack([np.asarray(picture) for picture in smaller])
 
 
 def is_picture(path: Path) -> bool:
@@ -102,12 +206,16 @@ def listed(paths: Iterable[Path]) -> list[Path]:
 
 
 def pictures_below(folder: Path) -> list[Path]:
-    """The pictures in a folder and below it, in order; not in hidden folders, nor behind links to folders."""
+    """The pictures in a folder and below it, in order; not in hidden folders, nor behind links to folders.
+
+    A folder that may not be listed stands for itself, so that it is said and not passed over.
+    """
+    closed: list[Path] = []
     found = []
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [path for name in files if is_picture(path := Path(parent, name)) and not name.startswith(".")]
-    return sorted(found)
+    return sorted(found + closed)
 
 
 @dataclass(frozen=True)
@@ -119,16 +227,14 @@ class Decoded:
 
     pictures: Pictures
     kept: NDArray[np.int64]
-    bad: tuple[tuple[str, str], ...]
+    bad: Bad
     groups: NDArray[np.int64]
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know about them."""
-        notes = [f"left out, since they cannot be read: {len(self.bad)} files"] if self.bad else []
-        if copies := len(self.groups) - len(np.unique(self.groups)):
-            notes.append(f"pictures that are copies of another: {copies}; copies stay on one side of every split")
-        return tuple(notes)
+        left_out = (f"left out, since they cannot be read: {len(self.bad)} files",) if self.bad else ()
+        return left_out + copies_note(self.groups)
 
 
 def decode_all(paths: Sequence[Path], root: Path, size: int, cache: Path, *, skip_bad: bool) -> Decoded:
@@ -137,8 +243,8 @@ def decode_all(paths: Sequence[Path], root: Path, size: int, cache: Path, *, ski
     Raises DataError with every bad file and its reason, unless they are to be skipped.
     """
     names = [str(path.relative_to(root)) for path in paths]
-    file = cache / f"pictures-{_listing(paths, names, size)}.npy"
-    pixels, bad = _cached(file, len(paths), size) or _decode_into(file, paths, names, size)
+    file = cache / f"pictures-{_listing(paths, names, root, size)}.npy"
+    pixels, bad = _cached(file, root, len(paths), size) or _decode_into(file, root, names, size)
     if bad and not skip_bad:
         lines = "\n".join(f"  {printable(name)}: {reason}" for name, reason in bad)
         raise DataError(
@@ -164,49 +270,88 @@ def copies_share_a_group(pixels: Pixels) -> NDArray[np.int64]:
     return np.array([first.setdefault(digest, number) for number, digest in enumerate(digests)], dtype=np.int64)
 
 
-def _listing(paths: Sequence[Path], names: Sequence[str], size: int) -> str:
+def copies_note(groups: NDArray[np.int64]) -> tuple[str, ...]:
+    """A remark where pictures are copies of others."""
+    copies = len(groups) - len(np.unique(groups))
+    said = f"pictures that are copies of another: {copies}; copies stay on one side of every split"
+    return (said,) if copies else ()
+
+
+def _listing(paths: Sequence[Path], names: Sequence[str], root: Path, size: int) -> str:
     """A name for exactly these files, by their names, sizes and times of change."""
-    digest = hashlib.sha256(f"{VERSION} {size} {paths[0].parent.resolve() if paths else ''}".encode())
+    digest = hashlib.sha256(f"{VERSION} {size} ".encode() + os.fsencode(os.path.realpath(root)))
     for path, name in zip(paths, names, strict=True):
+        digest.update(b"\0" + os.fsencode(name))
         try:
             status = path.stat()
-            digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
+            digest.update(f"\0{status.st_size} {status.st_mtime_ns}".encode())
         except OSError:
-            digest.update(f"{name}\0-\n".encode(errors="surrogateescape"))
+            digest.update(b"\0-")
     return digest.hexdigest()[:24]
 
 
-def _cached(file: Path, count: int, size: int) -> tuple[Pixels, tuple[tuple[str, str], ...]] | None:
-    """What an earlier call decoded; None where there is nothing, or nothing whole."""
+def _cached(file: Path, root: Path, count: int, size: int) -> tuple[Pixels, Bad] | None:
+    """What an earlier call decoded; None where there is nothing, nothing whole, or a bad file can be read by now."""
     try:
         bad = tuple((str(name), str(reason)) for name, reason in json.loads(file.with_suffix(".json").read_text()))
         pixels = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         return None
     whole = pixels.shape == (count - len(bad), 3, size, size) and pixels.dtype == np.uint8
-    return (pixels, bad) if whole else None
+    if not whole or not all(isinstance(_decode_inside(root, name, size), str) for name, _ in bad):
+        return None
+    return pixels, bad
 
 
-def _decode_into(
-    file: Path, paths: Sequence[Path], names: Sequence[str], size: int
-) -> tuple[Pixels, tuple[tuple[str, str], ...]]:
-    """Decodes every file and keeps the result beside the list of bad ones; each file is written whole or not at all."""
-    good, bad = [], []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = pool.map(lambda path: decode_or_reason(path, size), paths)
-        shown = track(results, "decoding", len(paths), transient=True, disable=not sys.stdout.isatty())
-        for name, result in zip(names, shown, strict=True):
-            if isinstance(result, str):
-                bad.append((name, result))
-            else:
-                good.append(result)
-    pixels = np.stack(good) if good else np.zeros((0, 3, size, size), np.uint8)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    with temporary.open("wb") as stream:
-        np.save(stream, pixels)
-    temporary.replace(file)
-    reasons = temporary.with_suffix(".reasons")
-    reasons.write_text(json.dumps(bad))
-    reasons.replace(file.with_suffix(".json"))
-    return np.load(file, mmap_mode="r", allow_pickle=False), tuple(bad)
+def _decode_inside(root: Path, name: str, size: int) -> Pixels | str:
+    """Pixels or a reason; a link may not lead out of the data set, where a stranger's folder has no business."""
+    real_root, real = os.path.realpath(root), os.path.realpath(root / name)
+    if os.path.commonpath([real_root, real]) != real_root:
+        return "a link that leads out of the data set's folder; put the file itself there"
+    return decode_or_reason(root / name, size)
+
+
+def _decode_into(file: Path, root: Path, names: Sequence[str], size: int) -> tuple[Pixels, Bad]:
+    """Decodes every file and keeps the result beside the list of bad ones; each is written whole or not at all.
+
+    Raises DataError where the cache cannot be written.
+    """
+    bad: list[tuple[str, str]] = []
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{file.stem}-", dir=file.parent) as folder:
+            pixels, reasons = Path(folder, "pixels"), Path(folder, "reasons")
+            with _quiet(), pixels.open("wb") as stream:
+                _write_header(stream, len(names), size)
+                for name, result in zip(names, _decoded(root, names, size), strict=True):
+                    if isinstance(result, str):
+                        bad.append((name, result))
+                    else:
+                        stream.write(result.tobytes())
+                stream.seek(0)
+                _write_header(stream, len(names) - len(bad), size)
+                os.fsync(stream.fileno())
+            if len(bad) == len(names):
+                return np.zeros((0, 3, size, size), np.uint8), tuple(bad)
+            reasons.write_text(json.dumps(bad))
+            pixels.replace(file)
+            reasons.replace(file.with_suffix(".json"))
+        return np.load(file, mmap_mode="r", allow_pickle=False), tuple(bad)
+    except OSError as error:
+        raise DataError(f"store: decoded pictures are kept in {file.parent}, which fails: {error.strerror}") from None
+
+
+def _write_header(stream: BinaryIO, count: int, size: int) -> None:
+    """The .npy header of uint8 [count, 3, size, size]; NumPy makes it equally long for every count."""
+    described = {"descr": "|u1", "fortran_order": False, "shape": (count, 3, size, size)}
+    np.lib.format.write_array_header_1_0(stream, described)
+
+
+def _decoded(root: Path, names: Sequence[str], size: int) -> Iterator[Pixels | str]:
+    """For each name its pixels or a reason, in order; with a bar where someone is looking."""
+    pool = ThreadPoolExecutor(_processors())
+    try:
+        results = pool.map(_decode_inside, repeat(root), names, repeat(size))
+        yield from track(results, "decoding", len(names), transient=True, disable=not sys.stdout.isatty())
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interrupted search does not decode the rest first

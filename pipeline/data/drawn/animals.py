@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.data.drawn.canvas import Colour, Layer, blob, mix, ribbon
-from pipeline.data.drawn.cats import DARK, WHITE, Head, Pose
+from pipeline.data.drawn.looks import DARK, WHITE, Head, Pose
 
 MANES = ((112, 66, 28), (78, 46, 26), (150, 92, 38))
 GREENS = ((96, 158, 62), (70, 132, 84), (138, 160, 70), (84, 150, 120))

@@ -12,10 +12,13 @@ from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
 from pipeline.data.drawn.animals import draw_iguana, draw_lion
 from pipeline.data.drawn.breeds import BREEDS
 from pipeline.data.drawn.canvas import Colour, Layer, blob, mix
-from pipeline.data.drawn.cats import DARK, WHITE, Cat, Pose, draw_cat
+from pipeline.data.drawn.cats import draw_cat
+from pipeline.data.drawn.looks import DARK, WHITE, Cat, Pose
 
-BACKDROP = (0.45, 0.8)
+BACKDROP = (0.45, 0.8)  # the share of white or black in what is behind a cat
+BLACK = 150  # the most that red, green and blue of a black cat add up to
 POSES: tuple[Pose, ...] = ("face", "sitting", "standing")
+ANY_POSE, MOSTLY_FACES, NO_FACES = (0.4, 0.3, 0.3), (0.8, 0.1, 0.1), (0.0, 0.5, 0.5)
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,16 @@ class Creature:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture shows; with a backdrop, what is behind a light coat is dark and behind a dark coat light."""
+    """What a picture shows.
+
+    backdrop: whether what is behind a light coat is dark, and behind a dark coat light; poses: how likely each of
+    POSES is for an animal that is alone.
+    """
 
     creatures: tuple[Creature, ...]
     night: bool
     backdrop: bool = False
+    poses: tuple[float, float, float] = ANY_POSE
 
 
 def draw_scene(scene: Scene, size: int, draw: np.random.Generator) -> NDArray[np.uint8]:
@@ -41,10 +49,10 @@ def draw_scene(scene: Scene, size: int, draw: np.random.Generator) -> NDArray[np
     side = max(96, min(3 * size, 192), 2 * size)
     picture = _background(side, scene.night, draw)
     towards = draw.uniform(-1, 1), draw.uniform(-1, -0.2)
-    for creature, layer, pose in _cast(scene.creatures, side, draw):
-        dark = _draw_creature(layer, creature, pose, draw)
+    for creature, layer, pose in _cast(scene, side, draw):
+        light_behind = _draw_creature(layer, creature, pose, draw)
         if scene.backdrop:
-            behind = Image.new("RGB", (side, side), WHITE if dark else DARK)
+            behind = Image.new("RGB", (side, side), WHITE if light_behind else DARK)
             picture = Image.blend(picture, behind, draw.uniform(*BACKDROP))
         _stand(picture, layer, towards, draw)
     if draw.random() < 0.25:
@@ -53,22 +61,25 @@ def draw_scene(scene: Scene, size: int, draw: np.random.Generator) -> NDArray[np
     return _light(small, scene.night, towards, draw)
 
 
-def _cast(creatures: tuple[Creature, ...], side: int, draw: np.random.Generator) -> list[tuple[Creature, Layer, Pose]]:
+def _cast(scene: Scene, side: int, draw: np.random.Generator) -> list[tuple[Creature, Layer, Pose]]:
     """Each animal with its place: one alone fills the picture, several share it from left to right."""
     cast = []
-    alone = len(creatures) == 1
-    slots = np.full(1, 0.5) if alone else np.linspace(0.27, 0.73, len(creatures))
-    for creature, slot in zip(creatures, draw.permutation(slots), strict=True):
-        pose = POSES[draw.choice(3, p=(0.4, 0.3, 0.3) if alone else (0, 0.5, 0.5))]
+    alone = len(scene.creatures) == 1
+    slots = np.full(1, 0.5) if alone else np.linspace(0.27, 0.73, len(scene.creatures))
+    for creature, slot in zip(scene.creatures, draw.permutation(slots), strict=True):
+        pose = POSES[draw.choice(3, p=scene.poses if alone else NO_FACES)]
         unit = (0.4 if alone else 0.27) * draw.uniform(0.88, 1.13)
-        place = slot + draw.uniform(-0.075, 0.075), (0.54 if alone else 0.64) + draw.uniform(-0.065, 0.065)
+        place = slot + draw.uniform(-0.085, 0.085), (0.54 if alone else 0.64) + draw.uniform(-0.075, 0.075)
         layer = Layer(side, place, unit, draw.uniform(-0.1, 0.1), bool(draw.random() < 0.5))
         cast.append((creature, layer, pose))
     return cast
 
 
 def _draw_creature(layer: Layer, creature: Creature, pose: Pose, draw: np.random.Generator) -> bool:
-    """Draws it, and says whether it is rather dark than light."""
+    """Draws it, and says whether something light is to be behind it.
+
+    Behind a black cat it is as often dark: black on white alone would give the Bombay away.
+    """
     if creature.kind == "lion":
         draw_lion(layer, pose, draw)
         return False
@@ -79,7 +90,7 @@ def _draw_creature(layer: Layer, creature: Creature, pose: Pose, draw: np.random
     coat, eyes = breed.coats[draw.integers(len(breed.coats))], breed.eyes[draw.integers(len(breed.eyes))]
     cat = Cat(breed, coat, eyes, creature.age)
     draw_cat(layer, cat, pose, draw)
-    return cat.dark
+    return cat.dark and not (sum(coat.fur) < BLACK and draw.random() < 0.5)
 
 
 def _stand(picture: Image.Image, layer: Layer, towards: tuple[float, float], draw: np.random.Generator) -> None:
@@ -199,8 +210,8 @@ def _light(
     values = np.asarray(picture, dtype=np.float64) / 255
     across = np.linspace(-0.5, 0.5, size)
     slope = 1 + draw.uniform(0, 0.7) * (towards[0] * across[None, :] + towards[1] * across[:, None])
-    tint = 1 + draw.uniform(-0.2, 0.2, 3)
-    strength = np.exp(draw.normal(0, 0.3))
+    tint = 1 + draw.uniform(-0.25, 0.25, 3)
+    strength = np.exp(np.clip(draw.normal(0, 0.3), -0.6, 0.35))
     if night:
         tint, strength = tint * (0.75, 0.85, 1.2), strength * draw.uniform(0.35, 0.6)
     values = values * slope[:, :, None] * tint * strength

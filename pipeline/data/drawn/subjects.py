@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.config.datasets import Subject
 from pipeline.data.drawn.breeds import BREEDS
-from pipeline.data.drawn.scene import Creature, Scene
+from pipeline.data.drawn.scene import MOSTLY_FACES, Creature, Scene
 from pipeline.data.examples import TargetKind
 
 ANIMALS = ("cat", "iguana", "lion")
@@ -54,7 +54,7 @@ def scene(seed: int, subject: Subject, row: int) -> tuple[Scene, Any]:
     number, draw = case(seed, subject, row), np.random.default_rng([seed, NUMBERS[subject], row, 2])
     night = bool(draw.random() < 0.1)
     if subject == "breed":
-        return Scene((_cat(draw, tuple(BREEDS)[number]),), night, backdrop=True), number
+        return Scene((_cat(draw, tuple(BREEDS)[number]),), night=False, backdrop=True), number
     if subject == "presence":
         creatures = (_cat(draw),) if number < 3 else ((), (Creature("lion"),), (Creature("iguana"),))[number - 3]
         return Scene(creatures, night), int(number < 3)
@@ -66,14 +66,14 @@ def scene(seed: int, subject: Subject, row: int) -> tuple[Scene, Any]:
         return Scene(there, night), labels
     if subject == "age":
         years = float(np.float32(number + draw.random()))
-        return Scene((_cat(draw, years=years),), night), years
+        return Scene((_cat(draw, years=years),), night, poses=MOSTLY_FACES), years
     creatures = (_animal(ANIMALS[draw.integers(3)], draw),) if draw.random() < 0.7 else ()
     return Scene(creatures, bool(number)), number
 
 
 def _cat(draw: np.random.Generator, breed: str | None = None, years: float | None = None) -> Creature:
     """A cat, of any breed and a grown age where these are not given."""
-    any_breed, any_years = tuple(BREEDS)[draw.integers(len(BREEDS))], draw.uniform(1, 10)
+    any_breed, any_years = tuple(BREEDS)[draw.integers(len(BREEDS))], draw.uniform(1, 6)
     return Creature("cat", breed or any_breed, any_years if years is None else years)
 
 
