@@ -21,7 +21,7 @@ task=     {task}
 dataset=  {dataset}
 search    space=dense | pictures | none   budget.trials=20   budget.minutes=null
           sampler=tpe | random | gp   pruner=median | asha | none   seed=0
-network   model.layers  model.nodes  model.shape  model.activation  model.dropout
+network   model.layers  nodes  shape  activation  dropout
 training  training.epochs  batch_size  learning_rate  weight_decay  optimizer
           patience  flip  shift        (a value, or a range in its place)
 splits    cv.folds=5  cv.repeats=1  cv.test=0.2

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from pipeline.data.decoded import decode_all
 from pipeline.data.examples import DataError
-from pipeline.data.pictures import PictureError, decode, decode_all, decode_or_reason, listed, resized
+from pipeline.data.pictures import PictureError, decode, decode_or_reason, listed, resized
 
 RED = (250, 20, 30)
 

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config.datasets import Cifar, OxfordPets
+from pipeline.data.decoded import copies_note, copies_share_a_group, decode_all
 from pipeline.data.examples import DataError, Examples, Pictures
-from pipeline.data.pictures import copies_note, copies_share_a_group, decode_all, resized
+from pipeline.data.pictures import resized
 
 KNOCK_SECONDS, SECONDS = 5.0, 20.0
 PETS_URL = "https://www.robots.ox.ac.uk/~vgg/data/pets/data/"

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config.datasets import Folder
+from pipeline.data.decoded import decode_all
 from pipeline.data.examples import DataError, Examples
-from pipeline.data.pictures import decode_all, pictures_below, printable
+from pipeline.data.pictures import pictures_below, printable
 
 PARTS = ("train", "test")
 Files = list[tuple[Path, str]]

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config.datasets import Hdf5
+from pipeline.data.decoded import copies_note, copies_share_a_group
 from pipeline.data.examples import DataError, Examples, Pictures
-from pipeline.data.pictures import copies_note, copies_share_a_group, printable, resized
+from pipeline.data.pictures import printable, resized
 
 Part = tuple[NDArray[np.uint8], NDArray[np.int64]]
 MAX_BYTES = 16_000_000_000  # a small compressed file can claim any size

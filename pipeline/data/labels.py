@@ -10,8 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.config.datasets import Labels
+from pipeline.data.decoded import decode_all
 from pipeline.data.examples import DataError, Examples, TargetKind
-from pipeline.data.pictures import decode_all, printable
+from pipeline.data.pictures import printable
 from pipeline.data.table import read_text
 
 SPLITS = ("train", "test")

@@ -1,20 +1,15 @@
-"""Picture files become pixels: decoded once, in parallel, and kept memory-mapped; what cannot be read says why."""
+"""One picture file becomes pixels, or says why it cannot; which files of a folder are pictures."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import stat
 import struct
-import sys
-import tempfile
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from typing import BinaryIO
@@ -27,12 +22,8 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
-from rich.progress import track
-
-from pipeline.data.examples import DataError, Pictures
 
 Pixels = NDArray[np.uint8]
-Bad = tuple[tuple[str, str], ...]
 FORMATS = "JPEG, PNG, WEBP, BMP"
 BEGINNINGS: dict[bytes, type[ImageFile]] = {
     b"\xff\xd8\xff": JpegImageFile,
@@ -167,19 +158,19 @@ def decode_or_reason(path: Path, size: int) -> Pixels | str:
 
 def decode_some(paths: Sequence[Path], size: int) -> list[Pixels | str]:
     """For each path its pixels, or why there are none; decoded in parallel."""
-    with _quiet(), ThreadPoolExecutor(_processors()) as pool:
+    with without_warnings(), ThreadPoolExecutor(processors()) as pool:
         return list(pool.map(decode_or_reason, paths, repeat(size)))
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def without_warnings() -> Iterator[None]:
     """Without Pillow's warnings of damaged EXIF: such a picture is read all the same, and nobody can act on them."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
 
 
-def _processors() -> int:
+def processors() -> int:
     """How many this process may use: a container's share, where the system tells."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -218,140 +209,6 @@ def pictures_below(folder: Path) -> list[Path]:
     return sorted(found + closed)
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """The pictures that could be read.
-
-    kept: which of the paths they are; bad: the others, with the reason; groups: int64 [N], equal pictures share one.
-    """
-
-    pictures: Pictures
-    kept: NDArray[np.int64]
-    bad: Bad
-    groups: NDArray[np.int64]
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a person should know about them."""
-        left_out = (f"left out, since they cannot be read: {len(self.bad)} files",) if self.bad else ()
-        return left_out + copies_note(self.groups)
-
-
-def decode_all(paths: Sequence[Path], root: Path, size: int, cache: Path, *, skip_bad: bool) -> Decoded:
-    """Every picture, from the cache where the same files were decoded before.
-
-    Raises DataError with every bad file and its reason, unless they are to be skipped.
-    """
-    names = [str(path.relative_to(root)) for path in paths]
-    file = cache / f"pictures-{_listing(paths, names, root, size)}.npy"
-    pixels, bad = _cached(file, root, len(paths), size) or _decode_into(file, root, names, size)
-    if bad and not skip_bad:
-        lines = "\n".join(f"  {printable(name)}: {reason}" for name, reason in bad)
-        raise DataError(
-            f"dataset: {len(bad)} of {len(paths)} files cannot be read:\n{lines}\n"
-            "mend or remove them, or go on without them: dataset.skip_bad=true"
-        )
-    left_out = {name for name, _ in bad}
-    kept = np.array([row for row, name in enumerate(names) if name not in left_out], dtype=np.int64)
-    if len(kept) == 0:
-        raise DataError(f"dataset: none of the {len(paths)} files in {root} can be read")
-    return Decoded(Pictures(pixels), kept, bad, copies_share_a_group(pixels))
-
-
 def printable(name: str) -> str:
     """A name from outside, with everything that is no printable character escaped."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name)
-
-
-def copies_share_a_group(pixels: Pixels) -> NDArray[np.int64]:
-    """int64 [N]: the row of the first picture with equal pixels."""
-    first: dict[bytes, int] = {}
-    digests = (hashlib.sha256(row.tobytes()).digest() for row in pixels)
-    return np.array([first.setdefault(digest, number) for number, digest in enumerate(digests)], dtype=np.int64)
-
-
-def copies_note(groups: NDArray[np.int64]) -> tuple[str, ...]:
-    """A remark where pictures are copies of others."""
-    copies = len(groups) - len(np.unique(groups))
-    said = f"pictures that are copies of another: {copies}; copies stay on one side of every split"
-    return (said,) if copies else ()
-
-
-def _listing(paths: Sequence[Path], names: Sequence[str], root: Path, size: int) -> str:
-    """A name for exactly these files, by their names, sizes and times of change."""
-    digest = hashlib.sha256(f"{VERSION} {size} ".encode() + os.fsencode(os.path.realpath(root)))
-    for path, name in zip(paths, names, strict=True):
-        digest.update(b"\0" + os.fsencode(name))
-        try:
-            status = path.stat()
-            digest.update(f"\0{status.st_size} {status.st_mtime_ns}".encode())
-        except OSError:
-            digest.update(b"\0-")
-    return digest.hexdigest()[:24]
-
-
-def _cached(file: Path, root: Path, count: int, size: int) -> tuple[Pixels, Bad] | None:
-    """What an earlier call decoded; None where there is nothing, nothing whole, or a bad file can be read by now."""
-    try:
-        bad = tuple((str(name), str(reason)) for name, reason in json.loads(file.with_suffix(".json").read_text()))
-        pixels = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, TypeError):
-        return None
-    whole = pixels.shape == (count - len(bad), 3, size, size) and pixels.dtype == np.uint8
-    if not whole or not all(isinstance(_decode_inside(root, name, size), str) for name, _ in bad):
-        return None
-    return pixels, bad
-
-
-def _decode_inside(root: Path, name: str, size: int) -> Pixels | str:
-    """Pixels or a reason; a link may not lead out of the data set, where a stranger's folder has no business."""
-    real_root, real = os.path.realpath(root), os.path.realpath(root / name)
-    if os.path.commonpath([real_root, real]) != real_root:
-        return "a link that leads out of the data set's folder; put the file itself there"
-    return decode_or_reason(root / name, size)
-
-
-def _decode_into(file: Path, root: Path, names: Sequence[str], size: int) -> tuple[Pixels, Bad]:
-    """Decodes every file and keeps the result beside the list of bad ones; each is written whole or not at all.
-
-    Raises DataError where the cache cannot be written.
-    """
-    bad: list[tuple[str, str]] = []
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{file.stem}-", dir=file.parent) as folder:
-            pixels, reasons = Path(folder, "pixels"), Path(folder, "reasons")
-            with _quiet(), pixels.open("wb") as stream:
-                _write_header(stream, len(names), size)
-                for name, result in zip(names, _decoded(root, names, size), strict=True):
-                    if isinstance(result, str):
-                        bad.append((name, result))
-                    else:
-                        stream.write(result.tobytes())
-                stream.seek(0)
-                _write_header(stream, len(names) - len(bad), size)
-                os.fsync(stream.fileno())
-            if len(bad) == len(names):
-                return np.zeros((0, 3, size, size), np.uint8), tuple(bad)
-            reasons.write_text(json.dumps(bad))
-            pixels.replace(file)
-            reasons.replace(file.with_suffix(".json"))
-        return np.load(file, mmap_mode="r", allow_pickle=False), tuple(bad)
-    except OSError as error:
-        raise DataError(f"store: decoded pictures are kept in {file.parent}, which fails: {error.strerror}") from None
-
-
-def _write_header(stream: BinaryIO, count: int, size: int) -> None:
-    """The .npy header of uint8 [count, 3, size, size]; NumPy makes it equally long for every count."""
-    described = {"descr": "|u1", "fortran_order": False, "shape": (count, 3, size, size)}
-    np.lib.format.write_array_header_1_0(stream, described)
-
-
-def _decoded(root: Path, names: Sequence[str], size: int) -> Iterator[Pixels | str]:
-    """For each name its pixels or a reason, in order; with a bar where someone is looking."""
-    pool = ThreadPoolExecutor(_processors())
-    try:
-        results = pool.map(_decode_inside, repeat(root), names, repeat(size))
-        yield from track(results, "decoding", len(names), transient=True, disable=not sys.stdout.isatty())
-    finally:
-        pool.shutdown(cancel_futures=True)  # an interrupted search does not decode the rest first
