@@ -33,7 +33,7 @@ def show(console: Console, summary: Mapping[str, Any], commands: Mapping[str, st
         f"{summary['parameters']:,} parameters, {test['rows']} test rows, {summary['seconds']['total']:.0f} s."
     )
     for label, command in commands.items():
-        console.print(f"[bold]{label:<8}[/bold]{command}", soft_wrap=True, highlight=False)
+        console.print(f"{label:<8}{command}", soft_wrap=True, markup=False)
 
 
 def _counted(trials: Mapping[str, int]) -> str:

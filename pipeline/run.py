@@ -18,6 +18,7 @@ from pipeline.config.schema import Search
 from pipeline.data.examples import DataError
 from pipeline.display import Display
 from pipeline.engine import Member, Seeds
+from pipeline.inputs import PictureInputs
 from pipeline.members import Preparation
 from pipeline.question import Question, pose
 from pipeline.space import Candidate
@@ -176,14 +177,14 @@ class _Searching:
 
     def _show(self, built: Summary) -> None:
         store = [] if str(self.search.store) == "mlruns" else [f"store={self.search.store}"]
+        example = "photo.jpg" if isinstance(self.question.inputs, PictureInputs) else "rows.csv"
         closing.show(
             self.console,
             built,
             {
                 "again": shlex.join(["python", "-m", "pipeline.search", *built["best"]["overrides"], *store]),
                 "browse": shlex.join(["python", "-m", "pipeline.ui", *store]),
-                "predict": shlex.join(["python", "-m", "pipeline.predict", f"model={self.folder}/model"])
-                + " photo.jpg",
+                "predict": shlex.join(["python", "-m", "pipeline.predict", f"model={self.folder}/model", example]),
                 "files": f"{self.folder}/: model/ summary.json trials.csv",
             },
         )
