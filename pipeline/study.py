@@ -22,17 +22,22 @@ from pipeline.space import Candidate
 from pipeline.training import Epoch, Judge, Outcome
 
 State = Literal["complete", "pruned", "failed", "diverged"]
-STARTUP_TRIALS, WARMUP_EPOCHS = 4, 4
+STARTUP_TRIALS = 4
 SAMPLERS: Mapping[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
     "gp": lambda seed: optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False),
 }
-PRUNERS: Mapping[str, Callable[[], optuna.pruners.BasePruner]] = {
-    "median": lambda: optuna.pruners.MedianPruner(STARTUP_TRIALS, WARMUP_EPOCHS),
-    "asha": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=WARMUP_EPOCHS, reduction_factor=3),
-    "none": optuna.pruners.NopPruner,
+PRUNERS: Mapping[str, Callable[[int], optuna.pruners.BasePruner]] = {
+    "median": lambda epochs: optuna.pruners.MedianPruner(STARTUP_TRIALS, warm_up(epochs)),
+    "asha": lambda epochs: optuna.pruners.SuccessiveHalvingPruner(warm_up(epochs), reduction_factor=3),
+    "none": lambda epochs: optuna.pruners.NopPruner(),
 }
+
+
+def warm_up(epochs: int) -> int:
+    """After how many epochs a trial may first be pruned: a fifth of them; before that the curves are mostly noise."""
+    return max(1, epochs // 5)
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ class Study:
             study_name=name,
             load_if_exists=True,
             direction="maximize" if maximise else "minimize",
-            pruner=PRUNERS[search.pruner](),
+            pruner=PRUNERS[search.pruner](self.baseline.training.epochs),
         )
         self._refuse_another(facts)
         self.deciding = 0.0
