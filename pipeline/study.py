@@ -31,7 +31,7 @@ SAMPLERS: Mapping[str, Callable[[int], optuna.samplers.BaseSampler]] = {
 PRUNERS: Mapping[str, Callable[[int], optuna.pruners.BasePruner]] = {
     "median": lambda epochs: optuna.pruners.MedianPruner(STARTUP_TRIALS, warm_up(epochs)),
     "asha": lambda epochs: optuna.pruners.SuccessiveHalvingPruner(warm_up(epochs), reduction_factor=3),
-    "none": lambda epochs: optuna.pruners.NopPruner(),
+    "none": lambda _: optuna.pruners.NopPruner(),
 }
 
 
