@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
@@ -57,7 +56,6 @@ class Stack:
         self.device = members[0].inputs.device
         self.networks = [self._network(member, model) for member in members]
         self.optimizers = [self._optimizer(network) for network in self.networks]
-        self.judged = deepcopy(self.networks) if training.averaging else self.networks
         self.augmentation = None
         if training.flip or training.shift:
             self.augmentation = Augmentation(members[0].inputs.shape[-1], training.flip, training.shift, self.device)
@@ -75,21 +73,7 @@ class Stack:
 
     def train_epoch(self, epoch: int) -> Tensor:
         """Every member sees each of its training rows once; float [members], the mean loss of each member's batches."""
-        losses = torch.stack([self._train_member(index, epoch) for index in range(len(self.members))])
-        if self.training.averaging:
-            self._average(epoch)
-        return losses
-
-    @torch.no_grad()
-    def _average(self, epoch: int) -> None:
-        """Moves what is judged towards the newest weights; the plain mean of all epochs while they are few.
-
-        Averaging the iterates: Polyak and Juditsky, Acceleration of stochastic approximation by averaging, 1992.
-        """
-        kept = min(self.training.averaging, epoch / (epoch + 1))
-        for average, network in zip(self.judged, self.networks, strict=True):
-            for mean, newest in zip(average.parameters(), network.parameters(), strict=True):
-                mean.lerp_(newest, 1 - kept)
+        return torch.stack([self._train_member(index, epoch) for index in range(len(self.members))])
 
     def _train_member(self, index: int, epoch: int) -> Tensor:
         member, network, optimizer = self.members[index], self.networks[index], self.optimizers[index]
@@ -122,11 +106,11 @@ class Stack:
         return [self._answers(index) for index in range(len(self.members))]
 
     def _answers(self, index: int) -> Tensor:
-        member, network = self.members[index], self.judged[index]
+        member, network = self.members[index], self.networks[index]
         chunks = torch.split(member.validation, 1024)
         outputs = [network(self.inputs.batch(member.inputs[rows], member.input_constants)) for rows in chunks]
         return self.head.answer(torch.cat(outputs).cpu(), member.target_constants)
 
     def state_dict(self, index: int) -> State:
-        """A copy of a member's weights as they are judged, on the CPU."""
-        return {name: weights.detach().cpu().clone() for name, weights in self.judged[index].state_dict().items()}
+        """A copy of a member's weights, on the CPU."""
+        return {name: weights.detach().cpu().clone() for name, weights in self.networks[index].state_dict().items()}

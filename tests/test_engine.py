@@ -1,7 +1,5 @@
 """The engine: members do not touch one another, and each is the fit that plain PyTorch makes."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -13,7 +11,7 @@ from pipeline.members import Preparation
 from pipeline.question import Question
 from tests.conftest import picture_examples, question, table_examples
 
-TRAINING = Training(3, 16, 0.01, 0.01, "adamw", None, flip=False, shift=0, averaging=0.0)
+TRAINING = Training(3, 16, 0.01, 0.01, "adamw", None, flip=False, shift=0)
 
 
 def asked() -> Question:
@@ -55,7 +53,7 @@ def test_folds_start_from_different_weights() -> None:
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_equals_a_plain_loop_of_the_library(optimizer: str) -> None:
     question_ = asked()
-    training = Training(2, 16, 0.01, 0.1, optimizer, None, flip=False, shift=0, averaging=0.0)
+    training = Training(2, 16, 0.01, 0.1, optimizer, None, flip=False, shift=0)
     ours = stack(question_, slice(0, 1), Model((8,), "relu", 0.0), training)
     member = ours.members[0]
     plain = torch.nn.Sequential(torch.nn.Linear(192, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
@@ -76,18 +74,6 @@ def test_equals_a_plain_loop_of_the_library(optimizer: str) -> None:
         assert torch.allclose(weights, expected, atol=1e-6)
 
 
-def test_averaged_weights_are_the_mean_of_the_epochs_while_they_are_few() -> None:
-    averaged, plain = (stack(asked(), training=replace(TRAINING, averaging=share)) for share in (0.9, 0.0))
-    epochs = []
-    for epoch in range(3):
-        averaged.train_epoch(epoch)
-        plain.train_epoch(epoch)
-        epochs.append(plain.state_dict(1))
-    for name, weights in averaged.state_dict(1).items():
-        assert torch.allclose(weights, sum(state[name] for state in epochs) / 3, atol=1e-6)
-    assert not torch.equal(averaged.validate()[1], plain.validate()[1])
-
-
 def test_training_rows_alone_train() -> None:
     """A change in a fold's validation rows leaves its weights bit for bit as they were."""
     first = asked()
@@ -103,7 +89,7 @@ def test_training_rows_alone_train() -> None:
 
 def test_table_learns_a_sum_by_linear_regression() -> None:
     question_ = question(table_examples(400), schema.Number("number", "identity", "l2", ""), "mean_absolute_error")
-    training = Training(60, 32, 0.03, 0.0, "adamw", None, flip=False, shift=0, averaging=0.0)
+    training = Training(60, 32, 0.03, 0.0, "adamw", None, flip=False, shift=0)
     networks = trained(stack(question_, slice(0, 1), Model((), "relu", 0.0), training), 60)
     member, answers = networks.members[0], networks.validate()[0]
     truth = torch.from_numpy(question_.examples.targets)[member.validation]

@@ -22,7 +22,7 @@ from pipeline.model import ARCHITECTURE, PARAMETERS, ModelError, TrainedModel
 from pipeline.training import refit
 from tests.conftest import picture_examples, question, table_examples
 
-TRAINING = Training(2, 16, 0.01, 0.0, "adamw", None, flip=False, shift=0, averaging=0.0)
+TRAINING = Training(2, 16, 0.01, 0.0, "adamw", None, flip=False, shift=0)
 
 
 def trained(kind: str = "pictures") -> TrainedModel:

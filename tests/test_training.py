@@ -21,7 +21,7 @@ def asked() -> Question:
 
 def fit(asked: Question, judge: object = lambda *_: False, **changes: object) -> Outcome:
     training = {"epochs": 6, "batch_size": 16, "learning_rate": 0.01, "weight_decay": 0.0, "optimizer": "adamw"}
-    training |= {"patience": None, "flip": True, "shift": 1, "averaging": 0.0} | changes
+    training |= {"patience": None, "flip": True, "shift": 1} | changes
     members = Preparation(asked.examples, asked.inputs, asked.head, torch.device("cpu")).folds(asked.splits)
     return search_folds(asked.task, members, Model((8,), "relu", 0.1), Training(**training), Seeds(0, 0), judge)
 
@@ -72,7 +72,7 @@ def test_refit_trains_on_all_development_rows(asked: Question) -> None:
     member = Preparation(asked.examples, asked.inputs, asked.head, torch.device("cpu")).all_rows(
         asked.splits.development
     )
-    training = Training(8, 16, 0.01, 0.0, "adamw", None, flip=False, shift=0, averaging=0.0)
+    training = Training(8, 16, 0.01, 0.0, "adamw", None, flip=False, shift=0)
     weights = refit(asked.task, member, Model((8,), "relu", 0.0), training, 8, Seeds(0, 0))
     assert set(weights) == {"layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias"}
     assert len(member.train) == len(asked.splits.development)

@@ -44,8 +44,6 @@ class Training:
 
     patience: a trial ends after so many epochs without a better mean score; null: never.
     flip: pictures are mirrored left to right half of the time; shift: and moved by up to so many pixels.
-    averaging: the weights that are judged and kept are a running mean over the epochs, of which each epoch keeps this
-    share; 0: the last epoch's weights alone.
     """
 
     epochs: Annotated[Whole, Field(ge=1, le=100_000)]
@@ -56,7 +54,6 @@ class Training:
     patience: Annotated[Whole, Field(ge=1)] | None
     flip: StrictBool
     shift: Annotated[Whole, Field(ge=0, le=64)]
-    averaging: Annotated[Real, Field(ge=0, lt=1)]
 
 
 @plain_dataclass(frozen=True)
