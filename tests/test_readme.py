@@ -6,10 +6,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from pipeline import predict, search
+from pipeline.data.drawn.scene import draw_scene
+from pipeline.data.drawn.subjects import generator, scene
 from tests.conftest import SHARED
 from tests.test_data import picture
 
@@ -95,6 +98,13 @@ def test_make_targets_of_the_readme_are_there() -> None:
             words = ["make", "--dry-run", *shlex.split(line)[1:]]
             done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
+
+
+def test_picture_of_the_readme_is_one_that_the_program_draws() -> None:
+    drawn, labels = scene(1, "together", 71)
+    pixels = draw_scene(drawn, 64, generator(1, "together", 71))
+    assert labels == [1, 0, 1]
+    assert np.array_equal(pixels.transpose(1, 2, 0), np.asarray(Image.open(ROOT / "docs" / "cat_and_lion.png")))
 
 
 def test_map_of_the_rooms_names_every_room() -> None:
