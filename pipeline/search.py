@@ -25,7 +25,7 @@ network   model.layers  nodes  shape  activation  dropout
 training  training.epochs  batch_size  learning_rate  weight_decay  optimizer
           patience  flip  shift        (a value, or a range in its place)
 splits    cv.folds=5  cv.repeats=1  cv.test=0.2
-where     store=mlruns   study=<name>   compute=auto | cpu | gpu   tracking.uri=null
+where     store=mlruns   study=<name>   compute=auto | cpu | gpu   tracking.uri=
 
 examples
   python -m pipeline.search task=cat_species
