@@ -55,8 +55,13 @@ class Place:
 
     @property
     def address(self) -> str:
-        """What is typed into the browser."""
+        """The server's address."""
         return f"http://{HOST}:{self.port}"
+
+    @property
+    def searches(self) -> str:
+        """The page of the searches; the bare address opens MLflow's pages for language models first."""
+        return f"{self.address}/#/experiments?workflowType=machine_learning"
 
 
 def main(words: list[str] | None = None) -> int:
@@ -133,7 +138,7 @@ def serve(place: Place) -> int:
         ended = _until_up(place, endings)
         up = ended is None
         if up:
-            print(f"{place.address}   Ctrl-C ends it", flush=True)
+            print(f"{place.address}   Ctrl-C ends it\nsearches: {place.searches}", flush=True)
             ended = endings.get()
     finally:
         _end(server, endings)

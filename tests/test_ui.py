@@ -82,6 +82,8 @@ def test_serves_the_store_to_this_machine_alone_until_ctrl_c(store: Path, port: 
     with running(store, port) as ours:
         assert ours.stdout is not None
         assert ours.stdout.readline() == f"http://127.0.0.1:{port}   Ctrl-C ends it\n"
+        searches = f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
+        assert ours.stdout.readline() == f"searches: {searches}\n"
         path = "/api/2.0/mlflow/experiments/get-by-name?experiment_name=cat_species"
         hosts = [f"127.0.0.1:{port}", f"localhost:{port}", f"10.0.0.5:{port}", "127.0.0.1:5000", "evil.example"]
         assert [status(port, path, host) for host in hosts] == [200, 200, 403, 403, 403]
