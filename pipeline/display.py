@@ -12,7 +12,6 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from pipeline.space import Candidate
 from pipeline.study import Row
-from pipeline.training import Epoch
 
 
 def number(value: float, metric: str) -> str:
@@ -61,7 +60,7 @@ class Display:
         nodes = network(str(candidate.fields["model.nodes"]))
         self.progress.reset(self.trial, total=candidate.training.epochs, description=f"trial {trial}", note=nodes)
 
-    def epoch(self, epoch: int, scores: Epoch) -> None:
+    def epoch(self, epoch: int) -> None:
         """An epoch of the trial is over."""
         self.progress.update(self.trial, completed=epoch)
 

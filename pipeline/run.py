@@ -19,6 +19,7 @@ from pipeline.data.examples import DataError
 from pipeline.display import Display
 from pipeline.engine import Member, Seeds
 from pipeline.inputs import PictureInputs
+from pipeline.interrupt import Interrupt
 from pipeline.members import Preparation
 from pipeline.question import Question, pose
 from pipeline.space import Candidate
@@ -34,7 +35,8 @@ def run(search: Search) -> int:
     """Searches, and says how it went; returns the exit code."""
     gc.freeze()  # what the libraries made stays, and need not be looked at after each fit
     try:
-        return _run(search, Console(highlight=False), time.monotonic())
+        with Interrupt() as interrupt:
+            return _run(search, Console(highlight=False), time.monotonic(), interrupt)
     except (DataError, NoDeviceError) as error:
         print(error, file=sys.stderr)
         return MISTAKE
@@ -45,7 +47,7 @@ def run(search: Search) -> int:
         gc.unfreeze()
 
 
-def _run(search: Search, console: Console, begin: float) -> int:
+def _run(search: Search, console: Console, begin: float, interrupt: Interrupt) -> int:
     question = pose(search)
     for note in question.notes:
         console.print(note, soft_wrap=True, markup=False)
@@ -53,7 +55,7 @@ def _run(search: Search, console: Console, begin: float) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".owner.lock", timeout=0):
-            return _Searching(search, question, folder, console, begin).run()
+            return _Searching(search, question, folder, console, begin, interrupt).run()
     except Timeout:
         raise DataError(
             f"study={question.name} is being searched by another process; wait for it, or use another study="
@@ -63,8 +65,11 @@ def _run(search: Search, console: Console, begin: float) -> int:
 class _Searching:
     """One call of the search on one study, from where an earlier call left it."""
 
-    def __init__(self, search: Search, question: Question, folder: Path, console: Console, begin: float) -> None:
-        self.search, self.question, self.folder, self.console, self.begin = search, question, folder, console, begin
+    def __init__(
+        self, search: Search, question: Question, folder: Path, console: Console, begin: float, interrupt: Interrupt
+    ) -> None:
+        self.search, self.question, self.folder = search, question, folder
+        self.console, self.begin, self.interrupt = console, begin, interrupt
         self.study = Study(search, question.name, folder, question.facts, question.task.maximise)
 
     def run(self) -> int:
@@ -104,19 +109,26 @@ class _Searching:
         question, minutes, done = self.question, self.search.budget.minutes, len(self.study.rows())
         preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
         members = preparation.folds(question.splits)
-        with Display(self.console, self.search.metric, self.study.total, done, self.study.best()) as display:
+        bars = Display(self.console, self.search.metric, self.study.total, done, self.study.best())
+        with self.interrupt.waiting(), bars as display:
             while done < self.study.total and (minutes is None or time.monotonic() - self.begin < 60 * minutes):
                 row, candidate = self._trial(members, display)
                 tracker.trial(row, self._architecture(candidate))
                 display.finish(row, self.study.best())
                 done += 1
+                self.interrupt.check()
 
     def _trial(self, members: list[Member], display: Display) -> tuple[Row, Candidate]:
         """One trial: ask, train, tell; the leader's fold parameters are kept."""
         trial, candidate = self.study.ask()
         display.start(trial.number, candidate)
         names = Seeds(self.search.seed, seeds.number(self.search.seed, trial.number))
-        judge = self.study.judge(trial, display.epoch)
+
+        def watch(epoch: int) -> None:
+            display.epoch(epoch)
+            self.interrupt.check()
+
+        judge = self.study.judge(trial, watch)
         begin = time.monotonic()
         outcome: Outcome | Exception
         try:

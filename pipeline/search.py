@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -39,9 +40,13 @@ examples
 
 def main(words: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    from pipeline.config import command
+    try:
+        from pipeline.config import command
 
-    return command.run(sys.argv[1:] if words is None else words, help_text, search)
+        return command.run(sys.argv[1:] if words is None else words, help_text, search)
+    except KeyboardInterrupt:
+        print("stopped before anything was started", file=sys.stderr)
+        return 128 + signal.SIGINT
 
 
 def help_text(config_dir: Path | None) -> str:

@@ -150,13 +150,18 @@ class Study:
             self.optuna.enqueue_trial(self.known_baseline)
         return self.optuna.ask()
 
-    def judge(self, trial: Trial, watch: Callable[[int, Epoch], None]) -> Judge:
-        """Reports each epoch's mean over the folds, and stops trials that fall behind; never the baseline."""
+    def judge(self, trial: Trial, watch: Callable[[int], None]) -> Judge:
+        """Reports each epoch's mean over the folds, and stops trials that fall behind; never the baseline.
+
+        A trial begun again after an interruption comes to the same means: those that are known are not told twice.
+        """
+        known = set(self.optuna.get_trials(deepcopy=False)[trial.number].intermediate_values)
 
         def stop(epoch: int, scores: Epoch) -> bool:
-            watch(epoch, scores)
+            watch(epoch)
             with self._deciding():
-                trial.report(scores.mean, epoch)
+                if epoch not in known:
+                    trial.report(scores.mean, epoch)
                 return trial.number > 0 and trial.should_prune()
 
         return stop

@@ -199,12 +199,12 @@ def _fit(module: _Fit, device: Device, epochs: int, *, validates: bool) -> None:
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        trainer.fit(module, epoch_as_batch, epoch_as_batch if validates else None)
-    interrupted = trainer.interrupted
+        try:
+            trainer.fit(module, epoch_as_batch, epoch_as_batch if validates else None)
+        except SystemExit:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from None
     del trainer
     gc.collect()  # a fit leaves cycles, and with them its networks
-    if interrupted:
-        raise KeyboardInterrupt
 
 
 @contextmanager

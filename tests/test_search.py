@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -194,3 +195,15 @@ def test_second_process_on_one_study_is_refused(finished: Path, capsys: pytest.C
     with FileLock(finished / ".owner.lock"):
         search(finished.parents[1], "task=cat_species", *TINY, "dataset.count=120", "budget.trials=4", expected=2)
     assert f"study={finished.name} is being searched by another process" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wait", [2, 5, 8])
+def test_ctrl_c_at_any_moment_is_one_line(tmp_path: Path, wait: int) -> None:
+    words = ["task=cat_species", *TINY, "budget.trials=4000"]
+    arguments = [sys.executable, "-m", "pipeline.search", *words]
+    process = subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(wait)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert [line.split()[0] for line in errors.splitlines()] in (["stopped"], ["stopped;"])
