@@ -28,7 +28,7 @@ def show(console: Console, summary: Mapping[str, Any], commands: Mapping[str, st
     table.add_row("always the same", "", "", number(summary["majority"]["value"], metric))
     console.print(table)
     chosen = f"* optimistic: the best of {summary['trials']['total']} is chosen by it"
-    console.print(f"{chosen}; the test rows were opened {_times(test['opened'])}.")
+    console.print(f"{chosen}; this study opened the test rows {_times(test['opened'])}.")
     console.print(
         f"{summary['parameters']:,} parameters, {test['rows']} test rows, {summary['seconds']['total']:.0f} s."
     )
@@ -38,7 +38,7 @@ def show(console: Console, summary: Mapping[str, Any], commands: Mapping[str, st
 
 def _counted(trials: Mapping[str, int]) -> str:
     parts = [f"{count} {state}" for state, count in trials.items() if state != "total" and count]
-    return f"{trials['total']} trials ({', '.join(parts)})"
+    return f"{trials['total']} trial{'s' * (trials['total'] != 1)} ({', '.join(parts)})"
 
 
 def _times(count: int) -> str:

@@ -68,7 +68,7 @@ class Display:
         """A trial is over."""
         self.done, self.here, self.best = self.done + 1, self.here + 1, best
         self.progress.update(self.search, completed=self.done, note=self._note())
-        mark = " *" if best is not None and best.number == row.number else ""
+        mark = "  best so far" if best is not None and best.number == row.number else ""
         value = f"{self.metric} {number(row.value, self.metric)}" if row.finite else row.reason
         nodes = network(str(row.fields["model.nodes"]))
         self.console.print(

@@ -125,5 +125,5 @@ def _check(examples: Examples, development: Rows, cv: CrossValidation) -> None:
     if few:
         raise DataError(
             f"cv.folds={cv.folds} needs {cv.folds} rows of each class outside the test rows; "
-            f"got: {', '.join(few)}; add examples, or lower cv.folds"
+            f"got: {', '.join(few)}; add examples, leave the class out{', or lower cv.folds' * (cv.folds > 2)}"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -84,6 +85,8 @@ def parse(texts: Sequence[str]) -> Words:
     output = Path(given["output"]) if "output" in given else None
     if output is not None and not output.parent.is_dir():
         raise WordError(f"output: a file in a folder that exists; got {output}")
+    if output is not None and output.is_dir():
+        raise WordError(f"output: a file, such as {output / 'predictions.csv'}; got a folder, {output}")
     return Words(given["model"], tuple(paths), output, Path(given.get("store", "mlruns")))
 
 
@@ -94,6 +97,8 @@ def load(words: Words) -> TrainedModel:
     try:
         if Path(words.model).is_dir():
             return model.read(Path(words.model))
+        if "/" in words.model and not words.model.startswith("models:/"):
+            raise WordError(f"model: a folder that exists; got {words.model}")
         from pipeline import tracking
 
         uri = words.model if words.model.startswith("models:/") else f"models:/{words.model}@champion"
@@ -111,15 +116,17 @@ def answers(trained: TrainedModel, paths: Sequence[Path]) -> Iterator[Answer]:
         yield from _pictures(trained, layout.size, paths)
         return
     for path in paths:
-        yield from _table(trained, path, name="" if len(paths) == 1 else f"{path}:")
+        yield from _table(trained, path)
 
 
 def _pictures(trained: TrainedModel, size: int, paths: Sequence[Path]) -> Iterator[Answer]:
     import numpy as np
 
     from pipeline.data.examples import Pictures
-    from pipeline.data.pictures import decode_some, listed
+    from pipeline.data.pictures import FORMATS, decode_some, listed
 
+    for empty in (path for path in paths if path.is_dir() and not listed([path])):
+        yield Answer(str(empty), error=f"no picture in this folder ({FORMATS})")
     files = listed(paths)
     for chunk in (files[start : start + BATCH] for start in range(0, len(files), BATCH)):
         decoded = decode_some(chunk, size)
@@ -132,7 +139,7 @@ def _pictures(trained: TrainedModel, size: int, paths: Sequence[Path]) -> Iterat
                 yield _answer(trained, str(path), next(answered))
 
 
-def _table(trained: TrainedModel, path: Path, name: str) -> Iterator[Answer]:
+def _table(trained: TrainedModel, path: Path) -> Iterator[Answer]:
     from pipeline.data.examples import DataError
     from pipeline.data.table import read_rows
     from pipeline.inputs import TableInputs
@@ -144,8 +151,9 @@ def _table(trained: TrainedModel, path: Path, name: str) -> Iterator[Answer]:
     except DataError as error:
         yield Answer(str(path), error=str(error))
         return
-    for number, (reason, row) in enumerate(zip(errors, trained.answers(rows), strict=True)):
-        yield Answer(f"{name}{number}", error=reason) if reason else _answer(trained, f"{name}{number}", row)
+    for number, (reason, row) in enumerate(zip(errors, trained.answers(rows), strict=True), start=1):
+        name = f"{path} row {number}"
+        yield Answer(name, error=reason) if reason else _answer(trained, name, row)
 
 
 def _answer(trained: TrainedModel, name: str, row: Tensor) -> Answer:
@@ -169,14 +177,16 @@ def show(columns: Sequence[str], found: Sequence[Answer]) -> None:
     from rich.table import Table
 
     table = Table(show_edge=False)
-    for heading in ("file", "answer", ""):
+    for heading in ("file", "answer", *([""] if len(columns) > 1 else [])):
         table.add_column(heading, overflow="fold")
     for answer in found:
         if answer.error:
             continue
-        likely = sorted(zip(columns, answer.values, strict=True), key=lambda pair: -pair[1])[:3]
-        detail = ", ".join(f"{name} {value:.3f}" for name, value in likely) if len(columns) > 1 else ""
-        table.add_row(escape(answer.name), escape(answer.answer), escape(detail))
+        cells = [answer.name, answer.answer]
+        if len(columns) > 1:
+            likely = sorted(zip(columns, answer.values, strict=True), key=lambda pair: -pair[1])[:3]
+            cells.append(", ".join(f"{name} {value:.3f}" for name, value in likely))
+        table.add_row(*map(escape, cells))
     if table.row_count:
         Console(highlight=False).print(table)
 
@@ -189,10 +199,13 @@ def main(texts: Sequence[str]) -> int:
     try:
         words = parse(texts)
         trained = load(words)
+        found = list(answers(trained, words.paths))
     except WordError as error:
         print(error, file=sys.stderr)
         return MISTAKE
-    found = list(answers(trained, words.paths))
+    except KeyboardInterrupt:
+        print("stopped; nothing was written", file=sys.stderr)
+        return 128 + signal.SIGINT
     columns = trained.architecture.head.columns
     if words.output is not None:
         write_csv(words.output, columns, found)

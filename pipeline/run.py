@@ -189,12 +189,13 @@ class _Searching:
 
     def _show(self, built: Summary) -> None:
         store = [] if str(self.search.store) == "mlruns" else [f"store={self.search.store}"]
+        own = [] if self.search.config_dir is None else ["--config-dir", str(self.search.config_dir)]
         example = "photo.jpg" if isinstance(self.question.inputs, PictureInputs) else "rows.csv"
         closing.show(
             self.console,
             built,
             {
-                "again": shlex.join(["python", "-m", "pipeline.search", *built["best"]["overrides"], *store]),
+                "again": shlex.join(["python", "-m", "pipeline.search", *own, *built["best"]["overrides"], *store]),
                 "browse": shlex.join(["python", "-m", "pipeline.ui", *store]),
                 "predict": shlex.join(["python", "-m", "pipeline.predict", f"model={self.folder}/model", example]),
                 "files": f"{self.folder}/: model/ summary.json trials.csv",

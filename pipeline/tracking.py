@@ -220,13 +220,11 @@ def _alias(champion: Mapping[str, str] | None, new: Mapping[str, str], *, maximi
     if new["drawn"] != champion["drawn"]:
         real = new["drawn"] == "false"
         return ("champion", "real data replace drawn") if real else ("challenger", "drawn data never replace real")
-    if new["test_rows"] != champion["test_rows"]:
+    if new["data"] != champion["data"] and new["test_rows"] != champion["test_rows"]:
         return "champion", "it was tested on other rows than the champion before: the newest data win"
-    if any(new[key] != champion[key] for key in ("data", "folds", "metric")):
-        return (
-            "challenger",
-            "its training data, folds or metric are not the champion's: their scores cannot be compared",
-        )
+    differs = [name for name in ("data", "folds", "metric") if new[name] != champion[name]]
+    if differs:
+        return "challenger", f"its {' and '.join(differs)} are not the champion's: their scores cannot be compared"
     mine, theirs = float(new["cross_validation"]), float(champion["cross_validation"])
     if mine > theirs if maximise else mine < theirs:
         return "champion", "a better cross-validation score on the same folds"
@@ -274,5 +272,6 @@ def fetch(uri: str, store: Path) -> Path:
         run = client.get_run(str(version.run_id)).info
         path = str(version.source).removeprefix(f"{run.artifact_uri}/")
         return Path(client.download_artifacts(run.run_id, path, tempfile.mkdtemp(prefix="model-")))
-    except MlflowException as error:
-        raise LookupError(f"{uri}: {error.message.splitlines()[0]}") from None
+    except MlflowException:
+        known = ", ".join(sorted(found.name for found in client.search_registered_models())) or "no model at all"
+        raise LookupError(f"{uri}: not in the registry of store={store}, which has {known}") from None

@@ -64,6 +64,11 @@ def test_bad_files_cost_a_line_and_the_others_are_answered(
     assert len(errors) == 2
 
 
+def test_folder_without_a_picture_is_said(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict.main([f"model={finished}/model", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"{tmp_path}: no picture in this folder (JPEG, PNG, WEBP, BMP)\n"
+
+
 def test_champion_of_the_registry_is_used_by_its_task(
     finished: Path, photo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,7 +86,9 @@ def test_champion_of_the_registry_is_used_by_its_task(
         (["photo.png"], "model: say which"),
         (["modle=x", "photo.png"], "modle: no such key (did you mean model?)"),
         (["model=nowhere", "photo.png", "store=/nowhere"], "model: models:/nowhere@champion: no registry at /nowhere"),
+        (["model=no/where", "photo.png"], "model: a folder that exists; got no/where"),
         (["model=x", "photo.png", "output=/nowhere/a.csv"], "output: a file in a folder that exists"),
+        (["model=x", "photo.png", "output=/tmp"], "output: a file, such as /tmp/predictions.csv; got a folder"),
     ],
 )
 def test_wrong_word_is_one_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,7 +123,7 @@ def test_table_is_answered_row_by_row(store: Path, tmp_path: Path) -> None:
     assert predict.main([f"model={folder}/model", str(tmp_path / "houses.csv"), f"output={output}"]) == 1
     answered = rows(output)
     assert list(answered[0]) == ["file", "prediction (USD)", "answer", "error"]
-    assert [row["file"] for row in answered] == ["0", "1", "2", "3"]
+    assert [row["file"] for row in answered] == [f"{tmp_path}/houses.csv row {number}" for number in (1, 2, 3, 4)]
     assert all(float(row["prediction (USD)"]) >= 0 for row in answered[:3])
     assert answered[3]["error"] == "bedrooms: no number"
     houses.drop(columns="wealth").to_csv(tmp_path / "less.csv", index=False)

@@ -205,5 +205,5 @@ def test_ctrl_c_at_any_moment_is_one_line(tmp_path: Path, wait: int) -> None:
     time.sleep(wait)
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode in (130, -signal.SIGINT)  # the second: Python, where it came inside an extension's import
     assert [line.split()[0] for line in errors.splitlines()] in (["stopped"], ["stopped;"])

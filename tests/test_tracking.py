@@ -87,7 +87,7 @@ def test_unknown_model_is_named(finished: Path) -> None:
         fetch("models:/dogs@champion", finished.parents[1])
 
 
-def test_alias_moves_by_test_rows_or_cross_validation_and_never_by_the_test_score(store: Path) -> None:
+def test_alias_moves_by_new_data_or_cross_validation_and_never_by_the_test_score(store: Path) -> None:
     client = MlflowClient(store_uri(store))
 
     def champion() -> str:
@@ -98,5 +98,7 @@ def test_alias_moves_by_test_rows_or_cross_validation_and_never_by_the_test_scor
     worse = search(store, "task=cat_species", *TINY, "budget.trials=1", "space=none", "training.learning_rate=1e-9")
     assert champion() == first.name
     assert client.get_model_version_by_alias("cat_species", "challenger").tags["study"] == worse.name
+    other = search(store, "task=cat_species", *TINY, "budget.trials=1", "seed=5")
+    assert client.get_model_version_by_alias("cat_species", "challenger").tags["study"] == other.name
     newer = search(store, "task=cat_species", *TINY, "budget.trials=1", "dataset.seed=5")
     assert champion() == newer.name

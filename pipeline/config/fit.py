@@ -129,7 +129,8 @@ def _paths(dataset: datasets.Dataset) -> Iterator[str]:
             continue
         fits, what = (Path.is_dir, "folder") if field == "root" else (Path.is_file, "file")
         if not fits(path):
-            yield f"dataset.{field}: a {what} that exists; got {path} (there is none at {path.resolve()})"
+            there = f"{path.resolve()} is none" if path.exists() else f"there is none at {path.resolve()}"
+            yield f"dataset.{field}: a {what} that exists; got {path} ({there})"
 
 
 def _store(store: Path | None) -> Iterator[str]:

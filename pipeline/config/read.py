@@ -58,7 +58,7 @@ def read(texts: Sequence[str], config_dir: Path | None = None) -> Search:
     known, unknown = known_groups(words, config_dir)
     mistakes += unknown
     if any(word.key == "task" for word in known):
-        return _Reader(known, mistakes).search(*_composed_twice(known, config_dir))
+        return _Reader(known, config_dir, mistakes).search(*_composed_twice(known, config_dir))
     raise ConfigError(mistakes)
 
 
@@ -83,8 +83,8 @@ def _words(texts: Sequence[str]) -> tuple[list[Word], list[str]]:
 class _Reader:
     """Collects mistakes while it reads, so that a person sees them all at once."""
 
-    def __init__(self, words: Sequence[Word], mistakes: list[str]) -> None:
-        self.words, self.mistakes = words, mistakes
+    def __init__(self, words: Sequence[Word], config_dir: Path | None, mistakes: list[str]) -> None:
+        self.words, self.config_dir, self.mistakes = words, config_dir, mistakes
 
     def search(self, config: dict[str, Any], baseline: dict[str, Any], yaml: str) -> Search:
         parts: dict[str, Any] = {
@@ -101,7 +101,8 @@ class _Reader:
             raise ConfigError(list(dict.fromkeys(self.mistakes)))
         task = next(str(word.value) for word in reversed(self.words) if word.key == "task")
         typed = tuple(word.text for word in self.words)
-        return Search(task=task, space=Space(settings), baseline=Space(fixed), typed=typed, yaml=yaml, **parts)
+        parts |= {"space": Space(settings), "baseline": Space(fixed), "config_dir": self.config_dir}
+        return Search(task=task, typed=typed, yaml=yaml, **parts)
 
     def kind(self, section: str, config: Mapping[str, Any], kinds: Mapping[str, type]) -> Any:
         """The section as the dataclass its `kind` names."""

@@ -155,6 +155,7 @@ class Search:
     """Everything one search needs to know.
 
     baseline: the same command with no range in it, trial 0. typed: the words of the command, as they were typed.
+    config_dir: the folder of a person's own tasks, if one was named.
     """
 
     task: str
@@ -173,4 +174,5 @@ class Search:
     compute: Compute
     tracking: Tracking
     typed: tuple[str, ...]
+    config_dir: Path | None
     yaml: str

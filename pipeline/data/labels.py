@@ -116,7 +116,7 @@ def _all_at_once(file: Path, mistakes: Sequence[str]) -> str:
     lines = [f"  {line}" for line in mistakes[:MOST_LINES]]
     if more := len(mistakes) - len(lines):
         lines.append(f"  and {more} more")
-    return "\n".join([f"dataset.file: {file} has {len(mistakes)} mistakes:", *lines])
+    return "\n".join([f"dataset.file: {file} has {len(mistakes)} mistake{'s' * (len(mistakes) != 1)}:", *lines])
 
 
 def _cell(text: str) -> str:

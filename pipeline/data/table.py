@@ -102,6 +102,8 @@ def _check_header(file: Path, frame: pd.DataFrame) -> None:
         header = next(csv.reader(stream), [])
     if twice := sorted({printable(name) for name in header if name and header.count(name) > 1}):
         raise ValueError(f"each column has its own name; got twice: {', '.join(twice)}")
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
+        raise ValueError("the first line has one name; the columns are to be separated by commas")
     if not isinstance(frame.index, pd.RangeIndex):
         raise ValueError("a row has more cells than the first line has names")
 

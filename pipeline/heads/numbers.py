@@ -86,7 +86,8 @@ class NumberHead(Head):
         return errors(answers[:, 0], targets)
 
     def words(self, answer: Tensor) -> str:
-        return f"{float(answer[0]):.4g} {self.unit}".strip()
+        value = float(answer[0])
+        return f"{f'{value:,.0f}' if abs(value) >= 1000 else f'{value:.4g}'} {self.unit}".strip()
 
 
 @dataclass(frozen=True, config=STRICT)
