@@ -1,6 +1,8 @@
 """What many tests share: small examples, a store with its database made, and one finished search."""
 
 import shutil
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +57,18 @@ def question(examples: Examples, head: schema.Head, metric: schema.Metric, folds
     layout = inputs.describe(examples, splits.development)
     task = Task(layout, built, metric, torch.from_numpy(examples.targets.copy()), resolve(Compute("cpu", "fp32")))
     return Question("study", "0" * 64, {}, examples, splits, layout, built, task)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_are_heard() -> Iterator[None]:
+    """Also where the tests themselves run in the background, or under nohup."""
+    before = {
+        number: signal.signal(number, handler)
+        for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL))
+    }
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

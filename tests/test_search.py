@@ -172,6 +172,14 @@ def test_multirun_runs_each_job(tmp_path: Path) -> None:
     assert len(list((tmp_path / "mlruns" / "studies").iterdir())) == 2
 
 
+def said_at_the_end(process: subprocess.Popen[str]) -> str:
+    """What a process that was told to stop says; one that does not stop is not left behind."""
+    try:
+        return process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+
+
 def test_ctrl_c_is_one_line_and_the_same_command_goes_on(tmp_path: Path) -> None:
     words = ["task=cat_species", *TINY, "budget.trials=400"]
     arguments = [sys.executable, "-m", "pipeline.search", *words]
@@ -180,7 +188,7 @@ def test_ctrl_c_is_one_line_and_the_same_command_goes_on(tmp_path: Path) -> None
     while not process.stdout.readline().startswith("trial   1"):
         assert process.poll() is None
     os.kill(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    errors = said_at_the_end(process)
     assert process.returncode == 130
     assert errors.strip() == "stopped; finished trials are kept, and the same command goes on"
     (folder,) = (tmp_path / "mlruns" / "studies").iterdir()
@@ -204,6 +212,6 @@ def test_ctrl_c_at_any_moment_is_one_line(tmp_path: Path, wait: int) -> None:
     process = subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(wait)
     os.kill(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    errors = said_at_the_end(process)
     assert process.returncode in (130, -signal.SIGINT)  # the second: Python, where it came inside an extension's import
     assert [line.split()[0] for line in errors.splitlines()] in (["stopped"], ["stopped;"])

@@ -43,14 +43,6 @@ def port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(autouse=True)
-def _hangup_is_heard() -> Iterator[None]:
-    """Also where the tests themselves run under nohup."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
-
-
 @contextmanager
 def running(store: Path, port: int) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "pipeline.ui", f"store={store}", f"port={port}"]
