@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup search test ui lock
+.PHONY: help setup search test ui bench lock
 
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	"$$python" -c "$(FITS)" 2>/dev/null && { echo "$$python"; break; }; done)
@@ -25,6 +25,9 @@ test: setup  ## linter, formatter, type checker and tests: ARGS="-k space" for s
 
 ui: setup  ## the searches in a browser: ARGS="store=mlruns port=5001"
 	.venv/bin/python -m pipeline.ui $(ARGS)
+
+bench: setup  ## training against the loops that people write: ARGS="case=A,B pairs=5"
+	.venv/bin/python -m bench $(ARGS)
 
 lock: .venv/.uv  ## the versions pinned again from pyproject.toml: ARGS=--upgrade for the newest
 	.venv/bin/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-header $(ARGS) \

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pipeline.config.schema import Training
+
 
 class Augmentation:
     """Flips and shifts pictures of one size, each picture by its own draw; edges are repeated where they move in.
@@ -18,8 +20,18 @@ class Augmentation:
         columns = torch.cat([places, places.flip(1)]) if flip else places
         self.pixels = (places[:, None, :, None] * size + columns[None, :, None, :]).reshape(-1, size * size)
 
-    def __call__(self, pictures: Tensor, noise: torch.Generator) -> Tensor:
-        """uint8 [n, 3, H, W] to the same; `noise` draws what happens to each picture."""
-        drawn = torch.randint(len(self.pixels), (len(pictures),), generator=noise, device=pictures.device)
-        index = self.pixels[drawn][:, None].expand(-1, pictures.shape[1], -1)
+    def draw(self, count: int, noise: torch.Generator) -> Tensor:
+        """int64 [count]: what is to happen to each of so many pictures."""
+        return torch.randint(len(self.pixels), (count,), generator=noise)
+
+    def apply(self, pictures: Tensor, moves: Tensor) -> Tensor:
+        """uint8 [n, 3, H, W] to the same, each picture by its own entry of `moves`."""
+        index = self.pixels[moves][:, None].expand(-1, pictures.shape[1], -1)
         return pictures.flatten(2).gather(2, index).view_as(pictures)
+
+
+def augmentation_of(training: Training, inputs: Tensor) -> Augmentation | None:
+    """The augmentation of uint8 [N, 3, H, W], if a training asks for one."""
+    if not (training.flip or training.shift):
+        return None
+    return Augmentation(inputs.shape[-1], training.flip, training.shift, inputs.device)

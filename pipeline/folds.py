@@ -78,7 +78,9 @@ def _test_rows(examples: Examples, strata: Rows, cv: CrossValidation, seed: int)
     if _grouped(examples, rows):
         splitter = GroupShuffleSplit(1, test_size=cv.test, random_state=state)
         return np.asarray(next(splitter.split(rows, groups=examples.groups))[1])
-    stratify = strata if min(np.bincount(strata)) >= 2 else None
+    counts = np.bincount(strata)
+    fits = min(counts) >= 2 and len(counts) <= min(cv.test, 1 - cv.test) * len(rows)
+    stratify = strata if fits else None
     return np.asarray(train_test_split(rows, test_size=cv.test, stratify=stratify, random_state=state)[1])
 
 

@@ -42,8 +42,20 @@ class PictureInputs:
 
     def batch(self, rows: Tensor, constants: Constants) -> Tensor:
         """uint8 [n, 3, H, W] to float32 [n, 3 H W]."""
+        out = torch.empty(len(rows), self.features, device=rows.device)
+        self.scale(rows, constants, out)
+        return out
+
+    def scale(self, rows: Tensor, constants: Constants, out: Tensor) -> None:
+        """Writes uint8 [n, 3, H, W] as float32 [n, 3 H W]."""
         mean, spread = constants["input.mean"], constants["input.spread"]
-        return ((rows.float() - mean[:, None, None]) / spread[:, None, None]).flatten(1)
+        pixels = out.view(len(rows), 3, -1)
+        torch.sub(rows.flatten(2), mean[:, None], out=pixels)
+        pixels.div_(spread[:, None])
+
+    def gather(self, resident: Tensor, rows: Tensor, constants: Constants, out: Tensor) -> None:
+        """Writes some of the resident pictures as float32 [n, 3 H W]."""
+        self.scale(resident.index_select(0, rows), constants, out)
 
     def constant_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each constant."""
@@ -91,6 +103,14 @@ class TableInputs:
     def batch(self, rows: Tensor, constants: Constants) -> Tensor:
         """float32 [n, features], as it is."""
         return rows
+
+    def scale(self, rows: Tensor, constants: Constants, out: Tensor) -> None:
+        """Writes float32 [n, features], as it is."""
+        out.copy_(rows)
+
+    def gather(self, resident: Tensor, rows: Tensor, constants: Constants, out: Tensor) -> None:
+        """Writes some of the resident rows, as they are."""
+        torch.index_select(resident, 0, rows, out=out)
 
     def _one_hot(self, raw: Table, constants: Constants, device: torch.device) -> list[Tensor]:
         """A float32 [N, levels + 1] for each category column; the last column is "missing or unseen"."""

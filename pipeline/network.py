@@ -30,7 +30,6 @@ class Dense(nn.Module):
         widths = [features, *model.hidden, outputs]
         self.layers = nn.ModuleList(nn.Linear(*pair, device="meta").to_empty(device="cpu") for pair in pairwise(widths))
         self.activation: Activation = model.activation
-        self.dropout = model.dropout
 
     def initialise(self, generator: torch.Generator, output_bias: float | None = None) -> None:
         """Draws weights and biases uniformly from +-1/sqrt(inputs of the layer), as `nn.Linear` does.
@@ -45,20 +44,14 @@ class Dense(nn.Module):
             if layer is self.layers[-1] and output_bias is not None:
                 nn.init.constant_(layer.bias, output_bias)
 
-    def forward(self, inputs: Tensor, noise: torch.Generator | None = None) -> Tensor:
-        """The outputs; dropout is on where a generator for its noise is given."""
-        for layer in self.layers[:-1]:
+    def forward(self, inputs: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
+        """The outputs; `masks`, one for each hidden layer or none at all, are dropout's, already scaled."""
+        for index, layer in enumerate(self.layers[:-1]):
             inputs = ACTIVATIONS[self.activation](layer(inputs))
-            if noise is not None and self.dropout > 0:
-                inputs = dropped(inputs, self.dropout, noise)
+            if masks:
+                inputs = inputs * masks[index]
         outputs: Tensor = self.layers[-1](inputs)
         return outputs.float()
-
-
-def dropped(nodes: Tensor, share: float, noise: torch.Generator) -> Tensor:
-    """Dropout with a generator of its own: a share of the nodes is 0, the others are scaled up by 1 / (1 - share)."""
-    kept = torch.empty_like(nodes).bernoulli_(1 - share, generator=noise)
-    return nodes * kept / (1 - share)
 
 
 def parameter_count(features: int, hidden: Sequence[int], outputs: int) -> int:

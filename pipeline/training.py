@@ -16,11 +16,10 @@ import torch
 from torch import Tensor
 
 from pipeline.config.schema import Compute, Metric, Model, Training
-from pipeline.engine import Member, Seeds, Stack, State
+from pipeline.engine import Member, Precision, Seeds, Stack, State, stack
 from pipeline.heads import Head
 from pipeline.inputs import Inputs
 
-Precision = Literal["fp32", "bf16"]
 LIGHTNING_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
@@ -111,17 +110,17 @@ def search_folds(
     task: Task, members: Sequence[Member], model: Model, training: Training, names: Seeds, judge: Judge
 ) -> Outcome:
     """Trains one network a fold side by side, and after each epoch asks the judge whether to stop."""
-    stack = Stack(members, model, training, task.inputs, task.head, names)
-    trial = _Trial(task, stack, training.patience, judge)
+    networks = stack(members, model, training, task.inputs, task.head, names, task.device.precision)
+    trial = _Trial(task, networks, training.patience, judge)
     _fit(trial, task.device, training.epochs, validates=True)
     return Outcome(tuple(trial.epochs), trial.best, trial.ending, tuple(trial.states))
 
 
 def refit(task: Task, member: Member, model: Model, training: Training, epochs: int, names: Seeds) -> State:
     """Trains one network on all of its member's training rows for so many epochs, and returns its weights."""
-    stack = Stack([member], model, training, task.inputs, task.head, names)
-    _fit(_Fit(stack), task.device, epochs, validates=False)
-    return stack.state_dict(0)
+    networks = stack([member], model, training, task.inputs, task.head, names, task.device.precision)
+    _fit(_Fit(networks), task.device, epochs, validates=False)
+    return networks.state_dict(0)
 
 
 class _Fit(lightning.LightningModule):
@@ -131,11 +130,10 @@ class _Fit(lightning.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.stack = stack
-        self.networks = torch.nn.ModuleList(stack.networks)
         self.losses = torch.zeros(len(stack.members))
 
-    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        return self.stack.optimizers
+    def configure_optimizers(self) -> None:
+        """None of Lightning's: the engine steps its own."""
 
     def training_step(self, batch: Any, index: int) -> None:
         self.losses = self.stack.train_epoch(self.current_epoch)

@@ -7,6 +7,7 @@ from pipeline import seeds
 from pipeline.config import schema
 from pipeline.config.schema import Model, Training
 from pipeline.engine import Seeds, Stack
+from pipeline.engine import stack as build
 from pipeline.members import Preparation
 from pipeline.question import Question
 from tests.conftest import picture_examples, question, table_examples
@@ -23,7 +24,7 @@ def stack(
 ) -> Stack:
     preparation = Preparation(asked.examples, asked.inputs, asked.head, torch.device("cpu"))
     members = preparation.folds(asked.splits)[folds]
-    return Stack(members, model or Model((8,), "relu", 0.2), training, asked.inputs, asked.head, Seeds(1, 2))
+    return build(members, model or Model((8,), "relu", 0.2), training, asked.inputs, asked.head, Seeds(1, 2), "fp32")
 
 
 def trained(stack: Stack, epochs: int = 3) -> Stack:

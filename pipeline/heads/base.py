@@ -56,6 +56,14 @@ class Head(ABC):
         """The training loss of a batch, a mean over its rows."""
 
     @abstractmethod
+    def compared(self, encoded: Tensor) -> Tensor:
+        """float [N, outputs]: what `gradient` compares each output with, from encoded targets."""
+
+    @abstractmethod
+    def gradient(self, outputs: Tensor, compared: Tensor, out: Tensor) -> None:
+        """Writes the loss's derivative by the outputs, for each of many batches: all are [batches, N, outputs]."""
+
+    @abstractmethod
     def answer(self, outputs: Tensor, constants: Constants) -> Tensor:
         """float [N, len(columns)]: probabilities, or numbers in the target's own unit."""
 

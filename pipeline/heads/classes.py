@@ -38,6 +38,19 @@ def class_scores(answers: Tensor, classes: Tensor) -> Scores:
     }
 
 
+def softmax_gradient(outputs: Tensor, compared: Tensor, out: Tensor) -> None:
+    """Of the mean cross-entropy: (softmax - one-hot) / rows."""
+    torch.softmax(outputs, -1, out=out)
+    out.sub_(compared).div_(outputs.shape[-2])
+
+
+def sigmoid_gradient(outputs: Tensor, compared: Tensor, out: Tensor) -> None:
+    """Of the binary cross-entropies, summed over the outputs, in the mean over the rows: (sigmoid - target) / rows."""
+    for one, written in zip(outputs, out, strict=True):  # each by itself: the end of a tensor rounds differently
+        torch.sigmoid(one, out=written)
+    out.sub_(compared).div_(outputs.shape[-2])
+
+
 def certain(codes: Targets, count: int) -> Tensor:
     """[count]: probability 1 for the most frequent code."""
     frequent = int(np.bincount(np.asarray(codes, dtype=np.int64), minlength=count).argmax())
@@ -64,6 +77,12 @@ class SoftmaxHead(Head):
 
     def loss(self, outputs: Tensor, encoded: Tensor) -> Tensor:
         return functional.cross_entropy(outputs, encoded)
+
+    def compared(self, encoded: Tensor) -> Tensor:
+        return functional.one_hot(encoded, self.outputs).float()
+
+    def gradient(self, outputs: Tensor, compared: Tensor, out: Tensor) -> None:
+        softmax_gradient(outputs, compared, out)
 
     def answer(self, outputs: Tensor, constants: Constants) -> Tensor:
         return outputs.softmax(dim=1)
@@ -101,6 +120,12 @@ class SigmoidHead(Head):
 
     def loss(self, outputs: Tensor, encoded: Tensor) -> Tensor:
         return functional.binary_cross_entropy_with_logits(outputs[:, 0], encoded)
+
+    def compared(self, encoded: Tensor) -> Tensor:
+        return encoded[:, None]
+
+    def gradient(self, outputs: Tensor, compared: Tensor, out: Tensor) -> None:
+        sigmoid_gradient(outputs, compared, out)
 
     def answer(self, outputs: Tensor, constants: Constants) -> Tensor:
         return torch.cat([-outputs, outputs], dim=1).sigmoid()
@@ -141,6 +166,12 @@ class SigmoidsHead(Head):
 
     def loss(self, outputs: Tensor, encoded: Tensor) -> Tensor:
         return functional.binary_cross_entropy_with_logits(outputs, encoded, reduction="none").sum(dim=1).mean()
+
+    def compared(self, encoded: Tensor) -> Tensor:
+        return encoded
+
+    def gradient(self, outputs: Tensor, compared: Tensor, out: Tensor) -> None:
+        sigmoid_gradient(outputs, compared, out)
 
     def answer(self, outputs: Tensor, constants: Constants) -> Tensor:
         return outputs.sigmoid()

@@ -16,7 +16,7 @@ from torchmetrics import functional as measures
 from pipeline.config.datasets import STRICT
 from pipeline.config.schema import Metric, Real
 from pipeline.heads.base import Head, Scores, Targets
-from pipeline.heads.classes import certain, class_score, class_scores
+from pipeline.heads.classes import certain, class_score, class_scores, softmax_gradient
 from pipeline.inputs import Constants, Text
 
 
@@ -68,6 +68,19 @@ class NumberHead(Head):
     def loss(self, outputs: Tensor, encoded: Tensor) -> Tensor:
         measure = functional.l1_loss if self.loss_kind == "l1" else functional.mse_loss
         return measure(self._activated(outputs)[:, 0], encoded)
+
+    def compared(self, encoded: Tensor) -> Tensor:
+        return encoded[:, None]
+
+    def gradient(self, outputs: Tensor, compared: Tensor, out: Tensor) -> None:
+        torch.sub(self._activated(outputs), compared, out=out)
+        if self.loss_kind == "l1":
+            out.sign_()
+        else:
+            out.mul_(2)
+        out.div_(outputs.shape[-2])
+        if self.output == "relu":
+            out.mul_(outputs > 0)
 
     def answer(self, outputs: Tensor, constants: Constants) -> Tensor:
         return self._activated(outputs) * constants["target.scale"] + constants["target.shift"]
@@ -128,6 +141,12 @@ class BandsHead(Head):
 
     def loss(self, outputs: Tensor, encoded: Tensor) -> Tensor:
         return functional.cross_entropy(outputs, encoded)
+
+    def compared(self, encoded: Tensor) -> Tensor:
+        return functional.one_hot(encoded, self.outputs).float()
+
+    def gradient(self, outputs: Tensor, compared: Tensor, out: Tensor) -> None:
+        softmax_gradient(outputs, compared, out)
 
     def answer(self, outputs: Tensor, constants: Constants) -> Tensor:
         return outputs.softmax(dim=1)

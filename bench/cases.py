@@ -1,0 +1,72 @@
+"""What is trained: five shapes of networks on 2,000 rows in 5 folds, the same on every side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pipeline import heads, inputs
+from pipeline.config import schema
+from pipeline.config.schema import Compute, CrossValidation, Model, Training
+from pipeline.data.examples import Examples, Pictures, Table
+from pipeline.engine import Member, Seeds
+from pipeline.folds import split
+from pipeline.members import Preparation
+from pipeline.training import Task, resolve
+
+ROWS, CLASSES, FOLDS = 2_000, 12, 5
+NAMES = Seeds(0, 1)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network's hidden layers on so many features; 12,288 features are pictures of 64 x 64 pixels."""
+
+    name: str
+    features: int
+    hidden: tuple[int, ...]
+    epochs: int = 20
+
+    @property
+    def model(self) -> Model:
+        return Model(self.hidden, "relu", 0.0)
+
+    @property
+    def training(self) -> Training:
+        return Training(self.epochs, 64, 1e-3, 0.01, "adamw", None, flip=False, shift=0)
+
+
+CASES = {
+    case.name: case
+    for case in (
+        Case("A", 64, (16,)),
+        Case("B", 512, (64, 64)),
+        Case("C", 512, (256, 128, 64)),
+        Case("D", 12_288, (128, 64)),
+        Case("E", 12_288, (512, 256)),
+    )
+}
+
+
+def prepared(case: Case, rows: int = ROWS) -> tuple[Task, list[Member]]:
+    """The task and its members, one a fold: classes that can be learned, of clouds of points."""
+    chance = np.random.default_rng(0)
+    targets = np.arange(rows) % CLASSES
+    centres = chance.normal(0, 1, (CLASSES, case.features))
+    values = chance.normal(0, np.sqrt(case.features) / 2, (rows, case.features)) + centres[targets]
+    if case.features == 12_288:
+        scaled = 128 + 40 * values / values.std()
+        raw: Pictures | Table = Pictures(scaled.clip(0, 255).astype(np.uint8).reshape(rows, 3, 64, 64))
+    else:
+        columns = tuple(map(str, range(case.features)))
+        raw = Table(values.astype(np.float32), columns, np.zeros((rows, 0), np.int64), (), ())
+    names, classes = tuple(map(str, range(rows))), tuple("abcdefghijkl")
+    test = np.zeros(rows, dtype=bool)
+    examples = Examples(raw, targets, "classes", names, np.arange(rows), test, classes).with_fingerprint()
+    splits = split(examples, CrossValidation(FOLDS, 1, 0.01), 0)
+    layout, head = inputs.describe(examples, splits.development), heads.build(schema.Softmax("softmax"), examples)
+    device = resolve(Compute("cpu", "fp32"))
+    task = Task(layout, head, "accuracy", torch.from_numpy(targets.copy()), device)
+    return task, Preparation(examples, layout, head, device.torch).folds(splits)

@@ -1,0 +1,51 @@
+"""What chance decides in one epoch of one member, drawn before its first step: the same in every kind of stack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline import seeds
+from pipeline.augment import Augmentation
+from pipeline.engine.parts import Member, Seeds
+
+LEVELS = 2**16
+
+
+@dataclass(frozen=True)
+class Draws:
+    """rows: int64 [n], the training rows in the epoch's order; moves: int64 [n], how each picture is changed.
+
+    masks: for each hidden layer float32 [n, nodes], 0 for a node that dropout silences, otherwise 1 / (1 - share).
+    """
+
+    rows: Tensor
+    moves: Tensor | None
+    masks: tuple[Tensor, ...]
+
+
+def draw(
+    member: Member, epoch: int, names: Seeds, augmentation: Augmentation | None, widths: Sequence[int], dropout: float
+) -> Draws:
+    """The epoch of a member: row order from (study, fold, epoch), the rest from (trial, fold, epoch)."""
+    device, count = member.train.device, len(member.train)
+    order = torch.randperm(count, generator=seeds.generator(names.study, member.fold, epoch, "order"))
+    moves = None
+    if augmentation is not None:
+        moves = augmentation.draw(count, seeds.generator(names.trial, member.fold, epoch, "augmentation")).to(device)
+    masks: tuple[Tensor, ...] = ()
+    if dropout > 0 and widths:
+        bits = np.random.Generator(np.random.SFC64(seeds.number(names.trial, member.fold, epoch, "dropout")))
+        masks = tuple(dropout_mask(count, width, dropout, bits).to(device) for width in widths)
+    return Draws(member.train[order.to(device)], moves, masks)
+
+
+def dropout_mask(rows: int, width: int, share: float, bits: np.random.Generator) -> Tensor:
+    """float32 [rows, width]: 0 for about `share` of the nodes, 1 / (1 - share) for the others; two bytes decide one."""
+    words = np.frombuffer(bits.bytes(2 * rows * width), dtype=np.uint16).reshape(rows, width)
+    kept = words >= round(share * LEVELS)
+    return torch.from_numpy(kept).float().mul_(1 / (1 - share))

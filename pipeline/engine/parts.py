@@ -1,0 +1,57 @@
+"""What every kind of stack has: members, the names of their random numbers, and what it can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from torch import Tensor
+
+from pipeline.inputs import Constants
+
+State = dict[str, Tensor]
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network to be trained: its rows, and what was learned from its training rows alone.
+
+    inputs: [N, ...] on the device, as `Inputs.resident` gives it; targets: [N, ...] on the device, encoded by the head.
+    train, validation: int64 row numbers on the device; a refit validates nothing.
+    """
+
+    fold: int
+    train: Tensor
+    validation: Tensor
+    inputs: Tensor
+    input_constants: Constants
+    targets: Tensor
+    target_constants: Constants
+    output_bias: float | None
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """study: draws the order of rows, equal for all trials; trial: draws weights, dropout and augmentation."""
+
+    study: int
+    trial: int
+
+
+class Stack(Protocol):
+    """The members of one trial, advancing epoch by epoch together; no number of one depends on another."""
+
+    @property
+    def members(self) -> Sequence[Member]:
+        """In the order in which they were given."""
+
+    def train_epoch(self, epoch: int) -> Tensor:
+        """Every member sees each of its training rows once; float [members], the mean training loss of each."""
+
+    def validate(self) -> list[Tensor]:
+        """For each member its answers on its validation rows, float [V, columns], on the CPU."""
+
+    def state_dict(self, index: int) -> State:
+        """A copy of a member's weights, on the CPU."""

@@ -1,0 +1,179 @@
+"""The fused step: bitwise the same in any company, and the fit that autograd makes."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sklearn.datasets import load_digits
+from torch import nn
+
+from pipeline import seeds
+from pipeline.config import schema
+from pipeline.config.schema import Model, Training
+from pipeline.engine import DenseStack, LoopStack, Member, Seeds
+from pipeline.engine.plan import plan
+from pipeline.engine.products import fastest, onednn_is_faster
+from pipeline.members import Preparation
+from pipeline.question import Question
+from tests.conftest import picture_examples, question, table_examples
+
+HEADS = (
+    (schema.Softmax("softmax"), "accuracy"),
+    (schema.Sigmoid("sigmoid"), "accuracy"),
+    (schema.Number("number", "identity", "l2", ""), "mean_absolute_error"),
+    (schema.Number("number", "relu", "l1", ""), "mean_absolute_error"),
+    (schema.Bands("bands", (20.0, 30.0), ""), "accuracy"),
+)
+
+
+def asked(head: schema.Head, metric: str, rows: int, folds: int) -> Question:
+    classes = {schema.Softmax: 3, schema.Sigmoid: 2}.get(type(head))
+    return question(picture_examples(rows, classes) if classes else table_examples(rows), head, metric, folds)
+
+
+def members(question_: Question, lost: tuple[int, ...] = ()) -> list[Member]:
+    """One a fold; the first ones lose so many training rows, so that their counts differ."""
+    made = Preparation(question_.examples, question_.inputs, question_.head, torch.device("cpu")).folds(
+        question_.splits
+    )
+    for index, count in enumerate(lost[: len(made)]):
+        made[index] = replace(made[index], train=made[index].train[count:])
+    return made
+
+
+def trained(kind: type, question_: Question, these: list[Member], model: Model, training: Training) -> object:
+    stack = kind(these, model, training, question_.inputs, question_.head, Seeds(1, 2))
+    losses = [stack.train_epoch(epoch) for epoch in range(training.epochs)]
+    return stack, torch.stack(losses)
+
+
+models = st.builds(
+    Model,
+    st.lists(st.integers(1, 20), max_size=3).map(tuple),
+    st.sampled_from(["relu", "gelu", "tanh"]),
+    st.sampled_from([0.0, 0.3]),
+)
+trainings = st.builds(
+    Training,
+    st.just(3),
+    st.integers(3, 40),
+    st.sampled_from([0.001, 0.01]),
+    st.sampled_from([0.0, 0.1]),
+    st.sampled_from(["adamw", "sgd"]),
+    st.none(),
+    flip=st.just(False),
+    shift=st.just(False),
+)
+drawn = given(
+    st.sampled_from(HEADS),
+    models,
+    trainings,
+    st.integers(40, 90),
+    st.integers(2, 5),
+    st.tuples(*[st.integers(0, 9)] * 5),
+)
+slow = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@slow
+@drawn
+def test_member_is_bitwise_the_same_alone_and_in_any_stack(
+    head: tuple[schema.Head, str], model: Model, training: Training, rows: int, folds: int, lost: tuple[int, ...]
+) -> None:
+    question_ = asked(*head, rows, folds)
+    everyone = members(question_, lost)
+    together, losses = trained(DenseStack, question_, everyone, model, training)
+    answers = together.validate()
+    for index, member in enumerate(everyone):
+        alone, own = trained(DenseStack, question_, [member], model, training)
+        assert all(
+            torch.equal(weights, together.state_dict(index)[name]) for name, weights in alone.state_dict(0).items()
+        )
+        assert torch.equal(own[:, 0], losses[:, index])
+        assert torch.equal(alone.validate()[0], answers[index])
+
+
+@slow
+@drawn
+def test_equals_autograd_with_the_optimiser_of_the_library(
+    head: tuple[schema.Head, str], model: Model, training: Training, rows: int, folds: int, lost: tuple[int, ...]
+) -> None:
+    question_ = asked(*head, rows, folds)
+    everyone = members(question_, lost)
+    ours, losses = trained(DenseStack, question_, everyone, model, training)
+    library, expected = trained(LoopStack, question_, everyone, model, training)
+    assert torch.allclose(losses, expected, rtol=1e-3, atol=1e-4)
+    for index in range(len(everyone)):
+        for name, weights in library.state_dict(index).items():
+            assert torch.allclose(weights, ours.state_dict(index)[name], atol=3e-3)
+
+
+def test_flips_and_shifts_are_those_of_autograd() -> None:
+    question_ = asked(*HEADS[0], 60, 3)
+    training = Training(2, 16, 0.01, 0.0, "adamw", None, flip=True, shift=2)
+    ours, _ = trained(DenseStack, question_, members(question_), Model((8,), "relu", 0.2), training)
+    library, _ = trained(LoopStack, question_, members(question_), Model((8,), "relu", 0.2), training)
+    for name, weights in library.state_dict(1).items():
+        assert torch.allclose(weights, ours.state_dict(1)[name], atol=1e-5)
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(1, 20))
+def test_plan_takes_every_row_of_every_member_once_and_in_order(counts: list[int], batch_size: int) -> None:
+    counts = sorted(counts, reverse=True)
+    blocks = plan(counts, batch_size)
+    for member, count in enumerate(counts):
+        rows = [
+            row
+            for block in blocks
+            if block.first <= member < block.last
+            for row in range(block.begin, block.begin + block.steps * block.size)
+        ]
+        assert rows == list(range(count))
+        sizes = Counter(block.size for block in blocks if block.first <= member < block.last)
+        assert max(sizes) <= batch_size
+
+
+@pytest.mark.skipif(not onednn_is_faster(), reason="MKL is used here")
+def test_products_of_onednn_are_in_float32() -> None:
+    left, right = torch.randn(64, 4096), torch.randn(4096, 512)
+    exact = left.double() @ right.double()
+    with fastest(torch.zeros(1, 1024, 1024)):
+        error = (left @ right - exact).abs().max() / exact.abs().max()
+    assert float(error) < 5e-6
+    assert torch.backends.mkldnn.matmul.fp32_precision != "bf16"
+
+
+def test_digits_have_as_many_right_answers_as_a_plain_loop() -> None:
+    """Real digits, 5 folds, 10 epochs: in every fold the count of right answers of plain `nn.Linear` and AdamW."""
+    pixels, digits = load_digits(return_X_y=True)
+    examples = table_examples(len(digits))
+    table = replace(
+        examples.inputs,
+        numbers=pixels.astype("float32"),
+        number_names=tuple(map(str, range(64))),
+        codes=examples.inputs.codes[:, :0],
+        category_names=(),
+        levels=(),
+    )
+    examples = replace(examples, inputs=table, targets=digits, kind="classes", classes=tuple("0123456789"))
+    question_ = question(examples.with_fingerprint(), *HEADS[0], 5)
+    training, model = Training(10, 64, 0.001, 0.01, "adamw", None, flip=False, shift=0), Model((32, 16), "relu", 0.0)
+    ours, _ = trained(DenseStack, question_, members(question_), model, training)
+    for fold, (member, answers) in enumerate(zip(ours.members, ours.validate(), strict=True)):
+        plain = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 10))
+        first = DenseStack([member], model, training, question_.inputs, question_.head, Seeds(1, 2)).state_dict(0)
+        plain.load_state_dict(dict(zip(plain.state_dict(), first.values(), strict=True)))
+        optimizer = torch.optim.AdamW(plain.parameters(), lr=0.001, weight_decay=0.01)
+        for epoch in range(10):
+            order = torch.randperm(len(member.train), generator=seeds.generator(1, fold, epoch, "order"))
+            for rows in member.train[order].split(64):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(plain(member.inputs[rows]), member.targets[rows]).backward()
+                optimizer.step()
+        truth = member.targets[member.validation]
+        right = int((plain(member.inputs[member.validation]).argmax(1) == truth).sum())
+        assert int((answers.argmax(1) == truth).sum()) == right
+        assert right > 0.85 * len(truth)
