@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import shlex
 import sys
 import time
@@ -33,7 +32,6 @@ NO_RESULT, MISTAKE, INTERRUPTED = 1, 2, 130
 
 def run(search: Search) -> int:
     """Searches, and says how it went; returns the exit code."""
-    gc.freeze()  # what the libraries made stays, and need not be looked at after each fit
     try:
         with Interrupt() as interrupt:
             return _run(search, Console(highlight=False), time.monotonic(), interrupt)
@@ -43,8 +41,6 @@ def run(search: Search) -> int:
     except KeyboardInterrupt:
         print("stopped; finished trials are kept, and the same command goes on", file=sys.stderr)
         return INTERRUPTED
-    finally:
-        gc.unfreeze()
 
 
 def _run(search: Search, console: Console, begin: float, interrupt: Interrupt) -> int:

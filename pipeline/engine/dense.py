@@ -46,7 +46,7 @@ class DenseStack:
         self.updates = {(block.first, block.last): self._update(block) for block in self.blocks}
         self.most = max(len(member.train) for member in members)
         self.targets = torch.zeros(self.slots, self.most, head.outputs, device=self.device)
-        self.answers = torch.zeros(self.slots, self.most, head.outputs, device=self.device)
+        self.answers = torch.zeros(self.slots, self.most, filled(head.outputs), device=self.device)
         self.masks = [torch.zeros(self.slots, self.most, width, device=self.device) for width in self._masked()]
         most_inputs = max(GATHERED, self.slots * filled(training.batch_size) * inputs.features)
         self.scratch = torch.zeros(most_inputs, device=self.device)

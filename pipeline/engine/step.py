@@ -177,11 +177,10 @@ class Pass:
 
         self.sums, self.nodes, self.dropped, self.deltas = buffers(), buffers(), buffers(), buffers()
         self.turned_deltas = [delta.transpose(1, 2) for delta in self.deltas]
-        real = (slice(None), slice(rows), slice(parameters.widths[-1]))
-        self.outputs, self.output_delta = self.sums[-1][real], self.deltas[-1][real]
+        self.outputs, self.output_delta = self.sums[-1][:, :rows], self.deltas[-1][:, :rows]
 
     def run(self, inputs: Tensor, targets: Tensor, masks: Sequence[Tensor]) -> None:
-        """One minibatch; afterwards `outputs` [slots, rows, outputs] are its answers.
+        """One minibatch; afterwards `outputs` [slots, rows, filled outputs] are its answers.
 
         inputs: [slots, filled rows, features]; targets: [slots, rows, outputs]; masks: a [slots, rows, nodes] a layer.
         """

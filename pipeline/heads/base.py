@@ -53,7 +53,7 @@ class Head(ABC):
 
     @abstractmethod
     def loss(self, outputs: Tensor, encoded: Tensor) -> Tensor:
-        """The training loss of a batch, a mean over its rows."""
+        """The training loss of a batch, a mean over its rows; columns beyond `outputs` are as `gradient` left them."""
 
     @abstractmethod
     def compared(self, encoded: Tensor) -> Tensor:
@@ -61,7 +61,10 @@ class Head(ABC):
 
     @abstractmethod
     def gradient(self, outputs: Tensor, compared: Tensor, out: Tensor) -> None:
-        """Writes the loss's derivative by the outputs, for each of many batches: all are [batches, N, outputs]."""
+        """Writes the loss's derivative by the outputs, for each of many batches: [batches, N, outputs].
+
+        The outputs, and where the derivative is written, may have columns beyond, which then come to 0 there.
+        """
 
     @abstractmethod
     def answer(self, outputs: Tensor, constants: Constants) -> Tensor:

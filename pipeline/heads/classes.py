@@ -39,16 +39,24 @@ def class_scores(answers: Tensor, classes: Tensor) -> Scores:
 
 
 def softmax_gradient(outputs: Tensor, compared: Tensor, out: Tensor) -> None:
-    """Of the mean cross-entropy: (softmax - one-hot) / rows."""
+    """Of the mean cross-entropy: (softmax - one-hot) / rows.
+
+    Columns beyond the classes become minus infinity, whose share is exactly 0: a whole vector of columns takes an
+    eighth of the time.
+    """
+    classes = compared.shape[-1]
+    outputs[..., classes:] = -torch.inf
     torch.softmax(outputs, -1, out=out)
-    out.sub_(compared).div_(outputs.shape[-2])
+    out[..., :classes].sub_(compared)
+    out.div_(outputs.shape[-2])
 
 
 def sigmoid_gradient(outputs: Tensor, compared: Tensor, out: Tensor) -> None:
     """Of the binary cross-entropies, summed over the outputs, in the mean over the rows: (sigmoid - target) / rows."""
+    real = slice(compared.shape[-1])
     for one, written in zip(outputs, out, strict=True):  # each by itself: the end of a tensor rounds differently
-        torch.sigmoid(one, out=written)
-    out.sub_(compared).div_(outputs.shape[-2])
+        torch.sigmoid(one[:, real], out=written[:, real])
+    out[..., real].sub_(compared).div_(outputs.shape[-2])
 
 
 def certain(codes: Targets, count: int) -> Tensor:
@@ -165,7 +173,11 @@ class SigmoidsHead(Head):
         return targets.float()
 
     def loss(self, outputs: Tensor, encoded: Tensor) -> Tensor:
-        return functional.binary_cross_entropy_with_logits(outputs, encoded, reduction="none").sum(dim=1).mean()
+        return (
+            functional.binary_cross_entropy_with_logits(outputs[:, : self.outputs], encoded, reduction="none")
+            .sum(dim=1)
+            .mean()
+        )
 
     def compared(self, encoded: Tensor) -> Tensor:
         return encoded

@@ -73,14 +73,15 @@ class NumberHead(Head):
         return encoded[:, None]
 
     def gradient(self, outputs: Tensor, compared: Tensor, out: Tensor) -> None:
-        torch.sub(self._activated(outputs), compared, out=out)
+        output, slope = outputs[..., :1], out[..., :1]
+        torch.sub(self._activated(output), compared, out=slope)
         if self.loss_kind == "l1":
-            out.sign_()
+            slope.sign_()
         else:
-            out.mul_(2)
-        out.div_(outputs.shape[-2])
+            slope.mul_(2)
+        slope.div_(outputs.shape[-2])
         if self.output == "relu":
-            out.mul_(outputs > 0)
+            slope.mul_(output > 0)
 
     def answer(self, outputs: Tensor, constants: Constants) -> Tensor:
         return self._activated(outputs) * constants["target.scale"] + constants["target.shift"]
