@@ -23,13 +23,13 @@ FAR = 0.01  # shares of right answers that differ by more are not the same work
 
 def measured(case: Case, sides: list[str], pairs: int) -> dict[str, tuple[list[float], list[float]]]:
     """For each side the milliseconds a fold and epoch of each round, the sides alternating, and its scores."""
-    task, members = prepared(case)
+    task, folds = prepared(case)
     found: dict[str, tuple[list[float], list[float]]] = {}
     for round_ in range(pairs + 1):
         for name in sides:
             gc.collect()
             begin = time.perf_counter()
-            scores = SIDES[name](case, task, members)
+            scores = SIDES[name](case, task, folds)
             spent = 1000 * (time.perf_counter() - begin) / (FOLDS * case.epochs)
             times, _ = found.setdefault(name, ([], scores))
             if round_:  # the first round warms up

@@ -11,9 +11,9 @@ from pipeline import heads, inputs
 from pipeline.config import schema
 from pipeline.config.schema import Compute, CrossValidation, Model, Training
 from pipeline.data.examples import Examples, Pictures, Table
-from pipeline.engine import Member, Seeds
+from pipeline.engine import FoldData, Seeds
 from pipeline.folds import split
-from pipeline.members import Preparation
+from pipeline.preparation import Preparation
 from pipeline.training import Task, resolve
 
 ROWS, CLASSES, FOLDS = 2_000, 12, 5
@@ -50,8 +50,8 @@ CASES = {
 }
 
 
-def prepared(case: Case, rows: int = ROWS) -> tuple[Task, list[Member]]:
-    """The task and its members, one a fold: classes that can be learned, of clouds of points."""
+def prepared(case: Case, rows: int = ROWS) -> tuple[Task, list[FoldData]]:
+    """The task and the data of its folds: classes that can be learned, of clouds of points."""
     chance = np.random.default_rng(0)
     targets = np.arange(rows) % CLASSES
     centres = chance.normal(0, 1, (CLASSES, case.features))

@@ -13,39 +13,39 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from bench.cases import NAMES, Case
 from pipeline import seeds
-from pipeline.engine import Member, stack
+from pipeline.engine import FoldData, Member, stack
 from pipeline.network import Dense
-from pipeline.training import Task, search_folds
+from pipeline.training import Task, Trial, search_folds
 
 Shares = list[float]  # of right answers, a fold
 
 
-def ours(case: Case, task: Task, members: Sequence[Member]) -> Shares:
+def ours(case: Case, task: Task, folds: Sequence[FoldData]) -> Shares:
     """One fit a trial."""
-    outcome = search_folds(task, members, case.model, case.training, NAMES, lambda *_: False)
+    (outcome,) = search_folds(task, folds, [Trial(case.model, case.training, NAMES, lambda *_: False)])
     return list(outcome.epochs[-1].folds)
 
 
-def engine(case: Case, task: Task, members: Sequence[Member]) -> Shares:
+def engine(case: Case, task: Task, folds: Sequence[FoldData]) -> Shares:
     """The same arithmetic as a bare loop: no Lightning, no judge, no scores but the last."""
-    networks = stack(members, case.model, case.training, task.inputs, task.head, NAMES, "fp32")
+    networks = stack([Member(case.model, case.training, NAMES, data) for data in folds], task.inputs, task.head, "fp32")
     for epoch in range(case.epochs):
         networks.train_epoch(epoch)
         answers = networks.validate()
     return [
-        task.head.score("accuracy", each, task.targets[member.validation], member.target_constants)
-        for each, member in zip(answers, members, strict=True)
+        task.head.score("accuracy", each, task.targets[data.validation], data.target_constants)
+        for each, data in zip(answers, folds, strict=True)
     ]
 
 
-def plain(case: Case, task: Task, members: Sequence[Member]) -> Shares:
+def plain(case: Case, task: Task, folds: Sequence[FoldData]) -> Shares:
     """What everyone writes: a Trainer a fold, a DataLoader over a TensorDataset, `self.log`."""
-    return [_fit(case, task, member, tuned=False) for member in members]
+    return [_fit(case, task, data, tuned=False) for data in folds]
 
 
-def tuned(case: Case, task: Task, members: Sequence[Member]) -> Shares:
+def tuned(case: Case, task: Task, folds: Sequence[FoldData]) -> Shares:
     """The same with care: whole minibatches from the loader, fused AdamW, nothing logged in a step, big validation."""
-    return [_fit(case, task, member, tuned=True) for member in members]
+    return [_fit(case, task, data, tuned=True) for data in folds]
 
 
 SIDES = {"ours": ours, "engine": engine, "plain": plain, "tuned": tuned}
@@ -54,14 +54,14 @@ SIDES = {"ours": ours, "engine": engine, "plain": plain, "tuned": tuned}
 class _Order(Sampler[int]):
     """The order of rows that ours takes, epoch by epoch."""
 
-    def __init__(self, member: Member) -> None:
-        self.member, self.epoch = member, 0
+    def __init__(self, data: FoldData) -> None:
+        self.data, self.epoch = data, 0
 
     def __len__(self) -> int:
-        return len(self.member.train)
+        return len(self.data.train)
 
     def __iter__(self) -> Iterator[int]:
-        generator = seeds.generator(NAMES.study, self.member.fold, self.epoch, "order")
+        generator = seeds.generator(NAMES.study, self.data.fold, self.epoch, "order")
         self.epoch += 1
         return iter(torch.randperm(len(self), generator=generator).tolist())
 
@@ -108,13 +108,13 @@ class _Network(lightning.LightningModule):
             self.log("accuracy", right / len(batch[1]), on_epoch=True, batch_size=len(batch[1]))
 
 
-def _fit(case: Case, task: Task, member: Member, *, tuned: bool) -> float:
+def _fit(case: Case, task: Task, data: FoldData, *, tuned: bool) -> float:
     network = Dense(task.inputs.features, case.model, task.head.outputs)
-    network.initialise(seeds.generator(NAMES.trial, member.fold, "weights"), member.output_bias)
-    module, order, size = _Network(case, network, tuned), _Order(member), case.training.batch_size
+    network.initialise(seeds.generator(NAMES.trial, data.fold, "weights"), data.output_bias)
+    module, order, size = _Network(case, network, tuned), _Order(data), case.training.batch_size
     parts = [
-        (task.inputs.batch(member.inputs[rows], member.input_constants), member.targets[rows])
-        for rows in (member.train, member.validation)
+        (task.inputs.batch(data.inputs[rows], data.input_constants), data.targets[rows])
+        for rows in (data.train, data.validation)
     ]
     train, validation = (TensorDataset(*part) for part in parts)
     if tuned:

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from pipeline import model, seeds, space
 from pipeline.config.schema import Search
-from pipeline.engine import Seeds
+from pipeline.engine import Member, Seeds
 from pipeline.heads import Scores
 from pipeline.intervals import LEVEL, bootstrap, wilson
-from pipeline.members import Preparation
 from pipeline.model import ARCHITECTURE, PARAMETERS, TrainedModel
+from pipeline.preparation import Preparation
 from pipeline.question import Question
 from pipeline.space import Candidate
 from pipeline.study import Row
@@ -42,7 +42,7 @@ class Champion:
         examples, splits = question.examples, question.splits
         self.targets = torch.from_numpy(np.array(examples.targets))[torch.from_numpy(splits.test)]
         preparation = Preparation(examples, question.inputs, question.head, question.task.device.torch)
-        self.member = preparation.all_rows(splits.development)
+        self.data = preparation.all_rows(splits.development)
 
     def crown(self, best: Row, baseline: Row | None, folder: Path, opened: int) -> dict[str, Any]:
         """Refits and tests the winner and the baseline, and writes the winner's two files into `folder`/model.
@@ -68,10 +68,10 @@ class Champion:
         """The row's candidate trained on all development rows, for as many epochs as cross-validation chose."""
         candidate: Candidate = space.restored(row.fields)
         names = Seeds(self.search.seed, seeds.number(self.search.seed, row.number))
-        weights = refit(self.question.task, self.member, candidate.model, candidate.training, row.epoch, names)
-        constants = {key: value.cpu() for key, value in self.member.input_constants.items()}
+        weights = refit(self.question.task, Member(candidate.model, candidate.training, names, self.data), row.epoch)
+        constants = {key: value.cpu() for key, value in self.data.input_constants.items()}
         architecture = model.describe(self.search.task, self.question.inputs, candidate.model, self.question.head)
-        return TrainedModel(architecture, weights, constants, self.member.target_constants)
+        return TrainedModel(architecture, weights, constants, self.data.target_constants)
 
     def _test(self, trained: TrainedModel) -> Tested:
         """The scores of a refit model on the test rows."""
@@ -96,7 +96,7 @@ class Champion:
         """The score of the best answer that looks at no input."""
         head, metric = self.question.head, self.search.metric
         constant = head.majority(self.question.examples.targets[self.question.splits.development], metric)
-        return head.score(metric, constant.expand(len(self.targets), -1), self.targets, self.member.target_constants)
+        return head.score(metric, constant.expand(len(self.targets), -1), self.targets, self.data.target_constants)
 
 
 def _files(folder: Path) -> dict[str, str]:

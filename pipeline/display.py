@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from pipeline.space import Candidate
-from pipeline.study import Row
+from pipeline.study import Proposal, Row
 
 
 def number(value: float, metric: str) -> str:
@@ -55,13 +55,16 @@ class Display:
     ) -> None:
         self.progress.stop()
 
-    def start(self, trial: int, candidate: Candidate) -> None:
-        """A trial begins."""
-        nodes = network(str(candidate.fields["model.nodes"]))
-        self.progress.reset(self.trial, total=candidate.training.epochs, description=f"trial {trial}", note=nodes)
+    def start(self, proposals: Sequence[Proposal]) -> None:
+        """Trials begin, side by side."""
+        first, last = proposals[0].number, proposals[-1].number
+        name = f"trial {first}" if len(proposals) == 1 else f"trials {first} to {last}"
+        nodes = network(str(proposals[0].candidate.fields["model.nodes"]))
+        epochs = max(proposal.candidate.training.epochs for proposal in proposals)
+        self.progress.reset(self.trial, total=epochs, description=name, note=nodes)
 
     def epoch(self, epoch: int) -> None:
-        """An epoch of the trial is over."""
+        """An epoch of the trials is over."""
         self.progress.update(self.trial, completed=epoch)
 
     def finish(self, row: Row, best: Row | None) -> None:

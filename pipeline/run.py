@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -16,16 +17,17 @@ from pipeline.champion import Champion
 from pipeline.config.schema import Search
 from pipeline.data.examples import DataError
 from pipeline.display import Display
-from pipeline.engine import Member, Seeds
+from pipeline.engine import FoldData, Seeds
+from pipeline.engine.company import Shape, groups
 from pipeline.inputs import PictureInputs
 from pipeline.interrupt import Interrupt
-from pipeline.members import Preparation
+from pipeline.preparation import Preparation
 from pipeline.question import Question, pose
 from pipeline.space import Candidate
-from pipeline.study import Row, Study
+from pipeline.study import Proposal, Row, Study, waves
 from pipeline.summary import Summary
 from pipeline.tracking import Tracker
-from pipeline.training import NoDeviceError, Outcome, search_folds
+from pipeline.training import NoDeviceError, Outcome, Trial, search_folds
 
 NO_RESULT, MISTAKE, INTERRUPTED = 1, 2, 130
 
@@ -66,7 +68,9 @@ class _Searching:
     ) -> None:
         self.search, self.question, self.folder = search, question, folder
         self.console, self.begin, self.interrupt = console, begin, interrupt
-        self.study = Study(search, question.name, folder, question.facts, question.task.maximise)
+        self.folds: list[FoldData] = []
+        wave = waves.size(search, 1, on_gpu=question.task.device.on_gpu)
+        self.study = Study(search, question.name, folder, question.facts, maximise=question.task.maximise, wave=wave)
 
     def run(self) -> int:
         """Tries what is left to try, crowns the best, and shows the result."""
@@ -101,43 +105,69 @@ class _Searching:
         return tracker
 
     def _try(self, tracker: Tracker) -> None:
-        """Trial after trial, until the budget is spent."""
+        """Wave after wave of trials, until the budget is spent."""
         question, minutes, done = self.question, self.search.budget.minutes, len(self.study.rows())
         preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
-        members = preparation.folds(question.splits)
+        self.folds = preparation.folds(question.splits)
         bars = Display(self.console, self.search.metric, self.study.total, done, self.study.best())
         with self.interrupt.waiting(), bars as display:
-            while done < self.study.total and (minutes is None or time.monotonic() - self.begin < 60 * minutes):
-                row, candidate = self._trial(members, display)
-                tracker.trial(row, self._architecture(candidate))
-                display.finish(row, self.study.best())
-                done += 1
-                self.interrupt.check()
+            while wave := self.study.ask():
+                for proposals in self._together(wave):
+                    if minutes is not None and time.monotonic() - self.begin >= 60 * minutes:
+                        return
+                    self._train(proposals, tracker, display)
 
-    def _trial(self, members: list[Member], display: Display) -> tuple[Row, Candidate]:
-        """One trial: ask, train, tell; the leader's fold parameters are kept."""
-        trial, candidate = self.study.ask()
-        display.start(trial.number, candidate)
-        names = Seeds(self.search.seed, seeds.number(self.search.seed, trial.number))
+    def _together(self, wave: Sequence[Proposal]) -> list[list[Proposal]]:
+        """The trials of a wave in groups that are trained side by side."""
+        task = self.question.task
+        shapes = [Shape.of(each.candidate.model, each.candidate.training) for each in wave]
+        sizes = len(self.folds), task.inputs.features, task.head.outputs
+        return [[wave[place] for place in group] for group in groups(shapes, *sizes, on_gpu=task.device.on_gpu)]
+
+    def _train(self, proposals: Sequence[Proposal], tracker: Tracker, display: Display) -> None:
+        """Trials side by side: train, tell, track; the leader's fold parameters are kept."""
+        begin = time.monotonic()
+        display.start(proposals)
+        outcomes = self._outcomes(proposals, display)
+        seconds = (time.monotonic() - begin) / len(proposals)
+        for proposal, outcome in zip(proposals, outcomes, strict=True):
+            row = self.study.tell(proposal, outcome, self._parameters(proposal.candidate), seconds)
+            best = self.study.best()
+            if isinstance(outcome, Outcome) and best is not None and best.number == row.number:
+                self._keep_leader(outcome)
+            tracker.trial(row, self._architecture(proposal.candidate))
+            display.finish(row, best)
+        self.interrupt.check()
+
+    def _outcomes(self, proposals: Sequence[Proposal], display: Display) -> list[Outcome | Exception]:
+        """How the trials went.
+
+        Whatever several die of, each half of them is tried again: so the one whose fault it is dies alone, and a stack
+        that is too large for the memory becomes two. The search goes on; in the baseline it is a bug.
+        """
+        try:
+            return list(
+                search_folds(self.question.task, self.folds, [self._entry(each, display) for each in proposals])
+            )
+        except Exception as error:
+            if proposals[0].number == 0:
+                raise
+            failed = error
+        if len(proposals) == 1:
+            return [failed]
+        half = len(proposals) // 2
+        return self._outcomes(proposals[:half], display) + self._outcomes(proposals[half:], display)
+
+    def _entry(self, proposal: Proposal, display: Display) -> Trial:
+        candidate, seed = proposal.candidate, self.search.seed
 
         def watch(epoch: int) -> None:
             display.epoch(epoch)
             self.interrupt.check()
 
-        judge = self.study.judge(trial, watch)
-        begin = time.monotonic()
-        outcome: Outcome | Exception
-        try:
-            outcome = search_folds(self.question.task, members, candidate.model, candidate.training, names, judge)
-        except Exception as error:  # whatever a trial dies of, the search goes on; in the baseline it is a bug
-            if trial.number == 0:
-                raise
-            outcome = error
-        row = self.study.tell(trial, candidate, outcome, self._parameters(candidate), time.monotonic() - begin)
-        best = self.study.best()
-        if isinstance(outcome, Outcome) and best is not None and best.number == row.number:
-            self._keep_leader(outcome)
-        return row, candidate
+        judge = self.study.judge(proposal.number, watch)
+        names = Seeds(seed, seeds.number(seed, proposal.number))
+        return Trial(candidate.model, candidate.training, names, judge)
 
     def _keep_leader(self, outcome: Outcome) -> None:
         """Each fold's weights of the best trial so far, in the study's folder."""

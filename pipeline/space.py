@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from optuna.trial import Trial
 
-from pipeline.config.ranges import Choice, Interval, Range
+from pipeline.config.ranges import Choice, Interval, Range, Setting
 from pipeline.config.schema import Model, Space, Training
 
 Suggest = Callable[[str, Range], Any]
@@ -50,6 +50,26 @@ def typed(value: Any) -> str:
 def has_ranges(space: Space) -> bool:
     """Whether there is anything to search."""
     return any(isinstance(setting, Range) for setting in space.settings.values())
+
+
+def shapes(space: Space) -> int:
+    """How many different hidden parts of a network the space holds, at most."""
+    settings = space.settings
+    if isinstance(settings["model.nodes"], tuple):
+        return 1
+    widths, ways = len(_values(settings["model.nodes"])), _values(settings["model.shape"])
+    return sum(
+        widths**layers if way == "free" else widths ** min(1, layers)
+        for layers in _values(settings["model.layers"])
+        for way in (ways if layers else ways[:1])
+    )
+
+
+def _values(setting: Setting) -> Sequence[Any]:
+    """Every whole number or word that a setting may come to."""
+    if isinstance(setting, Interval):
+        return range(int(setting.low), int(setting.high) + 1, int(setting.step or 1))
+    return setting.options if isinstance(setting, Choice) else (setting,)
 
 
 def draw(space: Space, suggest: Suggest) -> Candidate:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config.schema import Compute, Metric, Model, Training
-from pipeline.engine import Member, Precision, Seeds, Stack, State, stack
+from pipeline.engine import FoldData, Member, Precision, Seeds, Stack, State, stack
 from pipeline.heads import Head
 from pipeline.inputs import Inputs
 
@@ -31,8 +31,12 @@ class Device:
     precision: Precision
 
     @property
+    def on_gpu(self) -> bool:
+        return self.torch.type == "cuda"
+
+    @property
     def name(self) -> str:
-        return torch.cuda.get_device_name(self.torch) if self.torch.type == "cuda" else "cpu"
+        return torch.cuda.get_device_name(self.torch) if self.on_gpu else "cpu"
 
 
 class NoDeviceError(Exception):
@@ -106,19 +110,36 @@ class Task:
         return math.isfinite(value) and (math.isnan(than) or (value > than if self.maximise else value < than))
 
 
-def search_folds(
-    task: Task, members: Sequence[Member], model: Model, training: Training, names: Seeds, judge: Judge
-) -> Outcome:
-    """Trains one network a fold side by side, and after each epoch asks the judge whether to stop."""
-    networks = stack(members, model, training, task.inputs, task.head, names, task.device.precision)
-    trial = _Trial(task, networks, training.patience, judge)
-    _fit(trial, task.device, training.epochs)
-    return Outcome(tuple(trial.epochs), trial.best, trial.ending, tuple(trial.states))
+@dataclass(frozen=True)
+class Trial:
+    """What one trial trains on every fold, where its chance comes from, and who may stop it after an epoch."""
+
+    model: Model
+    training: Training
+    seeds: Seeds
+    judge: Judge
+
+    def members(self, folds: Sequence[FoldData]) -> list[Member]:
+        """One network a fold."""
+        return [Member(self.model, self.training, self.seeds, data) for data in folds]
 
 
-def refit(task: Task, member: Member, model: Model, training: Training, epochs: int, names: Seeds) -> State:
-    """Trains one network on all of its member's training rows for so many epochs, and returns its weights."""
-    networks = stack([member], model, training, task.inputs, task.head, names, task.device.precision)
+def search_folds(task: Task, folds: Sequence[FoldData], trials: Sequence[Trial]) -> list[Outcome]:
+    """Trains a network a fold for each trial, all side by side in one fit.
+
+    The trials have networks of one shape. After each epoch a trial's judge sees its mean over the folds; a trial that
+    has ended leaves the others at once.
+    """
+    members = [member for trial in trials for member in trial.members(folds)]
+    courses = [_Course(task, trial) for trial in trials]
+    networks = stack(members, task.inputs, task.head, task.device.precision)
+    _fit(_Race(networks, courses), task.device, max(trial.training.epochs for trial in trials))
+    return [course.outcome for course in courses]
+
+
+def refit(task: Task, member: Member, epochs: int) -> State:
+    """Trains one network on all of its training rows for so many epochs, and returns its weights."""
+    networks = stack([member], task.inputs, task.head, task.device.precision)
     _fit(_Fit(networks), task.device, epochs)
     return networks.state_dict(0)
 
@@ -133,63 +154,83 @@ class _Fit(lightning.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.stack = stack
-        self.losses = torch.zeros(len(stack.members))
 
     def configure_optimizers(self) -> None:
         """None of Lightning's: the engine steps its own."""
 
     def training_step(self, batch: Any, index: int) -> None:
         """An epoch of every member."""
-        self.losses = self.stack.train_epoch(index)
+        self.stack.train_epoch(index)
 
 
-class _Trial(_Fit):
-    """A fit that is judged: keeps each epoch's scores and the weights of the best, and ends when told to."""
+class _Race(_Fit):
+    """Trials side by side: each is judged after each epoch, and leaves when it has ended."""
 
-    def __init__(self, task: Task, stack: Stack, patience: int | None, judge: Judge) -> None:
+    def __init__(self, stack: Stack, courses: Sequence[_Course]) -> None:
         super().__init__(stack)
-        self.task, self.patience, self.judge = task, patience, judge
+        self.running = list(courses)
+
+    def on_train_batch_start(self, batch: Any, index: int) -> int | None:
+        """-1 ends the fit: Lightning takes it so."""
+        return None if self.running else -1
+
+    def training_step(self, batch: Any, index: int) -> None:
+        """An epoch of every member, and what it came to."""
+        losses, answers = self.stack.train_epoch(index), self.stack.validate()
+        folds, staying = len(self.stack.members) // len(self.running), []
+        for place, course in enumerate(self.running):
+            own = range(place * folds, (place + 1) * folds)
+            if course.advance(losses[own.start : own.stop], answers[own.start : own.stop], self.stack, own):
+                staying.append(place)
+        if len(staying) < len(self.running):
+            self.running = [self.running[place] for place in staying]
+        if self.running and len(self.stack.members) > folds * len(self.running):
+            self.stack.keep([place * folds + fold for place in staying for fold in range(folds)])
+
+
+class _Course:
+    """How a trial goes: each epoch's scores, and the weights of the best one."""
+
+    def __init__(self, task: Task, trial: Trial) -> None:
+        self.task, self.trial = task, trial
         self.epochs: list[Epoch] = []
         self.best = 0
         self.states: list[State] = []
         self.ending: Ending = "complete"
-        self.ended = False
 
-    def on_train_batch_start(self, batch: Any, index: int) -> int | None:
-        """-1 ends the fit: Lightning takes it so."""
-        return -1 if self.ended else None
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome(tuple(self.epochs), self.best, self.ending, tuple(self.states))
 
-    def training_step(self, batch: Any, index: int) -> None:
-        """An epoch of every member, and what it came to."""
-        super().training_step(batch, index)
-        scores = [
-            self._score(member, answers)
-            for member, answers in zip(self.stack.members, self.stack.validate(), strict=True)
-        ]
-        epoch = Epoch(float(self.losses.mean()), tuple(scores))
+    def advance(self, losses: Tensor, answers: Sequence[Tensor], stack: Stack, places: Sequence[int]) -> bool:
+        """One epoch more; whether there is to be another.
+
+        losses, answers: of this trial's members, which have these places in the stack.
+        """
+        scores = [self._score(stack.members[place], each) for place, each in zip(places, answers, strict=True)]
+        epoch = Epoch(float(losses.mean()), tuple(scores))
         if not (math.isfinite(epoch.loss) and math.isfinite(epoch.mean)):
-            self._end("diverged")
-            return
-        self._keep(epoch)
-        if self.judge(len(self.epochs), epoch):
-            self._end("pruned")
-        elif self.patience is not None and len(self.epochs) - self.best >= self.patience:
-            self._end("patience")
+            return self._end("diverged")
+        self.epochs.append(epoch)
+        if self.best == 0 or self.task.better(epoch.mean, self.epochs[self.best - 1].mean):
+            self.best = len(self.epochs)
+            self.states = [stack.state_dict(place) for place in places]
+        training = self.trial.training
+        if self.trial.judge(len(self.epochs), epoch):
+            return self._end("pruned")
+        if training.patience is not None and len(self.epochs) - self.best >= training.patience:
+            return self._end("patience")
+        return len(self.epochs) < training.epochs
 
     def _score(self, member: Member, answers: Tensor) -> float:
         if not bool(answers.isfinite().all()):
             return math.nan
-        truth = self.task.targets[member.validation.cpu()]
-        return self.task.head.score(self.task.metric, answers, truth, member.target_constants)
+        truth = self.task.targets[member.data.validation.cpu()]
+        return self.task.head.score(self.task.metric, answers, truth, member.data.target_constants)
 
-    def _keep(self, epoch: Epoch) -> None:
-        self.epochs.append(epoch)
-        if self.best == 0 or self.task.better(epoch.mean, self.epochs[self.best - 1].mean):
-            self.best = len(self.epochs)
-            self.states = [self.stack.state_dict(index) for index in range(len(self.stack.members))]
-
-    def _end(self, ending: Ending) -> None:
-        self.ending, self.ended = ending, True
+    def _end(self, ending: Ending) -> bool:
+        self.ending = ending
+        return False
 
 
 def _fit(module: _Fit, device: Device, epochs: int) -> None:
@@ -197,7 +238,7 @@ def _fit(module: _Fit, device: Device, epochs: int) -> None:
     with _quiet(), _swept():
         trainer = lightning.Trainer(
             max_epochs=1,
-            accelerator="gpu" if device.torch.type == "cuda" else "cpu",
+            accelerator="gpu" if device.on_gpu else "cpu",
             devices=1,
             precision=LIGHTNING_PRECISION[device.precision],
             logger=False,

@@ -6,9 +6,9 @@ import torch
 from pipeline import seeds
 from pipeline.config import schema
 from pipeline.config.schema import Model, Training
-from pipeline.engine import Seeds, Stack
+from pipeline.engine import Member, Seeds, Stack
 from pipeline.engine import stack as build
-from pipeline.members import Preparation
+from pipeline.preparation import Preparation
 from pipeline.question import Question
 from tests.conftest import picture_examples, question, table_examples
 
@@ -23,8 +23,9 @@ def stack(
     asked: Question, folds: slice = slice(None), model: Model | None = None, training: Training = TRAINING
 ) -> Stack:
     preparation = Preparation(asked.examples, asked.inputs, asked.head, torch.device("cpu"))
-    members = preparation.folds(asked.splits)[folds]
-    return build(members, model or Model((8,), "relu", 0.2), training, asked.inputs, asked.head, Seeds(1, 2), "fp32")
+    chosen = model or Model((8,), "relu", 0.2)
+    members = [Member(chosen, training, Seeds(1, 2), data) for data in preparation.folds(asked.splits)[folds]]
+    return build(members, asked.inputs, asked.head, "fp32")
 
 
 def trained(stack: Stack, epochs: int = 3) -> Stack:
@@ -56,16 +57,16 @@ def test_equals_a_plain_loop_of_the_library(optimizer: str) -> None:
     question_ = asked()
     training = Training(2, 16, 0.01, 0.1, optimizer, None, flip=False, shift=0)
     ours = stack(question_, slice(0, 1), Model((8,), "relu", 0.0), training)
-    member = ours.members[0]
+    data = ours.members[0].data
     plain = torch.nn.Sequential(torch.nn.Linear(192, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
     plain.load_state_dict(dict(zip(plain.state_dict(), ours.state_dict(0).values(), strict=True)))
     kind = torch.optim.AdamW if optimizer == "adamw" else torch.optim.SGD
     steps = kind(plain.parameters(), lr=0.01, weight_decay=0.1)
     for epoch in range(2):
-        order = torch.randperm(len(member.train), generator=seeds.generator(1, 0, epoch, "order"))
-        for rows in member.train[order].split(16):
+        order = torch.randperm(len(data.train), generator=seeds.generator(1, 0, epoch, "order"))
+        for rows in data.train[order].split(16):
             loss = torch.nn.functional.cross_entropy(
-                plain(question_.inputs.batch(member.inputs[rows], member.input_constants)), member.targets[rows]
+                plain(question_.inputs.batch(data.inputs[rows], data.input_constants)), data.targets[rows]
             )
             steps.zero_grad()
             loss.backward()
@@ -92,7 +93,7 @@ def test_table_learns_a_sum_by_linear_regression() -> None:
     question_ = question(table_examples(400), schema.Number("number", "identity", "l2", ""), "mean_absolute_error")
     training = Training(60, 32, 0.03, 0.0, "adamw", None, flip=False, shift=0)
     networks = trained(stack(question_, slice(0, 1), Model((), "relu", 0.0), training), 60)
-    member, answers = networks.members[0], networks.validate()[0]
-    truth = torch.from_numpy(question_.examples.targets)[member.validation]
-    error = question_.head.score("mean_absolute_error", answers, truth, member.target_constants)
+    data, answers = networks.members[0].data, networks.validate()[0]
+    truth = torch.from_numpy(question_.examples.targets)[data.validation]
+    error = question_.head.score("mean_absolute_error", answers, truth, data.target_constants)
     assert error < 0.25 * float(truth.std())

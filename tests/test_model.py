@@ -17,8 +17,8 @@ from pipeline import model
 from pipeline.config import schema
 from pipeline.config.schema import Model, Training
 from pipeline.engine import Seeds
-from pipeline.members import Preparation
 from pipeline.model import ARCHITECTURE, PARAMETERS, ModelError, TrainedModel
+from pipeline.preparation import Preparation
 from pipeline.training import refit
 from tests.conftest import picture_examples, question, table_examples
 

@@ -9,9 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
-from pipeline import model
+from pipeline import model, run, seeds
 from pipeline.config.compose import options
+from pipeline.engine import company
+from pipeline.study import waves
+from pipeline.training import Outcome, Trial, search_folds
 from tests.conftest import TINY, search
 
 SUMMARY_KEYS = {
@@ -77,6 +81,39 @@ def test_same_seed_gives_same_table_byte_for_byte(store: Path, tmp_path: Path) -
     assert one.name == two.name
     other = search(store, *words, "seed=1")
     assert (one / "trials.csv").read_bytes() != (other / "trials.csv").read_bytes()
+
+
+def test_trials_side_by_side_leave_the_table_of_one_after_the_other(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["task=day_night", *TINY, "sampler=random", "pruner=none", "model.nodes={choice: [4, 8]}"]
+    words += ["model.layers={low: 0, high: 1}", "budget.trials=12", "training.patience=1"]
+    together = search(store, *words)
+    monkeypatch.setattr(waves, "BLIND", 1)
+    monkeypatch.setattr(company, "TRIALS_ON_A_CPU", 1)
+    alone = search(tmp_path / "other", *words)
+    assert (together / "trials.csv").read_bytes() == (alone / "trials.csv").read_bytes()
+
+
+def test_what_one_trial_dies_of_does_not_take_those_beside_it(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out of memory without a GPU is made up: a stack of more than one trial does not fit, and one trial never does."""
+    sizes: list[int] = []
+
+    def scarce(task: object, folds: object, trials: list[Trial]) -> list[Outcome]:
+        sizes.append(len(trials))
+        seed = seeds.number(0, 5)
+        if len(trials) > 2 or any(trial.seeds.trial == seed for trial in trials):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return search_folds(task, folds, trials)
+
+    monkeypatch.setattr(run, "search_folds", scarce)
+    words = ["sampler=random", "pruner=none", "model.nodes=[4]", "budget.trials=9"]
+    folder = search(store, "task=day_night", *TINY, *words)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["trials"] == {"total": 9, "complete": 8, "pruned": 0, "failed": 1, "diverged": 0}
+    assert sizes[:3] == [1, 8, 4]
+    failed = [line for line in (folder / "trials.csv").read_text().splitlines() if ",failed," in line]
+    assert [line.split(",")[0] for line in failed] == ["5"]
 
 
 def test_finished_search_says_how_to_ask_for_more_and_goes_on(store: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,10 +13,10 @@ from torch import nn
 from pipeline import seeds
 from pipeline.config import schema
 from pipeline.config.schema import Model, Training
-from pipeline.engine import DenseStack, LoopStack, Member, Seeds
+from pipeline.engine import DenseStack, FoldData, LoopStack, Member, Seeds
 from pipeline.engine.plan import plan
 from pipeline.engine.products import fastest, onednn_is_faster
-from pipeline.members import Preparation
+from pipeline.preparation import Preparation
 from pipeline.question import Question
 from tests.conftest import picture_examples, question, table_examples
 
@@ -34,8 +34,8 @@ def asked(head: schema.Head, metric: str, rows: int, folds: int) -> Question:
     return question(picture_examples(rows, classes) if classes else table_examples(rows), head, metric, folds)
 
 
-def members(question_: Question, lost: tuple[int, ...] = ()) -> list[Member]:
-    """One a fold; the first ones lose so many training rows, so that their counts differ."""
+def folds_of(question_: Question, lost: tuple[int, ...] = ()) -> list[FoldData]:
+    """The first folds lose so many training rows, so that their counts differ."""
     made = Preparation(question_.examples, question_.inputs, question_.head, torch.device("cpu")).folds(
         question_.splits
     )
@@ -44,9 +44,21 @@ def members(question_: Question, lost: tuple[int, ...] = ()) -> list[Member]:
     return made
 
 
-def trained(kind: type, question_: Question, these: list[Member], model: Model, training: Training) -> object:
-    stack = kind(these, model, training, question_.inputs, question_.head, Seeds(1, 2))
-    losses = [stack.train_epoch(epoch) for epoch in range(training.epochs)]
+def members(
+    question_: Question, model: Model, training: Training, lost: tuple[int, ...] = (), trials: int = 1
+) -> list[Member]:
+    """Those of some trials of one shape, each trained in a way of its own."""
+    made = []
+    for trial in range(trials):
+        own = replace(training, learning_rate=training.learning_rate * (1 + trial), weight_decay=0.1 * trial)
+        drops = replace(model, dropout=model.dropout if trial % 2 == 0 else 0.0)
+        made += [Member(drops, own, Seeds(1, 2 + trial), data) for data in folds_of(question_, lost)]
+    return made
+
+
+def trained(kind: type, question_: Question, these: list[Member]) -> object:
+    stack = kind(these, question_.inputs, question_.head)
+    losses = [stack.train_epoch(epoch) for epoch in range(these[0].training.epochs)]
     return stack, torch.stack(losses)
 
 
@@ -74,6 +86,7 @@ drawn = given(
     st.integers(40, 90),
     st.integers(2, 5),
     st.tuples(*[st.integers(0, 9)] * 5),
+    st.integers(1, 3),
 )
 slow = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -81,41 +94,81 @@ slow = settings(max_examples=40, deadline=None, suppress_health_check=[HealthChe
 @slow
 @drawn
 def test_member_is_bitwise_the_same_alone_and_in_any_stack(
-    head: tuple[schema.Head, str], model: Model, training: Training, rows: int, folds: int, lost: tuple[int, ...]
+    head: tuple[schema.Head, str],
+    model: Model,
+    training: Training,
+    rows: int,
+    folds: int,
+    lost: tuple[int, ...],
+    trials: int,
 ) -> None:
     question_ = asked(*head, rows, folds)
-    everyone = members(question_, lost)
-    together, losses = trained(DenseStack, question_, everyone, model, training)
+    everyone = members(question_, model, training, lost, trials)
+    together, losses = trained(DenseStack, question_, everyone)
     answers = together.validate()
     for index, member in enumerate(everyone):
-        alone, own = trained(DenseStack, question_, [member], model, training)
-        assert all(
-            torch.equal(weights, together.state_dict(index)[name]) for name, weights in alone.state_dict(0).items()
-        )
+        alone, own = trained(DenseStack, question_, [member])
+        assert same(alone.state_dict(0), together.state_dict(index))
         assert torch.equal(own[:, 0], losses[:, index])
         assert torch.equal(alone.validate()[0], answers[index])
 
 
 @slow
 @drawn
-def test_equals_autograd_with_the_optimiser_of_the_library(
-    head: tuple[schema.Head, str], model: Model, training: Training, rows: int, folds: int, lost: tuple[int, ...]
+def test_members_that_stay_are_bitwise_what_they_would_have_been(
+    head: tuple[schema.Head, str],
+    model: Model,
+    training: Training,
+    rows: int,
+    folds: int,
+    lost: tuple[int, ...],
+    trials: int,
 ) -> None:
     question_ = asked(*head, rows, folds)
-    everyone = members(question_, lost)
-    ours, losses = trained(DenseStack, question_, everyone, model, training)
-    library, expected = trained(LoopStack, question_, everyone, model, training)
+    everyone = members(question_, model, training, lost, trials)
+    whole, losses = trained(DenseStack, question_, everyone)
+    fewer, kept = DenseStack(everyone, question_.inputs, question_.head), list(range(len(everyone)))
+    for epoch in range(training.epochs):
+        assert torch.equal(fewer.train_epoch(epoch), losses[epoch, kept])
+        if len(kept) > 1:
+            left = kept.pop((7 * epoch + rows) % len(kept))
+            fewer.keep([place for place, index in enumerate(sorted([*kept, left])) if index != left])
+    for place, index in enumerate(kept):
+        assert same(fewer.state_dict(place), whole.state_dict(index))
+        assert torch.equal(fewer.validate()[place], whole.validate()[index])
+
+
+@slow
+@drawn
+def test_equals_autograd_with_the_optimiser_of_the_library(
+    head: tuple[schema.Head, str],
+    model: Model,
+    training: Training,
+    rows: int,
+    folds: int,
+    lost: tuple[int, ...],
+    trials: int,
+) -> None:
+    question_ = asked(*head, rows, folds)
+    everyone = members(question_, model, training, lost, trials)
+    ours, losses = trained(DenseStack, question_, everyone)
+    library, expected = trained(LoopStack, question_, everyone)
     assert torch.allclose(losses, expected, rtol=1e-3, atol=1e-4)
     for index in range(len(everyone)):
         for name, weights in library.state_dict(index).items():
             assert torch.allclose(weights, ours.state_dict(index)[name], atol=3e-3)
 
 
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(weights, other[name]) for name, weights in one.items())
+
+
 def test_flips_and_shifts_are_those_of_autograd() -> None:
     question_ = asked(*HEADS[0], 60, 3)
     training = Training(2, 16, 0.01, 0.0, "adamw", None, flip=True, shift=2)
-    ours, _ = trained(DenseStack, question_, members(question_), Model((8,), "relu", 0.2), training)
-    library, _ = trained(LoopStack, question_, members(question_), Model((8,), "relu", 0.2), training)
+    everyone = members(question_, Model((8,), "relu", 0.2), training)
+    ours, _ = trained(DenseStack, question_, everyone)
+    library, _ = trained(LoopStack, question_, everyone)
     for name, weights in library.state_dict(1).items():
         assert torch.allclose(weights, ours.state_dict(1)[name], atol=1e-5)
 
@@ -161,19 +214,21 @@ def test_digits_have_as_many_right_answers_as_a_plain_loop() -> None:
     examples = replace(examples, inputs=table, targets=digits, kind="classes", classes=tuple("0123456789"))
     question_ = question(examples.with_fingerprint(), *HEADS[0], 5)
     training, model = Training(10, 64, 0.001, 0.01, "adamw", None, flip=False, shift=0), Model((32, 16), "relu", 0.0)
-    ours, _ = trained(DenseStack, question_, members(question_), model, training)
+    everyone = [Member(model, training, Seeds(1, 2), data) for data in folds_of(question_)]
+    ours, _ = trained(DenseStack, question_, everyone)
     for fold, (member, answers) in enumerate(zip(ours.members, ours.validate(), strict=True)):
         plain = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 10))
-        first = DenseStack([member], model, training, question_.inputs, question_.head, Seeds(1, 2)).state_dict(0)
+        first = DenseStack([member], question_.inputs, question_.head).state_dict(0)
         plain.load_state_dict(dict(zip(plain.state_dict(), first.values(), strict=True)))
         optimizer = torch.optim.AdamW(plain.parameters(), lr=0.001, weight_decay=0.01)
+        data = member.data
         for epoch in range(10):
-            order = torch.randperm(len(member.train), generator=seeds.generator(1, fold, epoch, "order"))
-            for rows in member.train[order].split(64):
+            order = torch.randperm(len(data.train), generator=seeds.generator(1, fold, epoch, "order"))
+            for rows in data.train[order].split(64):
                 optimizer.zero_grad()
-                nn.functional.cross_entropy(plain(member.inputs[rows]), member.targets[rows]).backward()
+                nn.functional.cross_entropy(plain(data.inputs[rows]), data.targets[rows]).backward()
                 optimizer.step()
-        truth = member.targets[member.validation]
-        right = int((plain(member.inputs[member.validation]).argmax(1) == truth).sum())
+        truth = data.targets[data.validation]
+        right = int((plain(data.inputs[data.validation]).argmax(1) == truth).sum())
         assert int((answers.argmax(1) == truth).sum()) == right
         assert right > 0.85 * len(truth)

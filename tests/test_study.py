@@ -8,7 +8,7 @@ import pytest
 from pipeline.config.read import read
 from pipeline.config.schema import Search
 from pipeline.data.examples import DataError
-from pipeline.study import Row, Study
+from pipeline.study import Row, Study, waves
 from pipeline.training import Epoch, Outcome
 
 FACTS = {"seed": "0", "data": "abc"}
@@ -18,8 +18,8 @@ def searched(*words: str) -> Search:
     return read(["task=cat_species", "pruner=none", *words])
 
 
-def opened(folder: Path, *words: str, facts: dict[str, str] = FACTS) -> Study:
-    return Study(searched(*words), "study", folder, facts, maximise=True)
+def opened(folder: Path, *words: str, facts: dict[str, str] = FACTS, wave: int = 1) -> Study:
+    return Study(searched("budget.trials=100", *words), "study", folder, facts, maximise=True, wave=wave)
 
 
 def scored(learning_rate: float, ending: str = "complete") -> Outcome:
@@ -29,16 +29,22 @@ def scored(learning_rate: float, ending: str = "complete") -> Outcome:
 
 
 def tried(study: Study, count: int) -> list[Row]:
-    for _ in range(count):
-        trial, candidate = study.ask()
-        study.tell(trial, candidate, scored(candidate.training.learning_rate), 10, 0.1)
+    while count > 0:
+        for proposal in study.ask()[:count]:
+            study.tell(proposal, scored(proposal.candidate.training.learning_rate), 10, 0.1)
+            count -= 1
     return study.rows()
+
+
+def told(study: Study, outcome: Outcome | Exception, parameters: int = 10) -> None:
+    (proposal,) = study.ask()
+    study.tell(proposal, outcome, parameters, 0.1)
 
 
 def test_baseline_is_trial_0(tmp_path: Path) -> None:
     study = opened(tmp_path)
     (row,) = tried(study, 1)
-    assert row.fields == study.baseline.fields
+    assert row.fields == study.advisor.baseline.fields
     assert row.fields["model.nodes"] == "64"
 
 
@@ -65,39 +71,72 @@ def test_same_seed_same_draws_also_when_opened_again(sampler: str, tmp_path: Pat
 def test_trial_left_unfinished_is_the_next_one_with_the_same_draws(tmp_path: Path) -> None:
     study = opened(tmp_path)
     tried(study, 3)
-    left, candidate = study.ask()
-    trial, again = opened(tmp_path).ask()
-    assert (trial.number, again) == (left.number, candidate)
+    assert opened(tmp_path).ask() == study.ask()
 
 
 def test_unfinished_baseline_is_the_next_one(tmp_path: Path) -> None:
     opened(tmp_path).ask()
-    trial, candidate = opened(tmp_path).ask()
-    assert (trial.number, candidate.fields["model.nodes"]) == (0, "64")
+    (proposal,) = opened(tmp_path).ask()
+    assert (proposal.number, proposal.candidate.fields["model.nodes"]) == (0, "64")
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp"])
+def test_interrupted_waves_end_with_the_same_draws(sampler: str, tmp_path: Path) -> None:
+    """A call ends after every third trial, in the middle of a wave, and the last of the wave ended first."""
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    words = f"sampler={sampler}", "budget.trials=25"
+    whole = tried(opened(folders[0], *words, wave=4), 25)
+    while len(opened(folders[1], *words, wave=4).rows()) < 25:
+        study = opened(folders[1], *words, wave=4)
+        for proposal in reversed(study.ask()[-3:]):
+            study.tell(proposal, scored(proposal.candidate.training.learning_rate), 10, 0.1)
+    again = opened(folders[1], *words, wave=4).rows()
+    assert [row.number for row in again] == list(range(25))
+    assert [row.fields for row in again] == [row.fields for row in whole]
+
+
+def test_a_wave_cut_by_the_budget_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    whole = tried(opened(folders[0], wave=8), 20)
+    tried(opened(folders[1], "budget.trials=12", wave=8), 12)
+    assert [row.fields for row in tried(opened(folders[1], wave=8), 8)] == [row.fields for row in whole]
+
+
+def test_long_study_opened_again_draws_the_same(tmp_path: Path) -> None:
+    """Past the length where the oldest trials are no longer looked at."""
+    words = "budget.trials=400", "sampler=random"
+    study = opened(tmp_path, *words)
+    tried(study, 310)
+    study.search = opened(tmp_path, "budget.trials=400").search
+    study.advisor.search = study.search
+    here = study.ask()
+    again = opened(tmp_path, "budget.trials=400")
+    assert again.ask() == here
+    assert len(again.advisor.known.trials) == 25 + 260 + 1
 
 
 def test_what_diverged_or_failed_is_never_best(tmp_path: Path) -> None:
     study = opened(tmp_path)
     tried(study, 1)
-    trial, candidate = study.ask()
-    study.tell(trial, candidate, Outcome((Epoch(1.0, (9.0, 9.0)),), 1, "diverged", ()), 10, 0.1)
-    trial, candidate = study.ask()
-    study.tell(trial, candidate, ValueError("no\nmore"), 10, 0.1)
-    trial, candidate = study.ask()
-    study.tell(trial, candidate, scored(0.003, "pruned"), 10, 0.1)
+    told(study, Outcome((Epoch(1.0, (9.0, 9.0)),), 1, "diverged", ()))
+    told(study, ValueError("no\nmore"))
+    told(study, scored(0.003, "pruned"))
     rows = study.rows()
     assert [row.state for row in rows] == ["complete", "diverged", "failed", "pruned"]
     assert rows[2].reason == "ValueError: no"
-    best = study.best()
-    assert best is not None
-    assert best.number == 0
+    for best in (study.best(), opened(tmp_path).best()):
+        assert best is not None
+        assert best.number == 0
 
 
 def test_of_equal_scores_the_smallest_network_is_best(tmp_path: Path) -> None:
     study = opened(tmp_path)
     for parameters in (30, 10, 20, 10):
-        trial, candidate = study.ask()
-        study.tell(trial, candidate, scored(0.003), parameters, 0.1)
+        told(study, scored(0.003), parameters)
     best = study.best()
     assert best is not None
     assert best.number == 1
@@ -107,12 +146,13 @@ def test_pruner_stops_what_falls_behind_and_never_the_baseline(tmp_path: Path) -
     study = Study(read(["task=cat_species", "pruner=median"]), "study", tmp_path, FACTS, maximise=True)
     stopped = []
     for _ in range(7):
-        trial, candidate = study.ask()
-        score = 0.1 if trial.number in (0, 6) else 0.9
-        judge = study.judge(trial, lambda *_: None)
-        endings = [judge(epoch, Epoch(1.0, (score, score))) for epoch in range(1, 8)]
+        (proposal,) = study.ask()
+        score = 0.1 if proposal.number in (0, 6) else 0.9
+        judge = study.judge(proposal.number, lambda *_: None)
+        curve = tuple(Epoch(1.0, (score, score)) for _ in range(8))
+        endings = [judge(epoch, scores) for epoch, scores in enumerate(curve, start=1)]
         stopped.append(any(endings))
-        study.tell(trial, candidate, Outcome((Epoch(1.0, (score, score)),), 1, "complete", ()), 10, 0.1)
+        study.tell(proposal, Outcome(curve, 1, "complete", ()), 10, 0.1)
     assert stopped == [False] * 6 + [True]
 
 
@@ -127,10 +167,25 @@ def test_refuses_to_join_another_search_and_says_where_they_differ(tmp_path: Pat
 
 
 def test_row_keeps_every_fold_of_every_epoch(tmp_path: Path) -> None:
-    study = opened(tmp_path)
-    trial, candidate = study.ask()
     epochs = (Epoch(2.0, (0.1, 0.3)), Epoch(1.5, (0.4, 0.6)), Epoch(1.0, (0.3, 0.5)))
-    study.tell(trial, candidate, Outcome(epochs, 2, "patience", ()), 10, 0.5)
+    told(opened(tmp_path), Outcome(epochs, 2, "patience", ()))
     (row,) = opened(tmp_path).rows()
     assert (row.curve, row.epoch, row.folds, row.value) == (epochs, 2, (0.4, 0.6), 0.5)
     assert row.state == "complete"
+
+
+def test_waves_take_every_number_once_and_the_baseline_alone() -> None:
+    for size in (1, 3, 16):
+        found = [waves.wave(number, size) for number in range(100)]
+        assert all(number in wave for number, wave in enumerate(found))
+        assert found[0] == range(1)
+        assert {len(wave) for wave in found[1:]} == {size}
+
+
+def test_several_are_drawn_at_a_time_only_where_it_costs_nothing_or_was_asked_for() -> None:
+    default, blind = read(["task=cat_species"]), read(["task=cat_species", "sampler=random", "pruner=none"])
+    few = read(["task=cat_species", "model.shape=same", "model.nodes={choice: [32, 64]}"])
+    assert waves.size(default, 1, on_gpu=False) == waves.size(few, 1, on_gpu=False) == 1
+    assert waves.size(blind, 1, on_gpu=False) == 16
+    assert waves.size(default, 2, on_gpu=False) == 4
+    assert (waves.size(default, 1, on_gpu=True), waves.size(few, 1, on_gpu=True)) == (1, 8)

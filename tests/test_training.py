@@ -1,16 +1,17 @@
 """Lightning around the engine: one fit a trial, one best epoch for all folds, endings."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from pipeline.config import schema
 from pipeline.config.schema import Compute, Model, Training
-from pipeline.engine import Seeds
-from pipeline.members import Preparation
+from pipeline.engine import FoldData, Member, Seeds
+from pipeline.preparation import Preparation
 from pipeline.question import Question
-from pipeline.training import Epoch, NoDeviceError, Outcome, refit, resolve, search_folds
+from pipeline.training import Epoch, NoDeviceError, Outcome, Trial, refit, resolve, search_folds
 from tests.conftest import picture_examples, question
 
 
@@ -19,11 +20,19 @@ def asked() -> Question:
     return question(picture_examples(90), schema.Softmax("softmax"), "accuracy")
 
 
+MODEL = Model((8,), "relu", 0.1)
+TRAINING = Training(6, 16, 0.01, 0.0, "adamw", None, flip=False, shift=0)
+
+
+def folds(asked: Question) -> list[FoldData]:
+    return Preparation(asked.examples, asked.inputs, asked.head, torch.device("cpu")).folds(asked.splits)
+
+
 def fit(asked: Question, judge: object = lambda *_: False, **changes: object) -> Outcome:
     training = {"epochs": 6, "batch_size": 16, "learning_rate": 0.01, "weight_decay": 0.0, "optimizer": "adamw"}
     training |= {"patience": None, "flip": True, "shift": 1} | changes
-    members = Preparation(asked.examples, asked.inputs, asked.head, torch.device("cpu")).folds(asked.splits)
-    return search_folds(asked.task, members, Model((8,), "relu", 0.1), Training(**training), Seeds(0, 0), judge)
+    (outcome,) = search_folds(asked.task, folds(asked), [Trial(MODEL, Training(**training), Seeds(0, 0), judge)])
+    return outcome
 
 
 def test_learns_and_scores_every_epoch_on_every_fold(asked: Question) -> None:
@@ -58,6 +67,32 @@ def test_patience_ends_a_trial_that_no_longer_gains(asked: Question) -> None:
     assert len(outcome.epochs) == outcome.best + 3
 
 
+def test_trials_side_by_side_are_what_each_is_alone(asked: Question) -> None:
+    """Also after others have been stopped, have run out of epochs, patience or finite numbers."""
+
+    def stopped(epoch: int, _: Epoch) -> bool:
+        return epoch == 2
+
+    def never(*_: object) -> bool:
+        return False
+
+    trials = [
+        Trial(MODEL, replace(TRAINING, learning_rate=0.03), Seeds(0, 1), never),
+        Trial(replace(MODEL, dropout=0.4), TRAINING, Seeds(0, 2), stopped),
+        Trial(MODEL, replace(TRAINING, epochs=3), Seeds(0, 3), never),
+        Trial(MODEL, replace(TRAINING, learning_rate=100.0, weight_decay=100.0), Seeds(0, 4), never),
+        Trial(replace(MODEL, dropout=0.0), replace(TRAINING, epochs=9, flip=True, shift=1), Seeds(0, 5), never),
+    ]
+    together = search_folds(asked.task, folds(asked), trials)
+    assert [outcome.ending for outcome in together] == ["complete", "pruned", "complete", "diverged", "complete"]
+    assert [len(outcome.epochs) for outcome in together][:3] == [6, 2, 3]
+    for trial, outcome in zip(trials, together, strict=True):
+        (alone,) = search_folds(asked.task, folds(asked), [trial])
+        assert (alone.epochs, alone.best, alone.ending) == (outcome.epochs, outcome.best, outcome.ending)
+        for mine, theirs in zip(alone.states, outcome.states, strict=True):
+            assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
 def test_divergence_is_told_and_never_a_score(asked: Question) -> None:
     outcome = fit(asked, optimizer="sgd", learning_rate=100.0, epochs=30)
     assert outcome.ending == "diverged"
@@ -69,13 +104,11 @@ def test_same_twice_bit_for_bit(asked: Question) -> None:
 
 
 def test_refit_trains_on_all_development_rows(asked: Question) -> None:
-    member = Preparation(asked.examples, asked.inputs, asked.head, torch.device("cpu")).all_rows(
-        asked.splits.development
-    )
-    training = Training(8, 16, 0.01, 0.0, "adamw", None, flip=False, shift=0)
-    weights = refit(asked.task, member, Model((8,), "relu", 0.0), training, 8, Seeds(0, 0))
+    preparation = Preparation(asked.examples, asked.inputs, asked.head, torch.device("cpu"))
+    data = preparation.all_rows(asked.splits.development)
+    weights = refit(asked.task, Member(MODEL, TRAINING, Seeds(0, 0), data), 8)
     assert set(weights) == {"layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias"}
-    assert len(member.train) == len(asked.splits.development)
+    assert len(data.train) == len(asked.splits.development)
 
 
 def test_bf16_is_near_fp32(asked: Question) -> None:

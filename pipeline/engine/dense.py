@@ -1,4 +1,4 @@
-"""All members of a trial as one stack of dense networks: one batched product a layer, no autograd."""
+"""All members as one stack of dense networks: one batched product a layer, no autograd."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from torch import Tensor
 
 from pipeline import seeds
 from pipeline.augment import augmentation_of
-from pipeline.config.schema import Model, Training
 from pipeline.engine.draws import Draws, draw
-from pipeline.engine.parts import Member, Seeds, State
+from pipeline.engine.parts import Member, State
 from pipeline.engine.plan import Block, plan
 from pipeline.engine.products import fastest
 from pipeline.engine.step import SLOPES, Parameters, Pass, Update, filled
@@ -25,40 +24,47 @@ VALIDATED = 512  # rows
 
 
 class DenseStack:
-    """The fused step for every fold at once; a member alone has a silent neighbour, and so the same digits."""
+    """The fused step for every member at once; a member alone has a silent neighbour, and so the same digits.
 
-    def __init__(
-        self, members: Sequence[Member], model: Model, training: Training, inputs: Inputs, head: Head, names: Seeds
-    ) -> None:
-        self.members = list(members)
-        self.model, self.training = model, training
-        self.inputs, self.head, self.names = inputs, head, names
-        self.device = members[0].inputs.device
-        self.augmentation = augmentation_of(training, members[0].inputs)
-        self.order = sorted(range(len(members)), key=lambda index: -len(members[index].train))
-        self.sorted = [self.members[index] for index in self.order]
-        self.slots = max(2, len(members))
-        self.parameters = Parameters(self.slots, inputs.features, [*model.hidden, head.outputs], self.device)
-        self._initialise()
-        self.blocks = plan([len(member.train) for member in self.sorted], training.batch_size)
-        self.passes = {self._key(block): self._pass(block) for block in self.blocks}
-        self.taken = self._taken()
-        self.updates = {(block.first, block.last): self._update(block) for block in self.blocks}
-        self.most = max(len(member.train) for member in members)
-        self.targets = torch.zeros(self.slots, self.most, head.outputs, device=self.device)
-        self.answers = torch.zeros(self.slots, self.most, filled(head.outputs), device=self.device)
-        self.masks = [torch.zeros(self.slots, self.most, width, device=self.device) for width in self._masked()]
-        most_inputs = max(GATHERED, self.slots * filled(training.batch_size) * inputs.features)
-        self.scratch = torch.zeros(most_inputs, device=self.device)
+    Slots are the places of the members in the tensors: those with the most training rows come first.
+    """
 
-    def _masked(self) -> tuple[int, ...]:
-        return self.model.hidden if self.model.dropout > 0 else ()
-
-    def _initialise(self) -> None:
-        for slot, member in enumerate(self.sorted):
-            network = Dense(self.inputs.features, self.model, self.head.outputs)
-            network.initialise(seeds.generator(self.names.trial, member.fold, "weights"), member.output_bias)
+    def __init__(self, members: Sequence[Member], inputs: Inputs, head: Head) -> None:
+        self.inputs, self.head = inputs, head
+        self.device = members[0].data.inputs.device
+        self.model, self.batch_size = members[0].model, members[0].training.batch_size
+        self._arrange(members)
+        for slot, member in enumerate(self.placed):
+            network = Dense(inputs.features, member.model, head.outputs)
+            first = seeds.generator(member.seeds.trial, member.data.fold, "weights")
+            network.initialise(first, member.data.output_bias)
             self.parameters.write(slot, network.state_dict())
+
+    def _arrange(self, members: Sequence[Member]) -> None:
+        """Gives each member its slot, and makes every buffer; the parameters are still to be written."""
+        self.members = list(members)
+        counts = [len(member.data.train) for member in members]
+        self.order = sorted(range(len(members)), key=lambda index: -counts[index])
+        self.placed = [self.members[index] for index in self.order]
+        self.slots = max(2, len(members))
+        self.parameters = Parameters(self.slots, self.inputs.features, self._widths(), self.device)
+        self.augmentations = [augmentation_of(member.training, member.data.inputs) for member in self.placed]
+        self.taken = [torch.zeros((), device=self.device) for _ in set(counts)]
+        self.blocks = plan(sorted(counts, reverse=True), self.batch_size)
+        self.passes = {self._key(block): self._pass(block) for block in self.blocks}
+        self.updates = {(block.first, block.last): self._update(block) for block in self.blocks}
+        most, outputs = max(counts), self.head.outputs
+        self.targets = torch.zeros(self.slots, most, outputs, device=self.device)
+        self.answers = torch.zeros(self.slots, most, filled(outputs), device=self.device)
+        drops = any(member.model.dropout > 0 for member in members)
+        self.masked = self.model.hidden if drops else ()
+        self.masks = [torch.ones(self.slots, most, width, device=self.device) for width in self.masked]
+        self.scratch = torch.zeros(
+            max(GATHERED, self.slots * filled(self.batch_size) * self.inputs.features), device=self.device
+        )
+
+    def _widths(self) -> list[int]:
+        return [*self.model.hidden, self.head.outputs]
 
     def _key(self, block: Block) -> tuple[int, int, int]:
         return *block.computed(self.slots), block.size
@@ -67,53 +73,61 @@ class DenseStack:
         first, last, rows = self._key(block)
         return Pass(self.parameters, slice(first, last), rows, self.model.activation, self.head)
 
-    def _taken(self) -> list[tuple[slice, Tensor]]:
-        """How many steps have been taken, for each run of neighbours that always step together."""
-        taken, first = [], 0
-        for _, run in groupby(len(member.train) for member in self.sorted):
-            last = first + len(list(run))
-            taken.append((slice(first, last), torch.zeros((), device=self.device)))
-            first = last
-        return taken
+    def _runs(self) -> Iterator[tuple[int, int, Tensor]]:
+        """The first slot of each run of members with equally many training rows, its end, and the steps it has taken.
 
-    def _update(self, block: Block) -> tuple[Update, list[Tensor]]:
-        here = [
-            (slice(max(run.start, block.first), min(run.stop, block.last)), taken)
-            for run, taken in self.taken
-            if max(run.start, block.first) < min(run.stop, block.last)
-        ]
-        return Update.of(self.parameters, here), [taken for _, taken in here]
+        Those members always step together.
+        """
+        first = 0
+        for taken, (_, run) in zip(self.taken, groupby(len(member.data.train) for member in self.placed), strict=True):
+            last = first + len(list(run))
+            yield first, last, taken
+            first = last
+
+    def _update(self, block: Block) -> tuple[list[Update], list[Tensor]]:
+        """The optimisers' steps after a minibatch of the block, and the counts of steps that go up before."""
+        updates, counts = [], []
+        for run, last, taken in self._runs():
+            here = range(max(run, block.first), min(last, block.last))
+            if here:
+                counts.append(taken)
+            for training, alike in groupby(here, lambda slot: self.placed[slot].training):
+                first, *others = alike
+                updates.append((slice(first, first + 1 + len(others)), taken, training))
+        return Update.of(self.parameters, updates), counts
 
     @torch.no_grad()
     def train_epoch(self, epoch: int) -> Tensor:
         """Every member sees each of its training rows once; float [members], the mean training loss of each."""
-        drawn = [self._draw(slot, member, epoch) for slot, member in enumerate(self.sorted)]
+        drawn = [self._draw(slot, epoch) for slot in range(len(self.placed))]
         with fastest(self.parameters.values.weights[0]):
             for block in self.blocks:
                 self._train(block, drawn)
         losses = torch.zeros(len(self.members))
-        for slot, (index, member) in enumerate(zip(self.order, self.sorted, strict=True)):
+        for slot, index in enumerate(self.order):
             rows = drawn[slot].rows
-            losses[index] = self.head.loss(self.answers[slot, : len(rows)], member.targets[rows])
+            losses[index] = self.head.loss(self.answers[slot, : len(rows)], self.placed[slot].data.targets[rows])
         return losses
 
-    def _draw(self, slot: int, member: Member, epoch: int) -> Draws:
-        drawn = draw(member, epoch, self.names, self.augmentation, self._masked(), self.model.dropout)
-        self.targets[slot, : len(drawn.rows)] = self.head.compared(member.targets[drawn.rows])
-        for whole, mask in zip(self.masks, drawn.masks, strict=True):
+    def _draw(self, slot: int, epoch: int) -> Draws:
+        member = self.placed[slot]
+        drawn = draw(member, epoch, self.augmentations[slot], self.masked)
+        self.targets[slot, : len(drawn.rows)] = self.head.compared(member.data.targets[drawn.rows])
+        for whole, mask in zip(self.masks, drawn.masks, strict=bool(drawn.masks)):
             whole[slot, : len(mask)] = mask
         return drawn
 
     def _train(self, block: Block, drawn: Sequence[Draws]) -> None:
         first, last, size = self._key(block)
-        step, (update, counts) = self.passes[first, last, size], self.updates[block.first, block.last]
+        step, (updates, counts) = self.passes[first, last, size], self.updates[block.first, block.last]
         slots, own = slice(first, last), slice(block.first, block.last)
         for begin, inputs in self._gathered(block, drawn):
             rows = slice(begin, begin + size)
             step.run(inputs, self.targets[slots, rows], [mask[slots, rows] for mask in self.masks])
             self.answers[own, rows] = step.outputs[block.first - first : block.last - first]
             torch._foreach_add_(counts, 1)
-            update.run(self.training)
+            for update in updates:
+                update.run()
 
     def _gathered(self, block: Block, drawn: Sequence[Draws]) -> Iterator[tuple[int, Tensor]]:
         """The first row of each step with its inputs [slots, filled rows, features], gathered several steps at a time.
@@ -128,16 +142,17 @@ class DenseStack:
             rows = slice(begin, begin + steps * size)
             buffer = self.scratch[: count * steps * height * features].view(count, steps * height, features)
             for slot in range(block.first, block.last):
-                self._gather(self.sorted[slot], drawn[slot], rows, buffer[slot - first, : steps * size])
+                self._gather(slot, drawn[slot], rows, buffer[slot - first, : steps * size])
             for part in range(steps):
                 yield begin + part * size, buffer[:, part * height : (part + 1) * height]
 
-    def _gather(self, member: Member, drawn: Draws, rows: slice, out: Tensor) -> None:
-        if self.augmentation is None or drawn.moves is None:
-            self.inputs.gather(member.inputs, drawn.rows[rows], member.input_constants, out)
+    def _gather(self, slot: int, drawn: Draws, rows: slice, out: Tensor) -> None:
+        data, augmentation = self.placed[slot].data, self.augmentations[slot]
+        if augmentation is None or drawn.moves is None:
+            self.inputs.gather(data.inputs, drawn.rows[rows], data.input_constants, out)
             return
-        changed = self.augmentation.apply(member.inputs[drawn.rows[rows]], drawn.moves[rows])
-        self.inputs.scale(changed, member.input_constants, out)
+        changed = augmentation.apply(data.inputs[drawn.rows[rows]], drawn.moves[rows])
+        self.inputs.scale(changed, data.input_constants, out)
 
     @torch.no_grad()
     def validate(self) -> list[Tensor]:
@@ -147,13 +162,13 @@ class DenseStack:
 
     def _answers(self, slot: int) -> Tensor:
         """One member alone, whatever the others are: row counts may differ, and digits may not."""
-        member, outputs = self.sorted[slot], []
+        data, outputs = self.placed[slot].data, []
         at_once = min(VALIDATED, len(self.scratch) // self.inputs.features)
-        for rows in torch.split(member.validation, at_once):
+        for rows in torch.split(data.validation, at_once):
             fed = self.scratch[: len(rows) * self.inputs.features].view(len(rows), -1)
-            self.inputs.gather(member.inputs, rows, member.input_constants, fed)
+            self.inputs.gather(data.inputs, rows, data.input_constants, fed)
             outputs.append(self._forward(slot, fed))
-        return self.head.answer(torch.cat(outputs).cpu(), member.target_constants)
+        return self.head.answer(torch.cat(outputs).cpu(), data.target_constants)
 
     def _forward(self, slot: int, fed: Tensor) -> Tensor:
         values = self.parameters.values
@@ -162,6 +177,16 @@ class DenseStack:
             if layer < self.parameters.layers - 1:
                 SLOPES[self.model.activation].forward(fed[None], fed[None])
         return fed[:, : self.head.outputs]
+
+    def keep(self, indices: Sequence[int]) -> None:
+        """The other members leave; those that stay keep their weights, their optimiser's means and their steps."""
+        before, placed = self.parameters, [self.order.index(index) for index in indices]
+        taken = {len(self.placed[first].data.train): count for first, _, count in self._runs()}
+        self._arrange([self.members[index] for index in indices])
+        for slot, index in enumerate(self.order):
+            self.parameters.copy(slot, before, placed[index])
+        for first, _, count in self._runs():
+            count.copy_(taken[len(self.placed[first].data.train)])
 
     def state_dict(self, index: int) -> State:
         """A copy of a member's weights, on the CPU."""

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline import seeds
 from pipeline.augment import Augmentation
-from pipeline.engine.parts import Member, Seeds
+from pipeline.engine.parts import Member
+from pipeline.seeds import generator, number
 
 LEVELS = 2**16
 
@@ -28,20 +28,19 @@ class Draws:
     masks: tuple[Tensor, ...]
 
 
-def draw(
-    member: Member, epoch: int, names: Seeds, augmentation: Augmentation | None, widths: Sequence[int], dropout: float
-) -> Draws:
+def draw(member: Member, epoch: int, augmentation: Augmentation | None, widths: Sequence[int]) -> Draws:
     """The epoch of a member: row order from (study, fold, epoch), the rest from (trial, fold, epoch)."""
-    device, count = member.train.device, len(member.train)
-    order = torch.randperm(count, generator=seeds.generator(names.study, member.fold, epoch, "order"))
+    data, seeds, share = member.data, member.seeds, member.model.dropout
+    device, count = data.train.device, len(data.train)
+    order = torch.randperm(count, generator=generator(seeds.study, data.fold, epoch, "order"))
     moves = None
     if augmentation is not None:
-        moves = augmentation.draw(count, seeds.generator(names.trial, member.fold, epoch, "augmentation")).to(device)
+        moves = augmentation.draw(count, generator(seeds.trial, data.fold, epoch, "augmentation")).to(device)
     masks: tuple[Tensor, ...] = ()
-    if dropout > 0 and widths:
-        bits = np.random.Generator(np.random.SFC64(seeds.number(names.trial, member.fold, epoch, "dropout")))
-        masks = tuple(dropout_mask(count, width, dropout, bits).to(device) for width in widths)
-    return Draws(member.train[order.to(device)], moves, masks)
+    if share > 0 and widths:
+        bits = np.random.Generator(np.random.SFC64(number(seeds.trial, data.fold, epoch, "dropout")))
+        masks = tuple(dropout_mask(count, width, share, bits).to(device) for width in widths)
+    return Draws(data.train[order.to(device)], moves, masks)
 
 
 def dropout_mask(rows: int, width: int, share: float, bits: np.random.Generator) -> Tensor:

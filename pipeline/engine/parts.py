@@ -1,4 +1,4 @@
-"""What every kind of stack has: members, the names of their random numbers, and what it can be asked."""
+"""What every kind of stack has: members, and what it can be asked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from torch import Tensor
 
+from pipeline.config.schema import Model, Training
 from pipeline.inputs import Constants
 
 State = dict[str, Tensor]
@@ -15,8 +16,8 @@ Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True)
-class Member:
-    """One network to be trained: its rows, and what was learned from its training rows alone.
+class FoldData:
+    """What one fold trains on: its rows, and what was learned from its training rows alone.
 
     inputs: [N, ...] on the device, as `Inputs.resident` gives it; targets: [N, ...] on the device, encoded by the head.
     train, validation: int64 row numbers on the device; a refit validates nothing.
@@ -40,8 +41,21 @@ class Seeds:
     trial: int
 
 
+@dataclass(frozen=True)
+class Member:
+    """One network to be trained: what it is, how it is trained, where its chance comes from, and on what."""
+
+    model: Model
+    training: Training
+    seeds: Seeds
+    data: FoldData
+
+
 class Stack(Protocol):
-    """The members of one trial, advancing epoch by epoch together; no number of one depends on another."""
+    """Members advancing epoch by epoch together; no number of one depends on another.
+
+    All members have networks of one shape: the same hidden layers, activation, batch size and optimiser.
+    """
 
     @property
     def members(self) -> Sequence[Member]:
@@ -52,6 +66,9 @@ class Stack(Protocol):
 
     def validate(self) -> list[Tensor]:
         """For each member its answers on its validation rows, float [V, columns], on the CPU."""
+
+    def keep(self, indices: Sequence[int]) -> None:
+        """The other members leave; those that stay go on as if nothing had been."""
 
     def state_dict(self, index: int) -> State:
         """A copy of a member's weights, on the CPU."""

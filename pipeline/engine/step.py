@@ -92,6 +92,16 @@ class Parameters:
             self.values.weights[layer][slot, :nodes, : weight.shape[1]] = weight
             self.values.biases[layer][slot, :nodes] = state[f"layers.{layer}.bias"]
 
+    def copy(self, slot: int, other: Parameters, from_slot: int) -> None:
+        """Takes a network's weights and the optimiser's means of them from another stack."""
+        for mine, theirs in (
+            (self.values, other.values),
+            (self.first_moments, other.first_moments),
+            (self.second_moments, other.second_moments),
+        ):
+            for own, before in zip((*mine.weights, *mine.biases), (*theirs.weights, *theirs.biases), strict=True):
+                own[slot] = before[from_slot]
+
     def read(self, slot: int) -> dict[str, Tensor]:
         """A copy of a network's weights, on the CPU."""
         state = {}
@@ -103,8 +113,9 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Update:
-    """The optimiser's step for slots that have taken equally many steps."""
+    """The optimiser's step for slots that have taken equally many steps and are trained alike."""
 
+    training: Training
     values: list[Tensor]
     gradients: list[Tensor]
     first_moments: list[Tensor]
@@ -112,14 +123,25 @@ class Update:
     taken: list[Tensor]
 
     @classmethod
-    def of(cls, parameters: Parameters, runs: Sequence[tuple[slice, Tensor]]) -> Update:
-        """runs: neighbouring slots, and how many steps they have taken (float32 [], counted up here)."""
+    def of(cls, parameters: Parameters, runs: Sequence[tuple[slice, Tensor, Training]]) -> list[Update]:
+        """One for each way of training.
 
+        runs: neighbouring slots, how many steps they have taken (float32 [], counted up by the caller), and how they
+        are trained.
+        """
+        trainings = list(dict.fromkeys(training for _, _, training in runs))
+        return [
+            cls._one(parameters, training, [run[:2] for run in runs if run[2] == training]) for training in trainings
+        ]
+
+    @classmethod
+    def _one(cls, parameters: Parameters, training: Training, runs: Sequence[tuple[slice, Tensor]]) -> Update:
         def parts(numbers: Numbers) -> list[Tensor]:
             return [piece for slots, _ in runs for piece in numbers.of(slots)]
 
         counts = [taken for slots, taken in runs for _ in parameters.values.of(slots)]
         return cls(
+            training,
             parts(parameters.values),
             parts(parameters.gradients),
             parts(parameters.first_moments),
@@ -127,16 +149,16 @@ class Update:
             counts,
         )
 
-    def run(self, training: Training) -> None:
+    def run(self) -> None:
         """AdamW or plain gradient descent, as `torch.optim` does it with `fused=True`, without its bookkeeping."""
-        if training.optimizer == "sgd":
+        if self.training.optimizer == "sgd":
             torch._fused_sgd_(
                 self.values,
                 self.gradients,
                 [],
-                weight_decay=training.weight_decay,
+                weight_decay=self.training.weight_decay,
                 momentum=0.0,
-                lr=training.learning_rate,
+                lr=self.training.learning_rate,
                 dampening=0.0,
                 nesterov=False,
                 maximize=False,
@@ -150,10 +172,10 @@ class Update:
             self.second_moments,
             [],
             self.taken,
-            lr=training.learning_rate,
+            lr=self.training.learning_rate,
             beta1=BETAS[0],
             beta2=BETAS[1],
-            weight_decay=training.weight_decay,
+            weight_decay=self.training.weight_decay,
             eps=EPSILON,
             amsgrad=False,
             maximize=False,

@@ -1,4 +1,4 @@
-"""From examples and folds to members: what a network trains on, all of it learned from its training rows alone."""
+"""From examples and folds to what each fold trains on, all of it learned from its training rows alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.data.examples import Examples
-from pipeline.engine import Member
+from pipeline.engine import FoldData
 from pipeline.folds import Fold, Folds, Rows
 from pipeline.heads import Head
 from pipeline.inputs import Inputs, PictureInputs
@@ -16,7 +16,7 @@ REFIT = -1
 
 
 class Preparation:
-    """Makes members; pictures stay one shared copy on the device, tables are prepared for each fold."""
+    """Makes the data of folds; pictures stay one shared copy on the device, tables are prepared for each fold."""
 
     def __init__(self, examples: Examples, inputs: Inputs, head: Head, device: torch.device) -> None:
         self.examples, self.inputs, self.head, self.device = examples, inputs, head, device
@@ -24,22 +24,22 @@ class Preparation:
         self.targets = torch.from_numpy(np.array(examples.targets))
         self._shared: Tensor | None = None
 
-    def folds(self, folds: Folds) -> list[Member]:
-        """One member a fold."""
-        return [self.member(number, fold) for number, fold in enumerate(folds.folds)]
+    def folds(self, folds: Folds) -> list[FoldData]:
+        """The data of each fold."""
+        return [self.fold_data(number, fold) for number, fold in enumerate(folds.folds)]
 
-    def all_rows(self, rows: Rows) -> Member:
-        """A member that trains on all these rows and validates nothing."""
-        return self.member(REFIT, Fold(rows, np.zeros(0, dtype=np.int64)))
+    def all_rows(self, rows: Rows) -> FoldData:
+        """For a refit, which trains on all these rows and validates nothing."""
+        return self.fold_data(REFIT, Fold(rows, np.zeros(0, dtype=np.int64)))
 
-    def member(self, number: int, fold: Fold) -> Member:
-        """The member of one split."""
+    def fold_data(self, number: int, fold: Fold) -> FoldData:
+        """The data of one split."""
         targets = self.examples.targets[fold.train]
         input_constants = {
             name: value.to(self.device) for name, value in self.inputs.learn(self.raw, fold.train).items()
         }
         target_constants = self.head.learn(targets)
-        return Member(
+        return FoldData(
             fold=number,
             train=torch.from_numpy(fold.train).to(self.device),
             validation=torch.from_numpy(fold.validation).to(self.device),

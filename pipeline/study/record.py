@@ -1,0 +1,80 @@
+"""What a study has found, kept by Optuna in `<folder>/trials.log`: a finished trial is one line, written at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from pipeline.data.examples import DataError
+from pipeline.study.rows import Row, row_of
+
+STATES = {
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "diverged": TrialState.FAIL,
+    "failed": TrialState.FAIL,
+}
+
+
+class _Owned(JournalFileOpenLock):
+    """No lock: the study's owner holds one on its folder, and nobody else writes."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+class Record:
+    """The finished trials of one study: `trials` as Optuna has them, `rows` as everyone else, by their number."""
+
+    def __init__(self, folder: Path, name: str, facts: Mapping[str, str], *, maximise: bool) -> None:
+        storage = JournalStorage(JournalFileBackend(str(folder / "trials.log"), lock_obj=_Owned(str(folder))))
+        self.optuna = optuna.create_study(
+            storage=storage, study_name=name, load_if_exists=True, direction="maximize" if maximise else "minimize"
+        )
+        self._refuse_another(facts)
+        self.trials: dict[int, FrozenTrial] = {}
+        self.rows: dict[int, Row] = {}
+        for trial in self.optuna.get_trials(deepcopy=False):
+            self._take(trial)
+
+    def _refuse_another(self, facts: Mapping[str, str]) -> None:
+        """A study's name must not join two searches: what it was started with is kept, and compared."""
+        kept = self.optuna.user_attrs.get("facts")
+        if kept is None:
+            self.optuna.set_user_attr("facts", dict(facts))
+            return
+        differing = [
+            f"{key}: {kept.get(key)} there, {value} here" for key, value in facts.items() if kept.get(key) != value
+        ]
+        if differing:
+            raise DataError(
+                f"study={self.optuna.study_name} holds another search; it differs in {'; '.join(differing)}; "
+                "use another study=, or leave study out and it is named by what it searches"
+            )
+
+    def append(self, drawn: FrozenTrial, record: Mapping[str, Any]) -> Row:
+        """Writes a trial down: what was drawn for it, and how it went."""
+        trial = create_trial(
+            state=STATES[record["state"]],
+            value=record["value"] if record["state"] == "complete" else None,
+            params=drawn.params,
+            distributions=drawn.distributions,
+            intermediate_values={step: epoch.mean for step, epoch in enumerate(row_of(record).curve, start=1)},
+            user_attrs={"record": dict(record)},
+        )
+        self.optuna.add_trial(trial)
+        return self._take(trial)
+
+    def _take(self, trial: FrozenTrial) -> Row:
+        row = row_of(trial.user_attrs["record"])
+        self.trials[row.number], self.rows[row.number] = trial, row
+        return row

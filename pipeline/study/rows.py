@@ -1,0 +1,87 @@
+"""A finished trial: what was tried, how it went, and the plain record that it is kept as."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline.space import Candidate
+from pipeline.training import Epoch, Outcome
+
+State = Literal["complete", "pruned", "failed", "diverged"]
+REASONS = {
+    "complete": "all epochs done",
+    "patience": "no better mean score for training.patience epochs",
+    "pruned": "behind the other trials",
+    "diverged": "the loss or a score was not a finite number",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A finished trial, as the record keeps it.
+
+    value: the mean over the folds at `epoch`, the best of the mean curve (from 1; 0 and NaN where there is none);
+    folds: each fold's score there; curve: for each epoch its mean training loss and its score on each fold;
+    parameters: learned numbers of one fold's network; ended: seconds since 1970 (UTC).
+    """
+
+    number: int
+    state: State
+    value: float
+    epoch: int
+    fields: Mapping[str, Any]
+    folds: tuple[float, ...]
+    curve: tuple[Epoch, ...]
+    reason: str
+    parameters: int
+    seconds: float
+    ended: float
+
+    @property
+    def finite(self) -> bool:
+        return math.isfinite(self.value)
+
+
+def record(
+    number: int, candidate: Candidate, outcome: Outcome | Exception, parameters: int, seconds: float
+) -> dict[str, Any]:
+    """How a trial went, in plain words and numbers; a NaN or an exception is never a score."""
+    facts = {
+        "number": number,
+        "fields": dict(candidate.fields),
+        "parameters": parameters,
+        "seconds": seconds,
+        "ended": time.time(),
+    }
+    if isinstance(outcome, Exception):
+        reason = f"{type(outcome).__name__}: {outcome}".splitlines()[0]
+        return facts | {"state": "failed", "value": None, "epoch": 0, "curve": [], "reason": reason}
+    return facts | {
+        "state": outcome.ending if outcome.ending in ("pruned", "diverged") else "complete",
+        "value": outcome.value if outcome.best else None,
+        "epoch": outcome.best,
+        "curve": [[epoch.loss, *epoch.folds] for epoch in outcome.epochs],
+        "reason": REASONS[outcome.ending],
+    }
+
+
+def row_of(record: Mapping[str, Any]) -> Row:
+    """The trial that a record tells of."""
+    curve = tuple(Epoch(loss, tuple(folds)) for loss, *folds in record["curve"])
+    return Row(
+        number=record["number"],
+        state=record["state"],
+        value=math.nan if record["value"] is None else record["value"],
+        epoch=record["epoch"],
+        fields=record["fields"],
+        folds=curve[record["epoch"] - 1].folds if record["epoch"] else (),
+        curve=curve,
+        reason=record["reason"],
+        parameters=record["parameters"],
+        seconds=record["seconds"],
+        ended=record["ended"],
+    )
