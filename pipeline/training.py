@@ -20,8 +20,6 @@ from pipeline.engine import FoldData, Member, Precision, Seeds, Stack, State, st
 from pipeline.heads import Head
 from pipeline.inputs import Inputs
 
-LIGHTNING_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed"]] = {"fp32": "32-true", "bf16": "bf16-mixed"}
-
 
 @dataclass(frozen=True)
 class Device:
@@ -240,7 +238,6 @@ def _fit(module: _Fit, device: Device, epochs: int) -> None:
             max_epochs=1,
             accelerator="gpu" if device.on_gpu else "cpu",
             devices=1,
-            precision=LIGHTNING_PRECISION[device.precision],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,

@@ -13,9 +13,9 @@ from torch import nn
 from pipeline import seeds
 from pipeline.config import schema
 from pipeline.config.schema import Model, Training
-from pipeline.engine import DenseStack, FoldData, LoopStack, Member, Seeds
+from pipeline.engine import DenseStack, FoldData, LoopStack, Member, Precision, Seeds
+from pipeline.engine.library import fastest, onednn_is_faster
 from pipeline.engine.plan import plan
-from pipeline.engine.products import fastest, onednn_is_faster
 from pipeline.preparation import Preparation
 from pipeline.question import Question
 from tests.conftest import picture_examples, question, table_examples
@@ -56,8 +56,8 @@ def members(
     return made
 
 
-def trained(kind: type, question_: Question, these: list[Member]) -> object:
-    stack = kind(these, question_.inputs, question_.head)
+def trained(kind: type, question_: Question, these: list[Member], precision: Precision = "fp32") -> object:
+    stack = kind(these, question_.inputs, question_.head, precision)
     losses = [stack.train_epoch(epoch) for epoch in range(these[0].training.epochs)]
     return stack, torch.stack(losses)
 
@@ -127,7 +127,7 @@ def test_members_that_stay_are_bitwise_what_they_would_have_been(
     question_ = asked(*head, rows, folds)
     everyone = members(question_, model, training, lost, trials)
     whole, losses = trained(DenseStack, question_, everyone)
-    fewer, kept = DenseStack(everyone, question_.inputs, question_.head), list(range(len(everyone)))
+    fewer, kept = DenseStack(everyone, question_.inputs, question_.head, "fp32"), list(range(len(everyone)))
     for epoch in range(training.epochs):
         assert torch.equal(fewer.train_epoch(epoch), losses[epoch, kept])
         if len(kept) > 1:
@@ -161,6 +161,27 @@ def test_equals_autograd_with_the_optimiser_of_the_library(
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(weights, other[name]) for name, weights in one.items())
+
+
+@slow
+@drawn
+def test_in_bf16_members_are_the_same_in_any_stack_and_near_autocast(
+    head: tuple[schema.Head, str],
+    model: Model,
+    training: Training,
+    rows: int,
+    folds: int,
+    lost: tuple[int, ...],
+    trials: int,
+) -> None:
+    question_ = asked(*head, rows, folds)
+    everyone = members(question_, model, training, lost, trials)
+    together, losses = trained(DenseStack, question_, everyone, "bf16")
+    _, expected = trained(LoopStack, question_, everyone, "bf16")
+    assert torch.allclose(losses, expected, rtol=0.1, atol=0.02)
+    for index, member in enumerate(everyone):
+        alone, _ = trained(DenseStack, question_, [member], "bf16")
+        assert same(alone.state_dict(0), together.state_dict(index))
 
 
 def test_flips_and_shifts_are_those_of_autograd() -> None:
@@ -218,7 +239,7 @@ def test_digits_have_as_many_right_answers_as_a_plain_loop() -> None:
     ours, _ = trained(DenseStack, question_, everyone)
     for fold, (member, answers) in enumerate(zip(ours.members, ours.validate(), strict=True)):
         plain = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 10))
-        first = DenseStack([member], question_.inputs, question_.head).state_dict(0)
+        first = DenseStack([member], question_.inputs, question_.head, "fp32").state_dict(0)
         plain.load_state_dict(dict(zip(plain.state_dict(), first.values(), strict=True)))
         optimizer = torch.optim.AdamW(plain.parameters(), lr=0.001, weight_decay=0.01)
         data = member.data

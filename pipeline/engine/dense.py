@@ -11,9 +11,10 @@ from torch import Tensor
 from pipeline import seeds
 from pipeline.augment import augmentation_of
 from pipeline.engine.draws import Draws, draw
-from pipeline.engine.parts import Member, State
+from pipeline.engine.library import fastest
+from pipeline.engine.parts import Member, Precision, State
 from pipeline.engine.plan import Block, plan
-from pipeline.engine.products import fastest
+from pipeline.engine.products import PRODUCTS
 from pipeline.engine.step import SLOPES, Parameters, Pass, Update, filled
 from pipeline.heads import Head
 from pipeline.inputs import Inputs
@@ -29,8 +30,8 @@ class DenseStack:
     Slots are the places of the members in the tensors: those with the most training rows come first.
     """
 
-    def __init__(self, members: Sequence[Member], inputs: Inputs, head: Head) -> None:
-        self.inputs, self.head = inputs, head
+    def __init__(self, members: Sequence[Member], inputs: Inputs, head: Head, precision: Precision) -> None:
+        self.inputs, self.head, self.products = inputs, head, PRODUCTS[precision]
         self.device = members[0].data.inputs.device
         self.model, self.batch_size = members[0].model, members[0].training.batch_size
         self._arrange(members)
@@ -71,7 +72,7 @@ class DenseStack:
 
     def _pass(self, block: Block) -> Pass:
         first, last, rows = self._key(block)
-        return Pass(self.parameters, slice(first, last), rows, self.model.activation, self.head)
+        return Pass(self.parameters, slice(first, last), rows, self.model.activation, self.head, self.products)
 
     def _runs(self) -> Iterator[tuple[int, int, Tensor]]:
         """The first slot of each run of members with equally many training rows, its end, and the steps it has taken.

@@ -1,4 +1,4 @@
-"""One member after the other with autograd: for any precision, and what the fused step is tested against."""
+"""One member after the other with autograd: for any layer, and what the fused step is held against by the tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline import seeds
 from pipeline.augment import augmentation_of
 from pipeline.config.schema import Training
 from pipeline.engine.draws import Draws, draw
-from pipeline.engine.parts import Member, State
+from pipeline.engine.parts import Member, Precision, State
 from pipeline.heads import Head
 from pipeline.inputs import Inputs
 from pipeline.network import Dense
@@ -20,8 +20,8 @@ from pipeline.network import Dense
 class LoopStack:
     """A network and an optimiser of the library for each member."""
 
-    def __init__(self, members: Sequence[Member], inputs: Inputs, head: Head) -> None:
-        self.members = list(members)
+    def __init__(self, members: Sequence[Member], inputs: Inputs, head: Head, precision: Precision) -> None:
+        self.members, self.half = list(members), precision == "bf16"
         self.inputs, self.head = inputs, head
         self.device = members[0].data.inputs.device
         self.networks = [self._network(member) for member in members]
@@ -49,7 +49,9 @@ class LoopStack:
         for begin in range(0, len(drawn.rows), size):
             part = slice(begin, begin + size)
             rows = drawn.rows[part]
-            outputs = network(self._batch(index, drawn, part), [mask[part] for mask in drawn.masks])
+            fed, masks = self._batch(index, drawn, part), [mask[part] for mask in drawn.masks]
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+                outputs = network(fed, masks)
             loss = self.head.loss(outputs, member.data.targets[rows])
             optimizer.zero_grad(set_to_none=False)
             loss.backward()  # type: ignore[no-untyped-call]

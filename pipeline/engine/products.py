@@ -1,55 +1,84 @@
-"""Which library multiplies matrices on a CPU: by what the processor is, never by a clock."""
+"""The three products of a layer in a step, in float32 or in bfloat16."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-LARGE = 2**19  # weights of one layer of one network, from which oneDNN is the faster one
+from pipeline.engine.parts import Precision
 
 
-@contextmanager
-def fastest(weights: Tensor) -> Iterator[None]:
-    """Inside, large float32 products run in oneDNN where MKL is at half its speed; in float32 all the same.
+class Products(Protocol):
+    """A layer of neighbouring slots. A step asks for `forward`, then `gradient`, then `below`, each once."""
 
-    weights: those of the largest layer, [slots, nodes, inputs].
-    """
-    if weights.device.type != "cpu" or weights[0].numel() < LARGE or not onednn_is_faster():
-        yield
-        return
-    with _permitted():
-        yield
+    def __init__(self, weights: Tensor, biases: Tensor, gradients: Tensor, rows: int) -> None:
+        """weights, gradients: float32 [slots, nodes, inputs]; biases: [slots, 1, nodes]; rows: of a minibatch."""
 
+    def forward(self, fed: Tensor, sums: Tensor) -> None:
+        """Writes fed [slots, rows, inputs] times the weights, plus the biases: [slots, rows, nodes]."""
 
-@contextmanager
-def _permitted() -> Iterator[None]:
-    """oneDNN multiplies where it may use bfloat16: a permission, which an AMD processor makes no use of."""
-    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before = matmul.fp32_precision
-    matmul.fp32_precision = "bf16"
-    try:
-        yield
-    finally:
-        matmul.fp32_precision = before
+    def gradient(self, delta: Tensor) -> None:
+        """Writes the gradients of the weights: delta [slots, rows, nodes] times what was fed."""
+
+    def below(self, delta: Tensor, out: Tensor) -> None:
+        """Writes delta times the weights: [slots, rows, inputs]."""
 
 
-@cache
-def onednn_is_faster() -> bool:
-    """An AMD processor with AVX-512: there oneDNN stays in float32, which is looked at once, on one product.
+class FullProducts:
+    """In float32."""
 
-    With Intel's AMX the same permission would mean bfloat16.
-    """
-    file = Path("/proc/cpuinfo")
-    words = set(file.read_text().split()) if file.is_file() else set[str]()
-    if "AuthenticAMD" not in words or "avx512f" not in words or any(word.startswith("amx") for word in words):
-        return False
-    left, right = (torch.randn(256, 256, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
-    exact = left.double() @ right.double()
-    with _permitted():
-        error = (left @ right - exact).abs().max() / exact.abs().max()
-    return float(error) < 1e-5
+    def __init__(self, weights: Tensor, biases: Tensor, gradients: Tensor, rows: int) -> None:
+        self.weights, self.biases, self.gradients = weights, biases, gradients
+        self.turned = weights.transpose(1, 2)
+        self.fed = weights
+
+    def forward(self, fed: Tensor, sums: Tensor) -> None:
+        """See `Products`."""
+        self.fed = fed
+        torch.baddbmm(self.biases, fed, self.turned, out=sums)
+
+    def gradient(self, delta: Tensor) -> None:
+        """See `Products`."""
+        torch.bmm(delta.transpose(1, 2), self.fed, out=self.gradients)
+
+    def below(self, delta: Tensor, out: Tensor) -> None:
+        """See `Products`."""
+        torch.bmm(delta, self.weights, out=out)
+
+
+class HalfProducts:
+    """In bfloat16, of float32 weights: their copies are made anew in each step; sums and optimiser stay in float32."""
+
+    def __init__(self, weights: Tensor, biases: Tensor, gradients: Tensor, rows: int) -> None:
+        self.weights, self.biases, self.gradients = weights, biases, gradients
+        slots, nodes, inputs = weights.shape
+
+        def buffer(*shape: int) -> Tensor:
+            return torch.zeros(slots, *shape, dtype=torch.bfloat16, device=weights.device)
+
+        self.half_weights, self.half_gradients = buffer(nodes, inputs), buffer(nodes, inputs)
+        self.fed, self.half_below = buffer(rows, inputs), buffer(rows, inputs)
+        self.half_sums, self.delta = buffer(rows, nodes), buffer(rows, nodes)
+
+    def forward(self, fed: Tensor, sums: Tensor) -> None:
+        """See `Products`."""
+        self.fed.copy_(fed)
+        self.half_weights.copy_(self.weights)
+        torch.bmm(self.fed, self.half_weights.transpose(1, 2), out=self.half_sums)
+        torch.add(self.half_sums, self.biases, out=sums)
+
+    def gradient(self, delta: Tensor) -> None:
+        """See `Products`."""
+        self.delta.copy_(delta)
+        torch.bmm(self.delta.transpose(1, 2), self.fed, out=self.half_gradients)
+        self.gradients.copy_(self.half_gradients)
+
+    def below(self, delta: Tensor, out: Tensor) -> None:
+        """See `Products`."""
+        torch.bmm(self.delta, self.half_weights, out=self.half_below)
+        out.copy_(self.half_below)
+
+
+PRODUCTS: dict[Precision, type[Products]] = {"fp32": FullProducts, "bf16": HalfProducts}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config.schema import Activation, Training
+from pipeline.engine.products import Products
 from pipeline.heads import Head
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
@@ -185,20 +186,29 @@ class Update:
 class Pass:
     """Forward and backward for some neighbouring slots and one batch size; gradients land in the stack's parameters."""
 
-    def __init__(self, parameters: Parameters, slots: slice, rows: int, activation: Activation, head: Head) -> None:
+    def __init__(
+        self,
+        parameters: Parameters,
+        slots: slice,
+        rows: int,
+        activation: Activation,
+        head: Head,
+        products: type[Products],
+    ) -> None:
         self.layers, self.rows = parameters.layers, rows
         self.head, self.slope = head, SLOPES[activation]
-        self.weights = [weights[slots] for weights in parameters.values.weights]
-        self.turned = [weights.transpose(1, 2) for weights in self.weights]
-        self.biases = [biases[slots].unsqueeze(1) for biases in parameters.values.biases]
-        self.weight_gradients = [gradient[slots] for gradient in parameters.gradients.weights]
-        self.bias_gradients = [gradient[slots] for gradient in parameters.gradients.biases]
+        values, gradients = parameters.values, parameters.gradients
+        weights = [each[slots] for each in values.weights]
+        self.products = [
+            products(each, bias[slots].unsqueeze(1), gradient[slots], filled(rows))
+            for each, bias, gradient in zip(weights, values.biases, gradients.weights, strict=True)
+        ]
+        self.bias_gradients = [gradient[slots] for gradient in gradients.biases]
 
         def buffers() -> list[Tensor]:
-            return [weights.new_zeros(len(weights), filled(rows), weights.shape[1]) for weights in self.weights]
+            return [each.new_zeros(len(each), filled(rows), each.shape[1]) for each in weights]
 
         self.sums, self.nodes, self.dropped, self.deltas = buffers(), buffers(), buffers(), buffers()
-        self.turned_deltas = [delta.transpose(1, 2) for delta in self.deltas]
         self.outputs, self.output_delta = self.sums[-1][:, :rows], self.deltas[-1][:, :rows]
 
     def run(self, inputs: Tensor, targets: Tensor, masks: Sequence[Tensor]) -> None:
@@ -206,33 +216,30 @@ class Pass:
 
         inputs: [slots, filled rows, features]; targets: [slots, rows, outputs]; masks: a [slots, rows, nodes] a layer.
         """
-        fed = self._forward(inputs, masks)
+        self._forward(inputs, masks)
         self.head.gradient(self.outputs, targets, self.output_delta)
         for layer in range(self.layers - 1, -1, -1):
-            delta = self.deltas[layer]
-            torch.bmm(self.turned_deltas[layer], fed[layer], out=self.weight_gradients[layer])
+            products, delta = self.products[layer], self.deltas[layer]
+            products.gradient(delta)
             torch.sum(delta, 1, out=self.bias_gradients[layer])
             if layer == 0:
                 return
             below = self.deltas[layer - 1]
-            torch.bmm(delta, self.weights[layer], out=below)
+            products.below(delta, below)
             if masks:
                 self._mask(below, masks[layer - 1], below)
             self.slope.backward(below, self.sums[layer - 1], self.nodes[layer - 1])
 
-    def _forward(self, inputs: Tensor, masks: Sequence[Tensor]) -> list[Tensor]:
-        """What each layer was fed."""
-        fed = [inputs]
+    def _forward(self, fed: Tensor, masks: Sequence[Tensor]) -> None:
         for layer in range(self.layers):
-            torch.baddbmm(self.biases[layer], fed[layer], self.turned[layer], out=self.sums[layer])
+            self.products[layer].forward(fed, self.sums[layer])
             if layer == self.layers - 1:
-                break
-            nodes = self.nodes[layer]
-            self.slope.forward(self.sums[layer], nodes)
+                return
+            fed = self.nodes[layer]
+            self.slope.forward(self.sums[layer], fed)
             if masks:
-                self._mask(nodes, masks[layer], self.dropped[layer])
-            fed.append(self.dropped[layer] if masks else nodes)
-        return fed
+                self._mask(fed, masks[layer], self.dropped[layer])
+                fed = self.dropped[layer]
 
     def _mask(self, nodes: Tensor, mask: Tensor, out: Tensor) -> None:
         real = (slice(None), slice(self.rows), slice(mask.shape[2]))
