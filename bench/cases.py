@@ -67,6 +67,6 @@ def prepared(case: Case, rows: int = ROWS) -> tuple[Task, list[FoldData]]:
     examples = Examples(raw, targets, "classes", names, np.arange(rows), test, classes).with_fingerprint()
     splits = split(examples, CrossValidation(FOLDS, 1, 0.01), 0)
     layout, head = inputs.describe(examples, splits.development), heads.build(schema.Softmax("softmax"), examples)
-    device = resolve(Compute("cpu", "fp32"))
+    device = resolve(Compute("cpu", "fp32", 1))
     task = Task(layout, head, "accuracy", torch.from_numpy(targets.copy()), device)
     return task, Preparation(examples, layout, head, device.torch).folds(splits)

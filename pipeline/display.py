@@ -1,4 +1,4 @@
-"""What a person sees while a search runs: one bar for the search and one for the trial, or a line a trial."""
+"""What a person sees while a search runs: one bar for the search and one for each hand, or a line a trial."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def network(nodes: str) -> str:
 class Display:
     """Bars on a terminal; elsewhere a plain line for each finished trial."""
 
-    def __init__(self, console: Console, metric: str, total: int, done: int, best: Row | None) -> None:
+    def __init__(self, console: Console, metric: str, total: int, done: int, best: Row | None, hands: int = 1) -> None:
         self.console, self.metric, self.total, self.done = console, metric, total, done
         self.best, self.begin, self.here = best, time.monotonic(), 0
         self.progress = Progress(
@@ -44,7 +44,7 @@ class Display:
             disable=not console.is_terminal,
         )
         self.search = self.progress.add_task("search", total=total, completed=done, note=self._note())
-        self.trial = self.progress.add_task("trial", total=1, note="")
+        self.trials = [self.progress.add_task("trial", total=1, note="") for _ in range(hands)]
 
     def __enter__(self) -> Self:
         self.progress.start()
@@ -55,17 +55,17 @@ class Display:
     ) -> None:
         self.progress.stop()
 
-    def start(self, proposals: Sequence[Proposal]) -> None:
-        """Trials begin, side by side."""
+    def start(self, hand: int, proposals: Sequence[Proposal]) -> None:
+        """A hand begins with some trials, side by side."""
         first, last = proposals[0].number, proposals[-1].number
         name = f"trial {first}" if len(proposals) == 1 else f"trials {first} to {last}"
         nodes = network(str(proposals[0].candidate.fields["model.nodes"]))
         epochs = max(proposal.candidate.training.epochs for proposal in proposals)
-        self.progress.reset(self.trial, total=epochs, description=name, note=nodes)
+        self.progress.reset(self.trials[hand], total=epochs, description=name, note=nodes)
 
-    def epoch(self, epoch: int) -> None:
-        """An epoch of the trials is over."""
-        self.progress.update(self.trial, completed=epoch)
+    def epoch(self, hand: int, epoch: int) -> None:
+        """An epoch of what a hand trains is over."""
+        self.progress.update(self.trials[hand], completed=epoch)
 
     def finish(self, row: Row, best: Row | None) -> None:
         """A trial is over."""

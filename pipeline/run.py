@@ -5,29 +5,29 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from rich.console import Console
-from safetensors.torch import save_file
 
-from pipeline import closing, model, seeds, space, summary
+from pipeline import closing, hands, model, space, summary
 from pipeline.champion import Champion
 from pipeline.config.schema import Search
 from pipeline.data.examples import DataError
 from pipeline.display import Display
-from pipeline.engine import FoldData, Seeds
-from pipeline.engine.company import Shape, groups
+from pipeline.hands import Hand, Here, Worker
 from pipeline.inputs import PictureInputs
 from pipeline.interrupt import Interrupt
 from pipeline.preparation import Preparation
 from pipeline.question import Question, pose
 from pipeline.space import Candidate
-from pipeline.study import Proposal, Row, Study, waves
+from pipeline.study import Row, Study, waves
 from pipeline.summary import Summary
 from pipeline.tracking import Tracker
-from pipeline.training import NoDeviceError, Outcome, Trial, search_folds
+from pipeline.training import NoDeviceError
+from pipeline.trials import Trials
 
 NO_RESULT, MISTAKE, INTERRUPTED = 1, 2, 130
 
@@ -68,8 +68,8 @@ class _Searching:
     ) -> None:
         self.search, self.question, self.folder = search, question, folder
         self.console, self.begin, self.interrupt = console, begin, interrupt
-        self.folds: list[FoldData] = []
-        wave = waves.size(search, 1, on_gpu=question.task.device.on_gpu)
+        self.workers = hands.count(search.compute, question.task.device)
+        wave = waves.size(search, self.workers, on_gpu=question.task.device.on_gpu)
         self.study = Study(search, question.name, folder, question.facts, maximise=question.task.maximise, wave=wave)
 
     def run(self) -> int:
@@ -105,82 +105,37 @@ class _Searching:
         return tracker
 
     def _try(self, tracker: Tracker) -> None:
-        """Wave after wave of trials, until the budget is spent."""
-        question, minutes, done = self.question, self.search.budget.minutes, len(self.study.rows())
-        preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
-        self.folds = preparation.folds(question.splits)
-        bars = Display(self.console, self.search.metric, self.study.total, done, self.study.best())
-        with self.interrupt.waiting(), bars as display:
-            while wave := self.study.ask():
-                for proposals in self._together(wave):
-                    if minutes is not None and time.monotonic() - self.begin >= 60 * minutes:
-                        return
-                    self._train(proposals, tracker, display)
+        """Trial after trial, by one hand or several, until the budget is spent."""
+        done, best = len(self.study.rows()), self.study.best()
+        bars = Display(self.console, self.search.metric, self.study.total, done, best, self.workers)
+        check, spent = self.interrupt.check, self._time_is_spent
+        trials = Trials(self.search, self.question, self.study, tracker, self.folder, check, spent)
+        with self._hands() as working, self.interrupt.waiting(), bars as display:
+            trials.run(working, display)
 
-    def _together(self, wave: Sequence[Proposal]) -> list[list[Proposal]]:
-        """The trials of a wave in groups that are trained side by side."""
-        task = self.question.task
-        shapes = [Shape.of(each.candidate.model, each.candidate.training) for each in wave]
-        sizes = len(self.folds), task.inputs.features, task.head.outputs
-        return [[wave[place] for place in group] for group in groups(shapes, *sizes, on_gpu=task.device.on_gpu)]
-
-    def _train(self, proposals: Sequence[Proposal], tracker: Tracker, display: Display) -> None:
-        """Trials side by side: train, tell, track; the leader's fold parameters are kept."""
-        begin = time.monotonic()
-        display.start(proposals)
-        outcomes = self._outcomes(proposals, display)
-        seconds = (time.monotonic() - begin) / len(proposals)
-        for proposal, outcome in zip(proposals, outcomes, strict=True):
-            row = self.study.tell(proposal, outcome, self._parameters(proposal.candidate), seconds)
-            best = self.study.best()
-            if isinstance(outcome, Outcome) and best is not None and best.number == row.number:
-                self._keep_leader(outcome)
-            tracker.trial(row, self._architecture(proposal.candidate))
-            display.finish(row, best)
-        self.interrupt.check()
-
-    def _outcomes(self, proposals: Sequence[Proposal], display: Display) -> list[Outcome | Exception]:
-        """How the trials went.
-
-        Whatever several die of, each half of them is tried again: so the one whose fault it is dies alone, and a stack
-        that is too large for the memory becomes two. The search goes on; in the baseline it is a bug.
-        """
+    @contextmanager
+    def _hands(self) -> Iterator[list[Hand]]:
+        """Those who train, ready to."""
+        question = self.question
+        if self.workers == 1:
+            preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
+            yield [Here(self.search, question, preparation.folds(question.splits))]
+            return
+        workers = [Worker(self.search, place) for place in range(self.workers)]
         try:
-            return list(
-                search_folds(self.question.task, self.folds, [self._entry(each, display) for each in proposals])
-            )
-        except Exception as error:
-            if proposals[0].number == 0:
-                raise
-            failed = error
-        if len(proposals) == 1:
-            return [failed]
-        half = len(proposals) // 2
-        return self._outcomes(proposals[:half], display) + self._outcomes(proposals[half:], display)
+            for worker in workers:
+                worker.wait(question.fingerprint)
+            yield list[Hand](workers)
+        finally:
+            for worker in workers:
+                worker.close()
 
-    def _entry(self, proposal: Proposal, display: Display) -> Trial:
-        candidate, seed = proposal.candidate, self.search.seed
-
-        def watch(epoch: int) -> None:
-            display.epoch(epoch)
-            self.interrupt.check()
-
-        judge = self.study.judge(proposal.number, watch)
-        names = Seeds(seed, seeds.number(seed, proposal.number))
-        return Trial(candidate.model, candidate.training, names, judge)
-
-    def _keep_leader(self, outcome: Outcome) -> None:
-        """Each fold's weights of the best trial so far, in the study's folder."""
-        folder = self.folder / "leader"
-        folder.mkdir(exist_ok=True)
-        for fold, state in enumerate(outcome.states):
-            save_file(state, folder / f"fold_{fold}.safetensors")
+    def _time_is_spent(self) -> bool:
+        minutes = self.search.budget.minutes
+        return minutes is not None and time.monotonic() - self.begin >= 60 * minutes
 
     def _architecture(self, candidate: Candidate) -> str:
         return model.describe(self.search.task, self.question.inputs, candidate.model, self.question.head).text()
-
-    def _parameters(self, candidate: Candidate) -> int:
-        return model.describe(self.search.task, self.question.inputs, candidate.model, self.question.head).parameters
 
     def _crown(self, best: Row, tracker: Tracker, previous: Summary | None) -> Summary:
         """The study's summary; the test rows are opened only where an earlier call did not crown this trial."""

@@ -31,7 +31,7 @@ LIBRARIES = (
     "numpy",
     "scikit-learn",
 )
-WITHOUT_EFFECT = ("study", "store", "space", "budget.", "tracking.", "hydra.")
+WITHOUT_EFFECT = ("study", "store", "space", "budget.", "tracking.", "hydra.", "compute.workers")
 
 
 def build(

@@ -55,7 +55,7 @@ def question(examples: Examples, head: schema.Head, metric: schema.Metric, folds
     splits = split(examples, CrossValidation(folds, 1, 0.2), seed)
     built = heads.build(head, examples)
     layout = inputs.describe(examples, splits.development)
-    task = Task(layout, built, metric, torch.from_numpy(examples.targets.copy()), resolve(Compute("cpu", "fp32")))
+    task = Task(layout, built, metric, torch.from_numpy(examples.targets.copy()), resolve(Compute("cpu", "fp32", 1)))
     return Question("study", "0" * 64, {}, examples, splits, layout, built, task)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline import model, run, seeds
+from pipeline import hands, model, seeds
 from pipeline.config.compose import options
 from pipeline.engine import company
 from pipeline.study import waves
@@ -106,7 +106,7 @@ def test_what_one_trial_dies_of_does_not_take_those_beside_it(store: Path, monke
             raise torch.OutOfMemoryError("CUDA out of memory")
         return search_folds(task, folds, trials)
 
-    monkeypatch.setattr(run, "search_folds", scarce)
+    monkeypatch.setattr(hands, "search_folds", scarce)
     words = ["sampler=random", "pruner=none", "model.nodes=[4]", "budget.trials=9"]
     folder = search(store, "task=day_night", *TINY, *words)
     summary = json.loads((folder / "summary.json").read_text())

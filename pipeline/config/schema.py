@@ -128,10 +128,14 @@ class Budget:
 
 @dataclass(frozen=True, config=STRICT)
 class Compute:
-    """Where it is computed, and how exactly the products are: fp32, or bf16 with fp32 weights."""
+    """Where it is computed, how exactly the products are (fp32, or bf16 with fp32 weights), and by how many processes.
+
+    workers: more than one train trials at once on a CPU, each with one core; auto: one a core.
+    """
 
     device: Literal["auto", "cpu", "gpu"]
     precision: Literal["auto", "fp32", "bf16"]
+    workers: Annotated[Whole, Field(ge=1, le=256)] | Literal["auto"]
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -112,4 +112,4 @@ class Advisor:
         trial = self.running[number]
         if epoch not in self._frozen(trial).intermediate_values:
             trial.report(mean, epoch)
-        return number > 0 and trial.should_prune()
+        return number > 0 and bool(trial.should_prune())

@@ -1,0 +1,81 @@
+"""The other side of `hands.Worker`: trains what it is told on one core; started by a search, never by hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+
+from pipeline import space
+from pipeline.config.read import read
+from pipeline.hands import Here
+from pipeline.preparation import Preparation
+from pipeline.question import pose
+from pipeline.study import Proposal
+from pipeline.training import Epoch, Judge
+
+
+def main(words: Sequence[str]) -> None:
+    """words: the core to stay on, then those of the search."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C comes to the search, which ends its workers
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no answer
+    core, *rest = words
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {int(core)})
+    torch.set_num_threads(1)
+    own = rest.index("--config-dir") if "--config-dir" in rest else len(rest)
+    search = read(rest[:own], Path(rest[own + 1]) if own < len(rest) else None)
+    question = pose(search)
+    preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
+    here = Here(search, question, preparation.folds(question.splits))
+    _say(answers, {"ready": question.fingerprint})
+    for line in sys.stdin:
+        told = json.loads(line)
+        if "keep" in told:
+            here.keep(told["keep"], Path(told["folder"]))
+            _say(answers, {"kept": told["keep"]})
+        else:
+            _say(answers, _train(here, told["train"], answers))
+
+
+def _train(here: Here, trials: Sequence[dict[str, Any]], answers: TextIO) -> dict[str, Any]:
+    proposals = [Proposal(trial["number"], space.restored(trial["fields"])) for trial in trials]
+    try:
+        outcomes = here.train(proposals, [_judge(place, answers) for place in range(len(proposals))])
+    except Exception as error:  # noqa: BLE001 -- the search decides what becomes of it
+        return {"died": f"{type(error).__name__}: {error}".splitlines()[0]}
+    return {
+        "outcomes": [
+            [[[epoch.loss, *epoch.folds] for epoch in outcome.epochs], outcome.best, outcome.ending]
+            for outcome in outcomes
+        ]
+    }
+
+
+def _judge(place: int, answers: TextIO) -> Judge:
+    """The search judges: it is told of the epoch, and answers."""
+
+    def stop(epoch: int, scores: Epoch) -> bool:
+        _say(answers, {"epoch": [place, epoch, scores.loss, scores.folds]})
+        answer = sys.stdin.readline()
+        if not answer:
+            os._exit(0)  # the search is gone
+        return bool(json.loads(answer)["stop"])
+
+    return stop
+
+
+def _say(answers: TextIO, words: dict[str, Any]) -> None:
+    answers.write(json.dumps(words) + "\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
