@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pipeline import heads, inputs
 from pipeline.config import schema
 from pipeline.config.schema import Compute, CrossValidation, Model, Training
 from pipeline.data.examples import Examples, Pictures, Table
 from pipeline.engine import FoldData, Seeds
-from pipeline.folds import split
+from pipeline.folds import Folds, split
 from pipeline.preparation import Preparation
 from pipeline.training import Task, resolve
 
@@ -50,23 +51,43 @@ CASES = {
 }
 
 
-def prepared(case: Case, rows: int = ROWS) -> tuple[Task, list[FoldData]]:
-    """The task and the data of its folds: classes that can be learned, of clouds of points."""
+def clouds(case: Case, rows: int = ROWS) -> Examples:
+    """Classes that can be learned: clouds of points."""
     chance = np.random.default_rng(0)
     targets = np.arange(rows) % CLASSES
     centres = chance.normal(0, 1, (CLASSES, case.features))
     values = chance.normal(0, np.sqrt(case.features) / 2, (rows, case.features)) + centres[targets]
     if case.features == 12_288:
         scaled = 128 + 40 * values / values.std()
-        raw: Pictures | Table = Pictures(scaled.clip(0, 255).astype(np.uint8).reshape(rows, 3, 64, 64))
-    else:
-        columns = tuple(map(str, range(case.features)))
-        raw = Table(values.astype(np.float32), columns, np.zeros((rows, 0), np.int64), (), ())
-    names, classes = tuple(map(str, range(rows))), tuple("abcdefghijkl")
+        pictures = Pictures(scaled.clip(0, 255).astype(np.uint8).reshape(rows, 3, 64, 64))
+        return labelled(pictures, targets, CLASSES)
+    return labelled(columns(values), targets, CLASSES)
+
+
+def columns(values: NDArray[np.floating]) -> Table:
+    """A table of numbers alone."""
+    names = tuple(map(str, range(values.shape[1])))
+    return Table(values.astype(np.float32), names, np.zeros((len(values), 0), np.int64), (), ())
+
+
+def labelled(raw: Pictures | Table, targets: NDArray[np.int64], classes: int) -> Examples:
+    """Examples of so many classes, with no test part of their own."""
+    rows = len(targets)
+    names, known = tuple(map(str, range(rows))), tuple("abcdefghijkl"[:classes])
     test = np.zeros(rows, dtype=bool)
-    examples = Examples(raw, targets, "classes", names, np.arange(rows), test, classes).with_fingerprint()
-    splits = split(examples, CrossValidation(FOLDS, 1, 0.01), 0)
+    return Examples(raw, targets, "classes", names, np.arange(rows), test, known).with_fingerprint()
+
+
+def asked(examples: Examples, cv: CrossValidation, metric: schema.Metric = "accuracy") -> tuple[Task, Folds]:
+    """The classes of the examples, asked of one softmax."""
+    splits = split(examples, cv, 0)
     layout, head = inputs.describe(examples, splits.development), heads.build(schema.Softmax("softmax"), examples)
     device = resolve(Compute("cpu", "fp32", 1))
-    task = Task(layout, head, "accuracy", torch.from_numpy(targets.copy()), device)
-    return task, Preparation(examples, layout, head, device.torch).folds(splits)
+    return Task(layout, head, metric, torch.from_numpy(examples.targets.copy()), device), splits
+
+
+def prepared(case: Case, rows: int = ROWS, folds: int = FOLDS) -> tuple[Task, list[FoldData]]:
+    """The task and the data of its folds."""
+    examples = clouds(case, rows)
+    task, splits = asked(examples, CrossValidation(folds, 1, 0.01))
+    return task, Preparation(examples, task.inputs, task.head, task.device.torch).folds(splits)

@@ -7,13 +7,16 @@ from collections.abc import Iterator, Sequence
 
 import pytorch_lightning as lightning
 import torch
+from pytorch_lightning.loggers import Logger
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from bench.cases import NAMES, Case
 from pipeline import seeds
-from pipeline.engine import FoldData, Member, stack
+from pipeline.config.schema import Model, Training
+from pipeline.engine import FoldData, Member, Seeds, stack
+from pipeline.engine.library import onednn
 from pipeline.network import Dense
 from pipeline.training import Task, Trial, search_folds
 
@@ -38,30 +41,86 @@ def engine(case: Case, task: Task, folds: Sequence[FoldData]) -> Shares:
     ]
 
 
+def bare(case: Case, task: Task, folds: Sequence[FoldData]) -> Shares:
+    """A loop of torch alone: resident data, fused AdamW, nothing else."""
+    return [_bare(case, task, data) for data in folds]
+
+
 def plain(case: Case, task: Task, folds: Sequence[FoldData]) -> Shares:
     """What everyone writes: a Trainer a fold, a DataLoader over a TensorDataset, `self.log`."""
-    return [_fit(case, task, data, tuned=False) for data in folds]
+    return [fit(task, data, case.model, case.training, NAMES) for data in folds]
+
+
+def plain_onednn(case: Case, task: Task, folds: Sequence[FoldData]) -> Shares:
+    """The same with the products of oneDNN."""
+    with onednn():
+        return plain(case, task, folds)
 
 
 def tuned(case: Case, task: Task, folds: Sequence[FoldData]) -> Shares:
-    """The same with care: whole minibatches from the loader, fused AdamW, nothing logged in a step, big validation."""
-    return [_fit(case, task, data, tuned=True) for data in folds]
+    """With care: whole minibatches from the loader, fused AdamW, nothing logged in a step, big validation batches."""
+    return [fit(task, data, case.model, case.training, NAMES, tuned=True) for data in folds]
 
 
-SIDES = {"ours": ours, "engine": engine, "plain": plain, "tuned": tuned}
+def tuned_onednn(case: Case, task: Task, folds: Sequence[FoldData]) -> Shares:
+    """The same with the products of oneDNN."""
+    with onednn():
+        return tuned(case, task, folds)
+
+
+SIDES = {
+    "ours": ours,
+    "engine": engine,
+    "bare": bare,
+    "plain": plain,
+    "plain_onednn": plain_onednn,
+    "tuned": tuned,
+    "tuned_onednn": tuned_onednn,
+}
+
+
+def _network(task: Task, data: FoldData, model: Model, names: Seeds) -> nn.Sequential:
+    """`nn.Linear` layers with the initial weights that ours has."""
+    first = Dense(task.inputs.features, model, task.head.outputs)
+    first.initialise(seeds.generator(names.trial, data.fold, "weights"), data.output_bias)
+    parts: list[nn.Module] = []
+    for layer in first.layers:
+        linear = nn.Linear(layer.in_features, layer.out_features)
+        linear.load_state_dict(layer.state_dict())
+        parts += [linear, nn.ReLU()]
+    return nn.Sequential(*parts[:-1])
+
+
+def _bare(case: Case, task: Task, data: FoldData) -> float:
+    network, training = _network(task, data, case.model, NAMES), case.training
+    rates = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
+    optimizer = torch.optim.AdamW(network.parameters(), **rates, fused=True)
+    inputs, held_out = (
+        task.inputs.batch(data.inputs[rows], data.input_constants) for rows in (data.train, data.validation)
+    )
+    targets, answers = data.targets[data.train], torch.zeros(0)
+    for epoch in range(training.epochs):
+        order = torch.randperm(len(inputs), generator=seeds.generator(NAMES.study, data.fold, epoch, "order"))
+        for rows in order.split(training.batch_size):
+            optimizer.zero_grad()
+            functional.cross_entropy(network(inputs[rows]), targets[rows]).backward()
+            optimizer.step()
+        with torch.inference_mode():
+            answers = network(held_out)
+    return task.head.score("accuracy", answers, task.targets[data.validation], data.target_constants)
 
 
 class _Order(Sampler[int]):
     """The order of rows that ours takes, epoch by epoch."""
 
-    def __init__(self, data: FoldData) -> None:
-        self.data, self.epoch = data, 0
+    def __init__(self, data: FoldData, names: Seeds) -> None:
+        self.data, self.names, self.epoch = data, names, 0
 
     def __len__(self) -> int:
         return len(self.data.train)
 
     def __iter__(self) -> Iterator[int]:
-        generator = seeds.generator(NAMES.study, self.data.fold, self.epoch, "order")
+        generator = seeds.generator(self.names.study, self.data.fold, self.epoch, "order")
         self.epoch += 1
         return iter(torch.randperm(len(self), generator=generator).tolist())
 
@@ -78,40 +137,53 @@ class _Batches(Sampler[list[int]]):
         return (rows[begin : begin + self.size] for begin in range(0, len(rows), self.size))
 
 
-class _Network(lightning.LightningModule):
-    def __init__(self, case: Case, network: Dense, tuned: bool) -> None:
+class _Module(lightning.LightningModule):
+    """A network with the head's loss, scored after each epoch on the fold's validation rows."""
+
+    def __init__(self, task: Task, data: FoldData, network: nn.Sequential, training: Training, tuned: bool) -> None:
         super().__init__()
-        sizes = [nn.Linear(layer.in_features, layer.out_features) for layer in network.layers]
-        for linear, layer in zip(sizes, network.layers, strict=True):
-            linear.load_state_dict(layer.state_dict())
-        hidden = [part for linear in sizes[:-1] for part in (linear, nn.ReLU())]
-        self.net, self.training_, self.tuned = nn.Sequential(*hidden, sizes[-1]), case.training, tuned
-        self.right = self.seen = 0
+        self.task, self.data, self.net, self.how, self.tuned = task, data, network, training, tuned
+        self.answers: list[Tensor] = []
+        self.score = math.nan
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        rate, decay = self.training_.learning_rate, self.training_.weight_decay
-        return torch.optim.AdamW(self.parameters(), lr=rate, weight_decay=decay, fused=self.tuned or None)
+        rates = {"lr": self.how.learning_rate, "weight_decay": self.how.weight_decay}
+        return torch.optim.AdamW(self.parameters(), **rates, fused=self.tuned or None)
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        loss = functional.cross_entropy(self.net(batch[0]), batch[1])
+        loss = self.task.head.loss(self.net(batch[0]), batch[1])
         if not self.tuned:
             self.log("train_loss", loss, on_step=False, on_epoch=True)
         return loss
 
-    def on_validation_epoch_start(self) -> None:
-        self.right = self.seen = 0
-
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        right = (self.net(batch[0]).argmax(1) == batch[1]).sum()
-        self.right, self.seen = self.right + int(right), self.seen + len(batch[1])
+        outputs = self.net(batch[0])
+        self.answers.append(self.task.head.answer(outputs, self.data.target_constants))
         if not self.tuned:
-            self.log("accuracy", right / len(batch[1]), on_epoch=True, batch_size=len(batch[1]))
+            self.log("validation_loss", self.task.head.loss(outputs, batch[1]), on_epoch=True)
+
+    def on_validation_epoch_end(self) -> None:
+        truth = self.task.targets[self.data.validation]
+        answers = torch.cat(self.answers)
+        self.score = self.task.head.score(self.task.metric, answers, truth, self.data.target_constants)
+        self.answers.clear()
+        if not self.tuned:
+            self.log("score", self.score)
 
 
-def _fit(case: Case, task: Task, data: FoldData, *, tuned: bool) -> float:
-    network = Dense(task.inputs.features, case.model, task.head.outputs)
-    network.initialise(seeds.generator(NAMES.trial, data.fold, "weights"), data.output_bias)
-    module, order, size = _Network(case, network, tuned), _Order(data), case.training.batch_size
+def fit(
+    task: Task,
+    data: FoldData,
+    model: Model,
+    training: Training,
+    names: Seeds,
+    *,
+    tuned: bool = False,
+    logger: Logger | bool = False,
+) -> float:
+    """One Trainer, one fold; its last score."""
+    module = _Module(task, data, _network(task, data, model, names), training, tuned)
+    order, size = _Order(data, names), training.batch_size
     parts = [
         (task.inputs.batch(data.inputs[rows], data.input_constants), data.targets[rows])
         for rows in (data.train, data.validation)
@@ -125,16 +197,16 @@ def _fit(case: Case, task: Task, data: FoldData, *, tuned: bool) -> float:
     else:
         loaders = DataLoader(train, size, sampler=order), DataLoader(validation, size)
     trainer = lightning.Trainer(
-        max_epochs=case.epochs,
+        max_epochs=training.epochs,
         accelerator="cpu",
-        logger=False,
+        logger=logger,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
     trainer.fit(module, *loaders)
-    return module.right / module.seen
+    return module.score
 
 
 class _Whole(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):

@@ -26,7 +26,7 @@ from pipeline.space import Candidate
 from pipeline.study import Row, Study, waves
 from pipeline.summary import Summary
 from pipeline.tracking import Tracker
-from pipeline.training import NoDeviceError
+from pipeline.training import NoDeviceError, swept
 from pipeline.trials import Trials
 
 NO_RESULT, MISTAKE, INTERRUPTED = 1, 2, 130
@@ -35,7 +35,7 @@ NO_RESULT, MISTAKE, INTERRUPTED = 1, 2, 130
 def run(search: Search) -> int:
     """Searches, and says how it went; returns the exit code."""
     try:
-        with Interrupt() as interrupt:
+        with swept(), Interrupt() as interrupt:
             return _run(search, Console(highlight=False), time.monotonic(), interrupt)
     except (DataError, NoDeviceError) as error:
         print(error, file=sys.stderr)

@@ -131,14 +131,14 @@ def search_folds(task: Task, folds: Sequence[FoldData], trials: Sequence[Trial])
     members = [member for trial in trials for member in trial.members(folds)]
     courses = [_Course(task, trial) for trial in trials]
     networks = stack(members, task.inputs, task.head, task.device.precision)
-    _fit(_Race(networks, courses), task.device, max(trial.training.epochs for trial in trials))
+    _fit(lambda: _Race(networks, courses), task.device, max(trial.training.epochs for trial in trials))
     return [course.outcome for course in courses]
 
 
 def refit(task: Task, member: Member, epochs: int) -> State:
     """Trains one network on all of its training rows for so many epochs, and returns its weights."""
     networks = stack([member], task.inputs, task.head, task.device.precision)
-    _fit(_Fit(networks), task.device, epochs)
+    _fit(lambda: _Fit(networks), task.device, epochs)
     return networks.state_dict(0)
 
 
@@ -231,36 +231,44 @@ class _Course:
         return False
 
 
-def _fit(module: _Fit, device: Device, epochs: int) -> None:
-    """One Lightning fit, saying nothing and leaving nothing behind; each of our epochs is a batch of its only epoch."""
-    with _quiet(), _swept():
-        trainer = lightning.Trainer(
-            max_epochs=1,
-            accelerator="gpu" if device.on_gpu else "cpu",
-            devices=1,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-        )
-        try:
-            trainer.fit(module, range(epochs))
-        except SystemExit:  # what Lightning makes of Ctrl-C
-            raise KeyboardInterrupt from None
-        finally:
-            del trainer
-
-
 @contextmanager
-def _swept() -> Iterator[None]:
-    """A fit leaves cycles, and with them its networks; what was there before it need not be looked at for them."""
-    gc.freeze()
+def swept() -> Iterator[None]:
+    """At its end, what the fits inside have set aside is looked at again: at exit, libraries count what is left."""
     try:
         yield
-        gc.collect()
     finally:
         gc.unfreeze()
+
+
+def _fit(module: Callable[[], _Fit], device: Device, epochs: int) -> None:
+    """One Lightning fit, saying nothing and leaving nothing behind.
+
+    A fit leaves cycles, which hold all that it had: they are looked for when nobody else holds it. What is there then
+    is set aside, so that neither the next fit's search nor Python's own goes through all the libraries again: that
+    took a fifth of a small trial's time.
+    """
+    with _quiet():
+        _run(module(), device, epochs)
+    gc.collect()
+    gc.freeze()
+
+
+def _run(module: _Fit, device: Device, epochs: int) -> None:
+    """Each of our epochs is a batch of Lightning's only epoch."""
+    trainer = lightning.Trainer(
+        max_epochs=1,
+        accelerator="gpu" if device.on_gpu else "cpu",
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    try:
+        trainer.fit(module, range(epochs))
+    except SystemExit:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt from None
 
 
 @contextmanager

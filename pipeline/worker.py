@@ -18,7 +18,7 @@ from pipeline.hands import Here
 from pipeline.preparation import Preparation
 from pipeline.question import pose
 from pipeline.study import Proposal
-from pipeline.training import Epoch, Judge
+from pipeline.training import Epoch, Judge, swept
 
 
 def main(words: Sequence[str]) -> None:
@@ -36,13 +36,14 @@ def main(words: Sequence[str]) -> None:
     preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
     here = Here(search, question, preparation.folds(question.splits))
     _say(answers, {"ready": question.fingerprint})
-    for line in sys.stdin:
-        told = json.loads(line)
-        if "keep" in told:
-            here.keep(told["keep"], Path(told["folder"]))
-            _say(answers, {"kept": told["keep"]})
-        else:
-            _say(answers, _train(here, told["train"], answers))
+    with swept():
+        for line in sys.stdin:
+            told = json.loads(line)
+            if "keep" in told:
+                here.keep(told["keep"], Path(told["folder"]))
+                _say(answers, {"kept": told["keep"]})
+            else:
+                _say(answers, _train(here, told["train"], answers))
 
 
 def _train(here: Here, trials: Sequence[dict[str, Any]], answers: TextIO) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What many tests share: small examples, a store with its database made, and one finished search."""
 
+import gc
 import shutil
 import signal
 from collections.abc import Iterator
@@ -60,13 +61,14 @@ def question(examples: Examples, head: schema.Head, metric: schema.Metric, folds
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _signals_are_heard() -> Iterator[None]:
+def _as_in_a_process_of_its_own() -> Iterator[None]:
     """Also where the tests themselves run in the background, or under nohup."""
     before = {
         number: signal.signal(number, handler)
         for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL))
     }
     yield
+    gc.unfreeze()
     for number, handler in before.items():
         signal.signal(number, handler)
 

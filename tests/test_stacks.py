@@ -214,10 +214,19 @@ def test_plan_takes_every_row_of_every_member_once_and_in_order(counts: list[int
 def test_products_of_onednn_are_in_float32() -> None:
     left, right = torch.randn(64, 4096), torch.randn(4096, 512)
     exact = left.double() @ right.double()
-    with fastest(torch.zeros(1, 1024, 1024)):
+    with fastest([torch.zeros(1, 1024, 1024)], 64):
         error = (left @ right - exact).abs().max() / exact.abs().max()
     assert float(error) < 5e-6
     assert torch.backends.mkldnn.matmul.fp32_precision != "bf16"
+
+
+def test_small_networks_have_one_thread_and_large_ones_all() -> None:
+    before = torch.get_num_threads()
+    with fastest([torch.zeros(5, 16, 64)], 64):
+        assert torch.get_num_threads() == 1
+    with fastest([torch.zeros(5, 256, 512)], 64):
+        assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == before
 
 
 def test_digits_have_as_many_right_answers_as_a_plain_loop() -> None:

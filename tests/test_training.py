@@ -1,14 +1,16 @@
 """Lightning around the engine: one fit a trial, one best epoch for all folds, endings."""
 
+import gc
 import math
 from dataclasses import replace
 
 import pytest
 import torch
+from pytorch_lightning import Trainer
 
 from pipeline.config import schema
 from pipeline.config.schema import Compute, Model, Training
-from pipeline.engine import FoldData, Member, Seeds
+from pipeline.engine import DenseStack, FoldData, Member, Seeds
 from pipeline.preparation import Preparation
 from pipeline.question import Question
 from pipeline.training import Epoch, NoDeviceError, Outcome, Trial, refit, resolve, search_folds
@@ -97,6 +99,17 @@ def test_divergence_is_told_and_never_a_score(asked: Question) -> None:
     outcome = fit(asked, optimizer="sgd", learning_rate=100.0, epochs=30)
     assert outcome.ending == "diverged"
     assert all(math.isfinite(epoch.mean) for epoch in outcome.epochs)
+
+
+def test_a_fit_leaves_nothing_behind(asked: Question) -> None:
+    def alive() -> int:
+        gc.unfreeze()
+        return sum(type(each) in (Trainer, DenseStack) for each in gc.get_objects())
+
+    before = alive()
+    for _ in range(3):
+        fit(asked)
+    assert alive() == before
 
 
 def test_same_twice_bit_for_bit(asked: Question) -> None:

@@ -101,7 +101,7 @@ class DenseStack:
     def train_epoch(self, epoch: int) -> Tensor:
         """Every member sees each of its training rows once; float [members], the mean training loss of each."""
         drawn = [self._draw(slot, epoch) for slot in range(len(self.placed))]
-        with fastest(self.parameters.values.weights[0]):
+        with fastest(self.parameters.values.weights, self.batch_size):
             for block in self.blocks:
                 self._train(block, drawn)
         losses = torch.zeros(len(self.members))
@@ -158,7 +158,7 @@ class DenseStack:
     @torch.no_grad()
     def validate(self) -> list[Tensor]:
         """For each member its answers on its validation rows, float [V, columns], on the CPU."""
-        with fastest(self.parameters.values.weights[0]):
+        with fastest(self.parameters.values.weights, self.batch_size):
             return [self._answers(self.order.index(index)) for index in range(len(self.members))]
 
     def _answers(self, slot: int) -> Tensor:

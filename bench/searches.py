@@ -1,0 +1,116 @@
+"""Whole searches, tracking included: ours, and Optuna with a Trainer a fold, MLFlowLogger and SQLite."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from mlflow import MlflowClient
+from pytorch_lightning.loggers import MLFlowLogger
+from rich.console import Console
+from sklearn.datasets import load_digits
+
+from bench.cases import CASES, asked, clouds, columns, labelled
+from bench.sides import fit
+from pipeline import seeds, space
+from pipeline.config.read import read
+from pipeline.config.schema import Search
+from pipeline.display import Display
+from pipeline.engine import Seeds
+from pipeline.hands import Here
+from pipeline.preparation import Preparation
+from pipeline.question import Question, pose
+from pipeline.study import Row, Study, waves
+from pipeline.tracking import Tracker
+from pipeline.trials import Trials
+
+SAME = ("pruner=none", "model.dropout=0.0", "training.patience=null", "compute=cpu", "space=dense")
+WORDS = {
+    "digits": ("task=cat_species", "model.nodes=[32]", "training.epochs=10"),
+    "features_512": ("task=cat_species", "model.nodes=[64,64]", "training.epochs=10"),
+    "house_price": ("task=house_price",),
+    "day_night": ("task=day_night",),
+    "cat_presence": ("task=cat_presence",),
+}
+
+
+@dataclass(frozen=True)
+class Took:
+    """seconds: of all trials, from the first draw to the last write; scores: each trial's, after its last epoch.
+
+    tracking, deciding: the parts of the seconds that MLflow and Optuna took.
+    """
+
+    seconds: float
+    scores: tuple[float, ...]
+    rows: tuple[Row, ...] = ()
+    tracking: float = 0.0
+    deciding: float = 0.0
+
+
+def posed(name: str, trials: int, store: Path, more: Sequence[str] = ()) -> tuple[Search, Question]:
+    """A search of so many trials, and its data."""
+    search = read([*WORDS[name], *SAME, f"budget.trials={trials}", f"store={store}", *more])
+    if name not in ("digits", "features_512"):
+        return search, pose(search)
+    if name == "digits":
+        pixels, digits = load_digits(return_X_y=True)
+        examples = labelled(columns(pixels), digits, 10)
+    else:
+        examples = clouds(CASES["B"])
+    task, splits = asked(examples, search.cv)
+    return search, Question(name, "0" * 64, {}, examples, splits, task.inputs, task.head, task)
+
+
+def ours(search: Search, question: Question, ended: Callable[[], object] = lambda: None) -> Took:
+    """As `pipeline.run` does it, from the first draw to the last write; `ended` is called after each trial."""
+    folder = search.store / "studies" / question.name
+    folder.mkdir(parents=True)
+    tracker = Tracker(search, question.name)
+    wave = waves.size(search, 1, on_gpu=False)
+    study = Study(search, question.name, folder, {}, maximise=question.task.maximise, wave=wave)
+    display = Display(Console(quiet=True), search.metric, study.total, 0, None)
+    display.finish = lambda *_: ended()  # type: ignore[method-assign, return-value, assignment]
+    preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
+    trials = Trials(search, question, study, tracker, folder, lambda: None, lambda: False)
+    tracked, decided, begin = tracker.seconds, study.deciding, time.perf_counter()
+    trials.run([Here(search, question, preparation.folds(question.splits))], display)
+    seconds, rows = time.perf_counter() - begin, tuple(study.rows())
+    last = tuple(row.curve[-1].mean if row.curve else 0.0 for row in rows)
+    return Took(seconds, last, rows, tracker.seconds - tracked, study.deciding - decided)
+
+
+def peer(search: Search, question: Question, rows: Sequence[Row], *, tracked: bool = True) -> Took:
+    """The same trials with the same libraries, as they are mostly put together; untracked and tuned as the second."""
+    folder = search.store / "peer"
+    folder.mkdir()
+    tracking = f"sqlite:///{(folder / 'mlflow.db').resolve()}"
+    if tracked:
+        MlflowClient(tracking).create_experiment("peer", artifact_location=str(folder.resolve()))
+    study = optuna.create_study(storage=f"sqlite:///{folder}/optuna.db", direction="maximize")
+    preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
+    folds, scores = preparation.folds(question.splits), []
+    begin = time.perf_counter()
+    for row in rows:
+        candidate = space.restored(row.fields)
+        known = space.parameters(search.space, candidate)
+        if known is not None:
+            study.enqueue_trial(known)
+        trial = study.ask()
+        if known is not None:
+            space.draw(search.space, space.suggester(trial))
+        names = Seeds(search.seed, seeds.number(search.seed, row.number))
+        found = []
+        for data in folds:
+            name = f"trial {row.number} fold {data.fold}"
+            logger = MLFlowLogger("peer", run_name=name, tracking_uri=tracking) if tracked else False
+            if isinstance(logger, MLFlowLogger):
+                logger.log_hyperparams(dict(row.fields))
+            arguments = question.task, data, candidate.model, candidate.training, names
+            found.append(fit(*arguments, tuned=not tracked, logger=logger))
+        scores.append(sum(found) / len(found))
+        study.tell(trial, scores[-1])
+    return Took(time.perf_counter() - begin, tuple(scores))
