@@ -24,7 +24,7 @@ from pipeline.hands import Here
 from pipeline.preparation import Preparation
 from pipeline.question import Question, pose
 from pipeline.study import Row, Study, waves
-from pipeline.tracking import Tracker
+from pipeline.tracking.tracker import Tracker
 from pipeline.trials import Trials
 
 SAME = ("pruner=none", "model.dropout=0.0", "training.patience=null", "compute=cpu", "space=dense")

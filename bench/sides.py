@@ -79,7 +79,7 @@ SIDES = {
 }
 
 
-def _network(task: Task, data: FoldData, model: Model, names: Seeds) -> nn.Sequential:
+def network_of(task: Task, data: FoldData, model: Model, names: Seeds) -> nn.Sequential:
     """`nn.Linear` layers with the initial weights that ours has."""
     first = Dense(task.inputs.features, model, task.head.outputs)
     first.initialise(seeds.generator(names.trial, data.fold, "weights"), data.output_bias)
@@ -92,7 +92,7 @@ def _network(task: Task, data: FoldData, model: Model, names: Seeds) -> nn.Seque
 
 
 def _bare(case: Case, task: Task, data: FoldData) -> float:
-    network, training = _network(task, data, case.model, NAMES), case.training
+    network, training = network_of(task, data, case.model, NAMES), case.training
     rates = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
     optimizer = torch.optim.AdamW(network.parameters(), **rates, fused=True)
     inputs, held_out = (
@@ -137,7 +137,7 @@ class _Batches(Sampler[list[int]]):
         return (rows[begin : begin + self.size] for begin in range(0, len(rows), self.size))
 
 
-class _Module(lightning.LightningModule):
+class Module(lightning.LightningModule):
     """A network with the head's loss, scored after each epoch on the fold's validation rows."""
 
     def __init__(self, task: Task, data: FoldData, network: nn.Sequential, training: Training, tuned: bool) -> None:
@@ -182,7 +182,7 @@ def fit(
     logger: Logger | bool = False,
 ) -> float:
     """One Trainer, one fold; its last score."""
-    module = _Module(task, data, _network(task, data, model, names), training, tuned)
+    module = Module(task, data, network_of(task, data, model, names), training, tuned)
     order, size = _Order(data, names), training.batch_size
     parts = [
         (task.inputs.batch(data.inputs[rows], data.input_constants), data.targets[rows])

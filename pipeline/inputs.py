@@ -31,6 +31,10 @@ class PictureInputs:
         """How many numbers a picture is: 3 x size x size."""
         return 3 * self.size * self.size
 
+    def bytes(self, rows: int) -> int:
+        """How large so many pictures are on the device."""
+        return rows * self.features
+
     def recode(self, raw: Pictures | Table) -> Pictures | Table:
         """Pictures, as they are."""
         return raw
@@ -89,6 +93,10 @@ class TableInputs:
     def features(self) -> int:
         """How many numbers a row becomes."""
         return len(self.numbers) + len(self.flagged) + sum(len(levels) + 1 for levels in self.levels)
+
+    def bytes(self, rows: int) -> int:
+        """How large so many rows are on the device."""
+        return 4 * rows * self.features
 
     def resident(self, raw: Pictures | Table, constants: Constants, device: torch.device) -> Tensor:
         """float32 [N, features] on the device: the whole table, ready for the network."""

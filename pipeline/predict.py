@@ -99,10 +99,10 @@ def load(words: Words) -> TrainedModel:
             return model.read(Path(words.model))
         if "/" in words.model and not words.model.startswith("models:/"):
             raise WordError(f"model: a folder that exists; got {words.model}")
-        from pipeline import tracking
+        from pipeline.tracking.client import fetch
 
         uri = words.model if words.model.startswith("models:/") else f"models:/{words.model}@champion"
-        return model.read(tracking.fetch(uri, words.store))
+        return model.read(fetch(uri, words.store))
     except (model.ModelError, LookupError) as error:
         raise WordError(f"model: {error.args[0]}") from None
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.data.examples import Examples
+from pipeline.data.examples import DataError, Examples
 from pipeline.engine import FoldData
 from pipeline.folds import Fold, Folds, Rows
 from pipeline.heads import Head
@@ -25,7 +28,9 @@ class Preparation:
         self._shared: Tensor | None = None
 
     def folds(self, folds: Folds) -> list[FoldData]:
-        """The data of each fold."""
+        """The data of each fold; raises DataError where they do not fit into the device's memory."""
+        copies = 1 if isinstance(self.inputs, PictureInputs) else len(folds.folds)
+        self._refuse_what_does_not_fit(copies * self.inputs.bytes(len(self.examples)))
         return [self.fold_data(number, fold) for number, fold in enumerate(folds.folds)]
 
     def all_rows(self, rows: Rows) -> FoldData:
@@ -50,9 +55,27 @@ class Preparation:
             output_bias=self.head.first_bias(targets, target_constants),
         )
 
+    def _refuse_what_does_not_fit(self, needed: int) -> None:
+        free = _free_bytes(self.device)
+        if needed > free:
+            there = f"needs {needed / 2**30:.1f} GiB; got {free / 2**30:.1f} GiB free"
+            raise DataError(
+                f"dataset: training keeps it in memory, which {there}; use fewer rows, smaller pictures "
+                "(dataset.size=) or fewer cv.folds"
+            )
+
     def _resident(self, constants: dict[str, Tensor]) -> Tensor:
         if not isinstance(self.inputs, PictureInputs):
             return self.inputs.resident(self.raw, constants, self.device)
         if self._shared is None:
             self._shared = self.inputs.resident(self.raw, constants, self.device)
         return self._shared
+
+
+def _free_bytes(device: torch.device) -> float:
+    """What the device has left; infinity where the system does not say."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    file = Path("/proc/meminfo")
+    lines = file.read_text().splitlines() if file.is_file() else []
+    return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), math.inf)

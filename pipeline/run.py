@@ -25,7 +25,7 @@ from pipeline.question import Question, pose
 from pipeline.space import Candidate
 from pipeline.study import Row, Study, waves
 from pipeline.summary import Summary
-from pipeline.tracking import Tracker
+from pipeline.tracking.tracker import Tracker
 from pipeline.training import NoDeviceError, swept
 from pipeline.trials import Trials
 
@@ -74,6 +74,9 @@ class _Searching:
 
     def run(self) -> int:
         """Tries what is left to try, crowns the best, and shows the result."""
+        machine = {"workers": str(self.workers), **self.question.task.device.facts}
+        if differing := self.study.record.differing(machine):
+            self.console.print(f"begun elsewhere, so digits may differ: {'; '.join(differing)}", soft_wrap=True)
         previous = summary.read(self.folder)
         if previous is not None and len(self.study.rows()) >= self.study.total:
             self._show(previous)
@@ -98,11 +101,16 @@ class _Searching:
         """MLflow, brought up to date with the trials that an earlier call finished."""
         tracker = Tracker(self.search, self.question.name)
         tracker.configuration(self.question)
+        self._catch_up(tracker)
+        return tracker
+
+    def _catch_up(self, tracker: Tracker) -> None:
+        """Writes the finished trials that MLflow does not have."""
         logged = tracker.logged_trials()
         for row in self.study.rows():
             if row.number not in logged:
                 tracker.trial(row, self._architecture(space.restored(row.fields)))
-        return tracker
+        tracker.flush()
 
     def _try(self, tracker: Tracker) -> None:
         """Trial after trial, by one hand or several, until the budget is spent."""
@@ -110,8 +118,13 @@ class _Searching:
         bars = Display(self.console, self.search.metric, self.study.total, done, best, self.workers)
         check, spent = self.interrupt.check, self._time_is_spent
         trials = Trials(self.search, self.question, self.study, tracker, self.folder, check, spent)
-        with self._hands() as working, self.interrupt.waiting(), bars as display:
-            trials.run(working, display)
+        try:
+            with self._hands() as working, self.interrupt.waiting(), bars as display:
+                trials.run(working, display)
+        finally:
+            tracker.flush()
+        if tracker.broken:
+            self._catch_up(tracker)
 
     @contextmanager
     def _hands(self) -> Iterator[list[Hand]]:

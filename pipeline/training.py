@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pipeline.config.schema import Compute, Metric, Model, Training
 from pipeline.engine import FoldData, Member, Precision, Seeds, Stack, State, stack
+from pipeline.engine.library import onednn_is_faster
 from pipeline.heads import Head
 from pipeline.inputs import Inputs
 
@@ -31,6 +32,13 @@ class Device:
     @property
     def on_gpu(self) -> bool:
         return self.torch.type == "cuda"
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What the last digits of a result may depend on."""
+        products = "oneDNN" if not self.on_gpu and onednn_is_faster() else "torch's own"
+        threads = str(torch.get_num_threads())
+        return {"device": self.name, "products": products, "threads": threads, "torch": torch.__version__}
 
     @property
     def name(self) -> str:

@@ -17,7 +17,7 @@ from pipeline.hands import Hand
 from pipeline.question import Question
 from pipeline.space import Candidate
 from pipeline.study import Proposal, Study
-from pipeline.tracking import Tracker
+from pipeline.tracking.tracker import Tracker
 from pipeline.training import Judge, Outcome
 
 

@@ -166,6 +166,13 @@ def test_refuses_to_join_another_search_and_says_where_they_differ(tmp_path: Pat
         opened(tmp_path, facts=FACTS | {"seed": "1"})
 
 
+def test_another_kind_of_machine_is_told_of_and_not_refused(tmp_path: Path) -> None:
+    assert opened(tmp_path).record.differing({"threads": "2", "workers": "1"}) == []
+    again = opened(tmp_path).record
+    assert again.differing({"threads": "2", "workers": "1"}) == []
+    assert again.differing({"threads": "4", "workers": "1"}) == ["threads: 2 then, 4 now"]
+
+
 def test_row_keeps_every_fold_of_every_epoch(tmp_path: Path) -> None:
     epochs = (Epoch(2.0, (0.1, 0.3)), Epoch(1.5, (0.4, 0.6)), Epoch(1.0, (0.3, 0.5)))
     told(opened(tmp_path), Outcome(epochs, 2, "patience", ()))

@@ -7,7 +7,10 @@ import pytest
 from mlflow import MlflowClient
 
 from pipeline.model import read
-from pipeline.tracking import fetch, store_uri
+from pipeline.tracking import tracker
+from pipeline.tracking.client import fetch, store_uri
+from pipeline.tracking.entries import Entry
+from pipeline.tracking.writer import Writer
 from tests.conftest import TINY, search
 
 
@@ -102,3 +105,49 @@ def test_alias_moves_by_new_data_or_cross_validation_and_never_by_the_test_score
     assert client.get_model_version_by_alias("cat_species", "challenger").tags["study"] == other.name
     newer = search(store, "task=cat_species", *TINY, "budget.trials=1", "dataset.seed=5")
     assert champion() == newer.name
+
+
+def everything(store: Path) -> list[tuple]:
+    """All that is kept of each trial, but times."""
+    client = MlflowClient(store_uri(store))
+    kept = []
+    for run in runs(client, "trial"):
+        curve = [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, "fold/1/accuracy")]
+        metrics = {name: value for name, value in run.data.metrics.items() if name != "seconds"}
+        files = [file.path for file in client.list_artifacts(run.info.run_id)]
+        kept.append(
+            (run.info.run_name, run.info.status, run.data.params, metrics, run.data.tags["state"], curve, files)
+        )
+    return kept
+
+
+def test_writer_process_writes_what_the_search_itself_writes(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["task=cat_species", *TINY, "budget.trials=6"]
+    search(tmp_path / "other", *words)
+    monkeypatch.setattr(tracker, "PATIENCE", 0.0)
+    started: list[Writer] = []
+    monkeypatch.setattr(tracker, "Writer", lambda *given: started.append(Writer(*given)) or started[-1])
+    search(store, *words)
+    assert len(started) == 1
+    assert everything(store) == everything(tmp_path / "other")
+
+
+def test_killed_writer_loses_no_trial_and_doubles_none(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is killed after it was given the third trial; the search writes the others, and what is missing, itself."""
+    monkeypatch.setattr(tracker, "PATIENCE", 0.0)
+    given: list[str] = []
+    add = Writer.add
+
+    def killed(self: Writer, entry: Entry) -> None:
+        add(self, entry)
+        given.append(entry.name)
+        if len(given) == 3:
+            self.process.kill()
+            self.process.wait()
+
+    monkeypatch.setattr(Writer, "add", killed)
+    search(store, "task=cat_species", *TINY, "budget.trials=8")
+    assert [name.split(":")[0] for name, *_ in everything(store)] == [f"trial {number}" for number in range(8)]
+    assert {status for _, status, *_ in everything(store)} == {"FINISHED"}

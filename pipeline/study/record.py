@@ -61,6 +61,14 @@ class Record:
                 "use another study=, or leave study out and it is named by what it searches"
             )
 
+    def differing(self, machine: Mapping[str, str]) -> list[str]:
+        """Where the study was begun on another kind of machine than this, which may change the last digits."""
+        kept = self.optuna.user_attrs.get("machine")
+        if kept is None:
+            self.optuna.set_user_attr("machine", dict(machine))
+            return []
+        return [f"{key}: {kept.get(key)} then, {value} now" for key, value in machine.items() if kept.get(key) != value]
+
     def append(self, drawn: FrozenTrial, record: Mapping[str, Any]) -> Row:
         """Writes a trial down: what was drawn for it, and how it went."""
         trial = create_trial(

@@ -1,13 +1,9 @@
-"""MLflow: an experiment a task, a run a study, a nested run a trial; the only file that knows it."""
+"""Writes one study to MLflow, from its configuration to its registered model."""
 
 from __future__ import annotations
 
 import json
-import logging
-import os
-import sqlite3
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,31 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from mlflow.entities import Dataset, DatasetInput, InputTag
+from mlflow.exceptions import MlflowException
 
 from pipeline.config.schema import Search
 from pipeline.display import network, number
 from pipeline.question import Question
 from pipeline.study import Row
+from pipeline.tracking.client import connect, uri
+from pipeline.tracking.entries import Entry, Point, log, write
+from pipeline.tracking.writer import Writer
 
-for name, value in {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_UV_AUTO_DETECT": "false",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-}.items():
-    os.environ.setdefault(name, value)
-
-from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-BATCH = 1_000
-
-
-def store_uri(store: Path) -> str:
-    """The tracking address of a store's own database."""
-    return f"sqlite:///{(store / 'mlflow.db').resolve()}"
+PATIENCE = 1.0  # seconds
 
 
 class Tracker:
@@ -51,9 +34,12 @@ class Tracker:
     def __init__(self, search: Search, study: str) -> None:
         self.search, self.study, self.seconds = search, study, 0.0
         with self._timed():
-            self.client = _client(search)
+            self.client = connect(search)
             self.experiment = self._experiment()
             self.run = self._study_run()
+        self.lock = search.store / f".tracking-{self.run}.lock"
+        self.writer: Writer | None = None
+        self.written, self.broken = 0.0, False
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
@@ -87,7 +73,7 @@ class Tracker:
         examples, splits = question.examples, question.splits
         rows = {"rows": len(examples), "development": len(splits.development), "test": len(splits.test)}
         with self._timed():
-            self._batch(self.run, {**question.facts, **rows}, {}, {"fingerprint": question.fingerprint})
+            log(self.client, self.run, {**question.facts, **rows}, [], {"fingerprint": question.fingerprint})
             self.client.log_text(self.run, self.search.yaml, "configuration.yaml")
             self.client.log_text(self.run, " ".join(self.search.typed) + "\n", "overrides.txt")
             kind, source = self.search.dataset.kind, json.dumps({"dataset": repr(self.search.dataset)})
@@ -95,8 +81,11 @@ class Tracker:
             self.client.log_inputs(self.run, [DatasetInput(logged, [InputTag("mlflow.data.context", "training")])])
 
     def logged_trials(self) -> set[int]:
-        """The numbers of the trials whose runs are complete; half-written ones are removed."""
-        with self._timed():
+        """The numbers of the trials whose runs are complete; half-written ones are removed.
+
+        A writer that an earlier call left is waited for.
+        """
+        with self._timed(), FileLock(self.lock):
             numbers: set[int] = set()
             query, token = f"tags.mlflow.parentRunId = '{self.run}'", None
             while True:
@@ -111,48 +100,53 @@ class Tracker:
                     return numbers
 
     def trial(self, row: Row, architecture: str) -> None:
-        """One finished trial as a nested run: parameters, curves, value, state, reason, architecture."""
+        """One finished trial as a nested run: parameters, curves, value, state, reason, architecture.
+
+        Once this has taken as long as a process of its own takes to start, such a process writes the others.
+        """
         with self._timed():
-            start = int((row.ended - row.seconds) * 1000)
-            name = f"trial {row.number}: {network(str(row.fields['model.nodes']))}"
-            tags = {"mlflow.parentRunId": self.run, "study": self.study, "kind": "trial", "trial": str(row.number)}
-            told = {"state": row.state, "reason": row.reason}
-            run = self.client.create_run(self.experiment, start, tags | told, name).info
-            fields = {key: value for key, value in row.fields.items() if value != ""}
-            self._batch(run.run_id, fields, self._curves(row), {})
-            self._file(run.artifact_uri, "architecture.json", architecture)
-            status = "FINISHED" if row.state in ("complete", "pruned") else "FAILED"
-            self.client.set_terminated(run.run_id, status, int(row.ended * 1000))
+            entry, begin = self._entry(row, architecture), time.monotonic()
+            if self.writer is None and self.written > PATIENCE and not self.broken:
+                self.writer = Writer(uri(self.search), self.experiment, self.lock)
+            if self.writer is not None:
+                try:
+                    self.writer.add(entry)
+                    return
+                except BrokenPipeError:
+                    self.flush()
+            write(self.client, self.experiment, entry)
+            self.written += time.monotonic() - begin
 
-    def _file(self, artifacts: str, name: str, text: str) -> None:
-        """One small file of a run; asking the client for it costs three queries a file."""
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / name
-            file.write_text(text, encoding="utf-8")
-            get_artifact_repository(artifacts).log_artifact(str(file))  # type: ignore[no-untyped-call]
+    def flush(self) -> None:
+        """Waits for the writer, if there is one; what it did not write is found by `logged_trials`."""
+        if self.writer is not None:
+            with self._timed():
+                self.broken = not self.writer.finish() or self.broken
+            self.writer = None
 
-    def _curves(self, row: Row) -> dict[tuple[str, int], float]:
-        """Each metric by its name and step: the mean and each fold's score an epoch, and the trial's own figures."""
+    def _entry(self, row: Row, architecture: str) -> Entry:
+        tags = {"mlflow.parentRunId": self.run, "study": self.study, "kind": "trial", "trial": str(row.number)}
+        return Entry(
+            name=f"trial {row.number}: {network(str(row.fields['model.nodes']))}",
+            start=int((row.ended - row.seconds) * 1000),
+            end=int(row.ended * 1000),
+            status="FINISHED" if row.state in ("complete", "pruned") else "FAILED",
+            tags=tags | {"state": row.state, "reason": row.reason},
+            parameters={key: str(value) for key, value in row.fields.items() if value != ""},
+            points=self._curves(row),
+            architecture=architecture,
+        )
+
+    def _curves(self, row: Row) -> list[Point]:
+        """The trial's own figures; the mean and each fold's score an epoch."""
         metric = self.search.metric
-        points: dict[tuple[str, int], float] = {("seconds", 0): row.seconds, ("parameters", 0): row.parameters}
+        points: list[Point] = [("seconds", 0, row.seconds), ("parameters", 0, row.parameters)]
         if row.finite:
-            points |= {("value", 0): row.value, ("epoch", 0): row.epoch}
+            points += [("value", 0, row.value), ("epoch", 0, row.epoch)]
         for epoch, scores in enumerate(row.curve, start=1):
-            points |= {("train_loss", epoch): scores.loss, (f"validation/{metric}", epoch): scores.mean}
-            points |= {(f"fold/{fold}/{metric}", epoch): score for fold, score in enumerate(scores.folds)}
+            points += [("train_loss", epoch, scores.loss), (f"validation/{metric}", epoch, scores.mean)]
+            points += [(f"fold/{fold}/{metric}", epoch, score) for fold, score in enumerate(scores.folds)]
         return points
-
-    def _batch(
-        self, run: str, parameters: Mapping[str, Any], points: Mapping[tuple[str, int], float], tags: Mapping[str, str]
-    ) -> None:
-        """Everything of a run in as few writes as MLflow allows."""
-        now = int(time.time() * 1000)
-        metrics = [Metric(name, value, now, step) for (name, step), value in points.items()]
-        params = [Param(key, str(value)) for key, value in parameters.items()]
-        tagged = [RunTag(key, value) for key, value in tags.items()]
-        self.client.log_batch(run, metrics[: BATCH - 200], params, tagged, synchronous=True)
-        for start in range(BATCH - 200, len(metrics), BATCH):
-            self.client.log_batch(run, metrics[start : start + BATCH], synchronous=True)
 
     def leader(self, number: int, folder: Path) -> None:
         """The fold parameters of the best trial, to that trial's run."""
@@ -165,19 +159,19 @@ class Tracker:
         """The study's scores, its two tables and the model's two files; then the study's run is closed."""
         with self._timed():
             best, test, metric = summary["best"], summary["test"], self.search.metric
-            points = {
-                ("value", 0): best["cross_validation"]["mean"],
-                (f"test/{metric}", 0): test["value"],
-                (f"test/{metric}/low", 0): test["low"],
-                (f"test/{metric}/high", 0): test["high"],
-                ("parameters", 0): summary["parameters"],
-            }
-            points |= {(f"test/{name}", 0): value for name, value in test["others"].items()}
+            points: list[Point] = [
+                ("value", 0, best["cross_validation"]["mean"]),
+                (f"test/{metric}", 0, test["value"]),
+                (f"test/{metric}/low", 0, test["low"]),
+                (f"test/{metric}/high", 0, test["high"]),
+                ("parameters", 0, summary["parameters"]),
+            ]
+            points += [(f"test/{name}", 0, value) for name, value in test["others"].items()]
             if summary["baseline"] is not None:
-                points["baseline/value", 0] = summary["baseline"]["cross_validation"]["mean"]
-                points[f"baseline/test/{metric}", 0] = summary["baseline"]["test"]["value"]
+                points.append(("baseline/value", 0, summary["baseline"]["cross_validation"]["mean"]))
+                points.append((f"baseline/test/{metric}", 0, summary["baseline"]["test"]["value"]))
             winner = f"trial {best['number']}, {number(test['value'], metric)} on the held-out test"
-            self._batch(self.run, {}, points, {"winner": winner, "overrides": " ".join(best["overrides"])})
+            log(self.client, self.run, {}, points, {"winner": winner, "overrides": " ".join(best["overrides"])})
             for file in ("trials.csv", "summary.json"):
                 self.client.log_artifact(self.run, str(folder / file))
             self.client.set_terminated(self.run)
@@ -240,47 +234,8 @@ def _alias(champion: Mapping[str, str] | None, new: Mapping[str, str], *, maximi
     return "challenger", "no better cross-validation score than the champion's on the same folds"
 
 
-def _client(search: Search) -> MlflowClient:
-    """A client; the store's own database is made first, by one process at a time."""
-    if search.tracking.uri:
-        return MlflowClient(search.tracking.uri)
-    file = search.store / "mlflow.db"
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-    with FileLock(search.store / ".mlflow.lock"):
-        fresh = not file.exists()
-        client = MlflowClient(store_uri(search.store))
-        client.search_experiments(max_results=1)
-        if fresh:  # readers and writers then do not wait for each other
-            with sqlite3.connect(file) as database:
-                database.execute("PRAGMA journal_mode=WAL")
-    return client
-
-
 def _commit() -> dict[str, str]:
     """The code version, where the code lies in a git checkout."""
     here = Path(__file__).resolve().parent
     found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
     return {"mlflow.source.git.commit": found.stdout.strip()} if found.returncode == 0 else {}
-
-
-def fetch(uri: str, store: Path) -> Path:
-    """The folder of a registered model's two files, such as `models:/cat_species@champion`, copied where it is remote.
-
-    Raises LookupError where the registry has no such model.
-    """
-    if not (store / "mlflow.db").is_file():
-        raise LookupError(f"{uri}: no registry at {store}/mlflow.db; say store=<folder>, or search first")
-    client = MlflowClient(store_uri(store))
-    name, _, alias = uri.removeprefix("models:/").partition("@")
-    try:
-        if alias:
-            version = client.get_model_version_by_alias(name, alias)
-        else:
-            name, _, number_ = name.partition("/")
-            version = client.get_model_version(name, number_)
-        run = client.get_run(str(version.run_id)).info
-        path = str(version.source).removeprefix(f"{run.artifact_uri}/")
-        return Path(client.download_artifacts(run.run_id, path, tempfile.mkdtemp(prefix="model-")))
-    except MlflowException:
-        known = ", ".join(sorted(found.name for found in client.search_registered_models())) or "no model at all"
-        raise LookupError(f"{uri}: not in the registry of store={store}, which has {known}") from None

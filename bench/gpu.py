@@ -1,0 +1,174 @@
+"""`python -m bench.gpu [device=cuda] [case=A,B,C,D] [members=5,20,80,320,640]`: the fused step on a GPU.
+
+For each shape and size of stack: microseconds a member and step, eager and as a CUDA graph, in float32, with TF32 and
+in bfloat16, each with its score; whether a member's digits depend on its company; and the plain Lightning loop. It
+needs no network. What the graph does better, the engine may take over; until it was measured, the engine is eager.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from bench.cases import CASES, NAMES, Case, prepared
+from pipeline.engine import DenseStack, FoldData, Member, Precision, Seeds
+from pipeline.training import Task
+
+STEPS = 200
+
+
+def main(words: Sequence[str]) -> int:
+    """Prints one table; returns 1 without the device asked for."""
+    given = {"device": "cuda", "case": "A,B,C,D", "members": "5,20,80,320,640"}
+    given |= dict(word.split("=", 1) for word in words)
+    if given["device"] == "cuda" and not torch.cuda.is_available():
+        print("bench.gpu: needs a GPU that torch can use; found none; device=cpu tries the script", file=sys.stderr)
+        return 1
+    device = torch.device(given["device"])
+    table = Table("case", "members", "products", "eager", "graph", "plain", "score", "same alone")
+    for name in given["case"].split(","):
+        task, folds = prepared(CASES[name])
+        folds = [_moved(data, device) for data in folds]
+        plain = _plain(CASES[name], task, folds[0])
+        for count in map(int, given["members"].split(",")):
+            for products in ("fp32", "tf32", "bf16"):
+                table.add_row(name, str(count), products, *_measured(CASES[name], task, folds, count, products, plain))
+    Console(width=110).print(table)
+    print("eager, graph, plain: microseconds a member and step")
+    return 0
+
+
+def _moved(data: FoldData, device: torch.device) -> FoldData:
+    def there(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: each.to(device) for name, each in value.items()}
+        return value.to(device) if isinstance(value, torch.Tensor) else value
+
+    moved = {name: there(value) for name, value in vars(data).items() if name != "target_constants"}
+    return replace(data, **moved)
+
+
+def _members(case: Case, folds: Sequence[FoldData], count: int) -> list[Member]:
+    trials = -(-count // len(folds))
+    return [
+        Member(case.model, case.training, Seeds(NAMES.study, trial), data) for trial in range(trials) for data in folds
+    ][:count]
+
+
+def _measured(
+    case: Case, task: Task, folds: Sequence[FoldData], count: int, products: str, plain: float
+) -> tuple[str, ...]:
+    """A row of the table: eager, graph, plain, score, whether the first member is the same alone."""
+    torch.backends.cuda.matmul.allow_tf32 = products == "tf32"
+    precision: Precision = "bf16" if products == "bf16" else "fp32"
+    members = _members(case, folds, count)
+    try:
+        whole = DenseStack(members, task.inputs, task.head, precision)
+        alone = DenseStack(members[:1], task.inputs, task.head, precision)
+        for epoch in range(2):
+            whole.train_epoch(epoch)
+            alone.train_epoch(epoch)
+        mine, theirs = alone.state_dict(0), whole.state_dict(0)
+        same = all(torch.equal(mine[name], theirs[name]) for name in mine)
+        data = members[0].data
+        truth = task.targets[data.validation.cpu()]
+        score = task.head.score("accuracy", whole.validate()[0], truth, data.target_constants)
+        eager = _timed(_step(whole), data.train.device) / count
+        graph = _timed(_graphed(_step(whole)), data.train.device) / count if data.train.is_cuda else float("nan")
+    except torch.OutOfMemoryError:
+        return "out of memory", "", "", "", ""
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = False
+    return f"{eager:.2f}", f"{graph:.2f}", f"{plain:.0f}", f"{score:.4f}", str(same)
+
+
+def _step(stack: DenseStack) -> Callable[[], None]:
+    """One full minibatch of every member: gathered by index, forward, backward, update; all of it on the device."""
+    block = max(stack.blocks, key=lambda each: (each.last, each.steps))
+    first, last, size = stack._key(block)
+    step, (updates, counts) = stack.passes[first, last, size], stack.updates[block.first, block.last]
+    features = stack.inputs.features
+    height = step.sums[0].shape[1]
+    buffer = torch.zeros(last - first, height, features, device=stack.device)
+    rows = [member.data.train[:size].clone() for member in stack.placed]
+
+    def run() -> None:
+        for slot in range(block.first, block.last):
+            data = stack.placed[slot].data
+            stack.inputs.gather(data.inputs, rows[slot], data.input_constants, buffer[slot - first, :size])
+        step.run(buffer, stack.targets[first:last, :size], [])
+        torch._foreach_add_(counts, 1)
+        for update in updates:
+            update.run()
+
+    return torch.no_grad()(run)
+
+
+def _graphed(step: Callable[[], None]) -> Callable[[], None]:
+    """The step as a CUDA graph: its kernels are started at once. New rows would be copied into its index buffers."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
+def _timed(step: Callable[[], None], device: torch.device) -> float:
+    """Microseconds a call, after a warm-up."""
+
+    def wait() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    steps = STEPS if device.type == "cuda" else 5
+    for _ in range(3):
+        step()
+    wait()
+    begin = time.perf_counter()
+    for _ in range(steps):
+        step()
+    wait()
+    return 1e6 * (time.perf_counter() - begin) / steps
+
+
+def _plain(case: Case, task: Task, data: FoldData) -> float:
+    """Microseconds a step of Lightning's own loop over a DataLoader, for one fold."""
+    import pytorch_lightning as lightning
+    from torch.utils.data import DataLoader, TensorDataset
+
+    from bench.sides import Module, network_of
+
+    epochs = 4
+    training = replace(case.training, epochs=epochs)
+    cpu = _moved(data, torch.device("cpu"))
+    inputs = task.inputs.batch(cpu.inputs[cpu.train], cpu.input_constants)
+    module = Module(task, cpu, network_of(task, cpu, case.model, NAMES), training, tuned=False)
+    loader = DataLoader(TensorDataset(inputs, cpu.targets[cpu.train]), training.batch_size, shuffle=True)
+    trainer = lightning.Trainer(
+        max_epochs=epochs,
+        accelerator="gpu" if data.train.is_cuda else "cpu",
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    begin = time.perf_counter()
+    trainer.fit(module, loader)
+    return 1e6 * (time.perf_counter() - begin) / (epochs * len(loader))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,14 @@
+"""MLflow: an experiment a task, a run a study, a nested run a trial; the only room that knows it."""
+
+from __future__ import annotations
+
+import os
+
+# MLflow reads its environment when it is imported.
+for name, value in {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_UV_AUTO_DETECT": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}.items():
+    os.environ.setdefault(name, value)
