@@ -59,6 +59,7 @@ class Here:
 
     def train(self, proposals: Sequence[Proposal], judges: Sequence[Judge]) -> list[Outcome]:
         """See `Hand`."""
+        self.last = []  # they hold every fold's weights
         seed, trials = self.search.seed, []
         for proposal, judge in zip(proposals, judges, strict=True):
             candidate, names = proposal.candidate, Seeds(seed, seeds.number(seed, proposal.number))
@@ -119,6 +120,7 @@ class Worker:
                 answer = self._ask({"stop": judges[place](epoch, Epoch(loss, tuple(folds)))})
         except BaseException:  # it may still wait for an answer
             self.process.kill()
+            self.process.wait()
             raise
         if "died" in answer:
             raise WorkerError(answer["died"])

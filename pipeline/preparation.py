@@ -29,8 +29,7 @@ class Preparation:
 
     def folds(self, folds: Folds) -> list[FoldData]:
         """The data of each fold; raises DataError where they do not fit into the device's memory."""
-        copies = 1 if isinstance(self.inputs, PictureInputs) else len(folds.folds)
-        self._refuse_what_does_not_fit(copies * self.inputs.bytes(len(self.examples)))
+        self.check(folds)
         return [self.fold_data(number, fold) for number, fold in enumerate(folds.folds)]
 
     def all_rows(self, rows: Rows) -> FoldData:
@@ -55,7 +54,10 @@ class Preparation:
             output_bias=self.head.first_bias(targets, target_constants),
         )
 
-    def _refuse_what_does_not_fit(self, needed: int) -> None:
+    def check(self, folds: Folds, processes: int = 1) -> None:
+        """Raises DataError where the data of all folds, in so many processes, do not fit into the memory."""
+        copies = 1 if isinstance(self.inputs, PictureInputs) else len(folds.folds)
+        needed = processes * copies * self.inputs.bytes(len(self.examples))
         free = _free_bytes(self.device)
         if needed > free:
             there = f"needs {needed / 2**30:.1f} GiB; got {free / 2**30:.1f} GiB free"

@@ -17,6 +17,8 @@ from pipeline.heads import AnyHead
 from pipeline.inputs import Inputs
 from pipeline.training import Device, Task, resolve
 
+ARITHMETIC = "2"  # raised where the same search comes to other digits, or its record is kept another way
+
 
 @dataclass(frozen=True)
 class Question:
@@ -73,4 +75,5 @@ def _facts(search: Search, examples: Examples, splits: Folds, device: Device) ->
         "pruner": search.pruner,
         "seed": str(search.seed),
         "precision": device.precision,
+        "arithmetic": ARITHMETIC,
     }

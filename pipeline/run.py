@@ -115,6 +115,8 @@ class _Searching:
     def _try(self, tracker: Tracker) -> None:
         """Trial after trial, by one hand or several, until the budget is spent."""
         done, best = len(self.study.rows()), self.study.best()
+        if done >= self.study.total:
+            return
         bars = Display(self.console, self.search.metric, self.study.total, done, best, self.workers)
         check, spent = self.interrupt.check, self._time_is_spent
         trials = Trials(self.search, self.question, self.study, tracker, self.folder, check, spent)
@@ -130,10 +132,11 @@ class _Searching:
     def _hands(self) -> Iterator[list[Hand]]:
         """Those who train, ready to."""
         question = self.question
+        preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
         if self.workers == 1:
-            preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
             yield [Here(self.search, question, preparation.folds(question.splits))]
             return
+        preparation.check(question.splits, self.workers)
         workers = [Worker(self.search, place) for place in range(self.workers)]
         try:
             for worker in workers:

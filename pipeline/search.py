@@ -27,6 +27,7 @@ training  training.epochs  batch_size  learning_rate  weight_decay  optimizer
           patience  flip  shift        (a value, or a range in its place)
 splits    cv.folds=5  cv.repeats=1  cv.test=0.2
 where     store=mlruns   study=<name>   compute=auto | cpu | gpu   tracking.uri=
+          compute.workers=1 | auto   compute.precision=auto | fp32 | bf16
 
 examples
   python -m pipeline.search task=cat_species

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import math
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -255,9 +256,11 @@ def _fit(module: Callable[[], _Fit], device: Device, epochs: int) -> None:
     is set aside, so that neither the next fit's search nor Python's own goes through all the libraries again: that
     took a fifth of a small trial's time.
     """
-    with _quiet():
-        _run(module(), device, epochs)
-    gc.collect()
+    try:
+        with _quiet():
+            _run(module(), device, epochs)
+    finally:
+        gc.collect()
     gc.freeze()
 
 
@@ -273,9 +276,11 @@ def _run(module: _Fit, device: Device, epochs: int) -> None:
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
+    heard_by = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, range(epochs))
-    except SystemExit:  # what Lightning makes of Ctrl-C
+    except SystemExit:  # what Lightning makes of Ctrl-C, and then it hears no other
+        signal.signal(signal.SIGINT, heard_by)
         raise KeyboardInterrupt from None
 
 

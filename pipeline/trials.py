@@ -11,6 +11,7 @@ from threading import Lock
 
 from pipeline import model
 from pipeline.config.schema import Search
+from pipeline.data.examples import DataError
 from pipeline.display import Display
 from pipeline.engine.company import Shape, groups
 from pipeline.hands import Hand
@@ -87,18 +88,24 @@ class Trials:
             return
         begin = time.monotonic()
         display.start(place, proposals)
-        outcomes: Sequence[Outcome | Exception]
+        outcomes: Sequence[Outcome | Exception] = []
+        died: Exception | None = None
         try:
             outcomes = hand.train(proposals, [self._judge(each.number, display, place) for each in proposals])
+        except DataError:
+            raise
         except Exception as error:
+            self.check()  # an interrupted search ends its workers, and that is no trial's fault
             if proposals[0].number == 0:
                 raise
-            if len(proposals) > 1:
-                half = len(proposals) // 2
-                self._group(hand, proposals[:half], display, place)
-                self._group(hand, proposals[half:], display, place)
-                return
-            outcomes = [error]
+            died = error.with_traceback(None)  # which holds the stack that did not fit
+        if died is not None and len(proposals) > 1:
+            half = len(proposals) // 2
+            self._group(hand, proposals[:half], display, place)
+            self._group(hand, proposals[half:], display, place)
+            return
+        if died is not None:
+            outcomes = [died]
         seconds = (time.monotonic() - begin) / len(proposals)
         with self.telling:
             for index, (proposal, outcome) in enumerate(zip(proposals, outcomes, strict=True)):

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -51,6 +52,7 @@ def _train(here: Here, trials: Sequence[dict[str, Any]], answers: TextIO) -> dic
     try:
         outcomes = here.train(proposals, [_judge(place, answers) for place in range(len(proposals))])
     except Exception as error:  # noqa: BLE001 -- the search decides what becomes of it
+        traceback.print_exc()
         return {"died": f"{type(error).__name__}: {error}".splitlines()[0]}
     return {
         "outcomes": [

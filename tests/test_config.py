@@ -151,3 +151,8 @@ def test_own_tasks_may_live_outside_the_repo(tmp_path: Path) -> None:
 
 def test_no_yaml_names_code() -> None:
     assert not [file for file in CONF.rglob("*.yaml") if "_target_" in file.read_text()]
+
+
+def test_refuses_several_workers_where_trials_are_compared_while_they_run() -> None:
+    with pytest.raises(ConfigError, match=r"compute\.workers: pruner=asha compares trials that still run"):
+        read(["task=cat_species", "pruner=asha", "compute.workers=auto"])

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from pipeline import model
 from pipeline.config import schema
 from pipeline.config.schema import Model, Training
-from pipeline.engine import Seeds
+from pipeline.engine import Member, Seeds
 from pipeline.model import ARCHITECTURE, PARAMETERS, ModelError, TrainedModel
 from pipeline.preparation import Preparation
 from pipeline.training import refit
@@ -30,13 +30,11 @@ def trained(kind: str = "pictures") -> TrainedModel:
         asked = question(picture_examples(), schema.Softmax("softmax"), "accuracy")
     else:
         asked = question(table_examples(), schema.Number("number", "relu", "l1", "USD"), "mean_absolute_error")
-    member = Preparation(asked.examples, asked.inputs, asked.head, torch.device("cpu")).all_rows(
-        asked.splits.development
-    )
-    network = Model((8, 4), "gelu", 0.1)
-    weights = refit(asked.task, member, network, TRAINING, 2, Seeds(0, 0))
+    preparation = Preparation(asked.examples, asked.inputs, asked.head, torch.device("cpu"))
+    data, network = preparation.all_rows(asked.splits.development), Model((8, 4), "gelu", 0.1)
+    weights = refit(asked.task, Member(network, TRAINING, Seeds(0, 0), data), 2)
     described = model.describe("colours", asked.inputs, network, asked.head)
-    return TrainedModel(described, weights, member.input_constants, member.target_constants)
+    return TrainedModel(described, weights, data.input_constants, data.target_constants)
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ SMALL = ["budget.trials=1", "training.epochs=1", "compute=cpu", "cv.folds=3", "c
 
 def test_every_block_is_known() -> None:
     kinds = [kind for kind, _ in BLOCKS]
-    assert (kinds.count("bash"), kinds.count("yaml"), len(kinds)) == (10, 1, 11)
-    assert len(SEARCHES) == 16
+    assert (kinds.count("bash"), kinds.count("yaml"), len(kinds)) == (11, 1, 12)
+    assert len(SEARCHES) == 18
     others = [line for line in COMMANDS if "pipeline.search" not in line]
     assert sum("make " in line for line in others) == 3
     assert sum("pipeline.predict" in line for line in others) == 2

@@ -156,6 +156,45 @@ def test_pruner_stops_what_falls_behind_and_never_the_baseline(tmp_path: Path) -
     assert stopped == [False] * 6 + [True]
 
 
+def test_trial_that_is_trained_again_is_judged_from_its_first_epoch(tmp_path: Path) -> None:
+    study = Study(read(["task=cat_species", "pruner=median"]), "study", tmp_path, FACTS, maximise=True)
+    good, bad = Epoch(1.0, (0.9, 0.9)), Epoch(1.0, (0.1, 0.1))
+    for _ in range(5):
+        told(study, Outcome((good,) * 8, 1, "complete", ()))
+    (proposal,) = study.ask()
+    judge = study.judge(proposal.number, lambda *_: None)
+    for _ in range(2):
+        assert [judge(epoch, bad) for epoch in range(1, 6)] == [False, False, False, True, True]
+
+
+@pytest.mark.parametrize("pruner", ["median", "asha"])
+def test_pruned_search_opened_again_prunes_the_same(pruner: str, tmp_path: Path) -> None:
+    def ended(study: Study) -> None:
+        (proposal,) = study.ask()
+        judge, curve, ending = study.judge(proposal.number, lambda *_: None), [], "complete"
+        for epoch in range(1, 21):
+            level = scored(proposal.candidate.training.learning_rate).value
+            curve.append(Epoch(1.0, (level * epoch / 20, level * epoch / 20)))
+            if judge(epoch, curve[-1]):
+                ending = "pruned"
+                break
+        study.tell(proposal, Outcome(tuple(curve), len(curve), ending, ()), 10, 0.1)
+
+    def search(folder: Path) -> Study:
+        folder.mkdir(exist_ok=True)
+        return Study(read(["task=cat_species", f"pruner={pruner}"]), "study", folder, FACTS, maximise=True)
+
+    whole = search(tmp_path / "one")
+    for _ in range(20):
+        ended(whole)
+        ended(search(tmp_path / "two"))
+    again = search(tmp_path / "two")
+    assert [(row.state, len(row.curve), row.fields) for row in again.rows()] == [
+        (row.state, len(row.curve), row.fields) for row in whole.rows()
+    ]
+    assert {row.state for row in whole.rows()} == {"complete", "pruned"}
+
+
 def test_without_a_range_there_is_one_trial(tmp_path: Path) -> None:
     assert opened(tmp_path, "space=none").total == 1
 

@@ -45,7 +45,7 @@ TABLES = (datasets.TableFile, datasets.DrawnHouses)
 
 def mistakes(parts: Mapping[str, Any], settings: Mapping[str, Any], words: Sequence[Word]) -> list[str]:
     """A line for each rule between settings that is broken; parts that could not be read are passed over."""
-    found = [*_nodes(settings, words), *_store(parts["store"])]
+    found = [*_nodes(settings, words), *_store(parts["store"]), *_workers(parts["compute"], parts["pruner"])]
     dataset, head = parts["dataset"], parts["head"]
     if dataset is not None:
         found += [*_paths(dataset), *_pictures_only(dataset, settings)]
@@ -131,6 +131,15 @@ def _paths(dataset: datasets.Dataset) -> Iterator[str]:
         if not fits(path):
             there = f"{path.resolve()} is none" if path.exists() else f"there is none at {path.resolve()}"
             yield f"dataset.{field}: a {what} that exists; got {path} ({there})"
+
+
+def _workers(compute: schema.Compute | None, pruner: str | None) -> Iterator[str]:
+    """A table must not depend on which of several processes is ahead."""
+    if pruner == "asha" and compute is not None and compute.workers != 1:
+        yield (
+            "compute.workers: pruner=asha compares trials that still run, so there is one worker; "
+            f"got {compute.workers}; use pruner=median"
+        )
 
 
 def _store(store: Path | None) -> Iterator[str]:

@@ -164,7 +164,7 @@ class DenseStack:
     def _answers(self, slot: int) -> Tensor:
         """One member alone, whatever the others are: row counts may differ, and digits may not."""
         data, outputs = self.placed[slot].data, []
-        at_once = min(VALIDATED, len(self.scratch) // self.inputs.features)
+        at_once = min(VALIDATED, max(filled(self.batch_size), GATHERED // self.inputs.features))
         for rows in torch.split(data.validation, at_once):
             fed = self.scratch[: len(rows) * self.inputs.features].view(len(rows), -1)
             self.inputs.gather(data.inputs, rows, data.input_constants, fed)
@@ -183,6 +183,7 @@ class DenseStack:
         """The other members leave; those that stay keep their weights, their optimiser's means and their steps."""
         before, placed = self.parameters, [self.order.index(index) for index in indices]
         taken = {len(self.placed[first].data.train): count for first, _, count in self._runs()}
+        del self.passes, self.updates, self.targets, self.answers, self.masks, self.scratch, before.gradients
         self._arrange([self.members[index] for index in indices])
         for slot, index in enumerate(self.order):
             self.parameters.copy(slot, before, placed[index])

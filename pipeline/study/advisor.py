@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
@@ -44,6 +45,7 @@ class Advisor:
         self.baseline = space.fixed(search.baseline)
         self.known_baseline = space.parameters(search.space, self.baseline)
         self.running: dict[int, Trial] = {}
+        self.curves: dict[int, dict[int, float]] = {}
         self._forget()
 
     def _forget(self) -> None:
@@ -75,9 +77,9 @@ class Advisor:
         return sorted(row.number for row in rows[:BEST])
 
     def _end(self, trial: Trial, ended: FrozenTrial) -> None:
-        """A running trial has ended so; what it was not seen to report is reported."""
-        for epoch in sorted(set(ended.intermediate_values) - set(self._frozen(trial).intermediate_values)):
-            trial.report(ended.intermediate_values[epoch], epoch)
+        """A running trial has ended so."""
+        for epoch, mean in ended.intermediate_values.items():
+            trial.report(mean, epoch)
         self.known.tell(trial, ended.value if ended.state == TrialState.COMPLETE else None, state=ended.state)
 
     def _frozen(self, trial: Trial) -> FrozenTrial:
@@ -107,9 +109,10 @@ class Advisor:
     def stops(self, number: int, epoch: int, mean: float) -> bool:
         """Takes an epoch's mean over the folds, and says whether the trial is behind; the baseline never is.
 
-        An epoch that is trained again comes to the same mean, and is not taken twice.
+        A trial that is trained again begins again.
         """
-        trial = self.running[number]
-        if epoch not in self._frozen(trial).intermediate_values:
-            trial.report(mean, epoch)
-        return number > 0 and bool(trial.should_prune())
+        curve = self.curves[number] = {} if epoch == 1 else self.curves[number]
+        curve[epoch] = mean
+        seen = copy(self._frozen(self.running[number]))
+        seen.intermediate_values = curve
+        return number > 0 and bool(self.known.pruner.prune(self.known, seen))

@@ -78,6 +78,7 @@ class Record:
             distributions=drawn.distributions,
             intermediate_values={step: epoch.mean for step, epoch in enumerate(row_of(record).curve, start=1)},
             user_attrs={"record": dict(record)},
+            system_attrs={key: value for key, value in drawn.system_attrs.items() if key != "fixed_params"},
         )
         self.optuna.add_trial(trial)
         return self._take(trial)

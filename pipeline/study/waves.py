@@ -18,6 +18,8 @@ def size(search: Search, workers: int, *, on_gpu: bool) -> int:
     """
     if search.sampler == "random" and search.pruner == "none":
         return BLIND
+    if search.pruner == "asha":  # it compares trials that still run
+        return 1
     if workers > 1:
         return 2 * workers
     return ON_A_GPU if on_gpu and shapes(search.space) <= ON_A_GPU else 1

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
-from mlflow import MlflowClient
 
-from pipeline.tracking.entries import Entry, write
+if TYPE_CHECKING:
+    from pipeline.tracking.entries import Entry
 
 PIPE = 2**20  # bytes that wait for it; MLflow takes seconds to be imported
 
@@ -52,6 +53,10 @@ def main(words: Sequence[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C comes to the search, which lets this one finish
     uri, experiment, lock = words
     with FileLock(lock):
+        from mlflow import MlflowClient  # it takes seconds, in which the lock is to be held
+
+        from pipeline.tracking.entries import Entry, write
+
         client = MlflowClient(uri)
         for line in sys.stdin:
             write(client, experiment, Entry(**json.loads(line)))
