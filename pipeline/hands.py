@@ -16,10 +16,11 @@ from safetensors.torch import save_file
 from pipeline import seeds
 from pipeline.config.schema import Compute, Search
 from pipeline.data.examples import DataError
+from pipeline.device import Device
 from pipeline.engine import FoldData, Seeds
 from pipeline.question import Question
 from pipeline.study import Proposal
-from pipeline.training import Device, Epoch, Judge, Outcome, Trial, search_folds
+from pipeline.training import Epoch, Judge, Outcome, Trial, search_folds
 
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 

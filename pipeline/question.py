@@ -12,10 +12,11 @@ from pipeline import data, folds, heads, inputs
 from pipeline.config.fit import TARGETS
 from pipeline.config.schema import Search
 from pipeline.data.examples import Examples
+from pipeline.device import Device, resolve
 from pipeline.folds import Folds
 from pipeline.heads import AnyHead
 from pipeline.inputs import Inputs
-from pipeline.training import Device, Task, resolve
+from pipeline.training import Task
 
 ARITHMETIC = "2"  # raised where the same search comes to other digits, or its record is kept another way
 

@@ -16,6 +16,7 @@ from pipeline import closing, hands, model, space, summary
 from pipeline.champion import Champion
 from pipeline.config.schema import Search
 from pipeline.data.examples import DataError
+from pipeline.device import NoDeviceError
 from pipeline.display import Display
 from pipeline.hands import Hand, Here, Worker
 from pipeline.inputs import PictureInputs
@@ -26,7 +27,7 @@ from pipeline.space import Candidate
 from pipeline.study import Row, Study, waves
 from pipeline.summary import Summary
 from pipeline.tracking.tracker import Tracker
-from pipeline.training import NoDeviceError, swept
+from pipeline.training import swept
 from pipeline.trials import Trials
 
 NO_RESULT, MISTAKE, INTERRUPTED = 1, 2, 130

@@ -16,10 +16,11 @@ from pipeline.config import schema
 from pipeline.config.read import read
 from pipeline.config.schema import Compute, CrossValidation
 from pipeline.data.examples import Examples, Pictures, Table
+from pipeline.device import resolve
 from pipeline.folds import split
 from pipeline.question import Question
 from pipeline.run import run
-from pipeline.training import Task, resolve
+from pipeline.training import Task
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 TINY = ("dataset.count=90", "dataset.size=8", "training.epochs=3", "cv.folds=3", "compute=cpu")

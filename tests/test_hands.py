@@ -11,9 +11,9 @@ import torch
 from pipeline import hands
 from pipeline.config.schema import Compute
 from pipeline.data.examples import DataError
+from pipeline.device import Device, resolve
 from pipeline.hands import Worker
 from pipeline.study import Proposal, waves
-from pipeline.training import Device, resolve
 from tests.conftest import TINY, search
 
 WORDS = ("task=day_night", *TINY, "budget.trials=9")

@@ -48,7 +48,8 @@ class DenseStack:
         self.order = sorted(range(len(members)), key=lambda index: -counts[index])
         self.placed = [self.members[index] for index in self.order]
         self.slots = max(2, len(members))
-        self.parameters = Parameters(self.slots, self.inputs.features, self._widths(), self.device)
+        widths = [*self.model.hidden, self.head.outputs]
+        self.parameters = Parameters(self.slots, self.inputs.features, widths, self.device)
         self.augmentations = [augmentation_of(member.training, member.data.inputs) for member in self.placed]
         self.taken = [torch.zeros((), device=self.device) for _ in set(counts)]
         self.blocks = plan(sorted(counts, reverse=True), self.batch_size)
@@ -63,9 +64,6 @@ class DenseStack:
         self.scratch = torch.zeros(
             max(GATHERED, self.slots * filled(self.batch_size) * self.inputs.features), device=self.device
         )
-
-    def _widths(self) -> list[int]:
-        return [*self.model.hidden, self.head.outputs]
 
     def _key(self, block: Block) -> tuple[int, int, int]:
         return *block.computed(self.slots), block.size
