@@ -27,7 +27,7 @@ from rich.table import Table
 
 from bench import growth
 from bench.cases import CASES, FOLDS, prepared
-from bench.searches import ours, peer, posed
+from bench.searches import WORDS, ours, peer, posed
 from bench.sides import SIDES
 from pipeline.training import swept
 
@@ -43,6 +43,10 @@ def main(words: Sequence[str]) -> int:
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     given = dict(word.split("=", 1) for word in words)
     more = [word for word in words if word.split("=")[0] not in OWN]
+    for key, known in (("case", CASES), ("search", WORDS), ("side", SIDES), ("growth", growth.KINDS)):
+        if unknown := sorted(set(given.get(key, next(iter(known))).split(",")) - set(known)):
+            print(f"{key}: one of {', '.join(known)}; got {', '.join(unknown)}", file=sys.stderr)
+            return 2
     console = Console(width=110)
     if "growth" in given:
         console.print(growth.table(given["growth"]))

@@ -23,7 +23,7 @@ TRIALS, NEAR = 1_000, 50
 def table(what: str) -> Table:
     """What grows: trials, rows, nodes or folds."""
     found = Table(what, "time", "memory")
-    for row in {"trials": _trials, "rows": _rows, "nodes": _nodes, "folds": _folds}[what]():
+    for row in KINDS[what]():
         found.add_row(*row)
     return found
 
@@ -77,3 +77,6 @@ def _resident() -> float:
 
 def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+KINDS = {"trials": _trials, "rows": _rows, "nodes": _nodes, "folds": _folds}

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bench.__main__ import main
 from bench.cases import Case, prepared
 from bench.sides import SIDES
 
@@ -13,3 +14,9 @@ def test_every_side_names_the_same_rows_right() -> None:
     assert len(expected) == 5
     for side in SIDES.values():
         assert side(case, task, folds) == pytest.approx(expected, abs=0.03)
+
+
+@pytest.mark.parametrize("word", ["case=A,Z", "side=ours,mine", "search=cats", "growth=time"])
+def test_unknown_name_is_refused_in_one_line(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([word]) == 2
+    assert capsys.readouterr().err.startswith(f"{word.split('=')[0]}: one of ")

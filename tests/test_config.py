@@ -156,3 +156,11 @@ def test_no_yaml_names_code() -> None:
 def test_refuses_several_workers_where_trials_are_compared_while_they_run() -> None:
     with pytest.raises(ConfigError, match=r"compute\.workers: pruner=asha compares trials that still run"):
         read(["task=cat_species", "pruner=asha", "compute.workers=auto"])
+
+
+@pytest.mark.parametrize("typed", ["0", "many", "1.5", "257"])
+def test_number_of_workers_is_refused_in_one_line(typed: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read(["task=cat_species", f"compute.workers={typed}"])
+    (line,) = refused.value.mistakes
+    assert line.startswith("compute.workers: a whole number from 1 to 256, or auto; got ")

@@ -8,7 +8,7 @@ from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, Strict, StrictBool
+from pydantic import AfterValidator, Field, PlainValidator, Strict, StrictBool
 from pydantic.dataclasses import dataclass
 
 from pipeline.config.datasets import STRICT, Dataset
@@ -126,6 +126,15 @@ class Budget:
     minutes: Annotated[Real, Field(gt=0)] | None
 
 
+def _workers(workers: object) -> object:
+    if workers != "auto" and not (type(workers) is int and 1 <= workers <= 256):
+        raise ValueError("a whole number from 1 to 256, or auto")
+    return workers
+
+
+Workers = Annotated[int | Literal["auto"], PlainValidator(_workers)]
+
+
 @dataclass(frozen=True, config=STRICT)
 class Compute:
     """Where it is computed, how exactly the products are (fp32, or bf16 with fp32 weights), and by how many processes.
@@ -135,7 +144,7 @@ class Compute:
 
     device: Literal["auto", "cpu", "gpu"]
     precision: Literal["auto", "fp32", "bf16"]
-    workers: Annotated[Whole, Field(ge=1, le=256)] | Literal["auto"]
+    workers: Workers
 
 
 @dataclass(frozen=True, config=STRICT)
