@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from pipeline import heads, inputs
 from pipeline.config import schema
 from pipeline.config.schema import Compute, CrossValidation, Model, Training
+from pipeline.course import Task
 from pipeline.data.examples import Examples, Pictures, Table
 from pipeline.device import resolve
 from pipeline.engine import FoldData, Seeds
 from pipeline.folds import Folds, split
 from pipeline.preparation import Preparation
-from pipeline.training import Task
 
 ROWS, CLASSES, FOLDS = 2_000, 12, 5
 NAMES = Seeds(0, 1)

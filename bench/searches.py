@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 
 from bench.cases import CASES, asked, clouds, columns, labelled
 from bench.sides import fit
-from pipeline import seeds, space
+from pipeline import model, seeds, space
 from pipeline.config.read import read
 from pipeline.config.schema import Search
 from pipeline.display import Display
@@ -23,7 +23,10 @@ from pipeline.engine import Seeds
 from pipeline.hands import Here
 from pipeline.preparation import Preparation
 from pipeline.question import Question, pose
-from pipeline.study import Row, Study, waves
+from pipeline.record.rows import Row
+from pipeline.study import Study, waves
+from pipeline.tracking.client import connect
+from pipeline.tracking.description import Description
 from pipeline.tracking.tracker import Tracker
 from pipeline.trials import Trials
 
@@ -66,21 +69,43 @@ def posed(name: str, trials: int, store: Path, more: Sequence[str] = ()) -> tupl
 
 
 def ours(search: Search, question: Question, ended: Callable[[], object] = lambda: None) -> Took:
-    """As `pipeline.run` does it, from the first draw to the last write; `ended` is called after each trial."""
+    """As `pipeline.run` does it, from the first draw to the last write; `ended` is called after each trial.
+
+    MLflow's process is up when that begins: in the command it starts before torch is imported.
+    """
+    with Tracker() as tracker:
+        return _ours(search, question, tracker, ended)
+
+
+def _ours(search: Search, question: Question, tracker: Tracker, ended: Callable[[], object]) -> Took:
     folder = search.store / "studies" / question.name
     folder.mkdir(parents=True)
-    tracker = Tracker(search, question.name)
     wave = waves.size(search, 1, on_gpu=False)
     study = Study(search, question.name, folder, {}, maximise=question.task.maximise, wave=wave)
     display = Display(Console(quiet=True), search.metric, study.total, 0, None)
     display.finish = lambda *_: ended()  # type: ignore[method-assign, return-value, assignment]
     preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
-    trials = Trials(search, question, study, tracker, folder, lambda: None, lambda: False)
-    tracked, decided, begin = tracker.seconds, study.deciding, time.perf_counter()
-    trials.run([Here(search, question, preparation.folds(question.splits))], display)
+    trials = Trials(search, question, study, folder, lambda: None, lambda: False)
+    baseline = space.fixed(search.baseline).model
+    described = model.describe(search.task, question.inputs, baseline, question.head).text()
+    Description.of(search, question, described).write(folder)
+    tracker.begin(folder, print)
+    _until_tracked(search.store)
+    decided, begin = study.deciding, time.perf_counter()
+    trials.run([Here(search, question, preparation.folds(question.splits), folder, lambda: None)], display)
+    tracker.finish()
     seconds, rows = time.perf_counter() - begin, tuple(study.rows())
     last = tuple(row.curve[-1].mean if row.curve else 0.0 for row in rows)
-    return Took(seconds, last, rows, tracker.seconds - tracked, study.deciding - decided)
+    return Took(seconds, last, rows, tracker.seconds, study.deciding - decided)
+
+
+def _until_tracked(store: Path) -> None:
+    """Until the study has its run."""
+    client = connect(None, store)
+    while not (known := client.search_experiments(filter_string="name != 'Default'")) or not client.search_runs(
+        [known[0].experiment_id], max_results=1
+    ):
+        time.sleep(0.05)
 
 
 def peer(search: Search, question: Question, rows: Sequence[Row], *, tracked: bool = True) -> Took:

@@ -15,10 +15,11 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 from bench.cases import NAMES, Case
 from pipeline import seeds
 from pipeline.config.schema import Model, Training
+from pipeline.course import Task, Trial
 from pipeline.engine import FoldData, Member, Seeds, stack
 from pipeline.engine.library import onednn
 from pipeline.network import Dense
-from pipeline.training import Task, Trial, search_folds
+from pipeline.training import search_folds
 
 Shares = list[float]  # of right answers, a fold
 

@@ -19,8 +19,8 @@ from pipeline.intervals import LEVEL, bootstrap, wilson
 from pipeline.model import ARCHITECTURE, PARAMETERS, TrainedModel
 from pipeline.preparation import Preparation
 from pipeline.question import Question
+from pipeline.record.rows import Row
 from pipeline.space import Candidate
-from pipeline.study import Row
 from pipeline.training import refit
 
 

@@ -6,12 +6,14 @@ import math
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from pipeline.study import Proposal, Row
+if TYPE_CHECKING:
+    from pipeline.record.rows import Row
+    from pipeline.study import Proposal
 
 
 def number(value: float, metric: str) -> str:

@@ -11,14 +11,14 @@ import torch
 from pipeline import data, folds, heads, inputs
 from pipeline.config.fit import TARGETS
 from pipeline.config.schema import Search
+from pipeline.course import Task
 from pipeline.data.examples import Examples
 from pipeline.device import Device, resolve
 from pipeline.folds import Folds
 from pipeline.heads import AnyHead
 from pipeline.inputs import Inputs
-from pipeline.training import Task
 
-ARITHMETIC = "2"  # raised where the same search comes to other digits, or its record is kept another way
+ARITHMETIC = "3"  # raised where the same search comes to other digits, or its record is kept another way
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from pipeline import closing, hands, model, space, summary
@@ -18,56 +17,63 @@ from pipeline.config.schema import Search
 from pipeline.data.examples import DataError
 from pipeline.device import NoDeviceError
 from pipeline.display import Display
+from pipeline.files import NotWrittenError
 from pipeline.hands import Hand, Here, Worker
 from pipeline.inputs import PictureInputs
-from pipeline.interrupt import Interrupt
+from pipeline.interrupt import Interrupt, Stopped
+from pipeline.owner import owned
 from pipeline.preparation import Preparation
 from pipeline.question import Question, pose
-from pipeline.space import Candidate
-from pipeline.study import Row, Study, waves
+from pipeline.record.rows import Row
+from pipeline.study import Study, waves
 from pipeline.summary import Summary
+from pipeline.tracking.description import Description
 from pipeline.tracking.tracker import Tracker
 from pipeline.training import swept
-from pipeline.trials import Trials
+from pipeline.trials import FailingError, Trials
 
-NO_RESULT, MISTAKE, INTERRUPTED = 1, 2, 130
+NO_RESULT, MISTAKE = 1, 2
 
 
-def run(search: Search) -> int:
+def run(search: Search, tracker: Tracker) -> int:
     """Searches, and says how it went; returns the exit code."""
     try:
         with swept(), Interrupt() as interrupt:
-            return _run(search, Console(highlight=False), time.monotonic(), interrupt)
+            return _run(search, tracker, Console(highlight=False), time.monotonic(), interrupt)
     except (DataError, NoDeviceError) as error:
         print(error, file=sys.stderr)
         return MISTAKE
-    except KeyboardInterrupt:
-        print("stopped; finished trials are kept, and the same command goes on", file=sys.stderr)
-        return INTERRUPTED
+    except (FailingError, NotWrittenError) as error:
+        print(error, file=sys.stderr)
+        return NO_RESULT
+    except Stopped as stopped:
+        print("stopped; what was trained is kept, and the same command goes on", file=sys.stderr)
+        return stopped.code
 
 
-def _run(search: Search, console: Console, begin: float, interrupt: Interrupt) -> int:
+def _run(search: Search, tracker: Tracker, console: Console, begin: float, interrupt: Interrupt) -> int:
     question = pose(search)
     for note in question.notes:
         console.print(note, soft_wrap=True, markup=False)
     folder = search.store / "studies" / question.name
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / ".owner.lock", timeout=0):
-            return _Searching(search, question, folder, console, begin, interrupt).run()
-    except Timeout:
-        raise DataError(
-            f"study={question.name} is being searched by another process; wait for it, or use another study="
-        ) from None
+    with owned(folder):
+        return _Searching(search, question, tracker, folder, console, begin, interrupt).run()
 
 
 class _Searching:
     """One call of the search on one study, from where an earlier call left it."""
 
     def __init__(
-        self, search: Search, question: Question, folder: Path, console: Console, begin: float, interrupt: Interrupt
+        self,
+        search: Search,
+        question: Question,
+        tracker: Tracker,
+        folder: Path,
+        console: Console,
+        begin: float,
+        interrupt: Interrupt,
     ) -> None:
-        self.search, self.question, self.folder = search, question, folder
+        self.search, self.question, self.tracker, self.folder = search, question, tracker, folder
         self.console, self.begin, self.interrupt = console, begin, interrupt
         self.workers = hands.count(search.compute, question.task.device)
         wave = waves.size(search, self.workers, on_gpu=question.task.device.on_gpu)
@@ -78,19 +84,20 @@ class _Searching:
         machine = {"workers": str(self.workers), **self.question.task.device.facts}
         if differing := self.study.record.differing(machine):
             self.console.print(f"begun elsewhere, so digits may differ: {'; '.join(differing)}", soft_wrap=True)
+        self._track()
         previous = summary.read(self.folder)
         if previous is not None and len(self.study.rows()) >= self.study.total:
+            self._finish_tracking()
             self._show(previous)
             self.console.print(self._more())
             return 0
-        tracker = self._tracker()
-        self._try(tracker)
+        self._try()
         best = self.study.best()
         if best is None:
             reasons = "; ".join(sorted({row.reason for row in self.study.rows()}))
             print(f"no trial ended with a score, so there is no model: {reasons}", file=sys.stderr)
             return NO_RESULT
-        self._show(self._crown(best, tracker, previous))
+        self._show(self._crown(best, previous))
         return 0
 
     def _more(self) -> str:
@@ -98,36 +105,30 @@ class _Searching:
             return "finished: there is no range to search, so one trial is all"
         return f"finished: for more trials, the same command with budget.trials={2 * self.study.total}"
 
-    def _tracker(self) -> Tracker:
-        """MLflow, brought up to date with the trials that an earlier call finished."""
-        tracker = Tracker(self.search, self.question.name)
-        tracker.configuration(self.question)
-        self._catch_up(tracker)
-        return tracker
+    def _track(self) -> None:
+        """MLflow is told of the study, and follows it."""
+        baseline = space.fixed(self.search.baseline).model
+        architecture = model.describe(self.search.task, self.question.inputs, baseline, self.question.head)
+        Description.of(self.search, self.question, architecture.text()).write(self.folder)
+        self.tracker.begin(self.folder, lambda line: self.console.print(line, soft_wrap=True, markup=False))
 
-    def _catch_up(self, tracker: Tracker) -> None:
-        """Writes the finished trials that MLflow does not have."""
-        logged = tracker.logged_trials()
-        for row in self.study.rows():
-            if row.number not in logged:
-                tracker.trial(row, self._architecture(space.restored(row.fields)))
-        tracker.flush()
+    def _finish_tracking(self) -> None:
+        """Waits until MLflow has everything; where it cannot be written to, says what will."""
+        if not self.tracker.finish():
+            command = shlex.join(["python", "-m", "pipeline.sync", f"study={self.question.name}", *self._store])
+            self.console.print(f"tracking: not all of it is in MLflow; {command} writes the rest", soft_wrap=True)
 
-    def _try(self, tracker: Tracker) -> None:
+    def _try(self) -> None:
         """Trial after trial, by one hand or several, until the budget is spent."""
         done, best = len(self.study.rows()), self.study.best()
         if done >= self.study.total:
             return
         bars = Display(self.console, self.search.metric, self.study.total, done, best, self.workers)
         check, spent = self.interrupt.check, self._time_is_spent
-        trials = Trials(self.search, self.question, self.study, tracker, self.folder, check, spent)
-        try:
-            with self._hands() as working, self.interrupt.waiting(), bars as display:
-                trials.run(working, display)
-        finally:
-            tracker.flush()
-        if tracker.broken:
-            self._catch_up(tracker)
+        trials = Trials(self.search, self.question, self.study, self.folder, check, spent)
+        with self._hands() as working, self.interrupt.waiting(), bars as display:
+            trials.run(working, display)
+        self.interrupt.check()
 
     @contextmanager
     def _hands(self) -> Iterator[list[Hand]]:
@@ -135,10 +136,16 @@ class _Searching:
         question = self.question
         preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
         if self.workers == 1:
-            yield [Here(self.search, question, preparation.folds(question.splits))]
+            yield [Here(self.search, question, preparation.folds(question.splits), self.folder, self.interrupt.check)]
             return
         preparation.check(question.splits, self.workers)
-        workers = [Worker(self.search, place) for place in range(self.workers)]
+        workers = [Worker(self.search, self.folder, place) for place in range(self.workers)]
+
+        def stop() -> None:
+            for worker in workers:
+                worker.stop()
+
+        self.interrupt.tell = stop
         try:
             for worker in workers:
                 worker.wait(question.fingerprint)
@@ -151,12 +158,8 @@ class _Searching:
         minutes = self.search.budget.minutes
         return minutes is not None and time.monotonic() - self.begin >= 60 * minutes
 
-    def _architecture(self, candidate: Candidate) -> str:
-        return model.describe(self.search.task, self.question.inputs, candidate.model, self.question.head).text()
-
-    def _crown(self, best: Row, tracker: Tracker, previous: Summary | None) -> Summary:
+    def _crown(self, best: Row, previous: Summary | None) -> Summary:
         """The study's summary; the test rows are opened only where an earlier call did not crown this trial."""
-        tracker.leader(best.number, self.folder / "leader")
         rows, kept = self.study.rows(), previous is not None and previous["best"]["number"] == best.number
         if previous is not None and kept:
             crowned = previous | {"baseline_test": (previous["baseline"] or {}).get("test")}
@@ -164,29 +167,30 @@ class _Searching:
             opened = 1 + (previous["test"]["opened"] if previous else 0)
             baseline = rows[0] if rows[0].finite else None
             crowned = Champion(self.search, self.question).crown(best, baseline, self.folder, opened)
-        built = summary.build(self.search, self.question, rows, best, crowned, self._seconds(tracker, previous))
+        built = summary.build(self.search, self.question, rows, best, crowned, self._seconds(previous))
         summary.write(self.folder, built, rows)
-        if not kept:
-            self.console.print(
-                f"registered as {tracker.register(self.folder / 'model', self.question, built)}", soft_wrap=True
-            )
-        tracker.finish(built, self.folder)
-        built["seconds"] = self._seconds(tracker, previous)
+        self._finish_tracking()
+        built["seconds"] = self._seconds(previous)
         summary.write(self.folder, built, rows)
         return built
 
-    def _seconds(self, tracker: Tracker, previous: Summary | None) -> dict[str, float]:
+    def _seconds(self, previous: Summary | None) -> dict[str, float]:
         """What this call and those before it spent; training is the trials' own time."""
         before = previous["seconds"] if previous else {"total": 0.0, "tracking": 0.0, "deciding": 0.0}
         return {
             "total": round(before["total"] + time.monotonic() - self.begin, 3),
             "training": round(sum(row.seconds for row in self.study.rows()), 3),
-            "tracking": round(before["tracking"] + tracker.seconds, 3),
+            "tracking": round(before["tracking"] + self.tracker.seconds, 3),
             "deciding": round(before["deciding"] + self.study.deciding, 3),
         }
 
+    @property
+    def _store(self) -> list[str]:
+        """The word that other commands need to find the store."""
+        return [] if str(self.search.store) == "mlruns" else [f"store={self.search.store}"]
+
     def _show(self, built: Summary) -> None:
-        store = [] if str(self.search.store) == "mlruns" else [f"store={self.search.store}"]
+        store = self._store
         own = [] if self.search.config_dir is None else ["--config-dir", str(self.search.config_dir)]
         example = "photo.jpg" if isinstance(self.question.inputs, PictureInputs) else "rows.csv"
         closing.show(

@@ -60,9 +60,12 @@ def help_text(config_dir: Path | None) -> str:
 
 def search(config: Search) -> int:
     """Runs one search; the slow libraries are imported only now, when nothing typed can be wrong any more."""
-    from pipeline import run
+    from pipeline.tracking.tracker import Tracker
 
-    return run.run(config)
+    with Tracker() as tracker:
+        from pipeline import run
+
+        return run.run(config, tracker)
 
 
 if __name__ == "__main__":

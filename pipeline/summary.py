@@ -15,9 +15,10 @@ from typing import Any
 
 from pipeline.config.overrides import parse
 from pipeline.config.schema import Search
+from pipeline.files import write_whole
 from pipeline.question import Question
+from pipeline.record.rows import Row
 from pipeline.space import WIDTHS, restored, typed
-from pipeline.study import Row
 
 Summary = dict[str, Any]
 LIBRARIES = (
@@ -117,9 +118,7 @@ def trials_csv(rows: Sequence[Row]) -> str:
 def write(folder: Path, summary: Summary, rows: Sequence[Row]) -> None:
     """Both files, each whole or not at all."""
     for name, text in (("trials.csv", trials_csv(rows)), ("summary.json", json.dumps(summary, indent=2) + "\n")):
-        temporary = folder / f".{name}.new"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(folder / name)
+        write_whole(folder / name, text.encode())
 
 
 def read(folder: Path) -> Summary | None:

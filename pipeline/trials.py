@@ -1,7 +1,8 @@
-"""A wave of trials: grouped by shape, trained by one hand or several, told to the study, tracked, shown."""
+"""A wave of trials: grouped by shape, trained by one hand or several, told to the study, shown."""
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,16 +11,24 @@ from queue import SimpleQueue
 from threading import Lock
 
 from pipeline import model
+from pipeline.checkpoint import Checkpoints
 from pipeline.config.schema import Search
+from pipeline.course import Judge, Outcome
 from pipeline.data.examples import DataError
 from pipeline.display import Display
 from pipeline.engine.company import Shape, groups
+from pipeline.files import NotWrittenError
 from pipeline.hands import Hand
 from pipeline.question import Question
+from pipeline.record.rows import Row
 from pipeline.space import Candidate
 from pipeline.study import Proposal, Study
-from pipeline.tracking.tracker import Tracker
-from pipeline.training import Judge, Outcome
+
+MOST_FAILURES = 3
+
+
+class FailingError(Exception):
+    """Trials die one after the other: what of, and what to do, in one line."""
 
 
 class Trials:
@@ -33,17 +42,19 @@ class Trials:
         search: Search,
         question: Question,
         study: Study,
-        tracker: Tracker,
         folder: Path,
         check: Callable[[], None],
         spent: Callable[[], bool],
     ) -> None:
-        self.search, self.question, self.study, self.tracker = search, question, study, tracker
+        self.search, self.question, self.study = search, question, study
         self.folder, self.check, self.spent = folder, check, spent
+        self.checkpoints = Checkpoints(folder)
         self.telling = Lock()
+        self.failures: list[str] = []  # the causes of the latest, one after the other
 
     def run(self, hands: Sequence[Hand], display: Display) -> None:
         """Wave after wave, until the study has all its trials or the time is spent."""
+        self.checkpoints.sweep(all_=False)
         with ThreadPoolExecutor(len(hands)) as pool:
             free: SimpleQueue[int] = SimpleQueue()
             for place in range(len(hands)):
@@ -57,11 +68,14 @@ class Trials:
                     free.put(place)
 
             while not self.spent() and (wave := self.study.ask()):
-                if len(hands) == 1:  # in this thread, where Ctrl-C is heard
-                    for group in self._groups(wave):
+                new = [proposal for proposal in wave if proposal.same_as is None]
+                if len(hands) == 1:  # in this thread, where signals are heard
+                    for group in self._groups(new):
                         self._group(hands[0], group, display, 0)
                 else:
-                    list(pool.map(train, sorted(self._groups(wave), key=self._work, reverse=True)))
+                    list(pool.map(train, sorted(self._groups(new), key=self._work, reverse=True)))
+                self._repeats(wave, display)
+        self.checkpoints.sweep(all_=len(self.study.rows()) >= self.study.total)
 
     def _groups(self, wave: Sequence[Proposal]) -> list[list[Proposal]]:
         """The trials that are trained side by side."""
@@ -92,7 +106,7 @@ class Trials:
         died: Exception | None = None
         try:
             outcomes = hand.train(proposals, [self._judge(each.number, display, place) for each in proposals])
-        except DataError:
+        except (DataError, NotWrittenError):
             raise
         except Exception as error:
             self.check()  # an interrupted search ends its workers, and that is no trial's fault
@@ -109,17 +123,44 @@ class Trials:
         seconds = (time.monotonic() - begin) / len(proposals)
         with self.telling:
             for index, (proposal, outcome) in enumerate(zip(proposals, outcomes, strict=True)):
-                architecture = self._described(proposal.candidate)
-                row = self.study.tell(proposal, outcome, architecture.parameters, seconds)
-                best = self.study.best()
-                if best is not None and best.number == row.number:
-                    hand.keep(index, self.folder / "leader")
-                self.tracker.trial(row, architecture.text())
-                display.finish(row, best)
+                self._tell(hand, index, proposal, outcome, seconds, display)
+        self.checkpoints.forget([each.number for each in proposals])
+
+    def _tell(
+        self,
+        hand: Hand,
+        index: int,
+        proposal: Proposal,
+        outcome: Outcome | Exception,
+        seconds: float,
+        display: Display,
+    ) -> None:
+        """Writes down how a trial went; of several kept ones only the best trial's weights stay."""
+        leaders, parameters = self.folder / "leader", self._described(proposal.candidate).parameters
+        row = self.study.tell(
+            proposal, outcome, parameters, seconds, lambda: hand.keep(index, leaders / str(proposal.number))
+        )
+        display.finish(row, self.study.best())
+        sweep(leaders, self.study.best())
+        self.failures = [*self.failures, row.cause] if row.state == "failed" else []
+        if len(self.failures) >= MOST_FAILURES and len(set(self.failures[-MOST_FAILURES:])) == 1:
+            raise FailingError(
+                f"{MOST_FAILURES} trials in a row have died of the same: {row.reason}; mend that, or search smaller "
+                "networks (model.nodes, training.batch_size), and the same command goes on"
+            )
+
+    def _repeats(self, wave: Sequence[Proposal], display: Display) -> None:
+        """Trials that try what has been tried are written down as that went."""
+        for proposal in wave:
+            if proposal.same_as is not None and self.study.has(proposal.same_as):
+                display.finish(self.study.repeat(proposal), self.study.best())
 
     def _judge(self, number: int, display: Display, place: int) -> Judge:
-        def watch(epoch: int) -> None:
-            display.epoch(place, epoch)
-            self.check()
+        return self.study.judge(number, lambda epoch: display.epoch(place, epoch))
 
-        return self.study.judge(number, watch)
+
+def sweep(leaders: Path, best: Row | None) -> None:
+    """Of the kept weights only those of the best trial stay."""
+    for folder in leaders.iterdir() if leaders.is_dir() else ():
+        if best is not None and folder.name != str(best.number):
+            shutil.rmtree(folder)

@@ -15,12 +15,13 @@ from pipeline import heads, inputs
 from pipeline.config import schema
 from pipeline.config.read import read
 from pipeline.config.schema import Compute, CrossValidation
+from pipeline.course import Task
 from pipeline.data.examples import Examples, Pictures, Table
 from pipeline.device import resolve
 from pipeline.folds import split
 from pipeline.question import Question
 from pipeline.run import run
-from pipeline.training import Task
+from pipeline.tracking.tracker import Tracker
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 TINY = ("dataset.count=90", "dataset.size=8", "training.epochs=3", "cv.folds=3", "compute=cpu")
@@ -91,10 +92,23 @@ def store(tmp_path: Path, empty_database: Path) -> Path:
     return folder
 
 
+_spare: list[Tracker] = []  # started while the search before it runs: MLflow takes seconds to be imported
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_spare_is_left() -> Iterator[None]:
+    yield
+    while _spare:
+        with _spare.pop():
+            pass
+
+
 def search(store: Path, *words: str, expected: int = 0) -> Path:
     """Runs a whole search for real, and returns the folder of its study."""
     before = set((store / "studies").glob("*"))
-    assert run(read([*words, f"store={store}"])) == expected
+    with _spare.pop() if _spare else Tracker() as tracker:
+        _spare.append(Tracker())
+        assert run(read([*words, f"store={store}"]), tracker) == expected
     after = set((store / "studies").glob("*"))
     (folder,) = after - before or after
     return folder

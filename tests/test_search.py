@@ -13,9 +13,11 @@ import torch
 
 from pipeline import hands, model, seeds
 from pipeline.config.compose import options
+from pipeline.course import Outcome, Trial
 from pipeline.engine import company
+from pipeline.owner import owned
 from pipeline.study import waves
-from pipeline.training import Outcome, Trial, search_folds
+from pipeline.training import search_folds
 from tests.conftest import TINY, search
 
 SUMMARY_KEYS = {
@@ -99,12 +101,12 @@ def test_what_one_trial_dies_of_does_not_take_those_beside_it(store: Path, monke
     """Out of memory without a GPU is made up: a stack of more than one trial does not fit, and one trial never does."""
     sizes: list[int] = []
 
-    def scarce(task: object, folds: object, trials: list[Trial]) -> list[Outcome]:
+    def scarce(task: object, folds: object, trials: list[Trial], keeper: object) -> list[Outcome]:
         sizes.append(len(trials))
         seed = seeds.number(0, 5)
         if len(trials) > 2 or any(trial.seeds.trial == seed for trial in trials):
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return search_folds(task, folds, trials)
+        return search_folds(task, folds, trials, keeper)
 
     monkeypatch.setattr(hands, "search_folds", scarce)
     words = ["sampler=random", "pruner=none", "model.nodes=[4]", "budget.trials=9"]
@@ -227,7 +229,7 @@ def test_ctrl_c_is_one_line_and_the_same_command_goes_on(tmp_path: Path) -> None
     os.kill(process.pid, signal.SIGINT)
     errors = said_at_the_end(process)
     assert process.returncode == 130
-    assert errors.strip() == "stopped; finished trials are kept, and the same command goes on"
+    assert errors.strip() == "stopped; what was trained is kept, and the same command goes on"
     (folder,) = (tmp_path / "mlruns" / "studies").iterdir()
     done = command(*words[:-1], "budget.trials=3", cwd=tmp_path)
     assert done.returncode == 0
@@ -235,11 +237,9 @@ def test_ctrl_c_is_one_line_and_the_same_command_goes_on(tmp_path: Path) -> None
 
 
 def test_second_process_on_one_study_is_refused(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from filelock import FileLock
-
-    with FileLock(finished / ".owner.lock"):
+    with owned(finished):
         search(finished.parents[1], "task=cat_species", *TINY, "dataset.count=120", "budget.trials=4", expected=2)
-    assert f"study={finished.name} is being searched by another process" in capsys.readouterr().err
+    assert f"study={finished.name} is being searched by process {os.getpid()} on " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("wait", [2, 5, 8])

@@ -7,9 +7,11 @@ import pytest
 
 from pipeline.config.read import read
 from pipeline.config.schema import Search
+from pipeline.course import Outcome
 from pipeline.data.examples import DataError
-from pipeline.study import Row, Study, waves
-from pipeline.training import Epoch, Outcome
+from pipeline.epoch import Epoch
+from pipeline.record.rows import Row
+from pipeline.study import Study, waves
 
 FACTS = {"seed": "0", "data": "abc"}
 

@@ -1,16 +1,23 @@
 """MLflow after a real search: runs, curves, artifacts, the registry and its aliases."""
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
+from pipeline import sync
+from pipeline.config.read import read as read_configuration
+from pipeline.display import Display
 from pipeline.model import read
-from pipeline.tracking import tracker
+from pipeline.record import Reader
+from pipeline.run import run as run_search
+from pipeline.tracking import description
 from pipeline.tracking.client import fetch, store_uri
-from pipeline.tracking.entries import Entry
-from pipeline.tracking.writer import Writer
+from pipeline.tracking.tracker import Tracker
 from tests.conftest import TINY, search
 
 
@@ -121,33 +128,67 @@ def everything(store: Path) -> list[tuple]:
     return kept
 
 
-def test_writer_process_writes_what_the_search_itself_writes(
-    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    words = ["task=cat_species", *TINY, "budget.trials=6"]
-    search(tmp_path / "other", *words)
-    monkeypatch.setattr(tracker, "PATIENCE", 0.0)
-    started: list[Writer] = []
-    monkeypatch.setattr(tracker, "Writer", lambda *given: started.append(Writer(*given)) or started[-1])
-    search(store, *words)
-    assert len(started) == 1
-    assert everything(store) == everything(tmp_path / "other")
+def test_killed_follower_loses_no_trial_and_doubles_none(store: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    words = ["task=cat_species", *TINY, "budget.trials=6", f"store={store}"]
+    with Tracker() as tracker:
+        say = Display.finish
 
+        def kill(*given: Any) -> None:
+            say(*given)
+            if given[1].number == 3:
+                tracker.process.kill()
 
-def test_killed_writer_loses_no_trial_and_doubles_none(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is killed after it was given the third trial; the search writes the others, and what is missing, itself."""
-    monkeypatch.setattr(tracker, "PATIENCE", 0.0)
-    given: list[str] = []
-    add = Writer.add
-
-    def killed(self: Writer, entry: Entry) -> None:
-        add(self, entry)
-        given.append(entry.name)
-        if len(given) == 3:
-            self.process.kill()
-            self.process.wait()
-
-    monkeypatch.setattr(Writer, "add", killed)
-    search(store, "task=cat_species", *TINY, "budget.trials=8")
-    assert [name.split(":")[0] for name, *_ in everything(store)] == [f"trial {number}" for number in range(8)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Display, "finish", kill)
+            assert run_search(read_configuration(words), tracker) == 0
+    (folder,) = (store / "studies").iterdir()
+    said = f"not all of it is in MLflow; python -m pipeline.sync study={folder.name} store={store} writes the rest"
+    assert said in capfd.readouterr().out
+    assert sync.main([f"study={folder.name}", f"store={store}"]) == 0
+    assert [name.split(":")[0] for name, *_ in everything(store)] == [f"trial {number}" for number in range(6)]
     assert {status for _, status, *_ in everything(store)} == {"FINISHED"}
+    assert [run.info.status for run in runs(MlflowClient(store_uri(store)), "study")] == ["FINISHED"]
+    assert "registered as models:/cat_species@champion (version 1" in capfd.readouterr().out
+
+
+def test_everything_can_be_rebuilt_from_the_studies(
+    finished: Path, tmp_path: Path, empty_database: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Once into a database that was lost, and once over one that has it all."""
+    shutil.copytree(finished.parent, tmp_path / "studies")
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    before = everything(finished.parents[1])
+    for word in ("rebuild=false", "rebuild=true", "rebuild=false"):
+        assert sync.main([word, f"store={tmp_path}"]) == 0
+        assert everything(tmp_path) == before
+    said = capfd.readouterr().out.splitlines()
+    assert [int(line.split()[5]) for line in said if "MLflow has 4 trials" in line] == [4, 4, 0]
+    assert [line for line in said if line.startswith("registered")] == [
+        "registered as models:/cat_species@champion (version 1: the first)"
+    ]
+    fetched = read(fetch("models:/cat_species@champion", tmp_path))
+    assert fetched.architecture == read(finished / "model").architecture
+
+
+def test_architecture_of_a_trial_is_that_of_its_network(finished: Path) -> None:
+    told, best = description.read(finished), json.loads((finished / "summary.json").read_text())["best"]["number"]
+    rows = {row.number: row for row in Reader(finished, finished.name).rows()}
+    kept = read(finished / "model").architecture
+    assert told.trial(rows[best]) == dataclasses.replace(kept, parameters_sha256=None).text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["store=nowhere"], "store: nothing has been searched there yet; got nowhere"),
+        (["study=x"], "study: one of cat_species-"),
+        (["stduy=x"], "(did you mean study=?)"),
+        (["rebuild=yes"], "rebuild: true or false; got yes"),
+    ],
+)
+def test_sync_says_what_was_typed_wrong(
+    finished: Path, words: list[str], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    store = [] if words[0].startswith("store") else [f"store={finished.parents[1]}"]
+    assert sync.main([*words, *store]) == 2
+    assert said in capfd.readouterr().err

@@ -10,11 +10,13 @@ from pytorch_lightning import Trainer
 
 from pipeline.config import schema
 from pipeline.config.schema import Compute, Model, Training
+from pipeline.course import Outcome, Trial
 from pipeline.device import NoDeviceError, resolve
 from pipeline.engine import DenseStack, FoldData, Member, Seeds
+from pipeline.epoch import Epoch
 from pipeline.preparation import Preparation
 from pipeline.question import Question
-from pipeline.training import Epoch, Outcome, Trial, refit, search_folds
+from pipeline.training import refit, search_folds
 from tests.conftest import picture_examples, question
 
 

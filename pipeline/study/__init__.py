@@ -8,27 +8,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import optuna
 
 from pipeline import space
 from pipeline.config.schema import Search
+from pipeline.course import Judge, Outcome
+from pipeline.epoch import Epoch
+from pipeline.record import Record
+from pipeline.record.rows import Row, record, repeated, row_of
 from pipeline.space import Candidate
 from pipeline.study import waves
 from pipeline.study.advisor import Advisor
-from pipeline.study.record import Record
-from pipeline.study.rows import Row, State, record
-from pipeline.training import Epoch, Judge, Outcome
-
-__all__ = ["Proposal", "Row", "State", "Study"]
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What is to be tried under which number."""
+    """What is to be tried under which number.
+
+    same_as: the number of an earlier trial, of the same wave at the latest, that tries the same.
+    """
 
     number: int
     candidate: Candidate
+    same_as: int | None = None
 
 
 class Study:
@@ -47,8 +51,9 @@ class Study:
             self.record = Record(folder, name, facts, maximise=maximise)
             self.advisor = Advisor(search, self.record, maximise)
         self._best: Row | None = None
+        self._first: dict[tuple[Any, ...], int] = {}
         for row in self.rows():
-            self._compare(row)
+            self._take(row)
 
     @property
     def total(self) -> int:
@@ -59,18 +64,33 @@ class Study:
         """The finished trials, in order of number."""
         return [self.record.rows[number] for number in sorted(self.record.rows)]
 
+    def has(self, number: int) -> bool:
+        """Whether a trial has ended."""
+        return number in self.record.rows
+
     def best(self) -> Row | None:
         """The best complete trial; of equals the one with the fewest parameters, of those the first."""
         return self._best
 
-    def _compare(self, row: Row) -> None:
+    def _leads(self, row: Row) -> bool:
+        """Whether a trial is better than all others."""
         sign = -1 if self.maximise else 1
 
         def place(row: Row) -> tuple[float, int, int]:
             return sign * row.value, row.parameters, row.number
 
-        if row.state == "complete" and (self._best is None or place(row) < place(self._best)):
+        return row.state == "complete" and (self._best is None or place(row) < place(self._best))
+
+    def _take(self, row: Row) -> None:
+        if self._leads(row):
             self._best = row
+        self._tried(row.fields, row.number)
+
+    def _tried(self, fields: Mapping[str, Any], number: int) -> int:
+        """The number of the first trial that tries this."""
+        key = tuple(fields.values())
+        self._first[key] = min(number, self._first.get(key, number))
+        return self._first[key]
 
     def ask(self) -> list[Proposal]:
         """The next wave: those of its trials that have not ended, drawn by what was known before it; none at the end.
@@ -88,7 +108,9 @@ class Study:
                 if number in self.record.rows:
                     self.advisor.drawn_before(number)
                 elif number < self.total:
-                    asked.append(Proposal(number, self.advisor.draw(number)))
+                    candidate = self.advisor.draw(number)
+                    first = self._tried(candidate.fields, number)
+                    asked.append(Proposal(number, candidate, first if first < number else None))
         return asked
 
     def judge(self, number: int, watch: Callable[[int], None]) -> Judge:
@@ -101,12 +123,34 @@ class Study:
 
         return stop
 
-    def tell(self, proposal: Proposal, outcome: Outcome | Exception, parameters: int, seconds: float) -> Row:
-        """Writes down how a trial went."""
+    def tell(
+        self,
+        proposal: Proposal,
+        outcome: Outcome | Exception,
+        parameters: int,
+        seconds: float,
+        keep: Callable[[], None] = lambda: None,
+    ) -> Row:
+        """Writes down how a trial went; keep: called before, if it becomes the best.
+
+        So the weights of the best trial are there whenever the process is killed.
+        """
         with self._at_work():
             went = record(proposal.number, proposal.candidate, outcome, parameters, seconds)
-            row = self.record.append(self.advisor.drawn(proposal.number), went)
-            self._compare(row)
+            if self._leads(row_of(went)):
+                keep()
+            return self._append(proposal, went)
+
+    def repeat(self, proposal: Proposal) -> Row:
+        """Writes down a trial that tries what an earlier one has tried: it went as that one did."""
+        assert proposal.same_as is not None
+        with self._at_work():
+            before = self.record.trials[proposal.same_as].user_attrs["record"]
+            return self._append(proposal, repeated(before, proposal.number))
+
+    def _append(self, proposal: Proposal, went: Mapping[str, Any]) -> Row:
+        row = self.record.append(self.advisor.drawn(proposal.number), went)
+        self._take(row)
         return row
 
     @contextmanager

@@ -10,8 +10,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from pipeline import seeds, space
 from pipeline.config.schema import Search
+from pipeline.record import Record
 from pipeline.space import Candidate
-from pipeline.study.record import Record
 
 STARTUP_TRIALS = 4
 RECENT, BEST, RENEWED = 250, 25, 50

@@ -10,5 +10,7 @@ for name, value in {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_UV_AUTO_DETECT": "false",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds; the follower tries again by itself
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
 }.items():
     os.environ.setdefault(name, value)

@@ -11,33 +11,38 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from pipeline.config.schema import Search
-
 
 def store_uri(store: Path) -> str:
     """The tracking address of a store's own database."""
     return f"sqlite:///{(store / 'mlflow.db').resolve()}"
 
 
-def uri(search: Search) -> str:
-    """The tracking address of a search."""
-    return search.tracking.uri or store_uri(search.store)
-
-
-def connect(search: Search) -> MlflowClient:
-    """A client; the store's own database is made first, by one process at a time."""
-    if search.tracking.uri:
-        return MlflowClient(search.tracking.uri)
-    file = search.store / "mlflow.db"
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-    with FileLock(search.store / ".mlflow.lock"):
+def connect(uri: str | None, store: Path) -> MlflowClient:
+    """A client of an address, or of the store's own database, which is made first, by one process at a time."""
+    if uri:
+        return MlflowClient(uri)
+    file = store / "mlflow.db"
+    for name in ("mlflow.store.db.utils", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    with FileLock(store / ".mlflow.lock"):
         fresh = not file.exists()
-        client = MlflowClient(store_uri(search.store))
+        client = MlflowClient(store_uri(store))
         client.search_experiments(max_results=1)
         if fresh:  # readers and writers then do not wait for each other
             with sqlite3.connect(file) as database:
                 database.execute("PRAGMA journal_mode=WAL")
     return client
+
+
+def experiment(client: MlflowClient, task: str, place: str | None) -> str:
+    """The id of a task's experiment, which is made where it is missing; place: where a new one keeps its files."""
+    found = client.get_experiment_by_name(task)
+    if found is not None:
+        return str(found.experiment_id)
+    try:
+        return str(client.create_experiment(task, artifact_location=place))
+    except MlflowException:  # another search made it in between
+        return str(client.get_experiment_by_name(task).experiment_id)  # type: ignore[union-attr]
 
 
 def fetch(uri: str, store: Path) -> Path:

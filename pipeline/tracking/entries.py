@@ -1,11 +1,9 @@
-"""One trial as MLflow is to have it, and how it is written; nothing but MLflow is imported here."""
+"""One trial as a run of MLflow, and how it is written."""
 
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +11,38 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from pipeline.display import network
+from pipeline.record.rows import Row
+from pipeline.tracking.description import Description
+
 BATCH = 1_000
 Point = tuple[str, int, float]
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A nested run, whole: plain words and numbers, so that it can be handed to another process as JSON.
-
-    start, end: milliseconds since 1970 (UTC); points: a metric's name, its step, its value.
-    """
-
-    name: str
-    start: int
-    end: int
-    status: str
-    tags: Mapping[str, str]
-    parameters: Mapping[str, str]
-    points: Sequence[Point]
-    architecture: str
-
-
-def write(client: MlflowClient, experiment: str, entry: Entry) -> None:
-    """Writes a trial as a run of the experiment."""
-    run = client.create_run(experiment, entry.start, dict(entry.tags), entry.name).info
-    log(client, run.run_id, entry.parameters, entry.points, {})
+def write(client: MlflowClient, experiment: str, parent: str, described: Description, row: Row) -> None:
+    """Writes a finished trial as a nested run; every stamp is the trial's own, so that written again it is the same."""
+    start, end = int((row.ended - row.seconds) * 1000), int(row.ended * 1000)
+    tags = {"mlflow.parentRunId": parent, "study": described.study, "kind": "trial", "trial": str(row.number)}
+    name = f"trial {row.number}: {network(str(row.fields['model.nodes']))}"
+    run = client.create_run(experiment, start, tags | {"state": row.state, "reason": row.reason}, name).info
+    fields = {key: str(value) for key, value in row.fields.items() if value != ""}
+    log(client, run.run_id, fields, _curves(row, described.metric), {}, end)
     with tempfile.TemporaryDirectory() as folder:  # asking the client for it costs three queries a file
         file = Path(folder) / "architecture.json"
-        file.write_text(entry.architecture, encoding="utf-8")
+        file.write_text(described.trial(row), encoding="utf-8")
         get_artifact_repository(run.artifact_uri).log_artifact(str(file))  # type: ignore[no-untyped-call]
-    client.set_terminated(run.run_id, entry.status, entry.end)
+    client.set_terminated(run.run_id, "FINISHED" if row.state in ("complete", "pruned") else "FAILED", end)
+
+
+def _curves(row: Row, metric: str) -> list[Point]:
+    """The trial's own figures; the mean and each fold's score an epoch."""
+    points: list[Point] = [("seconds", 0, row.seconds), ("parameters", 0, row.parameters)]
+    if row.finite:
+        points += [("value", 0, row.value), ("epoch", 0, row.epoch)]
+    for epoch, scores in enumerate(row.curve, start=1):
+        points += [("train_loss", epoch, scores.loss), (f"validation/{metric}", epoch, scores.mean)]
+        points += [(f"fold/{fold}/{metric}", epoch, score) for fold, score in enumerate(scores.folds)]
+    return points
 
 
 def log(
@@ -51,10 +51,10 @@ def log(
     parameters: Mapping[str, Any],
     points: Sequence[Point],
     tags: Mapping[str, str],
+    stamp: int,
 ) -> None:
-    """Everything of a run in as few writes as MLflow allows."""
-    now = int(time.time() * 1000)
-    metrics = [Metric(name, value, now, step) for name, step, value in points]
+    """Everything of a run in as few writes as MLflow allows; stamp: milliseconds since 1970 (UTC), of every point."""
+    metrics = [Metric(name, value, stamp, step) for name, step, value in points]
     params = [Param(key, str(value)) for key, value in parameters.items()]
     tagged = [RunTag(key, value) for key, value in tags.items()]
     client.log_batch(run, metrics[: BATCH - 200], params, tagged, synchronous=True)

@@ -6,10 +6,13 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.space import Candidate
-from pipeline.training import Epoch, Outcome
+from pipeline.epoch import Epoch
+
+if TYPE_CHECKING:
+    from pipeline.course import Outcome
+    from pipeline.space import Candidate
 
 State = Literal["complete", "pruned", "failed", "diverged"]
 REASONS = {
@@ -45,6 +48,11 @@ class Row:
     def finite(self) -> bool:
         return math.isfinite(self.value)
 
+    @property
+    def cause(self) -> str:
+        """Of a failed trial, what kind of error it died of."""
+        return self.reason.partition(":")[0]
+
 
 def record(
     number: int, candidate: Candidate, outcome: Outcome | Exception, parameters: int, seconds: float
@@ -67,6 +75,12 @@ def record(
         "curve": [[epoch.loss, *epoch.folds] for epoch in outcome.epochs],
         "reason": REASONS[outcome.ending],
     }
+
+
+def repeated(record: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """The record of a trial that tries what another has tried: it is not trained again."""
+    reason = f"a repeat of trial {record['number']}: {record['reason']}"
+    return {**record, "number": number, "reason": reason, "seconds": 0.0, "ended": time.time()}
 
 
 def row_of(record: Mapping[str, Any]) -> Row:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from pipeline.data.examples import DataError
-from pipeline.study.rows import Row, row_of
+from pipeline.files import NotWrittenError
+from pipeline.record.rows import Row, row_of
 
 STATES = {
     "complete": TrialState.COMPLETE,
@@ -32,11 +33,46 @@ class _Owned(JournalFileOpenLock):
         pass
 
 
+def _mend(file: Path) -> None:
+    """Cuts off the part of a line that a killed process, or a full disk, has left at the end."""
+    if not file.is_file():
+        return
+    content = file.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with file.open("r+b") as stream:
+            stream.truncate(whole)
+
+
+def _storage(folder: Path) -> JournalStorage:
+    return JournalStorage(JournalFileBackend(str(folder / "trials.log"), lock_obj=_Owned(str(folder))))
+
+
+class Reader:
+    """Another process's view of a record that grows; raises KeyError where the record has no study yet."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.optuna, self.read = optuna.load_study(storage=_storage(folder), study_name=name), 0
+
+    def rows(self) -> Iterator[Row]:
+        """The trials that have ended since the last call; one that its reader does not come to is there again."""
+        for trial in self.optuna.get_trials(deepcopy=False)[self.read :]:
+            yield row_of(trial.user_attrs["record"])
+            self.read += 1
+
+
 class Record:
     """The finished trials of one study: `trials` as Optuna has them, `rows` as everyone else, by their number."""
 
     def __init__(self, folder: Path, name: str, facts: Mapping[str, str], *, maximise: bool) -> None:
-        storage = JournalStorage(JournalFileBackend(str(folder / "trials.log"), lock_obj=_Owned(str(folder))))
+        file = folder / "trials.log"
+        try:
+            _mend(file)
+            storage = _storage(folder)
+        except ValueError:
+            raise DataError(f"study={name}: {file} was changed by another program; use another study=") from None
+        except OSError as error:
+            raise NotWrittenError(f"{file}: cannot be written ({error.strerror})") from None
         self.optuna = optuna.create_study(
             storage=storage, study_name=name, load_if_exists=True, direction="maximize" if maximise else "minimize"
         )
@@ -80,7 +116,10 @@ class Record:
             user_attrs={"record": dict(record)},
             system_attrs={key: value for key, value in drawn.system_attrs.items() if key != "fixed_params"},
         )
-        self.optuna.add_trial(trial)
+        try:
+            self.optuna.add_trial(trial)
+        except OSError as error:
+            raise NotWrittenError(f"trials.log: cannot be written ({error.strerror})") from None
         return self._take(trial)
 
     def _take(self, trial: FrozenTrial) -> Row:

@@ -1,0 +1,96 @@
+"""Writes what MLflow lacks of finished trials and studies: `python -m pipeline.sync study=cat_species-1a2b3c4d`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from pipeline import words
+from pipeline.words import UsageError
+
+HELP = """\
+Writes what MLflow lacks of the studies in a store: trials, scores, models.
+
+  python -m pipeline.sync [study=<name>] [rebuild=true] [store=<folder>]
+
+study          one study; without it all of the store, in the order in which they ended
+rebuild=true   every trial is written anew, also those that MLflow has
+store=mlruns   the folder that the searches wrote to
+
+A search does this by itself; this is for a server that was away at its end, and
+for a mlflow.db that was lost.
+"""
+KEYS = {"study": "<name>", "rebuild": "true", "store": "<folder>"}
+INCOMPLETE, MISTAKE = 1, 2
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    given = sys.argv[1:] if given is None else given
+    if any(word in ("-h", "--help") for word in given):
+        print(HELP, end="")
+        return 0
+    try:
+        typed = words.read(given, KEYS)
+        if typed.get("rebuild", "true") not in ("true", "false"):
+            raise UsageError(f"rebuild: true or false; got {typed['rebuild']}")
+        folders = studies(Path(typed.get("store", "mlruns")), typed.get("study"))
+        done = [_sync(folder, rebuild=typed.get("rebuild") == "true") for folder in folders]
+        return 0 if all(done) else INCOMPLETE
+    except UsageError as error:
+        print(*error.mistakes, sep="\n", file=sys.stderr)
+        return MISTAKE
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def studies(store: Path, name: str | None) -> list[Path]:
+    """The folders of the studies, those that ended first first: so the newest of them becomes the champion.
+
+    Raises UsageError where there is none, or none of that name.
+    """
+    found = {file.parent.name: file.parent for file in (store / "studies").glob("*/study.json")}
+    if not found:
+        raise UsageError(f"store: nothing has been searched there yet; got {store}")
+    if name is None:
+        return sorted(found.values(), key=_ended)
+    if name not in found:
+        raise UsageError(f"study: one of {', '.join(sorted(found))}; got {name}")
+    return [found[name]]
+
+
+def _ended(folder: Path) -> float:
+    file = folder / "summary.json"
+    return (file if file.is_file() else folder / "study.json").stat().st_mtime
+
+
+def _sync(folder: Path, *, rebuild: bool) -> bool:
+    """One study; whether MLflow has all of it now."""
+    from pipeline.tracking.view import View
+
+    try:
+        with FileLock(folder / ".tracking.lock", timeout=0):
+            view = View(folder, rebuild=rebuild)
+            view.configure()
+            written = view.catch_up()
+            registered = view.conclude()
+    except Timeout:
+        print(f"{folder.name}: a search is writing it at this moment; it needs nothing more")
+        return True
+    except Exception as error:  # noqa: BLE001 -- a broken server has many faces
+        first = (str(error) or type(error).__name__).splitlines()[0]
+        print(f"{folder.name}: cannot be written to MLflow now, and is kept: {first}", file=sys.stderr)
+        return False
+    print(f"{folder.name}: MLflow has {len(view.numbers)} trials, {written} of them written now")
+    if registered:
+        print(registered)
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
