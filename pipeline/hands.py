@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,13 +14,16 @@ from typing import Any, Protocol
 from safetensors.torch import save_file
 
 from pipeline import seeds
+from pipeline.checkpoint import Checkpoints, OnDisk
 from pipeline.config.schema import Compute, Search
+from pipeline.course import Judge, Outcome, Trial
 from pipeline.data.examples import DataError
 from pipeline.device import Device
 from pipeline.engine import FoldData, Seeds
+from pipeline.epoch import Epoch
 from pipeline.question import Question
 from pipeline.study import Proposal
-from pipeline.training import Epoch, Judge, Outcome, Trial, search_folds
+from pipeline.training import search_folds
 
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
@@ -52,10 +55,16 @@ class Hand(Protocol):
 
 
 class Here:
-    """Trains in this process."""
+    """Trains in this process; what is in training is kept in the study's folder.
 
-    def __init__(self, search: Search, question: Question, folds: Sequence[FoldData]) -> None:
-        self.search, self.question, self.folds = search, question, folds
+    check: called after each step; raises `Stopped` where training is to stop.
+    """
+
+    def __init__(
+        self, search: Search, question: Question, folds: Sequence[FoldData], folder: Path, check: Callable[[], None]
+    ) -> None:
+        self.search, self.question, self.folds, self.check = search, question, folds, check
+        self.checkpoints = Checkpoints(folder)
         self.last: list[Outcome] = []
 
     def train(self, proposals: Sequence[Proposal], judges: Sequence[Judge]) -> list[Outcome]:
@@ -65,12 +74,13 @@ class Here:
         for proposal, judge in zip(proposals, judges, strict=True):
             candidate, names = proposal.candidate, Seeds(seed, seeds.number(seed, proposal.number))
             trials.append(Trial(candidate.model, candidate.training, names, judge))
-        self.last = search_folds(self.question.task, self.folds, trials)
+        keeper = OnDisk(self.checkpoints, [proposal.number for proposal in proposals], self.check)
+        self.last = search_folds(self.question.task, self.folds, trials, keeper)
         return self.last
 
     def keep(self, place: int, folder: Path) -> None:
         """See `Hand`."""
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for fold, state in enumerate(self.last[place].states):
             save_file(state, folder / f"fold_{fold}.safetensors")
 
@@ -81,10 +91,10 @@ class Worker:
     It asks back after each epoch whether a trial is to stop. It ends when this process does.
     """
 
-    def __init__(self, search: Search, place: int) -> None:
+    def __init__(self, search: Search, folder: Path, place: int) -> None:
         own = [] if search.config_dir is None else ["--config-dir", str(search.config_dir)]
         core = CORES[place % len(CORES)]
-        self.command = [sys.executable, "-m", "pipeline.worker", str(core), *search.typed, *own]
+        self.command = [sys.executable, "-m", "pipeline.worker", str(core), str(folder.resolve()), *search.typed, *own]
         self.process, self.fingerprint = self._start(), ""
 
     def wait(self, fingerprint: str) -> None:
@@ -120,8 +130,7 @@ class Worker:
                 place, epoch, loss, folds = answer["epoch"]
                 answer = self._ask({"stop": judges[place](epoch, Epoch(loss, tuple(folds)))})
         except BaseException:  # it may still wait for an answer
-            self.process.kill()
-            self.process.wait()
+            self.close()
             raise
         if "died" in answer:
             raise WorkerError(answer["died"])
@@ -148,10 +157,14 @@ class Worker:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
+    def stop(self) -> None:
+        """It keeps what it has in training, and ends."""
+        self.process.terminate()
+
     def close(self) -> None:
         """Nothing more is to be trained."""
         try:
-            self.process.communicate(timeout=1)  # it ends where nothing more can be told
+            self.process.communicate(timeout=4)  # it ends where nothing more can be told, and keeps what it has
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.communicate()

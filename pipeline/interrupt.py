@@ -1,44 +1,67 @@
-"""Ctrl-C while a search runs: heard once, whatever library is at work when it comes."""
+"""Signals that end a search: heard once, whatever library is at work when they come."""
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Self
 
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+class Stopped(BaseException):
+    """The search is to end now; what it has is kept. code: what the command returns, 128 and the signal's number."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
 
 class Interrupt:
-    """Takes Ctrl-C over, as a context.
+    """Takes Ctrl-C, SIGTERM and SIGHUP over, as a context; one that is ignored, as by `nohup`, stays so.
 
     While trials run, the first one waits for `check`, so that no library swallows it and no write is cut in two; at
-    other times, and from the second one on, it is a KeyboardInterrupt at once. Where Ctrl-C is ignored, it stays so.
+    other times it is `Stopped` at once. The second one ends the process where it stands.
+
+    tell: called with the first one, so that other processes stop as well.
     """
 
     def __init__(self) -> None:
-        self.heard = self.waits = False
+        self.heard: int | None = None
+        self.waits = False
+        self.tell: Callable[[], None] = lambda: None
 
     def __enter__(self) -> Self:
-        self.before = signal.getsignal(signal.SIGINT)
-        if self.before != signal.SIG_IGN:
-            signal.signal(signal.SIGINT, self._hear)
+        numbers = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
+        self.before = {number: signal.getsignal(number) for number in numbers}
+        for number, handler in self.before.items():
+            if handler != signal.SIG_IGN:
+                signal.signal(number, self._hear)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        signal.signal(signal.SIGINT, self.before)
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        at_once = self.heard or not self.waits
-        self.heard = True
-        if at_once:
-            raise KeyboardInterrupt
+        if self.heard is not None:
+            if sys.stdout.isatty():
+                os.write(sys.stdout.fileno(), b"\x1b[?25h\n")  # the bars have hidden the cursor
+            os._exit(128 + number)
+        self.heard = number
+        self.tell()
+        if not self.waits:
+            self.check()
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Inside, Ctrl-C waits for `check`."""
+        """Inside, a signal waits for `check`."""
         self.waits = True
         try:
             yield
@@ -46,6 +69,6 @@ class Interrupt:
             self.waits = False
 
     def check(self) -> None:
-        """Raises KeyboardInterrupt where Ctrl-C was heard."""
-        if self.heard:
-            raise KeyboardInterrupt
+        """Raises `Stopped` where a signal was heard."""
+        if self.heard is not None:
+            raise Stopped(128 + self.heard)

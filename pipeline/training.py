@@ -4,110 +4,61 @@ from __future__ import annotations
 
 import gc
 import logging
-import math
-import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Protocol
 
 import pytorch_lightning as lightning
-from torch import Tensor
 
-from pipeline.config.schema import Metric, Model, Training
+from pipeline.checkpoint import Saved
+from pipeline.course import Course, Outcome, Task, Trial
 from pipeline.device import Device
-from pipeline.engine import FoldData, Member, Seeds, Stack, State, stack
-from pipeline.heads import Head
-from pipeline.inputs import Inputs
+from pipeline.engine import FoldData, Member, Stack, State, stack
+from pipeline.interrupt import Stopped
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch came to: the mean training loss, and the metric on each fold's validation rows."""
+class Keeper(Protocol):
+    """Who keeps what has been trained; asked after every step."""
 
-    loss: float
-    folds: tuple[float, ...]
+    def found(self) -> Saved | None:
+        """Where an earlier call was interrupted, if it trained these trials."""
 
-    @property
-    def mean(self) -> float:
-        """The mean over the folds."""
-        return math.fsum(self.folds) / len(self.folds)
+    def due(self) -> bool:
+        """Whether to save now; raises `Stopped` where training is to stop, after which `save` is called."""
 
-
-Judge = Callable[[int, Epoch], bool]
-Ending = Literal["complete", "patience", "pruned", "diverged"]
+    def save(self, saved: Saved) -> None:
+        """Keeps it, in place of what was kept before."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a trial went.
-
-    best: the number of epochs (from 1) at which the mean over the folds was best: one for all folds; 0 if none counts.
-    states: each fold's weights after that epoch.
-    """
-
-    epochs: tuple[Epoch, ...]
-    best: int
-    ending: Ending
-    states: tuple[State, ...]
-
-    @property
-    def value(self) -> float:
-        """The mean over the folds at the best epoch; NaN where there is none."""
-        return self.epochs[self.best - 1].mean if self.best else math.nan
-
-
-@dataclass(frozen=True)
-class Task:
-    """What does not change from trial to trial."""
-
-    inputs: Inputs
-    head: Head
-    metric: Metric
-    targets: Tensor
-    device: Device
-
-    @property
-    def maximise(self) -> bool:
-        return self.metric != "mean_absolute_error"
-
-    def better(self, value: float, than: float) -> bool:
-        """Whether a score is strictly better than another; NaN never is, and anything is better than NaN."""
-        return math.isfinite(value) and (math.isnan(than) or (value > than if self.maximise else value < than))
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What one trial trains on every fold, where its chance comes from, and who may stop it after an epoch."""
-
-    model: Model
-    training: Training
-    seeds: Seeds
-    judge: Judge
-
-    def members(self, folds: Sequence[FoldData]) -> list[Member]:
-        """One network a fold."""
-        return [Member(self.model, self.training, self.seeds, data) for data in folds]
-
-
-def search_folds(task: Task, folds: Sequence[FoldData], trials: Sequence[Trial]) -> list[Outcome]:
-    """Trains a network a fold for each trial, all side by side in one fit.
+def search_folds(
+    task: Task, folds: Sequence[FoldData], trials: Sequence[Trial], keeper: Keeper | None = None
+) -> list[Outcome]:
+    """Trains a network a fold for each trial, all side by side in one fit; what an earlier call has done is not redone.
 
     The trials have networks of one shape. After each epoch a trial's judge sees its mean over the folds; a trial that
     has ended leaves the others at once.
     """
-    members = [member for trial in trials for member in trial.members(folds)]
-    courses = [_Course(task, trial) for trial in trials]
-    networks = stack(members, task.inputs, task.head, task.device.precision)
-    _fit(lambda: _Race(networks, courses), task.device, max(trial.training.epochs for trial in trials))
+    courses = [Course(task, trial) for trial in trials]
+    saved = keeper.found() if keeper is not None else None
+    if saved is not None:
+        saved.restore(courses)
+    running = [course for course in courses if course.ending is None]
+    if running:
+        members = [member for course in running for member in course.trial.members(folds)]
+        networks = stack(members, task.inputs, task.head, task.device.precision)
+        if saved is not None:
+            saved.restore_stack(networks, [place for place, course in enumerate(courses) if course.ending is None])
+        first = 0 if saved is None else saved.position[0]
+        epochs = range(first, max(course.trial.training.epochs for course in running))
+        _fit(lambda: _Race(networks, courses, keeper), task.device, epochs)
     return [course.outcome for course in courses]
 
 
 def refit(task: Task, member: Member, epochs: int) -> State:
     """Trains one network on all of its training rows for so many epochs, and returns its weights."""
     networks = stack([member], task.inputs, task.head, task.device.precision)
-    _fit(lambda: _Fit(networks), task.device, epochs)
+    _fit(lambda: _Fit(networks), task.device, range(epochs))
     return networks.state_dict(0)
 
 
@@ -127,77 +78,62 @@ class _Fit(lightning.LightningModule):
 
     def training_step(self, batch: Any, index: int) -> None:
         """An epoch of every member."""
-        self.stack.train_epoch(index)
+        self.stack.train_epoch(batch)
 
 
 class _Race(_Fit):
     """Trials side by side: each is judged after each epoch, and leaves when it has ended."""
 
-    def __init__(self, stack: Stack, courses: Sequence[_Course]) -> None:
+    def __init__(self, stack: Stack, courses: Sequence[Course], keeper: Keeper | None) -> None:
         super().__init__(stack)
-        self.running = list(courses)
+        self.courses, self.keeper = courses, keeper
+        self.running = [course for course in courses if course.ending is None]
+        self.folds = len(stack.members) // len(self.running)
 
     def on_train_batch_start(self, batch: Any, index: int) -> int | None:
         """-1 ends the fit: Lightning takes it so."""
         return None if self.running else -1
 
     def training_step(self, batch: Any, index: int) -> None:
-        """An epoch of every member, and what it came to."""
-        losses, answers = self.stack.train_epoch(index), self.stack.validate()
-        folds, staying = len(self.stack.members) // len(self.running), []
-        for place, course in enumerate(self.running):
-            own = range(place * folds, (place + 1) * folds)
-            if course.advance(losses[own.start : own.stop], answers[own.start : own.stop], self.stack, own):
-                staying.append(place)
-        if len(staying) < len(self.running):
-            self.running = [self.running[place] for place in staying]
-        if self.running and len(self.stack.members) > folds * len(self.running):
-            self.stack.keep([place * folds + fold for place in staying for fold in range(folds)])
+        """An epoch of every member, and what it came to.
 
-
-class _Course:
-    """How a trial goes: each epoch's scores, and the weights of the best one."""
-
-    def __init__(self, task: Task, trial: Trial) -> None:
-        self.task, self.trial = task, trial
-        self.epochs: list[Epoch] = []
-        self.best = 0
-        self.states: list[State] = []
-        self.ending: Ending = "complete"
-
-    @property
-    def outcome(self) -> Outcome:
-        return Outcome(tuple(self.epochs), self.best, self.ending, tuple(self.states))
-
-    def advance(self, losses: Tensor, answers: Sequence[Tensor], stack: Stack, places: Sequence[int]) -> bool:
-        """One epoch more; whether there is to be another.
-
-        losses, answers: of this trial's members, which have these places in the stack.
+        Until all have been judged no course moves: where it is stopped, the epoch's steps are kept and judged again.
         """
-        scores = [self._score(stack.members[place], each) for place, each in zip(places, answers, strict=True)]
-        epoch = Epoch(float(losses.mean()), tuple(scores))
-        if not (math.isfinite(epoch.loss) and math.isfinite(epoch.mean)):
-            return self._end("diverged")
-        self.epochs.append(epoch)
-        if self.best == 0 or self.task.better(epoch.mean, self.epochs[self.best - 1].mean):
-            self.best = len(self.epochs)
-            self.states = [stack.state_dict(place) for place in places]
-        training = self.trial.training
-        if self.trial.judge(len(self.epochs), epoch):
-            return self._end("pruned")
-        if training.patience is not None and len(self.epochs) - self.best >= training.patience:
-            return self._end("patience")
-        return len(self.epochs) < training.epochs
+        try:
+            losses, answers = self.stack.train_epoch(batch, self._rest), self.stack.validate()
+            epochs, behind = [], []
+            for place, course in enumerate(self.running):
+                own = self._own(place)
+                epochs.append(course.score(losses[own], answers[own], self.stack.members[own]))
+                behind.append(course.judged(epochs[-1]))
+        except Stopped:
+            self._save()
+            raise
+        for place, course in enumerate(self.running):
+            course.advance(epochs[place], behind[place], lambda place=place: self._weights(place))  # type: ignore[misc]
+        self._leave()
 
-    def _score(self, member: Member, answers: Tensor) -> float:
-        if not bool(answers.isfinite().all()):
-            return math.nan
-        truth = self.task.targets[member.data.validation.cpu()]
-        return self.task.head.score(self.task.metric, answers, truth, member.data.target_constants)
+    def _own(self, place: int) -> slice:
+        """The members of the running trial at a place."""
+        return slice(place * self.folds, (place + 1) * self.folds)
 
-    def _end(self, ending: Ending) -> bool:
-        self.ending = ending
-        return False
+    def _weights(self, place: int) -> tuple[State, ...]:
+        return tuple(self.stack.state_dict(place * self.folds + fold) for fold in range(self.folds))
+
+    def _leave(self) -> None:
+        """Trials that have ended leave the stack, as long as one stays."""
+        staying = [place for place, course in enumerate(self.running) if course.ending is None]
+        if 0 < len(staying) < len(self.running):
+            self.stack.keep([place * self.folds + fold for place in staying for fold in range(self.folds)])
+        self.running = [self.running[place] for place in staying]
+
+    def _rest(self) -> None:
+        if self.keeper is not None and self.keeper.due():
+            self._save()
+
+    def _save(self) -> None:
+        if self.keeper is not None:
+            self.keeper.save(Saved.of(self.courses, self.stack, self.folds))
 
 
 @contextmanager
@@ -209,7 +145,7 @@ def swept() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _fit(module: Callable[[], _Fit], device: Device, epochs: int) -> None:
+def _fit(module: Callable[[], _Fit], device: Device, epochs: range) -> None:
     """One Lightning fit, saying nothing and leaving nothing behind.
 
     A fit leaves cycles, which hold all that it had: they are looked for when nobody else holds it. What is there then
@@ -224,7 +160,7 @@ def _fit(module: Callable[[], _Fit], device: Device, epochs: int) -> None:
     gc.freeze()
 
 
-def _run(module: _Fit, device: Device, epochs: int) -> None:
+def _run(module: _Fit, device: Device, epochs: range) -> None:
     """Each of our epochs is a batch of Lightning's only epoch."""
     trainer = lightning.Trainer(
         max_epochs=1,
@@ -236,12 +172,7 @@ def _run(module: _Fit, device: Device, epochs: int) -> None:
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    heard_by = signal.getsignal(signal.SIGINT)
-    try:
-        trainer.fit(module, range(epochs))
-    except SystemExit:  # what Lightning makes of Ctrl-C, and then it hears no other
-        signal.signal(signal.SIGINT, heard_by)
-        raise KeyboardInterrupt from None
+    trainer.fit(module, epochs)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,19 +16,23 @@ import torch
 
 from pipeline import space
 from pipeline.config.read import read
+from pipeline.course import Judge
+from pipeline.epoch import Epoch
 from pipeline.hands import Here
+from pipeline.interrupt import Interrupt, Stopped
 from pipeline.preparation import Preparation
 from pipeline.question import pose
 from pipeline.study import Proposal
-from pipeline.training import Epoch, Judge, swept
+from pipeline.training import swept
 
 
 def main(words: Sequence[str]) -> None:
-    """words: the core to stay on, then those of the search."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C comes to the search, which ends its workers
+    """words: the core to stay on, the study's folder, then those of the search."""
+    for number in (signal.SIGINT, signal.SIGHUP):  # a terminal's come to the search, which ends its workers
+        signal.signal(number, signal.SIG_IGN)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no answer
-    core, *rest = words
+    core, folder, *rest = words
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(core)})
     torch.set_num_threads(1)
@@ -35,9 +40,9 @@ def main(words: Sequence[str]) -> None:
     search = read(rest[:own], Path(rest[own + 1]) if own < len(rest) else None)
     question = pose(search)
     preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
-    here = Here(search, question, preparation.folds(question.splits))
-    _say(answers, {"ready": question.fingerprint})
-    with swept():
+    with swept(), suppress(Stopped), Interrupt() as interrupt, interrupt.waiting():
+        here = Here(search, question, preparation.folds(question.splits), Path(folder), interrupt.check)
+        _say(answers, {"ready": question.fingerprint})
         for line in sys.stdin:
             told = json.loads(line)
             if "keep" in told:
@@ -69,7 +74,7 @@ def _judge(place: int, answers: TextIO) -> Judge:
         _say(answers, {"epoch": [place, epoch, scores.loss, scores.folds]})
         answer = sys.stdin.readline()
         if not answer:
-            os._exit(0)  # the search is gone
+            raise Stopped(128 + signal.SIGTERM)  # the search is gone
         return bool(json.loads(answer)["stop"])
 
     return stop

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 import torch
@@ -35,6 +35,7 @@ class DenseStack:
         self.device = members[0].data.inputs.device
         self.model, self.batch_size = members[0].model, members[0].training.batch_size
         self._arrange(members)
+        self.position = (-1, 0, 0)
         for slot, member in enumerate(self.placed):
             network = Dense(inputs.features, member.model, head.outputs)
             first = seeds.generator(member.seeds.trial, member.data.fold, "weights")
@@ -96,12 +97,19 @@ class DenseStack:
         return Update.of(self.parameters, updates), counts
 
     @torch.no_grad()
-    def train_epoch(self, epoch: int) -> Tensor:
-        """Every member sees each of its training rows once; float [members], the mean training loss of each."""
+    def train_epoch(self, epoch: int, rest: Callable[[], None] = lambda: None) -> Tensor:
+        """Every member sees each of its training rows once; float [members], the mean training loss of each.
+
+        rest: called after each step, where the stack may be saved, or left by raising; called again, it goes on there.
+        """
         drawn = [self._draw(slot, epoch) for slot in range(len(self.placed))]
+        first, done = self.position[1:] if self.position[0] == epoch else (0, 0)
         with fastest(self.parameters.values.weights, self.batch_size):
-            for block in self.blocks:
-                self._train(block, drawn)
+            for place in range(first, len(self.blocks)):
+                for step in self._train(self.blocks[place], drawn, done):
+                    self.position = (epoch, place, step)
+                    rest()
+                done = 0
         losses = torch.zeros(len(self.members))
         for slot, index in enumerate(self.order):
             rows = drawn[slot].rows
@@ -116,19 +124,22 @@ class DenseStack:
             whole[slot, : len(mask)] = mask
         return drawn
 
-    def _train(self, block: Block, drawn: Sequence[Draws]) -> None:
+    def _train(self, block: Block, drawn: Sequence[Draws], done: int) -> Iterator[int]:
+        """Takes the steps of a block, of which so many are done; after each one, how many are done."""
         first, last, size = self._key(block)
         step, (updates, counts) = self.passes[first, last, size], self.updates[block.first, block.last]
         slots, own = slice(first, last), slice(block.first, block.last)
-        for begin, inputs in self._gathered(block, drawn):
+        for begin, inputs in self._gathered(block, drawn, done):
             rows = slice(begin, begin + size)
             step.run(inputs, self.targets[slots, rows], [mask[slots, rows] for mask in self.masks])
             self.answers[own, rows] = step.outputs[block.first - first : block.last - first]
             torch._foreach_add_(counts, 1)
             for update in updates:
                 update.run()
+            done += 1
+            yield done
 
-    def _gathered(self, block: Block, drawn: Sequence[Draws]) -> Iterator[tuple[int, Tensor]]:
+    def _gathered(self, block: Block, drawn: Sequence[Draws], done: int) -> Iterator[tuple[int, Tensor]]:
         """The first row of each step with its inputs [slots, filled rows, features], gathered several steps at a time.
 
         What fills rows up is left over from before: their deltas are 0.
@@ -136,7 +147,7 @@ class DenseStack:
         first, last, size = self._key(block)
         count, height, features = last - first, filled(size), self.inputs.features
         at_once = max(1, GATHERED // (count * size * features)) if height == size else 1
-        for step in range(0, block.steps, at_once):
+        for step in range(done, block.steps, at_once):
             steps, begin = min(at_once, block.steps - step), block.begin + step * size
             rows = slice(begin, begin + steps * size)
             buffer = self.scratch[: count * steps * height * features].view(count, steps * height, features)
@@ -187,6 +198,25 @@ class DenseStack:
             self.parameters.copy(slot, before, placed[index])
         for first, _, count in self._runs():
             count.copy_(taken[len(self.placed[first].data.train)])
+
+    def member_state(self, index: int) -> State:
+        """A copy of all that a member is in the middle of its training, on the CPU; more than its weights.
+
+        Its training answers are of the epoch that it is in, and its losses are taken from them.
+        """
+        slot = self.order.index(index)
+        (taken,) = [count for first, last, count in self._runs() if first <= slot < last]
+        answers = self.answers[slot, : len(self.placed[slot].data.train)]
+        return {**self.parameters.kept(slot), "taken": taken.cpu().clone(), "answers": answers.cpu().clone()}
+
+    def restore(self, index: int, state: State) -> None:
+        """Makes a member what `member_state` has kept; also in another stack."""
+        slot = self.order.index(index)
+        self.parameters.restore(slot, state)
+        self.answers[slot, : len(state["answers"])] = state["answers"]
+        for first, last, count in self._runs():
+            if first <= slot < last:
+                count.copy_(state["taken"])
 
     def state_dict(self, index: int) -> State:
         """A copy of a member's weights, on the CPU."""

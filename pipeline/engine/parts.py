@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -61,14 +61,25 @@ class Stack(Protocol):
     def members(self) -> Sequence[Member]:
         """In the order in which they were given."""
 
-    def train_epoch(self, epoch: int) -> Tensor:
-        """Every member sees each of its training rows once; float [members], the mean training loss of each."""
+    position: tuple[int, int, int]  # the epoch, and where in it the stack is; another stack may be brought there
+
+    def train_epoch(self, epoch: int, rest: Callable[[], None] = ...) -> Tensor:
+        """Every member sees each of its training rows once; float [members], the mean training loss of each.
+
+        rest: called after each step, where the stack may be saved, or left by raising; called again, it goes on there.
+        """
 
     def validate(self) -> list[Tensor]:
         """For each member its answers on its validation rows, float [V, columns], on the CPU."""
 
     def keep(self, indices: Sequence[int]) -> None:
         """The other members leave; those that stay go on as if nothing had been."""
+
+    def member_state(self, index: int) -> State:
+        """A copy of all that a member is in the middle of its training, on the CPU; more than its weights."""
+
+    def restore(self, index: int, state: State) -> None:
+        """Makes a member what `member_state` has kept; also in another stack."""
 
     def state_dict(self, index: int) -> State:
         """A copy of a member's weights, on the CPU."""

@@ -103,6 +103,22 @@ class Parameters:
             for own, before in zip((*mine.weights, *mine.biases), (*theirs.weights, *theirs.biases), strict=True):
                 own[slot] = before[from_slot]
 
+    def kept(self, slot: int) -> dict[str, Tensor]:
+        """A copy of a slot's values and of the optimiser's means, on the CPU."""
+        kinds = {"values": self.values, "first": self.first_moments, "second": self.second_moments}
+        return {
+            f"{kind}.{place}": each[slot].cpu().clone()
+            for kind, numbers in kinds.items()
+            for place, each in enumerate((*numbers.weights, *numbers.biases))
+        }
+
+    def restore(self, slot: int, state: Mapping[str, Tensor]) -> None:
+        """Takes what `kept` has copied."""
+        kinds = {"values": self.values, "first": self.first_moments, "second": self.second_moments}
+        for kind, numbers in kinds.items():
+            for place, each in enumerate((*numbers.weights, *numbers.biases)):
+                each[slot] = state[f"{kind}.{place}"]
+
     def read(self, slot: int) -> dict[str, Tensor]:
         """A copy of a network's weights, on the CPU."""
         state = {}
