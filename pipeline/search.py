@@ -46,7 +46,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
         return command.run(sys.argv[1:] if words is None else words, help_text, search)
     except KeyboardInterrupt:
-        print("stopped before anything was started", file=sys.stderr)
+        print("stopped; the same command goes on", file=sys.stderr)
         return 128 + signal.SIGINT
 
 

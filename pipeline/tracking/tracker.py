@@ -11,7 +11,7 @@ from threading import Thread
 from types import TracebackType
 from typing import Self
 
-PATIENCE, LITTLE = 120.0, 2.0  # seconds that an ended, and an interrupted, search waits for MLflow
+PATIENCE, LITTLE = 120.0, 1.0  # seconds that an ended, and an interrupted, search waits for MLflow
 
 
 class Tracker:
@@ -71,8 +71,8 @@ class Tracker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """It ends by itself, a little later where MLflow is slow."""
-        self._wait(LITTLE)
+        ended = self._wait(LITTLE) is not None
         if self.listener is not None:
-            self.listener.join(LITTLE)
+            self.listener.join(LITTLE if ended else 0)
         elif self.process.stdout is not None:
             self.process.stdout.close()
