@@ -123,7 +123,9 @@ def _pictures(trained: TrainedModel, size: int, paths: Sequence[Path]) -> Iterat
     import numpy as np
 
     from pipeline.data.examples import Pictures
-    from pipeline.data.pictures import FORMATS, decode_some, listed
+    from pipeline.data.listing import listed
+    from pipeline.data.opening import FORMATS
+    from pipeline.data.pictures import decode_some
 
     for empty in (path for path in paths if path.is_dir() and not listed([path])):
         yield Answer(str(empty), error=f"no picture in this folder ({FORMATS})")

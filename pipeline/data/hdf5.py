@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pipeline.config.datasets import Hdf5
 from pipeline.data.decoded import copies_note, copies_share_a_group
 from pipeline.data.examples import DataError, Examples, Pictures
-from pipeline.data.pictures import printable, resized
+from pipeline.data.names import printable
+from pipeline.data.pictures import resized
 
 Part = tuple[NDArray[np.uint8], NDArray[np.int64]]
 MAX_BYTES = 16_000_000_000  # a small compressed file can claim any size

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.config.datasets import Labels
 from pipeline.data.decoded import decode_all
 from pipeline.data.examples import DataError, Examples, TargetKind
-from pipeline.data.pictures import printable
+from pipeline.data.names import printable
 from pipeline.data.table import read_text
 
 SPLITS = ("train", "test")

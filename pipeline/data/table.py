@@ -15,7 +15,7 @@ from pandas.api import types
 
 from pipeline.config.datasets import TableFile
 from pipeline.data.examples import DataError, Examples, Table, TargetKind
-from pipeline.data.pictures import printable
+from pipeline.data.names import printable
 
 SHOWN = 5
 LONGEST_CELL = 40
