@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-LONGEST_SHOWN = 120
-LONGEST_NAME = 200  # of a class, a label, a column or a category: they stand in the model's description
+LONGEST_SHOWN, LONGEST_CELL = 120, 40
+LONGEST_NAME = 1_000  # of a class, a column or a category: a model keeps them
 FORMULA = re.compile(r"[=+\-@\t\r]")
 PLAIN_NUMBER = re.compile(r"[+-][\d,.]+(e[+-]?\d+)?( [\w/%]+)?")
 
@@ -21,6 +21,11 @@ def shown(name: str, longest: int = LONGEST_SHOWN) -> str:
     if len(name) <= longest:
         return printable(name)
     return f"{printable(name[:longest])}... ({len(name):,} characters)"
+
+
+def quoted(text: str) -> str:
+    """A cell's text for a message."""
+    return f"'{shown(text, LONGEST_CELL)}'"
 
 
 def listed_names(names: Iterable[str]) -> str:
