@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from pipeline.data.names import printable
+from pipeline.data.names import shown
 from pipeline.data.opening import MAX_PIXELS, PictureError, opened
 
 Pixels = NDArray[np.uint8]
@@ -37,6 +37,11 @@ BROKEN = (  # what Pillow raises for files that are damaged, or made to do harm
     OSError, ValueError, TypeError, SyntaxError, LookupError, ArithmeticError, AttributeError, EOFError,
     NotImplementedError, MemoryError, struct.error, zlib.error,
 )  # fmt: skip
+PLAIN_WORDS = {
+    "could not create decoder object": "truncated or damaged",
+    "Decompressed data too large": "a text or a colour profile that unpacks to far too much",
+    "Truncated File Read": "image file is truncated",
+}
 LONGEST_REASON = 160
 VERSION = 2  # a change to how anything is decoded needs a new number, or old pixels come from the cache
 LARGE = 16_000_000  # pixels; beyond, one is decoded at a time: each takes hundreds of megabytes
@@ -68,8 +73,14 @@ def read(path: Path, size: int) -> Picture:
     except Image.DecompressionBombError:
         raise PictureError(f"too many pixels; at most {MAX_PIXELS:,} are read") from None
     except BROKEN as error:
-        lines = str(error).splitlines()
-        raise PictureError(printable(lines[0])[:LONGEST_REASON] if lines else type(error).__name__) from None
+        raise PictureError(_reason(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    """What Pillow says, in one line; in plain words where it speaks of its own parts."""
+    first = (str(error) or type(error).__name__).splitlines()[0]
+    plain = (words for beginning, words in PLAIN_WORDS.items() if first.startswith(beginning))
+    return next(plain, shown(first, LONGEST_REASON))
 
 
 def _decoded(picture: ImageFile, size: int) -> Pixels:
