@@ -77,7 +77,9 @@ def read(path: Path, size: int) -> Picture:
 
 
 def _reason(error: Exception) -> str:
-    """What Pillow says, in one line; in plain words where it speaks of its own parts."""
+    """What the system or Pillow says, in one line; in plain words where Pillow speaks of its own parts."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     first = (str(error) or type(error).__name__).splitlines()[0]
     plain = (words for beginning, words in PLAIN_WORDS.items() if first.startswith(beginning))
     return next(plain, shown(first, LONGEST_REASON))
