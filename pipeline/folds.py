@@ -20,6 +20,7 @@ from sklearn.model_selection import (
 from pipeline import seeds
 from pipeline.config.schema import CrossValidation
 from pipeline.data.examples import DataError, Examples
+from pipeline.data.names import shown
 
 Rows = NDArray[np.int64]
 QUANTILES = 10
@@ -60,6 +61,7 @@ def split(examples: Examples, cv: CrossValidation, seed: int) -> Folds:
     Stratified by class, by set of labels, or by quantile of a number; rows of one group stay on one side.
     Raises DataError where there are too few rows or groups, or a class with fewer rows than folds.
     """
+    _check_rows(examples, cv)
     strata = _strata(examples)
     test = _test_rows(examples, strata, cv, seed)
     in_test = np.isin(examples.groups, examples.groups[test])
@@ -115,17 +117,43 @@ def _strata(examples: Examples) -> Rows:
     return np.searchsorted(edges, examples.targets, side="right").astype(np.int64)
 
 
+def _check_rows(examples: Examples, cv: CrossValidation) -> None:
+    """Where test rows are to be drawn, there are rows to draw them from."""
+    independent = len(np.unique(examples.groups))
+    if not examples.test.any() and independent <= cv.folds:
+        raise DataError(
+            f"cv.folds={cv.folds} needs more independent rows than that, some to test and some for each fold; "
+            f"got {independent}: add examples{_fewer_folds(cv)}"
+        )
+
+
+def _fewer_folds(cv: CrossValidation) -> str:
+    return ", or lower cv.folds" if cv.folds > 2 else ""
+
+
 def _check(examples: Examples, development: Rows, cv: CrossValidation) -> None:
     """Every fold needs a row of every class, and there must be as many independent rows as folds."""
     independent = len(np.unique(examples.groups[development]))
     if independent < cv.folds:
-        raise DataError(f"cv.folds={cv.folds} needs as many independent rows; got {independent} outside the test rows")
-    if examples.kind != "classes":
-        return
-    counts = np.bincount(examples.targets[development].astype(np.int64), minlength=len(examples.classes))
-    few = [f"{name} has {count}" for name, count in zip(examples.classes, counts, strict=True) if count < cv.folds]
-    if few:
+        found = f"got {independent} outside the test rows: add examples{_fewer_folds(cv)}"
+        raise DataError(f"cv.folds={cv.folds} needs as many independent rows; {found}")
+    if few := _few(examples, development, cv.folds):
+        each = "with each label, and without it," if examples.kind == "labels" else "of each class"
+        out = "the label" if examples.kind == "labels" else "the class"
         raise DataError(
-            f"cv.folds={cv.folds} needs {cv.folds} rows of each class outside the test rows; "
-            f"got: {', '.join(few)}; add examples, leave the class out{', or lower cv.folds' * (cv.folds > 2)}"
+            f"cv.folds={cv.folds} needs {cv.folds} rows {each} outside the test rows; "
+            f"got: {', '.join(few)}; add examples, leave {out} out{_fewer_folds(cv)}"
         )
+
+
+def _few(examples: Examples, development: Rows, folds: int) -> list[str]:
+    """The classes, or labels, of which some fold would have none."""
+    if examples.kind == "numbers":
+        return []
+    targets, names = examples.targets[development], list(map(shown, examples.classes))
+    if examples.kind == "classes":
+        counts = np.bincount(targets.astype(np.int64), minlength=len(names))
+        return [f"{name} has {count}" for name, count in zip(names, counts, strict=True) if count < folds]
+    have = targets.sum(axis=0).astype(np.int64)
+    counted = zip(names, have, len(targets) - have, strict=True)
+    return [f"{name} has {yes} and {no} without" for name, yes, no in counted if min(yes, no) < folds]

@@ -123,7 +123,9 @@ def _pictures(trained: TrainedModel, size: int, paths: Sequence[Path]) -> Iterat
     import numpy as np
 
     from pipeline.data.examples import Pictures
-    from pipeline.data.pictures import FORMATS, decode_some, listed
+    from pipeline.data.listing import listed
+    from pipeline.data.opening import FORMATS
+    from pipeline.data.pictures import decode_some
 
     for empty in (path for path in paths if path.is_dir() and not listed([path])):
         yield Answer(str(empty), error=f"no picture in this folder ({FORMATS})")
@@ -161,13 +163,15 @@ def _answer(trained: TrainedModel, name: str, row: Tensor) -> Answer:
 
 
 def write_csv(file: Path, columns: Sequence[str], found: Sequence[Answer]) -> None:
-    """The answers as a CSV file; numbers at full precision."""
+    """The answers as a CSV file; numbers at full precision, names so that no spreadsheet runs them as formulas."""
+    from pipeline.data.names import cell
+
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["file", *columns, "answer", "error"])
+        writer.writerow(["file", *map(cell, columns), "answer", "error"])
         for answer in found:
             values = [repr(value) for value in answer.values] or [""] * len(columns)
-            writer.writerow([answer.name, *values, answer.answer, answer.error])
+            writer.writerow([cell(answer.name), *values, cell(answer.answer), cell(answer.error)])
 
 
 def show(columns: Sequence[str], found: Sequence[Answer]) -> None:
@@ -176,19 +180,21 @@ def show(columns: Sequence[str], found: Sequence[Answer]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from pipeline.data.names import printable, shown
+
     table = Table(show_edge=False)
     for heading in ("file", "answer", *([""] if len(columns) > 1 else [])):
         table.add_column(heading, overflow="fold")
     for answer in found:
         if answer.error:
             continue
-        cells = [answer.name, answer.answer]
+        cells = [printable(answer.name), shown(answer.answer)]
         if len(columns) > 1:
             likely = sorted(zip(columns, answer.values, strict=True), key=lambda pair: -pair[1])[:3]
-            cells.append(", ".join(f"{name} {value:.3f}" for name, value in likely))
+            cells.append(", ".join(f"{shown(name)} {value:.3f}" for name, value in likely))
         table.add_row(*map(escape, cells))
     if table.row_count:
-        Console(highlight=False).print(table)
+        Console(highlight=False, emoji=False).print(table)
 
 
 def main(texts: Sequence[str]) -> int:
@@ -206,6 +212,8 @@ def main(texts: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("stopped; nothing was written", file=sys.stderr)
         return 128 + signal.SIGINT
+    from pipeline.data.names import printable
+
     columns = trained.architecture.head.columns
     if words.output is not None:
         write_csv(words.output, columns, found)
@@ -214,7 +222,7 @@ def main(texts: Sequence[str]) -> int:
         show(columns, found)
     errors = [answer for answer in found if answer.error]
     for answer in errors:
-        print(f"{answer.name}: {answer.error}", file=sys.stderr)
+        print(printable(f"{answer.name}: {answer.error}"), file=sys.stderr)
     return UNANSWERED if errors else 0
 
 

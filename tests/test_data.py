@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from pipeline import data
+from pipeline.config.compose import ConfigError
 from pipeline.config.read import read
 from pipeline.data.examples import DataError, Examples
 from tests.conftest import SHARED
@@ -169,6 +170,7 @@ def test_table_has_numbers_and_categories_and_groups(suffix: str, tmp_path: Path
     assert examples.notes == (
         "left out, the same in every row: country",
         "missing numbers, replaced by the training rows' median and flagged: size in 1 rows",
+        "missing categories, each counted as a category of its own: zip in 1 rows, kind in 1 rows",
     )
 
 
@@ -281,3 +283,15 @@ def test_real_data_are_read_whole(task: str, tmp_path: Path) -> None:
         pytest.skip("the real data sets are not here")
     examples = loaded(tmp_path, task, *(word.format(SHARED) for word in REAL[task]))
     assert (len(examples), int(examples.test.sum())) == ROWS[task]
+
+
+def test_missing_cells_are_imputed_unless_that_is_refused(tmp_path: Path) -> None:
+    pd.DataFrame(HOUSES).to_csv(tmp_path / "h.csv", index=False)
+    words = [f"dataset.file={tmp_path / 'h.csv'}", *AS_TABLE]
+    assert len(loaded(tmp_path, "house_price", *words).notes) == 3
+    said = refused(tmp_path, "house_price", *words, "dataset.missing=refuse")
+    assert "dataset.missing=refuse: every cell has a value; size has none in 1 rows, first 2" in said
+    with pytest.raises(
+        ConfigError, match=r"dataset\.missing: 'impute' or 'refuse'; got 'refuze' \(did you mean refuse"
+    ):
+        read(["task=house_price", *words, "dataset.missing=refuze"])

@@ -74,6 +74,31 @@ def test_refuses_class_with_fewer_rows_than_folds_and_names_it() -> None:
 
 
 def test_refuses_fewer_groups_than_folds() -> None:
-    examples = replace(picture_examples(60), groups=np.arange(60) // 20)
-    with pytest.raises(DataError, match="needs as many independent rows; got 2"):
+    examples = replace(picture_examples(60), groups=np.arange(60) // 10)
+    with pytest.raises(DataError, match="needs as many independent rows; got 4 outside the test rows: add examples"):
         split(examples, CrossValidation(5, 1, 0.2), 0)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_refuses_so_few_rows_that_none_are_left_to_test(rows: int) -> None:
+    few = table_examples(rows)
+    with pytest.raises(DataError, match=rf"cv\.folds=5 needs more independent rows than that.* got {rows}: add"):
+        split(few, CrossValidation(5, 1, 0.2), 0)
+
+
+def test_refuses_data_set_that_is_all_test_rows() -> None:
+    examples = replace(picture_examples(60), test=np.ones(60, dtype=bool))
+    with pytest.raises(DataError, match="needs as many independent rows; got 0 outside the test rows"):
+        split(examples, CrossValidation(2, 1, 0.2), 0)
+
+
+def test_refuses_label_that_fewer_rows_have_or_lack_than_there_are_folds() -> None:
+    examples, row = picture_examples(60), np.arange(60)
+    targets = np.stack([row % 2, row < 2, row >= 2], axis=1).astype(np.float32)
+    labels = replace(examples, targets=targets, kind="labels", test=row >= 50)
+    with pytest.raises(DataError, match="5 rows with each label, and without it") as refused:
+        split(labels, CrossValidation(5, 1, 0.2), 0)
+    assert "got: b has 2 and 48 without, c has 48 and 2 without; add examples, leave the label out" in str(
+        refused.value
+    )
+    assert split(replace(labels, targets=targets[:, :1], classes=("a",)), CrossValidation(5, 1, 0.2), 0).folds

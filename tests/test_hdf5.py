@@ -1,5 +1,6 @@
 """HDF5 files: pictures, class numbers and names under the keys of the configuration."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,3 +114,17 @@ def test_real_cats_are_read_whole() -> None:
     examples = loaded(Hdf5("hdf5", REAL / "train_catvnoncat.h5", REAL / "test_catvnoncat.h5", *keys))
     assert (len(examples), int(examples.test.sum()), examples.classes) == (259, 50, ("non-cat", "cat"))
     assert int(examples.targets[examples.test].sum()) == 33
+
+
+def test_pipe_is_no_hang_and_one_class_is_no_question(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.h5")
+    assert "no HDF5 file" in refused(asked(tmp_path / "pipe.h5"))
+    one = written(tmp_path / "one.h5", x=PIXELS, y=[0, 0, 0, 0])
+    assert "dataset: at least two classes; got 0 in every one of 4 rows" in refused(asked(one, classes=None))
+
+
+def test_very_long_class_names_are_refused_in_a_short_line(tmp_path: Path) -> None:
+    names = np.array([b"x" * 1_000_000, b"cat"])
+    said = refused(asked(written(tmp_path / "long.h5", x=PIXELS, y=[0, 1, 1, 0], names=names)))
+    assert "a class has a name of at most 1,000 characters; got xxx" in said
+    assert len(said) < 300

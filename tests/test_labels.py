@@ -1,5 +1,6 @@
 """Label tables: labels, one class or a number a picture; and every mistake at once."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,7 @@ def test_refuses_paths_out_of_the_folder(file: Path) -> None:
 
 
 def test_of_very_many_mistakes_the_first_hundred_are_said(file: Path) -> None:
-    said = refused(file, "labels", path=[f"{row}.png" for row in range(150)], cat=[0] * 150)
+    said = refused(file, "labels", path=[f"{row}.png" for row in range(150)], cat=[0, 1] * 75)
     assert "has 150 mistakes" in said
     assert "and 50 more" in said
     assert len(said.splitlines()) == 102
@@ -119,7 +120,7 @@ def test_refuses_columns_of_one_name_and_rows_that_are_too_long(file: Path) -> N
     file.write_text("path,cat\nphotos/0.png,0,1\n")
     assert "a row has more cells than the first line has names" in refused(file, "labels")
     file.write_bytes(b"\xff\xfe\0path")
-    assert "is no CSV file" in refused(file, "labels")
+    assert "dataset.file: a CSV file; got" in refused(file, "labels")
 
 
 def test_bad_pictures_are_listed_by_their_path(file: Path) -> None:
@@ -129,6 +130,42 @@ def test_bad_pictures_are_listed_by_their_path(file: Path) -> None:
     examples = data.load(skipping, "classes", file.parent / "cache")
     assert examples.targets.tolist() == [0, 1, 0]
     assert examples.names == (PATHS[0], PATHS[2], PATHS[3])
+
+
+def test_a_column_that_is_no_label_at_all_is_one_line(file: Path) -> None:
+    rows = [f"{row}.png" for row in range(20)]
+    said = refused(file, "labels", path=rows, cat=[0, 1] * 10, note=["\x1b[31m=cmd()"] * 20)
+    assert "note: 0 or 1 in every row; got none, but '\\x1b[31m=cmd()' in line 2: mend or remove the column" in said
+    assert said.count("note:") == 1
+
+
+@pytest.mark.parametrize("wants", ["classes", "labels", "numbers"])
+def test_refuses_a_column_that_says_the_same_of_every_picture(wants: TargetKind, file: Path) -> None:
+    said = refused(file, wants, path=PATHS, cat=[1] * 4)
+    assert "cat: not the same in every row, or nothing can be learned; got '1': remove the column" in said
+
+
+def test_very_long_names_and_cells_are_cut_short(file: Path) -> None:
+    huge = "x" * 10_000_000
+    said = refused(file, "labels", path=[huge, *PATHS[1:]], cat=[0, 1, 0, huge], split=[huge, "train", "train", "test"])
+    assert len(said) < 1000
+    assert "(10,000,000 characters)" in said
+    assert "field larger than field limit" in refused(file, "labels", **{"path": PATHS, huge: [0, 1, 1, 0]})
+    assert "a class has a name of at most 1,000 characters; got xxx" in refused(
+        file, "labels", **{"path": PATHS, "x" * 2000: [0, 1, 1, 0]}
+    )
+
+
+def test_pipe_or_device_as_a_table_is_no_hang(file: Path) -> None:
+    os.mkfifo(file)
+    assert "dataset.file: a CSV file; got" in refused(file, "labels")
+    file.unlink()
+    file.symlink_to("/dev/zero")
+    assert "(not a regular file)" in refused(file, "labels")
+    file.unlink()
+    assert "(No such file or directory)" in refused(file, "labels")
+    file.mkdir()
+    assert "(a folder and no file)" in refused(file, "labels")
 
 
 def test_real_labels_are_read_whole(tmp_path: Path) -> None:

@@ -1,10 +1,8 @@
 """Decoding: right colours from every kind of file, and a reason for what cannot be read."""
 
 import os
-import resource
-import struct
 import time
-import zlib
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,8 @@ from PIL import Image, ImageOps
 
 from pipeline.data.decoded import decode_all
 from pipeline.data.examples import DataError
-from pipeline.data.pictures import PictureError, decode, decode_or_reason, listed, resized
+from pipeline.data.listing import listed
+from pipeline.data.pictures import decode, decode_or_reason, resized
 
 RED = (250, 20, 30)
 
@@ -34,20 +33,51 @@ def test_reads_the_four_formats(suffix: str, tmp_path: Path) -> None:
     assert np.abs(pixels.mean(axis=(1, 2)) - RED).max() < 6
 
 
-def test_16_bit_grey_is_not_white(tmp_path: Path) -> None:
-    Image.fromarray(np.full((20, 20), 40 * 256, np.uint16)).save(tmp_path / "deep.png")
+def test_16_bit_grey_keeps_its_upper_8_bits(tmp_path: Path) -> None:
+    grey = np.linspace(0, 65_535, 256).astype(np.uint16).reshape(16, 16)
+    Image.fromarray(grey).save(tmp_path / "deep.png")
+    assert (decode(tmp_path / "deep.png", 16) == (grey >> 8)[None]).all()
+
+
+def test_16_bit_grey_is_read_with_little_memory(tmp_path: Path) -> None:
+    Image.fromarray(np.full((2000, 4000), 40 * 256, np.uint16)).save(tmp_path / "deep.png")
+    tracemalloc.start()
     assert colour_of(tmp_path / "deep.png") == [40, 40, 40]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * 8_000_000
 
 
-def test_cmyk_palette_grey_and_transparency_have_their_colours(tmp_path: Path) -> None:
-    cmyk = colour_of(saved(tmp_path / "cmyk.jpg", "CMYK", (0, 255, 255, 0)))
-    assert cmyk[0] > 230
-    assert max(cmyk[1:]) < 40
-    palette = Image.new("RGB", (20, 20), RED).convert("P")
+def test_cmyk_has_its_colours_also_as_photoshop_writes_it(tmp_path: Path) -> None:
+    for ink, colour in (((0, 255, 255, 0), (255, 0, 0)), ((0, 0, 0, 255), (0, 0, 0)), ((255, 0, 0, 0), (0, 255, 255))):
+        path = saved(tmp_path / "cmyk.jpg", "CMYK", ink)
+        assert b"Adobe" in path.read_bytes()
+        assert np.abs(np.subtract(colour_of(path), colour)).max() < 6
+
+
+def test_palette_grey_and_transparency_have_their_colours(tmp_path: Path) -> None:
+    palette = Image.new("P", (20, 20), 1)
+    palette.putpalette([0, 0, 0, *RED])
     palette.save(tmp_path / "palette.png")
-    assert colour_of(tmp_path / "palette.png")[0] > 200
+    assert colour_of(tmp_path / "palette.png") == list(RED)
     assert colour_of(saved(tmp_path / "grey.png", "L", 77)) == [77, 77, 77]
     assert colour_of(saved(tmp_path / "clear.png", "RGBA", (0, 0, 0, 0))) == [255, 255, 255]
+
+
+def test_one_bit_is_black_and_white(tmp_path: Path) -> None:
+    board = np.indices((16, 16)).sum(0) % 2 == 1
+    Image.fromarray(board).save(tmp_path / "board.png")
+    Image.fromarray(board).save(tmp_path / "board.bmp")
+    for suffix in ("png", "bmp"):
+        assert (decode(tmp_path / f"board.{suffix}", 16) == 255 * board[None].astype(np.uint8)).all()
+
+
+def test_grey_with_alpha_lies_on_white(tmp_path: Path) -> None:
+    layers = np.zeros((16, 16, 2), np.uint8)
+    layers[:8] = (50, 255)
+    Image.fromarray(layers, "LA").save(tmp_path / "grey.png")
+    pixels = decode(tmp_path / "grey.png", 16)
+    assert (pixels[:, :8].min(), pixels[:, :8].max(), pixels[:, 8:].min()) == (50, 50, 255)
 
 
 def test_photograph_held_sideways_is_turned_upright(tmp_path: Path) -> None:
@@ -61,51 +91,24 @@ def test_photograph_held_sideways_is_turned_upright(tmp_path: Path) -> None:
     assert upright[:, :4].mean() < 15
 
 
-def test_first_frame_of_an_animation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", ["webp", "png"])
+def test_of_an_animation_the_first_picture_is_taken_and_that_is_said(suffix: str, tmp_path: Path) -> None:
     frames = [Image.new("RGB", (20, 20), colour) for colour in (RED, (0, 0, 255))]
-    frames[0].save(tmp_path / "moving.webp", save_all=True, append_images=frames[1:], lossless=True)
-    assert colour_of(tmp_path / "moving.webp") == list(RED)
+    moving, still = tmp_path / f"moving.{suffix}", saved(tmp_path / "still.png")
+    frames[0].save(moving, save_all=True, append_images=frames[1:], lossless=True)
+    assert colour_of(moving) == list(RED)
+    for _ in range(2):  # the second time from the cache
+        decoded = decode_all([moving, still], tmp_path, 16, tmp_path / "cache", skip_bad=False)
+        assert decoded.notes[0] == f"animations, of which the first picture is taken: 1 (moving.{suffix})"
 
 
-def png_chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-def bomb(path: Path) -> Path:
-    """A small file that unpacks to 169 million pixels."""
-    Image.new("1", (13_000, 13_000)).save(path)
-    assert path.stat().st_size < 100_000
-    return path
-
-
-def test_says_why_a_file_cannot_be_read(tmp_path: Path) -> None:
-    (tmp_path / "empty.jpg").touch()
-    (tmp_path / "text.jpg").write_text("no picture")
-    whole = saved(tmp_path / "whole.jpg").read_bytes()
-    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "header.jpg").write_bytes(b"\x89PNG\r\n\x1a\n")
-    Image.new("RGB", (9, 9)).save(tmp_path / "format.jpg", format="TIFF")
-    saved(tmp_path / "moving.gif", "P", 0)
-    os.mkfifo(tmp_path / "pipe.jpg")
-    (tmp_path / "loop.jpg").symlink_to(tmp_path / "loop.jpg")
-    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
-    reasons = {
-        "empty": "empty file",
-        "text": "not a picture of a format that is read",
-        "cut": "(?i)truncated",
-        "header": "damaged at its beginning",
-        "format": "not a picture of a format that is read",
-        "pipe": "not a regular file",
-        "loop": "symbolic links",
-        "gone": "No such file",
-    }
-    for name, reason in reasons.items():
-        with pytest.raises(PictureError, match=reason):
-            decode(tmp_path / f"{name}.jpg", 16)
-    with pytest.raises(PictureError, match=r"\.gif is not read; JPEG, PNG, WEBP, BMP are"):
-        decode(tmp_path / "moving.gif", 16)
-    with pytest.raises(PictureError, match="13000 x 13000 pixels; at most 64,000,000 are read"):
-        decode(bomb(tmp_path / "bomb.png"), 16)
+def test_of_many_animations_the_first_are_named(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in (1, 2)]
+    paths = [tmp_path / f"{number}.webp" for number in range(5)]
+    for path in paths:
+        frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
+    note, _ = decode_all(paths, tmp_path, 8, tmp_path / "cache", skip_bad=False).notes
+    assert note.endswith(": 5 (0.webp, 1.webp, 2.webp and 2 more)")
 
 
 def test_all_bad_files_are_said_at_once_or_left_out(tmp_path: Path) -> None:
@@ -189,28 +192,9 @@ def test_see_through_colours_do_not_shine_through(tmp_path: Path) -> None:
     assert colour_of(saved(tmp_path / "one.png", "1", 1)) == [255, 255, 255]
 
 
-def test_harmful_files_are_refused_quickly_with_little_memory(tmp_path: Path) -> None:
-    start = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, 0))
-    text = png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(200_000_000), 1))
-    (tmp_path / "text.png").write_bytes(start + text + png_chunk(b"IDAT", zlib.compress(bytes(200))))
-    (tmp_path / "huge.bmp").touch()
-    os.truncate(tmp_path / "huge.bmp", 400_000_000)  # a hole: it takes no room
+def test_device_is_refused_where_links_are_followed(tmp_path: Path) -> None:
     (tmp_path / "device.png").symlink_to("/dev/zero")
-    (tmp_path / "script.jpg").write_text("%!PS-Adobe-3.0 EPSF-3.0\n")
-    (tmp_path / "drawing.png").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
-    reasons = {
-        "text.png": "too large",
-        "huge.bmp": "400,000,000 bytes; at most 300,000,000 are read",
-        "device.png": "not a regular file",
-        "script.jpg": "not a picture of a format that is read",
-        "drawing.png": "not a picture of a format that is read",
-    }
-    peak, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
-    for name, reason in reasons.items():
-        with pytest.raises(PictureError, match=reason):
-            decode(tmp_path / name, 16)
-    assert time.monotonic() - begin < 1
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 300_000
+    assert decode_or_reason(tmp_path / "device.png", 16) == "not a regular file"
 
 
 def test_damaged_bytes_give_pixels_or_a_reason_and_never_another_error(tmp_path: Path) -> None:

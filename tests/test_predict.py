@@ -1,6 +1,8 @@
 """Prediction from the two files: answers, mistakes, and files that cannot be answered."""
 
 import csv
+import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from PIL import Image
 
 from pipeline import model, predict
 from pipeline.data.examples import Pictures
+from pipeline.data.names import cell
 from pipeline.data.pictures import decode
 from tests.conftest import TINY, search
 
@@ -129,3 +132,66 @@ def test_table_is_answered_row_by_row(store: Path, tmp_path: Path) -> None:
     houses.drop(columns="wealth").to_csv(tmp_path / "less.csv", index=False)
     assert predict.main([f"model={folder}/model", str(tmp_path / "less.csv"), f"output={output}"]) == 1
     assert rows(output)[0]["error"] == "no column wealth; the model was trained with it"
+
+
+ODD = ("=cmd()", "<b>bold", "\x1b[31mred", "two\nlines", "\u202egpj", "[bold]:cat:", "-2+3", os.fsdecode(b"\xff"))
+
+
+@pytest.fixture
+def odd(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list[str]]:
+    """A model whose classes have odd names, and pictures here that are called so too; one of them is empty."""
+    for number, name in enumerate(ODD):
+        folder = tmp_path / "photos" / name
+        folder.mkdir(parents=True)
+        for copy in range(8):
+            pixels = np.random.default_rng([number, copy]).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{copy}.png")
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    (tmp_path / "=bad\x1b[31m.png").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    words = ["dataset=folder", "dataset.root=photos", "cv.folds=2", "training.epochs=2", "compute=cpu"]
+    found = search(store, "task=cat_species", *words, "dataset.size=8", "budget.trials=1")
+    return f"model={found}/model", sorted(path.name for path in tmp_path.glob("*.png"))
+
+
+def test_odd_names_are_escaped_on_the_terminal(odd: tuple[str, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    model_word, files = odd
+    assert predict.main([model_word, *files]) == 1
+    said = capsys.readouterr()  # the search's words and the answers
+    assert not {letter for letter in said.out + said.err if not letter.isprintable()} - {"\n"}
+    assert "=bad\\x1b[31m.png: empty file" in said.err
+    assert "[bold]:cat:.png" in said.out
+
+
+def test_odd_names_are_escaped_in_the_answers_and_are_no_formulas(odd: tuple[str, list[str]]) -> None:
+    model_word, files = odd
+    assert predict.main([model_word, *files, "output=answers.csv"]) == 1
+    answered = rows(Path("answers.csv"))
+    assert len(answered) == len(files)
+    assert {"'=cmd()", "<b>bold", "\\x1b[31mred", "two\\nlines", "'-2+3", "\\udcff"} <= set(answered[0])
+    cells = [cell for row in answered for cell in (*row, row["file"], row["answer"], row["error"])]
+    assert not [cell for cell in cells if not cell.isprintable() or cell.startswith(("=", "-", "+", "@"))]
+
+
+def test_number_below_zero_stays_a_number_and_only_other_signs_are_quoted() -> None:
+    for text in ("-3.5 USD", "+1,200", "-1e-05", "cat", "2 + 3", ""):
+        assert cell(text) == text
+    for text in ("-2+3+cmd|' /C calc'!A0", "=1", "@SUM(A1)", "+cmd"):
+        assert cell(text) == f"'{text}"
+
+
+def test_labels_of_any_name_are_searched(store: Path, tmp_path: Path) -> None:
+    labels = ["=cmd()", "<script>", "cat (black)", "cat [black]", "a/../b", "..", "x" * 300]
+    lines = [",".join(["path", *labels])]
+    for row in range(30):
+        pixels = np.random.default_rng(row).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{row}.png")
+        lines.append(",".join([f"{row}.png", *(str((row >> bit) % 2) for bit in (0, 1, 2, 0, 1, 2, 0))]))
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    words = ["dataset=labels", f"dataset.file={tmp_path}/labels.csv", "dataset.size=8", "cv.folds=2"]
+    folder = search(
+        store, "task=animals_together", *words, "training.epochs=2", "compute=cpu", "budget.trials=1", "seed=3"
+    )
+    others = json.loads((folder / "summary.json").read_text())["test"]["others"]
+    assert {"f1/_cmd__", "f1/_script_", "f1/cat _black_ 2", "f1/cat _black_ 3", "f1/a_.._b", "f1/_"} <= set(others)

@@ -1,5 +1,6 @@
 """Tables: what becomes a number, a category, a group and a target, and what is refused with the way out."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ HOUSES: dict[str, list[Any]] = {
 
 
 def asked(file: Path, **changes: Any) -> TableFile:
-    settings = {"target": "price", "group": "id", "ignore": (), "categories": ("zip",)} | changes
+    settings = {"target": "price", "group": "id", "ignore": (), "categories": ("zip",), "missing": "impute"} | changes
     return TableFile("table", file, **settings)
 
 
@@ -67,6 +68,7 @@ def test_columns_become_numbers_categories_groups_and_target(suffix: str, tmp_pa
     assert examples.notes == (
         "left out, the same in every row: country",
         "missing numbers, replaced by the training rows' median and flagged: size in 1 rows",
+        "missing categories, each counted as a category of its own: zip in 1 rows, kind in 1 rows",
     )
 
 
@@ -144,6 +146,52 @@ def test_few_values_or_texts_are_classes(tmp_path: Path) -> None:
     )
 
 
+def test_all_mistakes_of_the_cells_are_said_at_once(tmp_path: Path) -> None:
+    rows = 20
+    columns = {
+        "size": [*range(rows - 1), np.inf],
+        "rooms": [*map(str, range(rows - 1)), "?"],
+        "note": ["x" * 10_000_000, *["short"] * (rows - 1)],
+        "price": [*range(rows - 1), None],
+    }
+    pd.DataFrame(columns).to_csv(tmp_path / "t.csv", index=False)
+    said = refused(asked(tmp_path / "t.csv", group=None, categories=())).splitlines()
+    assert [line.split(": ")[1].split()[0] for line in said] == ["price", "numbers", "rooms", "a"]
+    assert "note has 10,000,000 in row 0: shorten it, or dataset.ignore=[note]" in said[3]
+    assert max(map(len, said)) < 300
+
+
+@pytest.mark.parametrize("column", ["size", "zip", "kind"])
+def test_missing_cells_are_refused_where_that_is_asked_for(column: str, tmp_path: Path) -> None:
+    said = refused(asked(saved(tmp_path), missing="refuse"))
+    assert len(said.splitlines()) == 3
+    rows = {"size": 2, "zip": 5, "kind": 3}
+    rule = f"dataset.missing=refuse: every cell has a value; {column} has none in 1 rows, first {rows[column]}: "
+    assert rule + f"fill them, dataset.missing=impute, or dataset.ignore=[{column}]" in said
+    ignoring = asked(saved(tmp_path), missing="refuse", ignore=("size", "kind"), categories=("garden",))
+    assert "zip has none" in refused(ignoring)
+    assert len(loaded(asked(saved(tmp_path), missing="refuse", ignore=("size", "kind", "zip"), categories=()))) == 6
+
+
+def test_refuses_a_target_that_is_the_same_in_every_row(tmp_path: Path) -> None:
+    said = refused(asked(saved(tmp_path, price=[7] * 6)))
+    assert "dataset.target: price differs between the rows; got 7 in every one of 6: name another column" in said
+    said = refused(asked(saved(tmp_path), target="country"), "classes")
+    assert "country has at least two classes; got 'x' in every one of 6 rows: name another column" in said
+
+
+def test_names_and_classes_of_any_length_are_cut_short_and_escaped(tmp_path: Path) -> None:
+    huge, red = "x" * 2000, "\x1b[31mred"
+    said = refused(asked(saved(tmp_path, **{huge: [1, 2] * 3, red: [np.inf] * 6})))
+    assert "a column's name has at most 1,000 characters; got xxx" in said
+    assert "infinite ones in \\x1b[31mred" in said
+    assert len(said) < 1000
+    said = refused(asked(saved(tmp_path, kind=[huge, "a"] * 3), target="kind"), "classes")
+    assert "kind has classes of at most 1,000 characters; got 'xxx" in said
+    examples = loaded(asked(saved(tmp_path, kind=[red, "=cmd()"] * 3), target="kind"), "classes")
+    assert examples.classes == ("\\x1b[31mred", "=cmd()")
+
+
 def test_refuses_labels(tmp_path: Path) -> None:
     said = refused(asked(saved(tmp_path)), "labels")
     assert "dataset=table gives one class a row: head=softmax, or head=sigmoid for two or a number a row" in said
@@ -161,6 +209,9 @@ def test_refuses_files_that_are_no_table(tmp_path: Path) -> None:
     assert "no CSV or parquet file that can be read" in refused(asked(file))
     file.rename(tmp_path / "t.parquet")
     assert "no CSV or parquet file that can be read" in refused(asked(tmp_path / "t.parquet"))
+    os.mkfifo(tmp_path / "pipe.csv")
+    assert "(not a regular file)" in refused(asked(tmp_path / "pipe.csv"))
+    assert "(No such file or directory)" in refused(asked(tmp_path / "none.csv"))
 
 
 def test_index_and_nested_cells_of_a_parquet_file(tmp_path: Path) -> None:

@@ -70,7 +70,10 @@ class Hdf5:
 
 @dataclass(frozen=True, config=STRICT)
 class TableFile:
-    """A CSV or parquet file with one row an example."""
+    """A CSV or parquet file with one row an example.
+
+    missing: cells without a value are replaced by what the training rows have, and counted, or they are a mistake.
+    """
 
     kind: Literal["table"]
     file: Path
@@ -78,6 +81,7 @@ class TableFile:
     group: str | None
     ignore: tuple[str, ...]
     categories: tuple[str, ...]
+    missing: Literal["impute", "refuse"]
 
 
 @dataclass(frozen=True, config=STRICT)

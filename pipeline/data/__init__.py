@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.config import datasets
 from pipeline.data.examples import DataError, Examples, TargetKind
+from pipeline.data.names import LONGEST_NAME, listed_names
 
 USE: dict[TargetKind, str] = {
     "classes": "one class a row: head=softmax, or head=sigmoid for two",
@@ -35,6 +36,7 @@ def load(dataset: datasets.Dataset, wants: TargetKind, cache: Path) -> Examples:
     _check(dataset, wants, loader.gives)
     examples = loader.load(dataset, wants, cache)
     _check(dataset, wants, (examples.kind,))
+    _check_classes(examples)
     return examples
 
 
@@ -42,6 +44,19 @@ def _check(dataset: datasets.Dataset, wants: TargetKind, gives: tuple[TargetKind
     if wants not in gives:
         given, asked = " or ".join(USE[kind] for kind in gives), USE[wants].split(":")[0]
         raise DataError(f"dataset={dataset.kind} gives {given}; the head asks for {asked}")
+
+
+def _check_classes(examples: Examples) -> None:
+    """At least two classes, each with a name of its own that a model can keep."""
+    names = examples.classes
+    if examples.kind == "classes" and len(names) < 2:
+        raise DataError(
+            f"dataset: at least two classes; got {listed_names(names)} in every one of {len(examples)} rows"
+        )
+    if long := [name for name in names if len(name) > LONGEST_NAME]:
+        raise DataError(f"dataset: a class has a name of at most {LONGEST_NAME:,} characters; got {listed_names(long)}")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"dataset: each class has its own name; got twice: {listed_names(twice)}")
 
 
 # Each library (h5py, pandas, torchvision) is imported only where a data set needs it: prediction starts faster.

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import repeat
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,28 +19,32 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from pipeline.data.examples import DataError, Pictures
-from pipeline.data.pictures import VERSION, Pixels, decode_or_reason, printable, processors, without_warnings
+from pipeline.data.names import printable
+from pipeline.data.pictures import VERSION, Picture, Pixels, processors, read_or_reason, without_warnings
 
 Bad = tuple[tuple[str, str], ...]
+SHOWN = 3
 
 
 @dataclass(frozen=True)
 class Decoded:
     """The pictures that could be read.
 
-    kept: which of the paths they are; bad: the others, with the reason; groups: int64 [N], equal pictures share one.
+    kept: which of the paths they are; bad: the others, with the reason; moving: the names of animations;
+    groups: int64 [N], equal pictures share one.
     """
 
     pictures: Pictures
     kept: NDArray[np.int64]
     bad: Bad
+    moving: tuple[str, ...]
     groups: NDArray[np.int64]
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know about them."""
         left_out = (f"left out, since they cannot be read: {len(self.bad)} files",) if self.bad else ()
-        return left_out + copies_note(self.groups)
+        return left_out + _moving_note(self.moving) + copies_note(self.groups)
 
 
 def decode_all(paths: Sequence[Path], root: Path, size: int, cache: Path, *, skip_bad: bool) -> Decoded:
@@ -50,7 +54,10 @@ def decode_all(paths: Sequence[Path], root: Path, size: int, cache: Path, *, ski
     """
     names = [str(path.relative_to(root)) for path in paths]
     file = cache / f"pictures-{_listing(paths, names, root, size)}.npy"
-    pixels, bad = _cached(file, root, len(paths), size) or _decode_into(file, root, names, size)
+    scan = _Scan(root, names, size)
+    with without_warnings():
+        pixels, found = _cached(file, scan) or _decode_into(file, scan)
+    bad = found.bad
     if bad and not skip_bad:
         lines = "\n".join(f"  {printable(name)}: {reason}" for name, reason in bad)
         raise DataError(
@@ -61,7 +68,7 @@ def decode_all(paths: Sequence[Path], root: Path, size: int, cache: Path, *, ski
     kept = np.array([row for row, name in enumerate(names) if name not in left_out], dtype=np.int64)
     if len(kept) == 0:
         raise DataError(f"dataset: none of the {len(paths)} files in {root} can be read")
-    return Decoded(Pictures(pixels), kept, bad, copies_share_a_group(pixels))
+    return Decoded(Pictures(pixels), kept, bad, found.moving, copies_share_a_group(pixels))
 
 
 def copies_share_a_group(pixels: Pixels) -> NDArray[np.int64]:
@@ -78,6 +85,14 @@ def copies_note(groups: NDArray[np.int64]) -> tuple[str, ...]:
     return (said,) if copies else ()
 
 
+def _moving_note(names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    said = ", ".join(map(printable, names[:SHOWN]))
+    return (f"animations, of which the first picture is taken: {len(names)} ({said}{more})",)
+
+
 def _listing(paths: Sequence[Path], names: Sequence[str], root: Path, size: int) -> str:
     """A name for exactly these files, by their names, sizes and times of change."""
     digest = hashlib.sha256(f"{VERSION} {size} ".encode() + os.fsencode(os.path.realpath(root)))
@@ -91,53 +106,95 @@ def _listing(paths: Sequence[Path], names: Sequence[str], root: Path, size: int)
     return digest.hexdigest()[:24]
 
 
-def _cached(file: Path, root: Path, count: int, size: int) -> tuple[Pixels, Bad] | None:
+@dataclass(frozen=True)
+class _Scan:
+    """What is to be read: the names below a folder, and the side of the pictures."""
+
+    root: Path
+    names: Sequence[str]
+    size: int
+
+    @cached_property
+    def real_root(self) -> str:
+        """The folder itself, whatever links lead to it."""
+        return os.path.realpath(self.root)
+
+    def read(self, name: str) -> Picture | str:
+        """A picture or a reason; a link may not lead out of the data set, where a stranger's folder has no business."""
+        real = os.path.realpath(os.path.join(self.real_root, name))  # noqa: PTH118
+        if os.path.commonpath([self.real_root, real]) != self.real_root:
+            return "a link that leads out of the data set's folder; put the file itself there"
+        return read_or_reason(self.root / name, self.size)
+
+    def pictures(self) -> Iterator[Picture | str]:
+        """For each name its picture or a reason, in order; with a bar where someone is looking."""
+        pool = ThreadPoolExecutor(processors())
+        try:
+            results = pool.map(self.read, self.names)
+            yield from track(results, "decoding", len(self.names), transient=True, disable=not sys.stdout.isatty())
+        finally:
+            pool.shutdown(cancel_futures=True)  # an interrupted search does not decode the rest first
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What there is to say of the files: the bad ones with their reasons, and the animations."""
+
+    bad: Bad
+    moving: tuple[str, ...]
+
+    @classmethod
+    def read(cls, file: Path) -> _Found:
+        """What an earlier call kept; raises OSError, ValueError, TypeError or LookupError."""
+        kept = json.loads(file.read_text())
+        return cls(tuple((str(name), str(why)) for name, why in kept["bad"]), tuple(map(str, kept["moving"])))
+
+
+def _cached(file: Path, scan: _Scan) -> tuple[Pixels, _Found] | None:
     """What an earlier call decoded; None where there is nothing, nothing whole, or a bad file can be read by now."""
     try:
-        bad = tuple((str(name), str(reason)) for name, reason in json.loads(file.with_suffix(".json").read_text()))
+        found = _Found.read(file.with_suffix(".json"))
         pixels = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, LookupError):
         return None
-    whole = pixels.shape == (count - len(bad), 3, size, size) and pixels.dtype == np.uint8
-    if not whole or not all(isinstance(_decode_inside(root, name, size), str) for name, _ in bad):
+    shape = (len(scan.names) - len(found.bad), 3, scan.size, scan.size)
+    whole = pixels.shape == shape and pixels.dtype == np.uint8
+    if not whole or not all(isinstance(scan.read(name), str) for name, _ in found.bad):
         return None
-    return pixels, bad
+    return pixels, found
 
 
-def _decode_inside(root: Path, name: str, size: int) -> Pixels | str:
-    """Pixels or a reason; a link may not lead out of the data set, where a stranger's folder has no business."""
-    real_root, real = os.path.realpath(root), os.path.realpath(root / name)
-    if os.path.commonpath([real_root, real]) != real_root:
-        return "a link that leads out of the data set's folder; put the file itself there"
-    return decode_or_reason(root / name, size)
-
-
-def _decode_into(file: Path, root: Path, names: Sequence[str], size: int) -> tuple[Pixels, Bad]:
-    """Decodes every file and keeps the result beside the list of bad ones; each is written whole or not at all.
+def _decode_into(file: Path, scan: _Scan) -> tuple[Pixels, _Found]:
+    """Decodes every file and keeps the result beside what there is to say; each is written whole or not at all.
 
     Raises DataError where the cache cannot be written.
     """
     bad: list[tuple[str, str]] = []
+    moving: list[str] = []
+    count, size = len(scan.names), scan.size
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{file.stem}-", dir=file.parent) as folder:
-            pixels, reasons = Path(folder, "pixels"), Path(folder, "reasons")
-            with without_warnings(), pixels.open("wb") as stream:
-                _write_header(stream, len(names), size)
-                for name, result in zip(names, _decoded(root, names, size), strict=True):
+            pixels, said = Path(folder, "pixels"), Path(folder, "said")
+            with pixels.open("wb") as stream:
+                _write_header(stream, count, size)
+                for name, result in zip(scan.names, scan.pictures(), strict=True):
                     if isinstance(result, str):
                         bad.append((name, result))
-                    else:
-                        stream.write(result.tobytes())
+                        continue
+                    stream.write(result.pixels.tobytes())
+                    if result.moving:
+                        moving.append(name)
                 stream.seek(0)
-                _write_header(stream, len(names) - len(bad), size)
+                _write_header(stream, count - len(bad), size)
                 os.fsync(stream.fileno())
-            if len(bad) == len(names):
-                return np.zeros((0, 3, size, size), np.uint8), tuple(bad)
-            reasons.write_text(json.dumps(bad))
+            found = _Found(tuple(bad), tuple(moving))
+            if len(bad) == count:
+                return np.zeros((0, 3, size, size), np.uint8), found
+            said.write_text(json.dumps({"bad": bad, "moving": moving}))
             pixels.replace(file)
-            reasons.replace(file.with_suffix(".json"))
-        return np.load(file, mmap_mode="r", allow_pickle=False), tuple(bad)
+            said.replace(file.with_suffix(".json"))
+        return np.load(file, mmap_mode="r", allow_pickle=False), found
     except OSError as error:
         raise DataError(f"store: decoded pictures are kept in {file.parent}, which fails: {error.strerror}") from None
 
@@ -146,13 +203,3 @@ def _write_header(stream: BinaryIO, count: int, size: int) -> None:
     """The .npy header of uint8 [count, 3, size, size]; NumPy makes it equally long for every count."""
     described = {"descr": "|u1", "fortran_order": False, "shape": (count, 3, size, size)}
     np.lib.format.write_array_header_1_0(stream, described)
-
-
-def _decoded(root: Path, names: Sequence[str], size: int) -> Iterator[Pixels | str]:
-    """For each name its pixels or a reason, in order; with a bar where someone is looking."""
-    pool = ThreadPoolExecutor(processors())
-    try:
-        results = pool.map(_decode_inside, repeat(root), names, repeat(size))
-        yield from track(results, "decoding", len(names), transient=True, disable=not sys.stdout.isatty())
-    finally:
-        pool.shutdown(cancel_futures=True)  # an interrupted search does not decode the rest first

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pipeline.config.datasets import Folder
 from pipeline.data.decoded import decode_all
 from pipeline.data.examples import DataError, Examples
-from pipeline.data.pictures import pictures_below, printable
+from pipeline.data.listing import pictures_below
+from pipeline.data.names import printable
 
 PARTS = ("train", "test")
 Files = list[tuple[Path, str]]

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from pipeline.config.datasets import Hdf5
 from pipeline.data.decoded import copies_note, copies_share_a_group
 from pipeline.data.examples import DataError, Examples, Pictures
-from pipeline.data.pictures import printable, resized
+from pipeline.data.files import check_regular
+from pipeline.data.names import listed_names, printable
+from pipeline.data.pictures import resized
 
 Part = tuple[NDArray[np.uint8], NDArray[np.int64]]
 MAX_BYTES = 16_000_000_000  # a small compressed file can claim any size
@@ -63,8 +65,9 @@ def _keys(dataset: Hdf5) -> dict[Path, dict[str, str]]:
 def _missing(file: Path, typed: dict[str, str]) -> list[str]:
     """A line for each array that the file does not have."""
     try:
+        check_regular(file)
         with h5py.File(file, "r") as opened:
-            has = ", ".join(map(printable, opened))
+            has = listed_names(opened)
             absent = [key for key, name in typed.items() if not isinstance(opened.get(name), h5py.Dataset)]
     except OSError as error:
         raise DataError(f"{file}: no HDF5 file ({str(error).splitlines()[0]})") from None
@@ -119,5 +122,5 @@ def _classes(dataset: Hdf5, count: int) -> tuple[str, ...]:
     texts = (name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in names)
     classes = tuple(map(printable, texts))
     if len(set(classes)) < len(classes):
-        raise DataError(f"{dataset.train}: {dataset.classes}: each class once; got {', '.join(classes)}")
+        raise DataError(f"{dataset.train}: {dataset.classes}: each class once; got {listed_names(classes)}")
     return classes

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from pipeline.config import schema
 from pipeline.data.examples import DataError, Examples
+from pipeline.data.names import listed_names
 from pipeline.heads.base import Head, Scores
 from pipeline.heads.classes import SigmoidHead, SigmoidsHead, SoftmaxHead
 from pipeline.heads.numbers import BandsHead, NumberHead
@@ -48,7 +49,7 @@ def build(config: schema.Head, examples: Examples) -> AnyHead:
 def _sigmoid(classes: tuple[str, ...]) -> SigmoidHead:
     if len(classes) != 2:
         raise DataError(
-            f"head=sigmoid answers between two classes; got {len(classes)}: {', '.join(classes)}; use head=softmax"
+            f"head=sigmoid answers between two classes; got {len(classes)}: {listed_names(classes)}; use head=softmax"
         )
     return SigmoidHead("sigmoid", (classes[0], classes[1]))
 

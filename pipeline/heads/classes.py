@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,8 @@ from pipeline.config.datasets import STRICT
 from pipeline.config.schema import Metric
 from pipeline.heads.base import Head, Names, Scores, Targets
 from pipeline.inputs import Constants, Text
+
+LONGEST_MEASURED = 200
 
 
 def class_score(metric: Metric, answers: Tensor, classes: Tensor) -> float:
@@ -57,6 +60,12 @@ def sigmoid_gradient(outputs: Tensor, compared: Tensor, out: Tensor) -> None:
     for one, written in zip(outputs, out, strict=True):  # each by itself: the end of a tensor rounds differently
         torch.sigmoid(one[:, real], out=written[:, real])
     out[..., real].sub_(compared).div_(outputs.shape[-2])
+
+
+def measured(labels: Names) -> list[str]:
+    """What the scores of labels are called; MLflow takes letters, digits, spaces, dots and dashes, and 250 of them."""
+    plain = [re.sub(r"[^\w\- .]|^\.+$", "_", label)[:LONGEST_MEASURED] for label in labels]
+    return [f"{name} {place}" if plain.count(name) > 1 else name for place, name in enumerate(plain)]
 
 
 def certain(codes: Targets, count: int) -> Tensor:
@@ -201,7 +210,7 @@ class SigmoidsHead(Head):
         right = measures.multilabel_accuracy(answers, truth, self.outputs, average="none", validate_args=False)
         f1 = measures.multilabel_f1_score(answers, truth, self.outputs, average="none", validate_args=False)
         scores = {name: self.score(name, answers, targets, constants) for name in ("accuracy", "f1_macro")}
-        for index, label in enumerate(self.labels):
+        for index, label in enumerate(measured(self.labels)):
             scores |= {f"accuracy/{label}": float(right[index]), f"f1/{label}": float(f1[index])}
         return scores
 

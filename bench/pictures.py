@@ -1,0 +1,36 @@
+"""How many pictures a second are scanned and decoded, nothing kept: `python -m bench.pictures <folder> [rounds]`."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.data.decoded import decode_all
+from pipeline.data.listing import listed
+
+SIZE = 64
+
+
+def main(words: Sequence[str]) -> int:
+    """Lists, decodes and keeps the folder's pictures once a round, each time with an empty cache."""
+    root, rounds = Path(words[0]), int(words[1]) if len(words) > 1 else 3
+    speeds = [_once(root) for _ in range(rounds)]
+    spread = f"lowest to highest {min(speeds):,.0f} to {max(speeds):,.0f}"
+    print(f"{len(listed([root])):,} pictures: median {statistics.median(speeds):,.0f} a second, {spread}")
+    return 0
+
+
+def _once(root: Path) -> float:
+    with tempfile.TemporaryDirectory() as cache:
+        begin = time.perf_counter()
+        paths = listed([root])
+        decode_all(paths, root, SIZE, Path(cache), skip_bad=True)
+        return len(paths) / (time.perf_counter() - begin)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
