@@ -18,7 +18,7 @@ from torch import Tensor
 from pipeline.course import Course
 from pipeline.engine import Stack, State
 from pipeline.epoch import Epoch
-from pipeline.files import moved_whole
+from pipeline.files import NotWrittenError, moved_whole
 
 EVERY = 15.0  # seconds of training
 
@@ -107,9 +107,13 @@ class Checkpoints:
         plain = {"numbers": list(numbers), "position": saved.position, "courses": saved.courses}
         words = json.dumps(plain, sort_keys=True)
         tensors = {name: value.contiguous() for name, value in saved.tensors.items()}
-        self.folder.mkdir(exist_ok=True)
-        with moved_whole(self._file(numbers)) as temporary:
-            save_file(tensors, temporary, {"state": words, "sha256": _digest(words, tensors)})
+        file = self._file(numbers)
+        try:
+            self.folder.mkdir(exist_ok=True)
+            with moved_whole(file) as temporary:
+                save_file(tensors, temporary, {"state": words, "sha256": _digest(words, tensors)})
+        except (SafetensorError, OSError) as error:
+            raise NotWrittenError(f"{file}: cannot be written ({error})") from None
 
     def forget(self, numbers: Sequence[int]) -> None:
         """The trials have ended and are in the record."""

@@ -12,6 +12,14 @@ class NotWrittenError(Exception):
     """A file that the disk does not take; what was there before is still there."""
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it, where they are missing; raises NotWrittenError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotWrittenError(f"{folder}: cannot be made ({error.strerror or error})") from None
+
+
 def write_whole(file: Path, content: bytes) -> None:
     """The file has the old or the new content, also after a kill or a full disk."""
     with moved_whole(file) as temporary:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from pipeline import seeds
 from pipeline.checkpoint import Checkpoints, OnDisk
@@ -21,6 +21,7 @@ from pipeline.data.examples import DataError
 from pipeline.device import Device
 from pipeline.engine import FoldData, Seeds
 from pipeline.epoch import Epoch
+from pipeline.files import NotWrittenError, make_folder, write_whole
 from pipeline.question import Question
 from pipeline.study import Proposal
 from pipeline.training import search_folds
@@ -80,9 +81,9 @@ class Here:
 
     def keep(self, place: int, folder: Path) -> None:
         """See `Hand`."""
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for fold, state in enumerate(self.last[place].states):
-            save_file(state, folder / f"fold_{fold}.safetensors")
+            write_whole(folder / f"fold_{fold}.safetensors", save(state))
 
 
 class Worker:
@@ -132,6 +133,8 @@ class Worker:
         except BaseException:  # it may still wait for an answer
             self.close()
             raise
+        if "unwritten" in answer:
+            raise NotWrittenError(answer["unwritten"])
         if "died" in answer:
             raise WorkerError(answer["died"])
         return [
@@ -141,7 +144,9 @@ class Worker:
 
     def keep(self, place: int, folder: Path) -> None:
         """See `Hand`."""
-        self._ask({"keep": place, "folder": str(folder.resolve())})
+        answer = self._ask({"keep": place, "folder": str(folder.resolve())})
+        if "unwritten" in answer:
+            raise NotWrittenError(answer["unwritten"])
 
     def _ask(self, words: dict[str, Any]) -> dict[str, Any]:
         stdin, stdout = self.process.stdin, self.process.stdout

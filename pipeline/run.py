@@ -21,7 +21,7 @@ from pipeline.files import NotWrittenError
 from pipeline.hands import Hand, Here, Worker
 from pipeline.inputs import PictureInputs
 from pipeline.interrupt import Interrupt, Stopped
-from pipeline.owner import owned
+from pipeline.owner import check_store, owned
 from pipeline.preparation import Preparation
 from pipeline.question import Question, pose
 from pipeline.record.rows import Row
@@ -52,6 +52,7 @@ def run(search: Search, tracker: Tracker) -> int:
 
 
 def _run(search: Search, tracker: Tracker, console: Console, begin: float, interrupt: Interrupt) -> int:
+    check_store(search.store)
     question = pose(search)
     for note in question.notes:
         console.print(note, soft_wrap=True, markup=False)

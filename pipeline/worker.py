@@ -18,6 +18,7 @@ from pipeline import space
 from pipeline.config.read import read
 from pipeline.course import Judge
 from pipeline.epoch import Epoch
+from pipeline.files import NotWrittenError
 from pipeline.hands import Here
 from pipeline.interrupt import Interrupt, Stopped
 from pipeline.preparation import Preparation
@@ -45,17 +46,25 @@ def main(words: Sequence[str]) -> None:
         _say(answers, {"ready": question.fingerprint})
         for line in sys.stdin:
             told = json.loads(line)
-            if "keep" in told:
-                here.keep(told["keep"], Path(told["folder"]))
-                _say(answers, {"kept": told["keep"]})
-            else:
-                _say(answers, _train(here, told["train"], answers))
+            try:
+                _say(answers, _do(here, told, answers))
+            except NotWrittenError as error:
+                _say(answers, {"unwritten": str(error)})
+
+
+def _do(here: Here, told: dict[str, Any], answers: TextIO) -> dict[str, Any]:
+    if "train" in told:
+        return _train(here, told["train"], answers)
+    here.keep(told["keep"], Path(told["folder"]))
+    return {"kept": told["keep"]}
 
 
 def _train(here: Here, trials: Sequence[dict[str, Any]], answers: TextIO) -> dict[str, Any]:
     proposals = [Proposal(trial["number"], space.restored(trial["fields"])) for trial in trials]
     try:
         outcomes = here.train(proposals, [_judge(place, answers) for place in range(len(proposals))])
+    except NotWrittenError:
+        raise
     except Exception as error:  # noqa: BLE001 -- the search decides what becomes of it
         traceback.print_exc()
         return {"died": f"{type(error).__name__}: {error}".splitlines()[0]}

@@ -11,6 +11,8 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from pipeline.files import moved_whole
+
 
 def store_uri(store: Path) -> str:
     """The tracking address of a store's own database."""
@@ -21,17 +23,22 @@ def connect(uri: str | None, store: Path) -> MlflowClient:
     """A client of an address, or of the store's own database, which is made first, by one process at a time."""
     if uri:
         return MlflowClient(uri)
-    file = store / "mlflow.db"
     for name in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     with FileLock(store / ".mlflow.lock"):
-        fresh = not file.exists()
+        if not (store / "mlflow.db").exists():
+            _make(store / "mlflow.db")
         client = MlflowClient(store_uri(store))
         client.search_experiments(max_results=1)
-        if fresh:  # readers and writers then do not wait for each other
-            with sqlite3.connect(file) as database:
-                database.execute("PRAGMA journal_mode=WAL")
     return client
+
+
+def _make(file: Path) -> None:
+    """A database with MLflow's tables, whole or not at all: one that was left half made could never be opened again."""
+    with moved_whole(file) as temporary:
+        MlflowClient(f"sqlite:///{temporary.resolve()}").search_experiments(max_results=1)
+    with sqlite3.connect(file) as database:  # readers and writers then do not wait for each other
+        database.execute("PRAGMA journal_mode=WAL")
 
 
 def experiment(client: MlflowClient, task: str, place: str | None) -> str:

@@ -30,7 +30,8 @@ def write(client: MlflowClient, experiment: str, parent: str, described: Descrip
     with tempfile.TemporaryDirectory() as folder:  # asking the client for it costs three queries a file
         file = Path(folder) / "architecture.json"
         file.write_text(described.trial(row), encoding="utf-8")
-        get_artifact_repository(run.artifact_uri).log_artifact(str(file))  # type: ignore[no-untyped-call]
+        place = get_artifact_repository(run.artifact_uri, client.tracking_uri)
+        place.log_artifact(str(file))  # type: ignore[no-untyped-call]
     client.set_terminated(run.run_id, "FINISHED" if row.state in ("complete", "pruned") else "FAILED", end)
 
 

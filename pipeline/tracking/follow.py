@@ -12,12 +12,11 @@ from typing import TextIO
 
 from filelock import FileLock
 
-from pipeline.tracking import description
 from pipeline.tracking.view import View
 
 POLL = 0.2  # seconds
 LONGEST_WAIT = 30.0  # seconds between two attempts
-LAST_ATTEMPTS = {"server": 5.0, "database": 90.0}  # seconds, once the search has ended: a lock of ours goes away
+LAST_ATTEMPTS, LOCKED = 5.0, 90.0  # seconds, once the search has ended: a lock goes away, a server may not
 
 
 class Follower:
@@ -39,9 +38,9 @@ class Follower:
                 return 0
             except Exception as error:  # noqa: BLE001 -- a broken server has many faces
                 self._warn(error)
+                patience = LOCKED if "locked" in str(error) else LAST_ATTEMPTS
             if self.over.is_set():
-                kind = "server" if description.read(self.folder).uri else "database"
-                self.end = min(self.end, time.monotonic() + LAST_ATTEMPTS[kind])
+                self.end = min(self.end, time.monotonic() + patience)
                 time.sleep(self.wait)
             else:
                 self.over.wait(self.wait)

@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from pipeline.checkpoint import Checkpoints, Saved
@@ -112,7 +113,7 @@ def twice(count: int, folder: Path) -> Measured:
 def half_written(count: int, folder: Path) -> Measured:
     """Killed while it saves a checkpoint of 8 MB over and over: one that can be read is always there."""
     checkpoints, chance, unreadable = Checkpoints(folder), random.Random(count), 0
-    tensors = {"0.0.stack.values.0": torch.arange(2**21, dtype=torch.float32)}
+    tensors = {"0.0.stack.values.0": torch.from_numpy(np.arange(2**21, dtype=np.float32))}
     course = {"curve": [[1.0, 0.5]], "best": 1, "ending": None}
     checkpoints.save([0], Saved((0, 0, 0), [course], tensors))
     for _ in range(count):

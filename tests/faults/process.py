@@ -1,11 +1,16 @@
-"""The real command in processes that can be killed: forked off one that has the libraries, so that 200 take minutes."""
+"""The real command in processes that can be killed: forked off one that has the libraries, so that 200 take minutes.
+
+The process that forks computes nothing with torch: the forked ones would wait for its threads, which they lack.
+"""
 
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,9 +25,12 @@ TINY = ("dataset.count=90", "dataset.size=8", "cv.folds=3", "compute=cpu", "trai
 
 
 class Forked:
-    """A search in a process of its own; what it says goes to a file."""
+    """A search in a process of its own; what it says goes to a file.
 
-    def __init__(self, words: Sequence[str], said: Path) -> None:
+    memory: bytes of address space that it may have.
+    """
+
+    def __init__(self, words: Sequence[str], said: Path, memory: int | None = None) -> None:
         self.said = said
         sys.stdout.flush()
         self.pid = os.fork()
@@ -34,8 +42,12 @@ class Forked:
             handle = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
             os.dup2(handle, 1)
             os.dup2(handle, 2)
+            if memory is not None:
+                resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
             code = search.main(words)
             sys.stdout.flush()
+        except BaseException:  # noqa: BLE001 -- nothing else would say it
+            traceback.print_exc()
         finally:
             os._exit(code)
 

@@ -6,7 +6,6 @@ import hashlib
 import multiprocessing
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +19,7 @@ from pipeline.config.datasets import Drawn
 from pipeline.data.drawn.scene import draw_scene
 from pipeline.data.drawn.subjects import SUBJECTS, generator, scene, targets
 from pipeline.data.examples import Examples, Pictures
+from pipeline.files import moved_whole
 
 VERSION = 2  # a change to how anything is drawn needs a new number, or old pictures come from the cache
 NOTE = "drawn pictures; for photographs: dataset=folder dataset.root=..."
@@ -113,25 +113,22 @@ def _cached(file: Path, dataset: Drawn) -> Pixels | None:
 
 
 def _draw_into(file: Path, dataset: Drawn, processes: int) -> Pixels:
-    """Draws every picture into a new file, which takes its place when it is whole: the array, then its SHA-256."""
+    """Draws every picture into a new file, which takes its place when it is whole: the array, then its SHA-256.
+
+    Raises NotWrittenError where the disk does not take it; written, not mapped: a full disk ends a process that maps.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    os.close(handle)
-    try:
-        shape = (dataset.count, 3, dataset.size, dataset.size)
-        pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-        few = dataset.count < WORTH_PROCESSES
+    header = {"descr": "|u1", "fortran_order": False, "shape": (dataset.count, 3, dataset.size, dataset.size)}
+    digest, few = hashlib.sha256(), dataset.count < WORTH_PROCESSES
+    with moved_whole(file) as temporary, temporary.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
         with Progress(transient=True, disable=not sys.stdout.isatty()) as progress:
-            task, row = progress.add_task("drawing", total=dataset.count), 0
+            task = progress.add_task("drawing", total=dataset.count)
             for chunk in draw_all(dataset, 1 if few else processes):
-                pixels[row : row + len(chunk)] = chunk
-                row += len(chunk)
-                progress.update(task, completed=row)
-        pixels.flush()
-        with Path(temporary).open("ab") as stream:
-            stream.write(hashlib.sha256(pixels.data).digest())
-        Path(temporary).replace(file)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+                content = chunk.tobytes()
+                stream.write(content)
+                digest.update(content)
+                progress.advance(task, len(chunk))
+        stream.write(digest.digest())
     loaded: Pixels = np.load(file, mmap_mode="r", allow_pickle=False)
     return loaded
