@@ -34,6 +34,7 @@ examples
 """
 KEYS = ("model", "output", "store")
 BATCH = 256
+LONGEST = 200  # letters of the system's own reason, which repeats a name of any length
 UNANSWERED, MISTAKE = 1, 2
 
 
@@ -70,7 +71,7 @@ def parse(texts: Sequence[str]) -> Words:
     paths: list[Path] = []
     for text in texts:
         key, equals, value = text.partition("=")
-        if Path(text).exists() or not equals:
+        if not equals or _exists(text):
             paths.append(Path(text))
         elif key in KEYS:
             given[key] = value
@@ -88,6 +89,13 @@ def parse(texts: Sequence[str]) -> Words:
     if output is not None and output.is_dir():
         raise WordError(f"output: a file, such as {output / 'predictions.csv'}; got a folder, {output}")
     return Words(given["model"], tuple(paths), output, Path(given.get("store", "mlruns")))
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except OSError:  # as a name it is too long
+        return False
 
 
 def load(words: Words) -> TrainedModel:
@@ -157,7 +165,14 @@ def _table(trained: TrainedModel, path: Path) -> Iterator[Answer]:
 
 
 def _answer(trained: TrainedModel, name: str, row: Tensor) -> Answer:
-    return Answer(name, tuple(float(value) for value in row), trained.architecture.head.words(row))
+    return Answer(name, tuple(float(value) for value in row), _printable(trained.architecture.head.words(row)))
+
+
+def _printable(text: str) -> str:
+    """A text whose names come from outside, on one line that moves no cursor and turns no letters round."""
+    from pipeline.data.pictures import printable
+
+    return printable(text)
 
 
 def write_csv(file: Path, columns: Sequence[str], found: Sequence[Answer]) -> None:
@@ -167,7 +182,7 @@ def write_csv(file: Path, columns: Sequence[str], found: Sequence[Answer]) -> No
         writer.writerow(["file", *columns, "answer", "error"])
         for answer in found:
             values = [repr(value) for value in answer.values] or [""] * len(columns)
-            writer.writerow([answer.name, *values, answer.answer, answer.error])
+            writer.writerow([_printable(answer.name), *values, answer.answer, answer.error])
 
 
 def show(columns: Sequence[str], found: Sequence[Answer]) -> None:
@@ -182,7 +197,7 @@ def show(columns: Sequence[str], found: Sequence[Answer]) -> None:
     for answer in found:
         if answer.error:
             continue
-        cells = [answer.name, answer.answer]
+        cells = [_printable(answer.name), answer.answer]
         if len(columns) > 1:
             likely = sorted(zip(columns, answer.values, strict=True), key=lambda pair: -pair[1])[:3]
             cells.append(", ".join(f"{name} {value:.3f}" for name, value in likely))
@@ -201,12 +216,15 @@ def main(texts: Sequence[str]) -> int:
         trained = load(words)
         found = list(answers(trained, words.paths))
     except WordError as error:
-        print(error, file=sys.stderr)
+        print(_printable(str(error)), file=sys.stderr)
+        return MISTAKE
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        print(_printable(str(error))[:LONGEST], file=sys.stderr)
         return MISTAKE
     except KeyboardInterrupt:
         print("stopped; nothing was written", file=sys.stderr)
         return 128 + signal.SIGINT
-    columns = trained.architecture.head.columns
+    columns = tuple(map(_printable, trained.architecture.head.columns))
     if words.output is not None:
         write_csv(words.output, columns, found)
         print(f"{sum(not answer.error for answer in found)} answers in {words.output}")
@@ -214,7 +232,7 @@ def main(texts: Sequence[str]) -> int:
         show(columns, found)
     errors = [answer for answer in found if answer.error]
     for answer in errors:
-        print(f"{answer.name}: {answer.error}", file=sys.stderr)
+        print(_printable(f"{answer.name}: {answer.error}"), file=sys.stderr)
     return UNANSWERED if errors else 0
 
 

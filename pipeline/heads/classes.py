@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
@@ -13,8 +14,8 @@ from torchmetrics.functional import classification as measures
 
 from pipeline.config.datasets import STRICT
 from pipeline.config.schema import Metric
-from pipeline.heads.base import Head, Names, Scores, Targets
-from pipeline.inputs import Constants, Text
+from pipeline.heads.base import Classes, Head, Scores, Targets
+from pipeline.inputs import Constants, Names
 
 
 def class_score(metric: Metric, answers: Tensor, classes: Tensor) -> float:
@@ -70,7 +71,7 @@ class SoftmaxHead(Head):
     """Exactly one of C classes: softmax and cross-entropy. Answers: probabilities [N, C]."""
 
     kind: Literal["softmax"]
-    classes: Names
+    classes: Classes
 
     @property
     def outputs(self) -> int:
@@ -113,7 +114,7 @@ class SigmoidHead(Head):
     """Yes or no: one sigmoid for the second class, binary cross-entropy. Answers: probabilities [N, 2]."""
 
     kind: Literal["sigmoid"]
-    classes: tuple[Text, Text]
+    classes: Annotated[Names, Field(min_length=2, max_length=2)]
 
     @property
     def outputs(self) -> int:
@@ -159,7 +160,7 @@ class SigmoidsHead(Head):
     """
 
     kind: Literal["sigmoids"]
-    labels: Names
+    labels: Classes
 
     @property
     def outputs(self) -> int:
