@@ -149,7 +149,7 @@ def _architecture(text: bytes) -> Architecture:
     try:
         architecture = ADAPTER.validate_python(stranger.parsed(text))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        first = min(error.errors(include_url=False), key=lambda each: each["type"] != "unexpected_keyword_argument")
         place = ".".join(map(shown, first["loc"])) or "the file"
         rule, got = shown(first["msg"].removeprefix("Value error, "), 200), first["input"]
         found = f'"{shown(got)}"' if isinstance(got, str) else shown(got)
