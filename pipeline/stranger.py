@@ -25,6 +25,8 @@ def content(file: Path, least: int, most: int) -> bytes:
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
+        if file.is_dir():
+            raise RefusedError("must be a plain file that can be read; got a folder")
         stream = os.fdopen(os.open(file, flags), "rb")
     except FileNotFoundError:
         raise RefusedError("no such file") from None

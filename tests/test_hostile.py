@@ -343,8 +343,8 @@ PAIRS: dict[str, tuple[Lay, str]] = {
     ),
     "link to a device": (put(PARAMETERS, lambda file: file.symlink_to("/dev/zero")), "can be read; got: a link"),
     "link to itself": (put(PARAMETERS, lambda file: file.symlink_to(file)), "can be read; got: a link"),
-    "folder as architecture": (put(ARCHITECTURE, Path.mkdir), "can be read; got: Is a directory"),
-    "folder": (put(PARAMETERS, Path.mkdir), "can be read; got: Is a directory"),
+    "folder as architecture": (put(ARCHITECTURE, Path.mkdir), "can be read; got a folder"),
+    "folder": (put(PARAMETERS, Path.mkdir), "can be read; got a folder"),
     "no architecture": (put(ARCHITECTURE, lambda _: None), "no such file"),
     "no parameters": (put(PARAMETERS, lambda _: None), "no such file"),
 }
