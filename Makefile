@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup search test ui bench lock
+.PHONY: help setup search test fuzz ui bench lock
 
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	"$$python" -c "$(FITS)" 2>/dev/null && { echo "$$python"; break; }; done)
@@ -22,6 +22,10 @@ test: setup  ## linter, formatter, type checker and tests: ARGS="-k space" for s
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/python -m pytest $(ARGS)
+
+fuzz: setup  ## the readers of model files, guided by coverage: ARGS="seconds=600"
+	.venv/bin/uv pip install --python .venv/bin/python --quiet --group fuzz
+	.venv/bin/python -m tests.fuzz $(ARGS)
 
 ui: setup  ## the searches in a browser: ARGS="store=mlruns port=5001"
 	.venv/bin/python -m pipeline.ui $(ARGS)

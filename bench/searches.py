@@ -86,8 +86,7 @@ def _ours(search: Search, question: Question, tracker: Tracker, ended: Callable[
     display.finish = lambda *_: ended()  # type: ignore[method-assign, return-value, assignment]
     preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
     trials = Trials(search, question, study, folder, lambda: None, lambda: False)
-    baseline = space.fixed(search.baseline).model
-    described = model.describe(search.task, question.inputs, baseline, question.head).text()
+    described = model.describe(search.task, question.inputs, space.NO_HIDDEN, question.head).text()
     Description.of(search, question, described).write(folder)
     tracker.begin(folder, print)
     _until_tracked(search.store)

@@ -123,7 +123,10 @@ class Worker:
         if self.process.poll() is not None:  # an earlier trial took it along
             self.close()
             self.process = self._start()
-            self.wait(self.fingerprint)
+            try:
+                self.wait(self.fingerprint)
+            except DataError as error:
+                raise WorkerError(str(error)) from None
         trials = [{"number": each.number, "fields": dict(each.candidate.fields)} for each in proposals]
         try:
             answer = self._ask({"train": trials})

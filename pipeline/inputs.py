@@ -8,15 +8,24 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import AfterValidator, FailFast, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from pipeline.config.datasets import STRICT
+from pipeline.config.datasets import STRICT, PictureSide
 from pipeline.data.examples import Examples, Pictures, Table
 
 Constants = dict[str, Tensor]
 Text = Annotated[str, Field(max_length=1_000)]
+
+
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("each name once")
+    return names
+
+
+Names = Annotated[tuple[Text, ...], FailFast(), AfterValidator(_distinct)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -24,7 +33,7 @@ class PictureInputs:
     """RGB pictures of size x size; each channel is shifted and scaled by its mean and spread over the training rows."""
 
     kind: Literal["pictures"]
-    size: Annotated[int, Field(ge=8, le=512)]
+    size: PictureSide
 
     @property
     def features(self) -> int:
@@ -84,10 +93,19 @@ class TableInputs:
     """
 
     kind: Literal["table"]
-    numbers: tuple[Text, ...]
-    flagged: tuple[Text, ...]
-    categories: tuple[Text, ...]
-    levels: tuple[tuple[Text, ...], ...]
+    numbers: Names
+    flagged: Names
+    categories: Names
+    levels: Annotated[tuple[Names, ...], FailFast()]
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where the columns do not fit one another."""
+        if not set(self.flagged) <= set(self.numbers):
+            raise ValueError("flagged: some of the numbers")
+        if len(self.levels) != len(self.categories):
+            raise ValueError("levels: a list for each of the categories")
+        if not self.numbers and not self.categories:
+            raise ValueError("numbers or categories: one column at least")
 
     @property
     def features(self) -> int:

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
+from pipeline import parameters, stranger
 from pipeline.config.datasets import STRICT
 from pipeline.config.schema import Model, Whole
 from pipeline.data.examples import Pictures, Table
+from pipeline.data.names import printable
 from pipeline.engine import State
+from pipeline.files import write_folder
 from pipeline.heads import AnyHead
 from pipeline.inputs import Constants, PictureInputs, TableInputs, Text
 from pipeline.network import Dense, parameter_count
+from pipeline.stranger import RefusedError, shown
 
 ARCHITECTURE, PARAMETERS = "architecture.json", "parameters.safetensors"
-BOUND_TO = "architecture_sha256"
-MAX_BYTES = 2**31
+MOST_WORDS, MOST_NUMBERS = 2**22, 2**31  # bytes of architecture.json, bytes of numbers beside it
+WAY_OUT = f"a model is {ARCHITECTURE} and {PARAMETERS} in one folder, as one search wrote them"
 AnyInputs = Annotated[PictureInputs | TableInputs, Field(discriminator="kind")]
 
 
@@ -44,12 +44,12 @@ class Architecture:
     parameters: how many numbers were learned. parameters_sha256: of the whole parameters file that belongs to it.
     """
 
-    format: Literal[1]
+    format: Annotated[Whole, Field(ge=1, le=1)]
     task: Text
     inputs: AnyInputs
     model: Model
     head: AnyHead
-    parameters: Annotated[Whole, Field(ge=1)]
+    parameters: Annotated[Whole, Field(ge=1, le=MOST_NUMBERS)]
     parameters_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
 
     def canonical(self) -> bytes:
@@ -57,6 +57,18 @@ class Architecture:
         plain = json.loads(ADAPTER.dump_json(self))
         del plain["parameters_sha256"]
         return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
+
+    def sha256(self) -> str:
+        """What the parameters file carries: layout and the order of keys are not bound, every meaning is."""
+        return hashlib.sha256(self.canonical()).hexdigest()
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape that each tensor must have."""
+        widths = [self.inputs.features, *self.model.hidden, self.head.outputs]
+        shapes: dict[str, tuple[int, ...]] = {}
+        for layer, (inputs, nodes) in enumerate(pairwise(widths)):
+            shapes |= {f"network.layers.{layer}.weight": (nodes, inputs), f"network.layers.{layer}.bias": (nodes,)}
+        return shapes | self.inputs.constant_shapes() | self.head.constant_shapes()
 
     def text(self) -> str:
         """The architecture as a person reads it."""
@@ -101,44 +113,30 @@ class TrainedModel:
         return weights | {name: value.cpu() for name, value in (self.input_constants | self.target_constants).items()}
 
     def write(self, folder: Path) -> Architecture:
-        """Writes the two files, each bound to the other by its SHA-256; returns the architecture with its hash."""
-        folder.mkdir(parents=True, exist_ok=True)
-        bound = {BOUND_TO: hashlib.sha256(self.architecture.canonical()).hexdigest()}
-        parameters = save({name: value.contiguous() for name, value in self.tensors().items()}, metadata=bound)
-        architecture = replace(self.architecture, parameters_sha256=hashlib.sha256(parameters).hexdigest())
-        _write(folder / PARAMETERS, parameters)
-        _write(folder / ARCHITECTURE, architecture.text().encode())
+        """Makes the folder with the two files, each bound to the other by its SHA-256: both or neither.
+
+        A folder that is there is replaced. Returns the architecture with its hash.
+        """
+        packed = parameters.pack(self.tensors(), self.architecture.sha256())
+        architecture = replace(self.architecture, parameters_sha256=hashlib.sha256(packed).hexdigest())
+        text = architecture.text().encode()
+        _architecture(text)  # what could not be read is not written
+        write_folder(folder, {PARAMETERS: packed, ARCHITECTURE: text})
         return architecture
 
 
-def _write(file: Path, content: bytes) -> None:
-    """Whole or not at all: written beside its place, flushed to disk, then moved there."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    with temporary.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
-
-
 def read(folder: Path) -> TrainedModel:
-    """The model in a folder's two files.
+    """The model in a folder's two files; each is opened once.
 
     Raises ModelError where a file is missing, is not what it should be, or does not belong to the other.
     """
-    architecture = _architecture(_bytes(folder / ARCHITECTURE), folder / ARCHITECTURE)
-    content, file = _bytes(folder / PARAMETERS), folder / PARAMETERS
-    if hashlib.sha256(content).hexdigest() != architecture.parameters_sha256:
-        raise ModelError(
-            f"{file}: does not belong to {ARCHITECTURE} beside it, or was changed (its SHA-256 is another)"
-        )
+    file = folder / ARCHITECTURE
     try:
-        tensors = load(content)
-    except (SafetensorError, ValueError) as error:
-        raise ModelError(f"{file}: no safetensors file ({error})") from None
-    _check(tensors, architecture, file)
-    if _metadata(content).get(BOUND_TO) != hashlib.sha256(architecture.canonical()).hexdigest():
-        raise ModelError(f"{file}: was trained with another architecture than {ARCHITECTURE} beside it")
+        architecture = _architecture(stranger.content(file, 0, MOST_WORDS))
+        file = folder / PARAMETERS
+        tensors = _tensors(file, architecture)
+    except RefusedError as error:
+        raise ModelError(f"{printable(str(file))}: {error}; {WAY_OUT}") from None
     return TrainedModel(
         architecture,
         {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")},
@@ -147,51 +145,28 @@ def read(folder: Path) -> TrainedModel:
     )
 
 
-def _metadata(content: bytes) -> dict[str, str]:
-    """The words in the header of a safetensors file that was read already: 8 bytes of length, then JSON."""
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    found: dict[str, str] = header.get("__metadata__", {})
-    return found
-
-
-def _bytes(file: Path) -> bytes:
-    if not file.is_file():
-        raise ModelError(f"{file}: no such file; a model is {ARCHITECTURE} and {PARAMETERS} in one folder")
-    if file.stat().st_size > MAX_BYTES:
-        raise ModelError(f"{file}: larger than {MAX_BYTES:,} bytes; no model of ours is")
-    return file.read_bytes()
-
-
-def _architecture(content: bytes, file: Path) -> Architecture:
+def _architecture(text: bytes) -> Architecture:
     try:
-        architecture = ADAPTER.validate_json(content)
+        architecture = ADAPTER.validate_python(stranger.parsed(text))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ModelError(f"{file}: {place}: {first['msg']}") from None
-    expected = parameter_count(architecture.inputs.features, architecture.model.hidden, architecture.head.outputs)
-    if architecture.parameters != expected:
-        raise ModelError(f"{file}: parameters: its layers have {expected:,}; it says {architecture.parameters:,}")
+        first = min(error.errors(include_url=False), key=lambda each: each["type"] != "unexpected_keyword_argument")
+        place = ".".join(map(shown, first["loc"])) or "the file"
+        rule, got = shown(first["msg"].removeprefix("Value error, "), 200), first["input"]
+        found = f'"{shown(got)}"' if isinstance(got, str) else shown(got)
+        raise RefusedError(f"{place}: {rule}; got {found}") from None
+    numbers = parameter_count(architecture.inputs.features, architecture.model.hidden, architecture.head.outputs)
+    if architecture.parameters != numbers:
+        raise RefusedError(f"parameters: its layers have {numbers:,}; it says {architecture.parameters:,}")
     return architecture
 
 
-def _shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
-    """The shape that each tensor must have."""
-    widths = [architecture.inputs.features, *architecture.model.hidden, architecture.head.outputs]
-    shapes: dict[str, tuple[int, ...]] = {}
-    for layer, (inputs, nodes) in enumerate(pairwise(widths)):
-        shapes |= {f"network.layers.{layer}.weight": (nodes, inputs), f"network.layers.{layer}.bias": (nodes,)}
-    return shapes | architecture.inputs.constant_shapes() | architecture.head.constant_shapes()
-
-
-def _check(tensors: Mapping[str, Tensor], architecture: Architecture, file: Path) -> None:
-    expected = _shapes(architecture)
-    if set(tensors) != set(expected):
-        odd = ", ".join(sorted(set(tensors) ^ set(expected))[:3])
-        raise ModelError(f"{file}: its tensors are not those of {ARCHITECTURE} beside it: {odd}")
-    for name, tensor in tensors.items():
-        if tensor.dtype != torch.float32 or tuple(tensor.shape) != expected[name]:
-            found = f"{tensor.dtype} {list(tensor.shape)}"
-            raise ModelError(f"{file}: {name}: must be float32 {list(expected[name])}; got {found}")
-        if not bool(tensor.isfinite().all()):
-            raise ModelError(f"{file}: {name}: holds a number that is not finite")
+def _tensors(file: Path, architecture: Architecture) -> dict[str, Tensor]:
+    """All sizes are known from the layers before anything of the file is read."""
+    shapes = architecture.shapes()
+    size = parameters.size(shapes)
+    if size > MOST_NUMBERS:
+        raise RefusedError(f"has {size:,} bytes of numbers by the layers beside it; at most {MOST_NUMBERS:,} are read")
+    content = stranger.content(file, size, size + parameters.MOST_HEADER)
+    if hashlib.sha256(content).hexdigest() != architecture.parameters_sha256:
+        raise RefusedError(f"does not belong to {ARCHITECTURE} beside it, or was changed (its SHA-256 is another)")
+    return parameters.unpack(content, shapes, architecture.sha256())

@@ -34,6 +34,7 @@ examples
 """
 KEYS = ("model", "output", "store")
 BATCH = 256
+LONGEST = 200  # letters of the system's own reason, which repeats a name of any length
 UNANSWERED, MISTAKE = 1, 2
 
 
@@ -70,7 +71,7 @@ def parse(texts: Sequence[str]) -> Words:
     paths: list[Path] = []
     for text in texts:
         key, equals, value = text.partition("=")
-        if Path(text).exists() or not equals:
+        if not equals or _exists(text):
             paths.append(Path(text))
         elif key in KEYS:
             given[key] = value
@@ -88,6 +89,13 @@ def parse(texts: Sequence[str]) -> Words:
     if output is not None and output.is_dir():
         raise WordError(f"output: a file, such as {output / 'predictions.csv'}; got a folder, {output}")
     return Words(given["model"], tuple(paths), output, Path(given.get("store", "mlruns")))
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except OSError:  # as a name it is too long
+        return False
 
 
 def load(words: Words) -> TrainedModel:
@@ -202,18 +210,21 @@ def main(texts: Sequence[str]) -> int:
     if not texts or {"-h", "--help"} & set(texts):
         print(HELP, end="")
         return 0 if texts else MISTAKE
+    from pipeline.data.names import printable
+
     try:
         words = parse(texts)
         trained = load(words)
         found = list(answers(trained, words.paths))
     except WordError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
+        return MISTAKE
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        print(printable(str(error))[:LONGEST], file=sys.stderr)
         return MISTAKE
     except KeyboardInterrupt:
         print("stopped; nothing was written", file=sys.stderr)
         return 128 + signal.SIGINT
-    from pipeline.data.names import printable
-
     columns = trained.architecture.head.columns
     if words.output is not None:
         write_csv(words.output, columns, found)

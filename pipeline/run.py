@@ -108,8 +108,7 @@ class _Searching:
 
     def _track(self) -> None:
         """MLflow is told of the study, and follows it."""
-        baseline = space.fixed(self.search.baseline).model
-        architecture = model.describe(self.search.task, self.question.inputs, baseline, self.question.head)
+        architecture = model.describe(self.search.task, self.question.inputs, space.NO_HIDDEN, self.question.head)
         Description.of(self.search, self.question, architecture.text()).write(self.folder)
         self.tracker.begin(self.folder, lambda line: self.console.print(line, soft_wrap=True, markup=False))
 

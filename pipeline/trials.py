@@ -10,7 +10,6 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
 
-from pipeline import model
 from pipeline.checkpoint import Checkpoints
 from pipeline.config.schema import Search
 from pipeline.course import Judge, Outcome
@@ -19,16 +18,23 @@ from pipeline.display import Display
 from pipeline.engine.company import Shape, groups
 from pipeline.files import NotWrittenError
 from pipeline.hands import Hand
+from pipeline.model import MOST_NUMBERS
+from pipeline.network import parameter_count
 from pipeline.question import Question
 from pipeline.record.rows import Row
 from pipeline.space import Candidate
 from pipeline.study import Proposal, Study
 
 MOST_FAILURES = 3
+MOST_PARAMETERS = MOST_NUMBERS // 4  # of four bytes each
 
 
 class FailingError(Exception):
     """Trials die one after the other: what of, and what to do, in one line."""
+
+
+class TooLargeError(Exception):
+    """A network that no model file takes."""
 
 
 class Trials:
@@ -86,10 +92,20 @@ class Trials:
 
     def _work(self, group: Sequence[Proposal]) -> int:
         """About how long a group takes, in no unit."""
-        return sum(self._described(each.candidate).parameters * each.candidate.training.epochs for each in group)
+        return sum(self._parameters(each.candidate) * each.candidate.training.epochs for each in group)
 
-    def _described(self, candidate: Candidate) -> model.Architecture:
-        return model.describe(self.search.task, self.question.inputs, candidate.model, self.question.head)
+    def _parameters(self, candidate: Candidate) -> int:
+        task = self.question.task
+        return parameter_count(task.inputs.features, candidate.model.hidden, task.head.outputs)
+
+    def _check_size(self, proposal: Proposal) -> None:
+        """Raises TooLargeError, or for the baseline DataError, where a network's parameters do not fit into a file."""
+        if (count := self._parameters(proposal.candidate)) <= MOST_PARAMETERS:
+            return
+        rule = f"a model has at most {MOST_PARAMETERS:,} parameters; this one has {count:,}"
+        if proposal.number == 0:
+            raise DataError(f"model.nodes: {rule}; use fewer nodes, or smaller pictures (dataset.size=)")
+        raise TooLargeError(rule)
 
     def _group(self, hand: Hand, proposals: Sequence[Proposal], display: Display, place: int) -> None:
         """Trains trials side by side, and tells how they went.
@@ -105,6 +121,7 @@ class Trials:
         outcomes: Sequence[Outcome | Exception] = []
         died: Exception | None = None
         try:
+            self._check_size(proposals[0])
             outcomes = hand.train(proposals, [self._judge(each.number, display, place) for each in proposals])
         except (DataError, NotWrittenError):
             raise
@@ -136,7 +153,7 @@ class Trials:
         display: Display,
     ) -> None:
         """Writes down how a trial went; of several kept ones only the best trial's weights stay."""
-        leaders, parameters = self.folder / "leader", self._described(proposal.candidate).parameters
+        leaders, parameters = self.folder / "leader", self._parameters(proposal.candidate)
         row = self.study.tell(
             proposal, outcome, parameters, seconds, lambda: hand.keep(index, leaders / str(proposal.number))
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
+from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import BinaryIO
@@ -23,17 +25,22 @@ from urllib.request import ProxyHandler, build_opener
 HELP = """\
 Shows the searches of a store in a browser: MLflow's pages, on this machine only.
 
-  python -m pipeline.ui [store=<folder>] [port=<number>]
+  python -m pipeline.ui [store=<folder>] [port=<number>] [host=<address>]
 
-store=mlruns   the folder that the searches wrote to
-port=5000      a port that is free, 1024 to 65535
+store=mlruns     the folder that the searches wrote to
+port=5000        a port that is free, 1024 to 65535
+host=127.0.0.1   another IPv4 address of this machine, such as host=192.168.1.5, lets in
+                 whoever reaches it, without a password
 
 It prints the address once it answers, after about ten seconds. Ctrl-C ends it.
 """
 HOST = "127.0.0.1"
+KEYS = ("store", "port", "host")
 START_SECONDS = 120.0  # ten on a quiet machine
 END_SECONDS = 5.0
 DIED = 0  # among the signals that end the serving: the server itself has ended
+
+OPEN = "whoever reaches the port can read, change and delete all searches and models; there is no password"
 
 Endings = SimpleQueue[int]
 
@@ -52,11 +59,12 @@ class Place:
 
     store: Path = Path("mlruns")
     port: int = 5000
+    host: str = HOST
 
     @property
     def address(self) -> str:
         """The server's address."""
-        return f"http://{HOST}:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def searches(self) -> str:
@@ -86,27 +94,39 @@ def read(words: Sequence[str]) -> Place:
     mistakes, typed = [], dict[str, str]()
     for word in words:
         key, equals, value = word.partition("=")
-        if not equals or key not in ("store", "port"):
+        if not equals or key not in KEYS:
             mistakes.append(_unknown(word, key))
         elif key in typed:
             mistakes.append(f"{key}: said once; got {typed[key]} and {value}")
         else:
             typed[key] = value
-    store, port = typed.get("store", "mlruns"), typed.get("port", "5000")
+    store, port, host = typed.get("store", "mlruns"), typed.get("port", "5000"), typed.get("host", HOST)
     if not store:
         mistakes.append("store: the folder of the searches, such as store=mlruns; got nothing")
     if not (port.isascii() and port.isdecimal() and len(port) < 6 and 1024 <= int(port) <= 65535):
         mistakes.append(f"port: a whole number from 1024 to 65535, such as port=5001; got {port or 'nothing'}")
+    if not _one_machine(host):
+        rule = "an IPv4 address of this machine, such as host=192.168.1.5"
+        mistakes.append(f"host: {rule}; got {host or 'nothing'}")
     if mistakes:
         raise UsageError(*mistakes)
-    return Place(Path(store), int(port))
+    return Place(Path(store), int(port), host)
+
+
+def _one_machine(host: str) -> bool:
+    """Whether it is the address of one machine: a browser has to send it as it stands, so 0.0.0.0 is none."""
+    try:
+        address = IPv4Address(host)
+    except AddressValueError:
+        return False
+    return not (address.is_unspecified or address.is_multicast or address.is_reserved)
 
 
 def _unknown(word: str, key: str) -> str:
     """Why a word is none of ours, with the key that may have been meant."""
-    near = get_close_matches(key.lstrip("-"), ("store", "port"), n=1, cutoff=0.6)
+    near = get_close_matches(key.lstrip("-"), KEYS, n=1, cutoff=0.6)
     hint = f" (did you mean {near[0]}=?)" if near else ""
-    return f"{key}: only store=<folder> and port=<number> can be said; got {word}{hint}"
+    return f"{key}: only store=, port= and host= can be said; got {word}{hint}"
 
 
 def check(place: Place) -> None:
@@ -119,8 +139,10 @@ def check(place: Place) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server: a port left a moment ago is free
         try:
-            probe.bind((HOST, place.port))
-        except OSError:
+            probe.bind((place.host, place.port))
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise UsageError(f"host: an address of this machine; got {place.host}, which is none") from None
             other = place.port + 1 if place.port < 65535 else place.port - 1
             raise UsageError(f"port: {place.port} is taken by another program; try port={other}") from None
 
@@ -128,6 +150,8 @@ def check(place: Place) -> None:
 def serve(place: Place) -> int:
     """Runs the server until a signal ends it; returns 0 after Ctrl-C, 128 + the signal's number after another."""
     endings = _signals()
+    if place.host != HOST:
+        print(f"host={place.host}: {OPEN}", file=sys.stderr)
     with _log(place) as log:
         print("MLflow is starting ...", file=sys.stderr, flush=True)
         server = subprocess.Popen(  # a group of its own: Ctrl-C reaches us alone, and we end all of it
@@ -163,13 +187,13 @@ def _report_end(server: subprocess.Popen[bytes], endings: Endings) -> None:
 
 
 def command(place: Place) -> list[str]:
-    """MLflow's own server, which no other machine and no foreign web page can talk to."""
-    here = [f"{name}:{place.port}" for name in (HOST, "localhost")]
+    """MLflow's own server, to which no foreign web page can talk, nor another machine unless a host was said."""
+    here = [f"{name}:{place.port}" for name in dict.fromkeys((place.host, HOST, "localhost"))]
     store = place.store.resolve()
     options = {
         "backend-store-uri": f"sqlite:///{store / 'mlflow.db'}",
         "artifacts-destination": str(store / "artifacts"),
-        "host": HOST,
+        "host": place.host,
         "port": str(place.port),
         "workers": "1",
         "allowed-hosts": ",".join(here),

@@ -21,6 +21,7 @@ from pipeline.model import ARCHITECTURE, PARAMETERS, ModelError, TrainedModel
 from pipeline.preparation import Preparation
 from pipeline.training import refit
 from tests.conftest import picture_examples, question, table_examples
+from tests.crash import kills
 
 TRAINING = Training(2, 16, 0.01, 0.0, "adamw", None, flip=False, shift=0)
 
@@ -130,3 +131,21 @@ def test_another_activation_of_equal_shapes_is_refused(folder: Path) -> None:
 def test_refuses_a_folder_without_the_files(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no such file; a model is architecture\.json and parameters\.safetensors"):
         model.read(tmp_path)
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_killed_at_any_step_it_is_the_old_model_or_the_new_one_or_none(old: bool, tmp_path: Path) -> None:
+    """There is none where none was, and between the two moves that put the new one in the old one's place."""
+    setup = "from tests.test_model import trained; first, second = trained(), trained('table')"
+    before = "first.write(place / 'model')" if old else ""
+    places = kills(setup, before, "second.write(place / 'model')", tmp_path)
+    folders = [place / "model" for place in places]
+    found = [model.read(folder).architecture.inputs.kind if folder.exists() else "none" for folder in folders]
+    assert len(places) > 10
+    assert found == sorted(found, key=["pictures", "none", "table"].index)
+    assert found.count("none") == (1 if old else found.index("table"))
+    assert found[-1] == "table"
+    for place, folder in zip(places, folders, strict=True):
+        trained_once.write(folder)
+        assert [file.name for file in place.iterdir()] == ["model"]
+        assert sorted(file.name for file in folder.iterdir()) == [ARCHITECTURE, PARAMETERS]

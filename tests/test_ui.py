@@ -44,8 +44,8 @@ def port() -> int:
 
 
 @contextmanager
-def running(store: Path, port: int) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "pipeline.ui", f"store={store}", f"port={port}"]
+def running(store: Path, port: int, *words: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "pipeline.ui", f"store={store}", f"port={port}", *words]
     pipe = subprocess.PIPE
     with subprocess.Popen(
         command, stdout=pipe, stderr=pipe, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
@@ -56,10 +56,10 @@ def running(store: Path, port: int) -> Iterator[subprocess.Popen[str]]:
             ours.terminate()
 
 
-def status(port: int, path: str, host: str) -> int:
-    connection = HTTPConnection(ui.HOST, port, timeout=30)
+def status(port: int, path: str, host: str, address: str = ui.HOST, **headers: str) -> int:
+    connection = HTTPConnection(address, port, timeout=30)
     try:
-        connection.request("GET", path, headers={"Host": host})
+        connection.request("POST" if headers else "GET", path, headers={"Host": host, **headers})
         return connection.getresponse().status
     finally:
         connection.close()
@@ -93,6 +93,29 @@ def test_serves_the_store_to_this_machine_alone_until_ctrl_c(store: Path, port: 
         assert ours.wait(timeout=30) == 0
     assert processes(store) == []
     assert sorted(file.name for file in store.iterdir()) == ["mlflow.db", f"ui-{port}.log"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.1 is the only address that is surely here")
+def test_another_host_is_said_to_be_open_and_answers_to_that_name_alone(store: Path, port: int) -> None:
+    with running(store, port, "host=127.0.0.2") as ours:
+        assert ours.stdout is not None
+        assert ours.stderr is not None
+        assert ours.stderr.readline() == f"host=127.0.0.2: {ui.OPEN}\n"
+        assert ours.stdout.readline() == f"http://127.0.0.2:{port}   Ctrl-C ends it\n"
+        path = "/api/2.0/mlflow/experiments/get-by-name?experiment_name=cat_species"
+        hosts = [f"127.0.0.2:{port}", f"localhost:{port}", f"10.0.0.5:{port}", "10.0.0.5", "127.0.0.2:5000"]
+        assert [status(port, path, host, "127.0.0.2") for host in hosts] == [200, 200, 403, 403, 403]
+        create = "/api/2.0/mlflow/experiments/create"
+        assert status(port, create, hosts[0], "127.0.0.2", Origin="http://evil.example") == 403
+        with pytest.raises(ConnectionRefusedError):
+            status(port, path, f"127.0.0.1:{port}")
+        ours.send_signal(signal.SIGINT)
+        assert ours.wait(timeout=30) == 0
+
+
+def test_refuses_address_of_another_machine(store: Path, port: int, capfd: pytest.CaptureFixture[str]) -> None:
+    assert ui.main([f"store={store}", f"port={port}", "host=192.0.2.1"]) == 2
+    assert capfd.readouterr().err == "host: an address of this machine; got 192.0.2.1, which is none\n"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
@@ -136,15 +159,28 @@ def test_refuses_store_without_searches_with_the_command(tmp_path: Path, capfd: 
 @pytest.mark.parametrize(
     ("words", "lines"),
     [
-        (["stroe=x"], ["stroe: only store=<folder> and port=<number> can be said; got stroe=x (did you mean store=?)"]),
+        (
+            ["stroe=x"],
+            ["stroe: only store=, port= and host= can be said; got stroe=x (did you mean store=?)"],
+        ),
         (["--port", "1"], ["--port: only", "1: only"]),
-        (["port"], ["port: only store=<folder> and port=<number> can be said; got port (did you mean port=?)"]),
+        (
+            ["port"],
+            ["port: only store=, port= and host= can be said; got port (did you mean port=?)"],
+        ),
         (["port=80"], ["port: a whole number from 1024 to 65535, such as port=5001; got 80"]),
         (["port=65536"], ["port: a whole number"]),
         (["port=\u0665\u0660\u0660\u0660"], ["port: a whole number"]),
         (["port="], ["port: a whole number from 1024 to 65535, such as port=5001; got nothing"]),
         (["store="], ["store: the folder of the searches, such as store=mlruns; got nothing"]),
         (["port=5000", "port=5001"], ["port: said once; got 5000 and 5001"]),
+        (["host="], ["host: an IPv4 address of this machine, such as host=192.168.1.5; got nothing"]),
+        (["host=0.0.0.0"], ["host: an IPv4 address of this machine, such as host=192.168.1.5; got 0.0.0.0"]),
+        (["host=*"], ["host: an IPv4 address"]),
+        (["host=localhost"], ["host: an IPv4 address"]),
+        (["host=192.168.1.5,evil.example"], ["host: an IPv4 address"]),
+        (["host=224.0.0.1"], ["host: an IPv4 address"]),
+        (["host=1.2.3.4", "host=127.0.0.1"], ["host: said once; got 1.2.3.4 and 127.0.0.1"]),
         (["prot=1", "port=x", "store="], ["prot: only", "store: the folder", "port: a whole number"]),
     ],
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, Strict, StrictBool
+from pydantic import AfterValidator, FailFast, Field, PlainValidator, Strict, StrictBool
 from pydantic.dataclasses import dataclass
 
 from pipeline.config.datasets import STRICT, Dataset
@@ -33,7 +33,7 @@ class Layout:
 class Model:
     """A network apart from its inputs and its head: the width of each hidden layer, and what is between them."""
 
-    hidden: Annotated[tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...], Field(max_length=20)]
+    hidden: Annotated[tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...], Field(max_length=20), FailFast()]
     activation: Activation
     dropout: Annotated[Real, Field(ge=0, lt=1)]
 

@@ -11,9 +11,9 @@ from pydantic import Field
 from torch import Tensor
 
 from pipeline.config.schema import Metric
-from pipeline.inputs import Constants, Text
+from pipeline.inputs import Constants, Names
 
-Names = Annotated[tuple[Text, ...], Field(min_length=1, max_length=10_000)]
+Classes = Annotated[Names, Field(min_length=1, max_length=10_000)]
 Targets = NDArray[np.int64] | NDArray[np.float32]
 Scores = dict[str, float]
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
@@ -14,8 +15,8 @@ from torchmetrics.functional import classification as measures
 
 from pipeline.config.datasets import STRICT
 from pipeline.config.schema import Metric
-from pipeline.heads.base import Head, Names, Scores, Targets
-from pipeline.inputs import Constants, Text
+from pipeline.heads.base import Classes, Head, Scores, Targets
+from pipeline.inputs import Constants, Names
 
 LONGEST_MEASURED = 200
 
@@ -79,7 +80,7 @@ class SoftmaxHead(Head):
     """Exactly one of C classes: softmax and cross-entropy. Answers: probabilities [N, C]."""
 
     kind: Literal["softmax"]
-    classes: Names
+    classes: Classes
 
     @property
     def outputs(self) -> int:
@@ -122,7 +123,7 @@ class SigmoidHead(Head):
     """Yes or no: one sigmoid for the second class, binary cross-entropy. Answers: probabilities [N, 2]."""
 
     kind: Literal["sigmoid"]
-    classes: tuple[Text, Text]
+    classes: Annotated[Names, Field(min_length=2, max_length=2)]
 
     @property
     def outputs(self) -> int:
@@ -168,7 +169,7 @@ class SigmoidsHead(Head):
     """
 
     kind: Literal["sigmoids"]
-    labels: Names
+    labels: Classes
 
     @property
     def outputs(self) -> int:

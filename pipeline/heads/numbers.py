@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, FailFast, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
@@ -18,6 +18,12 @@ from pipeline.config.schema import Metric, Real
 from pipeline.heads.base import Head, Scores, Targets
 from pipeline.heads.classes import certain, class_score, class_scores, softmax_gradient
 from pipeline.inputs import Constants, Text
+
+
+def _rising(edges: tuple[float, ...]) -> tuple[float, ...]:
+    if list(edges) != sorted(set(edges)):
+        raise ValueError("rising numbers")
+    return edges
 
 
 def errors(predicted: Tensor, truth: Tensor) -> Scores:
@@ -113,7 +119,7 @@ class BandsHead(Head):
     """
 
     kind: Literal["bands"]
-    edges: Annotated[tuple[Real, ...], Field(min_length=1, max_length=1_000)]
+    edges: Annotated[tuple[Real, ...], Field(min_length=1, max_length=1_000), FailFast(), AfterValidator(_rising)]
     unit: Text
 
     @property

@@ -73,9 +73,12 @@ class Record:
             raise DataError(f"study={name}: {file} was changed by another program; use another study=") from None
         except OSError as error:
             raise NotWrittenError(f"{file}: cannot be written ({error.strerror})") from None
-        self.optuna = optuna.create_study(
-            storage=storage, study_name=name, load_if_exists=True, direction="maximize" if maximise else "minimize"
-        )
+        if any(study.study_name == name for study in storage.get_all_studies()):
+            self.optuna = optuna.load_study(storage=storage, study_name=name)  # looking at it writes nothing
+        else:
+            self.optuna = optuna.create_study(
+                storage=storage, study_name=name, direction="maximize" if maximise else "minimize"
+            )
         self._refuse_another(facts)
         self.trials: dict[int, FrozenTrial] = {}
         self.rows: dict[int, Row] = {}

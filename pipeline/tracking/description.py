@@ -29,7 +29,7 @@ class Description:
 
     uri: the tracking address, or none where the store has its own; facts: what decides the result; rows: how many are
     there, to develop on and to test; dataset, source: its kind and its settings; decides: what a registered version is
-    compared by; architecture: the baseline's, as its file has it.
+    compared by; architecture: as a file has it, but for its layers, which each trial has its own of.
     """
 
     study: str
@@ -48,7 +48,7 @@ class Description:
 
     @classmethod
     def of(cls, search: Search, question: Question, architecture: str) -> Description:
-        """The description of a search; architecture: the text of the baseline's file."""
+        """The description of a search; architecture: the text of the file of a network without hidden layers."""
         examples, splits = question.examples, question.splits
         return cls(
             study=question.name,

@@ -110,18 +110,19 @@ class View:
             self.client.log_artifacts(run.info.run_id, str(self.folder / "leader" / str(trial)), "folds")
 
     def _scores(self, summary: dict[str, Any], stamp: int) -> None:
-        best, test, metric = summary["best"], summary["test"], self.told.metric
+        """A point for each score, at the number of trials that it is of."""
+        best, test, metric, trials = summary["best"], summary["test"], self.told.metric, summary["trials"]["total"]
         points: list[Point] = [
-            ("value", 0, best["cross_validation"]["mean"]),
-            (f"test/{metric}", 0, test["value"]),
-            (f"test/{metric}/low", 0, test["low"]),
-            (f"test/{metric}/high", 0, test["high"]),
-            ("parameters", 0, summary["parameters"]),
+            ("value", trials, best["cross_validation"]["mean"]),
+            (f"test/{metric}", trials, test["value"]),
+            (f"test/{metric}/low", trials, test["low"]),
+            (f"test/{metric}/high", trials, test["high"]),
+            ("parameters", trials, summary["parameters"]),
         ]
-        points += [(f"test/{name}", 0, value) for name, value in test["others"].items()]
+        points += [(f"test/{name}", trials, value) for name, value in test["others"].items()]
         if summary["baseline"] is not None:
-            points.append(("baseline/value", 0, summary["baseline"]["cross_validation"]["mean"]))
-            points.append((f"baseline/test/{metric}", 0, summary["baseline"]["test"]["value"]))
+            points.append(("baseline/value", trials, summary["baseline"]["cross_validation"]["mean"]))
+            points.append((f"baseline/test/{metric}", trials, summary["baseline"]["test"]["value"]))
         winner = f"trial {best['number']}, {number(test['value'], metric)} on the held-out test"
         log(self.client, self.run, {}, points, {"winner": winner, "overrides": " ".join(best["overrides"])}, stamp)
         for file in ("trials.csv", "summary.json"):

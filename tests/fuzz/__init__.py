@@ -1,0 +1,1 @@
+"""Fuzzing, beside the tests: `make fuzz`."""
