@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup search test fuzz ui bench lock
+.PHONY: help setup search test fuzz ui bench lock faults
 
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	"$$python" -c "$(FITS)" 2>/dev/null && { echo "$$python"; break; }; done)
@@ -32,6 +32,9 @@ ui: setup  ## the searches in a browser: ARGS="store=mlruns port=5001"
 
 bench: setup  ## training against the loops that people write: ARGS="case=A,B pairs=5"
 	.venv/bin/python -m bench $(ARGS)
+
+faults: setup  ## every fault, injected for real, half an hour: ARGS="F1 F10" for some, ARGS=short for each a few times
+	.venv/bin/python -m tests.faults $(ARGS)
 
 lock: .venv/.uv  ## the versions pinned again from pyproject.toml: ARGS=--upgrade for the newest
 	.venv/bin/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-header $(ARGS) \

@@ -174,7 +174,7 @@ def two_owners(_: int, folder: Path) -> Measured:
 ROWS = [
     Row("F1", "kill -9 at random moments", "200 kills, none lost or twice, no zombie, same table", 200, 4, kills),
     Row("F1", "kill -9 in a long trial", "at most 15 s of training done again", 25, 2, redone),
-    Row("F3", "Ctrl-C, SIGTERM, SIGHUP", "exit 130, 143, 129 within 5 s, with a checkpoint", 20, 1, signals),
+    Row("F3", "Ctrl-C, SIGTERM, SIGHUP", "exit 130, 143, 129 within 5 s, with a checkpoint", 10, 1, signals),
     Row("F3", "a second Ctrl-C", "at once", 5, 1, twice),
     Row("F4", "killed while saving a checkpoint", "0 of 1,000 unreadable", 1_000, 20, half_written),
     Row("F9", "suspended; another time zone", "no effect", 60, 3, suspended),

@@ -6,12 +6,11 @@ The process that forks computes nothing with torch: the forked ones would wait f
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -27,10 +26,10 @@ TINY = ("dataset.count=90", "dataset.size=8", "cv.folds=3", "compute=cpu", "trai
 class Forked:
     """A search in a process of its own; what it says goes to a file.
 
-    memory: bytes of address space that it may have.
+    before: what it does first, such as taking away its memory.
     """
 
-    def __init__(self, words: Sequence[str], said: Path, memory: int | None = None) -> None:
+    def __init__(self, words: Sequence[str], said: Path, before: Callable[[], object] = lambda: None) -> None:
         self.said = said
         sys.stdout.flush()
         self.pid = os.fork()
@@ -42,8 +41,7 @@ class Forked:
             handle = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
             os.dup2(handle, 1)
             os.dup2(handle, 2)
-            if memory is not None:
-                resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+            before()
             code = search.main(words)
             sys.stdout.flush()
         except BaseException:  # noqa: BLE001 -- nothing else would say it

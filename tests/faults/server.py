@@ -134,7 +134,7 @@ ROWS = [
         "F10",
         "MLflow down, slow, silent, resetting, answering 500",
         "training under 1 % slower; every point once in the end, one warning",
-        20,
+        10,
         3,
         broken,
     ),

@@ -7,18 +7,19 @@ import resource
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.faults.process import TINY, Forked, mlflow_is_whole, study
 from tests.faults.row import Measured, Row
 
-PAGE = resource.getpagesize()
+PAGE, MEMORY = resource.getpagesize(), 8 * 2**30
 CAT = ("task=cat_species", *TINY)
 
 
-def _ended(words: list[str], folder: Path, memory: int | None = None) -> tuple[int, str]:
+def _ended(words: list[str], folder: Path, before: Callable[[], object] = lambda: None) -> tuple[int, str]:
     """The exit code of a search, and what it said."""
-    code = Forked([*words, f"store={folder}"], folder / "said.txt", memory).wait()
+    code = Forked([*words, f"store={folder}"], folder / "said.txt", before).wait()
     return code, (folder / "said.txt").read_text()
 
 
@@ -46,7 +47,9 @@ def out_of_memory(count: int, folder: Path) -> Measured:
     """Some networks need more memory than the process may have: those fail with their reason, others go on."""
     words = [*CAT, "space=none", "model.nodes={choice: [8, 16, 20000]}", "model.layers=2", "model.shape=same"]
     words += ["sampler=random"]
-    code, said = _ended([*words, f"budget.trials={count}"], folder, memory=8 * 2**30)
+    code, said = _ended(
+        [*words, f"budget.trials={count}"], folder, lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    )
     trials = _trials(folder) if code == 0 else {}
     reason = "memory" in said
     reached = code == 0 and trials["failed"] > 0 and trials["complete"] > 1 and reason
