@@ -16,7 +16,7 @@ from pipeline.epoch import Epoch
 from pipeline.heads import Head
 from pipeline.inputs import Inputs
 
-Judge = Callable[[int, Epoch], bool]
+Judge = Callable[[Sequence[float]], bool]  # takes the mean score of each epoch so far, the new one last
 Ending = Literal["complete", "patience", "pruned", "diverged"]
 
 
@@ -104,7 +104,7 @@ class Course:
 
     def judged(self, epoch: Epoch) -> bool:
         """Whether the judge ends the trial with this epoch, its next."""
-        return _finite(epoch) and self.trial.judge(len(self.epochs) + 1, epoch)
+        return _finite(epoch) and self.trial.judge([each.mean for each in (*self.epochs, epoch)])
 
     def advance(self, epoch: Epoch, behind: bool, weights: Callable[[], tuple[State, ...]]) -> None:
         """One epoch more; behind: the judge's word; weights: each fold's, asked for where the epoch is the best."""

@@ -130,9 +130,8 @@ class Worker:
         trials = [{"number": each.number, "fields": dict(each.candidate.fields)} for each in proposals]
         try:
             answer = self._ask({"train": trials})
-            while "epoch" in answer:
-                place, epoch, loss, folds = answer["epoch"]
-                answer = self._ask({"stop": judges[place](epoch, Epoch(loss, tuple(folds)))})
+            while "judge" in answer:
+                answer = self._ask({"stop": judges[answer["judge"]](answer["means"])})
         except BaseException:  # it may still wait for an answer
             self.close()
             raise

@@ -17,7 +17,6 @@ import torch
 from pipeline import space
 from pipeline.config.read import read
 from pipeline.course import Judge
-from pipeline.epoch import Epoch
 from pipeline.files import NotWrittenError
 from pipeline.hands import Here
 from pipeline.interrupt import Interrupt, Stopped
@@ -79,8 +78,8 @@ def _train(here: Here, trials: Sequence[dict[str, Any]], answers: TextIO) -> dic
 def _judge(place: int, answers: TextIO) -> Judge:
     """The search judges: it is told of the epoch, and answers."""
 
-    def stop(epoch: int, scores: Epoch) -> bool:
-        _say(answers, {"epoch": [place, epoch, scores.loss, scores.folds]})
+    def stop(means: Sequence[float]) -> bool:
+        _say(answers, {"judge": place, "means": means})
         answer = sys.stdin.readline()
         if not answer:
             raise Stopped(128 + signal.SIGTERM)  # the search is gone

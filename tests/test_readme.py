@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import predict, search
+from pipeline import predict, search, sync
 from pipeline.data.drawn.scene import draw_scene
 from pipeline.data.drawn.subjects import generator, scene
 from tests.conftest import SHARED
@@ -25,13 +25,14 @@ SMALL = ["budget.trials=1", "training.epochs=1", "compute=cpu", "cv.folds=3", "c
 
 def test_every_block_is_known() -> None:
     kinds = [kind for kind, _ in BLOCKS]
-    assert (kinds.count("bash"), kinds.count("yaml"), len(kinds)) == (11, 1, 12)
+    assert (kinds.count("bash"), kinds.count("yaml"), len(kinds)) == (12, 1, 13)
     assert len(SEARCHES) == 18
     others = [line for line in COMMANDS if "pipeline.search" not in line]
     assert sum("make " in line for line in others) == 3
     assert sum("pipeline.predict" in line for line in others) == 2
     assert sum("pipeline.ui" in line for line in others) == 1
-    assert len(others) == 6
+    assert sum("pipeline.sync" in line for line in others) == 2
+    assert len(others) == 8
 
 
 @pytest.fixture
@@ -90,6 +91,15 @@ def test_predictions_of_the_readme_run(finished: Path, place: Path) -> None:
         if "pipeline.predict" in line:
             assert predict.main(shlex.split(line)[3:]) == 0
     assert len((place / "predictions.csv").read_text().splitlines()) == 1 + 1 + 60
+
+
+def test_syncs_of_the_readme_run(finished: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(finished.parent, place / "mlruns" / "studies")
+    for line in COMMANDS:
+        if "pipeline.sync" in line:
+            words = [word.replace("cat_species-1a2b3c4d", finished.name) for word in shlex.split(line)[3:]]
+            assert sync.main(words) == 0
+    assert "MLflow has 4 trials, 4 of them written now" in capsys.readouterr().out
 
 
 def test_make_targets_of_the_readme_are_there() -> None:

@@ -152,7 +152,7 @@ def test_pruner_stops_what_falls_behind_and_never_the_baseline(tmp_path: Path) -
         score = 0.1 if proposal.number in (0, 6) else 0.9
         judge = study.judge(proposal.number, lambda *_: None)
         curve = tuple(Epoch(1.0, (score, score)) for _ in range(8))
-        endings = [judge(epoch, scores) for epoch, scores in enumerate(curve, start=1)]
+        endings = [judge([score] * epoch) for epoch in range(1, 9)]
         stopped.append(any(endings))
         study.tell(proposal, Outcome(curve, 1, "complete", ()), 10, 0.1)
     assert stopped == [False] * 6 + [True]
@@ -160,13 +160,13 @@ def test_pruner_stops_what_falls_behind_and_never_the_baseline(tmp_path: Path) -
 
 def test_trial_that_is_trained_again_is_judged_from_its_first_epoch(tmp_path: Path) -> None:
     study = Study(read(["task=cat_species", "pruner=median"]), "study", tmp_path, FACTS, maximise=True)
-    good, bad = Epoch(1.0, (0.9, 0.9)), Epoch(1.0, (0.1, 0.1))
+    good = Epoch(1.0, (0.9, 0.9))
     for _ in range(5):
         told(study, Outcome((good,) * 8, 1, "complete", ()))
     (proposal,) = study.ask()
     judge = study.judge(proposal.number, lambda *_: None)
     for _ in range(2):
-        assert [judge(epoch, bad) for epoch in range(1, 6)] == [False, False, False, True, True]
+        assert [judge([0.1] * epoch) for epoch in range(1, 6)] == [False, False, False, True, True]
 
 
 @pytest.mark.parametrize("pruner", ["median", "asha"])
@@ -177,7 +177,7 @@ def test_pruned_search_opened_again_prunes_the_same(pruner: str, tmp_path: Path)
         for epoch in range(1, 21):
             level = scored(proposal.candidate.training.learning_rate).value
             curve.append(Epoch(1.0, (level * epoch / 20, level * epoch / 20)))
-            if judge(epoch, curve[-1]):
+            if judge([each.mean for each in curve]):
                 ending = "pruned"
                 break
         study.tell(proposal, Outcome(tuple(curve), len(curve), ending, ()), 10, 0.1)
@@ -195,6 +195,40 @@ def test_pruned_search_opened_again_prunes_the_same(pruner: str, tmp_path: Path)
         (row.state, len(row.curve), row.fields) for row in whole.rows()
     ]
     assert {row.state for row in whole.rows()} == {"complete", "pruned"}
+
+
+@pytest.mark.parametrize("pruner", ["median", "asha"])
+def test_trial_that_goes_on_from_a_checkpoint_is_pruned_where_it_would_have_been(pruner: str, tmp_path: Path) -> None:
+    """The second study is killed in each trial's eleventh epoch; the one that goes on sees the whole curve first."""
+
+    def run(folder: Path, *, killed: bool) -> list[int]:
+        folder.mkdir()
+
+        def opened_study() -> Study:
+            return Study(read(["task=cat_species", f"pruner={pruner}"]), "study", folder, FACTS, maximise=True)
+
+        study, lengths = opened_study(), []
+        for _ in range(16):
+            (proposal,) = study.ask()
+            level = scored(proposal.candidate.training.learning_rate).value
+            means = [level * epoch / 30 for epoch in range(1, 31)]
+            judge, length = study.judge(proposal.number, lambda *_: None), 30
+            for epoch in range(1, 31):
+                if killed and epoch == 11:
+                    study = opened_study()
+                    (proposal,) = study.ask()
+                    judge = study.judge(proposal.number, lambda *_: None)
+                if judge(means[:epoch]):
+                    length = epoch
+                    break
+            curve = tuple(Epoch(1.0, (mean, mean)) for mean in means[:length])
+            study.tell(proposal, Outcome(curve, length, "complete" if length == 30 else "pruned", ()), 10, 0.1)
+            lengths.append(length)
+        return lengths
+
+    whole = run(tmp_path / "whole", killed=False)
+    assert run(tmp_path / "killed", killed=True) == whole
+    assert min(whole) < 30
 
 
 def test_without_a_range_there_is_one_trial(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from pipeline.config.schema import Compute, Model, Training
 from pipeline.course import Outcome, Trial
 from pipeline.device import NoDeviceError, resolve
 from pipeline.engine import DenseStack, FoldData, Member, Seeds
-from pipeline.epoch import Epoch
 from pipeline.preparation import Preparation
 from pipeline.question import Question
 from pipeline.training import refit, search_folds
@@ -58,9 +57,9 @@ def test_value_is_the_mean_over_the_folds_at_one_epoch_for_all(asked: Question) 
 def test_judge_sees_each_epoch_and_ends_the_trial(asked: Question) -> None:
     seen: list[int] = []
 
-    def judge(epoch: int, _: Epoch) -> bool:
-        seen.append(epoch)
-        return epoch == 2
+    def judge(means: list[float]) -> bool:
+        seen.append(len(means))
+        return len(means) == 2
 
     outcome = fit(asked, judge)
     assert (seen, outcome.ending) == ([1, 2], "pruned")
@@ -75,8 +74,8 @@ def test_patience_ends_a_trial_that_no_longer_gains(asked: Question) -> None:
 def test_trials_side_by_side_are_what_each_is_alone(asked: Question) -> None:
     """Also after others have been stopped, have run out of epochs, patience or finite numbers."""
 
-    def stopped(epoch: int, _: Epoch) -> bool:
-        return epoch == 2
+    def stopped(means: list[float]) -> bool:
+        return len(means) == 2
 
     def never(*_: object) -> bool:
         return False

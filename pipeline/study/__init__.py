@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,6 @@ import optuna
 from pipeline import space
 from pipeline.config.schema import Search
 from pipeline.course import Judge, Outcome
-from pipeline.epoch import Epoch
 from pipeline.record import Record
 from pipeline.record.rows import Row, record, repeated, row_of
 from pipeline.space import Candidate
@@ -116,10 +115,10 @@ class Study:
     def judge(self, number: int, watch: Callable[[int], None]) -> Judge:
         """Sees each epoch's mean over the folds, and stops trials that fall behind; `watch` is told of each epoch."""
 
-        def stop(epoch: int, scores: Epoch) -> bool:
-            watch(epoch)
+        def stop(means: Sequence[float]) -> bool:
+            watch(len(means))
             with self._at_work():
-                return self.advisor.stops(number, epoch, scores.mean)
+                return self.advisor.stops(number, means)
 
         return stop
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 
 import optuna
@@ -45,7 +45,7 @@ class Advisor:
         self.baseline = space.fixed(search.baseline)
         self.known_baseline = space.parameters(search.space, self.baseline)
         self.running: dict[int, Trial] = {}
-        self.curves: dict[int, dict[int, float]] = {}
+        self.judged: dict[int, int] = {}
         self._forget()
 
     def _forget(self) -> None:
@@ -106,13 +106,17 @@ class Advisor:
         """What was drawn for a trial of this wave, in Optuna's own terms."""
         return self._frozen(self.running[number])
 
-    def stops(self, number: int, epoch: int, mean: float) -> bool:
-        """Takes an epoch's mean over the folds, and says whether the trial is behind; the baseline never is.
+    def stops(self, number: int, means: Sequence[float]) -> bool:
+        """Takes each epoch's mean over the folds so far, and says whether the trial is behind; the baseline never is.
 
-        A trial that is trained again begins again.
+        A pruner may keep a note of each epoch: a trial that goes on from a checkpoint goes through all of them first.
         """
-        curve = self.curves[number] = {} if epoch == 1 else self.curves[number]
-        curve[epoch] = mean
-        seen = copy(self._frozen(self.running[number]))
-        seen.intermediate_values = curve
-        return number > 0 and bool(self.known.pruner.prune(self.known, seen))
+        seen = self.judged.get(number, 0)
+        first = seen + 1 if len(means) > seen else 1  # otherwise it is trained again
+        self.judged[number] = len(means)
+        behind = False
+        for last in range(first, len(means) + 1):
+            trial = copy(self._frozen(self.running[number]))
+            trial.intermediate_values = dict(enumerate(means[:last], start=1))
+            behind = bool(self.known.pruner.prune(self.known, trial))
+        return number > 0 and behind

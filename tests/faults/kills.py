@@ -18,7 +18,12 @@ from tests.faults.row import Measured, Row
 WORDS = ("task=cat_species", *TINY, "training.epochs=30")
 
 
-def kills(count: int, folder: Path) -> Measured:
+def terminations(count: int, folder: Path) -> Measured:
+    """SIGTERM at random moments: every time it goes on in the middle of a trial."""
+    return kills(count, folder, signal.SIGTERM)
+
+
+def kills(count: int, folder: Path, number: signal.Signals = signal.SIGKILL) -> Measured:
     """Kill -9 at random moments, until the search is through; the record may only ever grow."""
     words = [*WORDS, f"budget.trials={max(4, count)}"]
     expected = whole(words, folder / "whole")
@@ -30,7 +35,7 @@ def kills(count: int, folder: Path) -> Measured:
         if done < count:
             time.sleep(chance.uniform(0.1, 1.5))
             if process.ended() is None:
-                process.kill()
+                process.kill(number)
                 process.wait()
                 done += 1
         elif (code := process.wait()) != 0:
@@ -175,6 +180,7 @@ ROWS = [
     Row("F1", "kill -9 at random moments", "200 kills, none lost or twice, no zombie, same table", 200, 4, kills),
     Row("F1", "kill -9 in a long trial", "at most 15 s of training done again", 25, 2, redone),
     Row("F3", "Ctrl-C, SIGTERM, SIGHUP", "exit 130, 143, 129 within 5 s, with a checkpoint", 10, 1, signals),
+    Row("F3", "SIGTERM at random moments", "the same table, from the middle of trials", 30, 6, terminations),
     Row("F3", "a second Ctrl-C", "at once", 5, 1, twice),
     Row("F4", "killed while saving a checkpoint", "0 of 1,000 unreadable", 1_000, 20, half_written),
     Row("F9", "suspended; another time zone", "no effect", 60, 3, suspended),
