@@ -21,6 +21,7 @@ from pipeline.epoch import Epoch
 from pipeline.files import NotWrittenError, moved_whole
 
 EVERY = 15.0  # seconds of training
+Tried = Mapping[int, str]  # trials by number, and what each tries: another number of workers draws something else
 
 
 @dataclass(frozen=True)
@@ -91,23 +92,23 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "checkpoints"
 
-    def _file(self, numbers: Sequence[int]) -> Path:
-        return self.folder / f"trial-{min(numbers)}.safetensors"
+    def _file(self, number: int) -> Path:
+        return self.folder / f"trial-{number}.safetensors"
 
-    def find(self, numbers: Sequence[int]) -> Saved | None:
-        """Where trials of these numbers were, if a whole file has all of them; a damaged one is as good as none."""
+    def find(self, trials: Tried) -> Saved | None:
+        """Where these trials were, if a whole file has all of them; a damaged one is as good as none."""
         found = []
         for file in self.folder.glob("trial-*.safetensors"):
             with suppress(SafetensorError, OSError, ValueError, KeyError):
-                found.append(_read(file, numbers))
+                found.append(_read(file, trials))
         return max(found, key=lambda saved: saved.position, default=None)
 
-    def save(self, numbers: Sequence[int], saved: Saved) -> None:
+    def save(self, trials: Tried, saved: Saved) -> None:
         """Keeps it; what was kept before stays until this is on the disk."""
-        plain = {"numbers": list(numbers), "position": saved.position, "courses": saved.courses}
+        plain = {"trials": list(trials.items()), "position": saved.position, "courses": saved.courses}
         words = json.dumps(plain, sort_keys=True)
         tensors = {name: value.contiguous() for name, value in saved.tensors.items()}
-        file = self._file(numbers)
+        file = self._file(min(trials))
         try:
             self.folder.mkdir(exist_ok=True)
             with moved_whole(file) as temporary:
@@ -117,20 +118,21 @@ class Checkpoints:
 
     def forget(self, numbers: Sequence[int]) -> None:
         """The trials have ended and are in the record."""
-        self._file(numbers).unlink(missing_ok=True)
+        for number in numbers:
+            self._file(number).unlink(missing_ok=True)
 
-    def sweep(self, *, all_: bool) -> None:
-        """Removes what killed processes were writing, or all files, where nothing is in training any more."""
-        for file in self.folder.glob("*" if all_ else ".*"):
-            file.unlink()
+    def clear(self) -> None:
+        """Nothing is in training any more."""
+        for file in self.folder.glob("*"):
+            file.unlink(missing_ok=True)
 
 
-def _read(file: Path, numbers: Sequence[int]) -> Saved:
+def _read(file: Path, trials: Tried) -> Saved:
     """What a file keeps of these trials; raises ValueError where it lacks one, or is not as it was written."""
     with safe_open(file, "pt") as content:
         told = content.metadata()
         state = json.loads(told["state"])
-        places = [state["numbers"].index(number) for number in numbers]
+        places = [state["trials"].index(list(trial)) for trial in trials.items()]
         tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 -- it is no mapping
     if told["sha256"] != _digest(told["state"], tensors):
         raise ValueError(f"{file}: was changed")
@@ -146,14 +148,14 @@ def _digest(words: str, tensors: Mapping[str, Tensor]) -> str:
 
 
 class OnDisk:
-    """Keeps the trials of some numbers: every fifteen seconds, and where `check` raises `Stopped`."""
+    """Keeps some trials: every fifteen seconds, and where `check` raises `Stopped`."""
 
-    def __init__(self, checkpoints: Checkpoints, numbers: Sequence[int], check: Callable[[], None]) -> None:
-        self.checkpoints, self.numbers, self.check, self.last = checkpoints, numbers, check, monotonic()
+    def __init__(self, checkpoints: Checkpoints, trials: Tried, check: Callable[[], None]) -> None:
+        self.checkpoints, self.trials, self.check, self.last = checkpoints, trials, check, monotonic()
 
     def found(self) -> Saved | None:
         """See `Keeper`."""
-        return self.checkpoints.find(self.numbers)
+        return self.checkpoints.find(self.trials)
 
     def due(self) -> bool:
         """See `Keeper`."""
@@ -162,5 +164,5 @@ class OnDisk:
 
     def save(self, saved: Saved) -> None:
         """See `Keeper`."""
-        self.checkpoints.save(self.numbers, saved)
+        self.checkpoints.save(self.trials, saved)
         self.last = monotonic()

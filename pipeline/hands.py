@@ -75,7 +75,8 @@ class Here:
         for proposal, judge in zip(proposals, judges, strict=True):
             candidate, names = proposal.candidate, Seeds(seed, seeds.number(seed, proposal.number))
             trials.append(Trial(candidate.model, candidate.training, names, judge))
-        keeper = OnDisk(self.checkpoints, [proposal.number for proposal in proposals], self.check)
+        tried = {proposal.number: repr(dict(proposal.candidate.fields)) for proposal in proposals}
+        keeper = OnDisk(self.checkpoints, tried, self.check)
         self.last = search_folds(self.question.task, self.folds, trials, keeper)
         return self.last
 
@@ -96,7 +97,7 @@ class Worker:
         own = [] if search.config_dir is None else ["--config-dir", str(search.config_dir)]
         core = CORES[place % len(CORES)]
         self.command = [sys.executable, "-m", "pipeline.worker", str(core), str(folder.resolve()), *search.typed, *own]
-        self.process, self.fingerprint = self._start(), ""
+        self.process, self.fingerprint, self.stopping = self._start(), "", False
 
     def wait(self, fingerprint: str) -> None:
         """Until it has its data; raises DataError where it does not start, or they are not those of the search."""
@@ -123,6 +124,8 @@ class Worker:
         if self.process.poll() is not None:  # an earlier trial took it along
             self.close()
             self.process = self._start()
+            if self.stopping:
+                self.process.terminate()
             try:
                 self.wait(self.fingerprint)
             except DataError as error:
@@ -166,6 +169,7 @@ class Worker:
 
     def stop(self) -> None:
         """It keeps what it has in training, and ends."""
+        self.stopping = True
         self.process.terminate()
 
     def close(self) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Self
 
 ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+SAME = 0.3  # seconds
 
 
 class Stopped(BaseException):
@@ -25,12 +27,15 @@ class Interrupt:
     """Takes Ctrl-C, SIGTERM and SIGHUP over, as a context; one that is ignored, as by `nohup`, stays so.
 
     While trials run, the first one waits for `check`, so that no library swallows it and no write is cut in two; at
-    other times it is `Stopped` at once. The second one ends the process where it stands.
+    other times it is `Stopped` at once. A second one ends the process where it stands; one that comes right after the
+    first is the same one, sent to the process and to its group.
 
     tell: called with the first one, so that other processes stop as well.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, second: bool = True) -> None:
+        self.second = second
+        self.since = 0.0
         self.heard: int | None = None
         self.waits = False
         self.tell: Callable[[], None] = lambda: None
@@ -51,10 +56,12 @@ class Interrupt:
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self.heard is not None:
+            if not self.second or time.monotonic() - self.since < SAME:
+                return
             if sys.stdout.isatty():
                 os.write(sys.stdout.fileno(), b"\x1b[?25h\n")  # the bars have hidden the cursor
             os._exit(128 + number)
-        self.heard = number
+        self.heard, self.since = number, time.monotonic()
         self.tell()
         if not self.waits:
             self.check()

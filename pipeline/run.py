@@ -87,7 +87,7 @@ class _Searching:
             self.console.print(f"begun elsewhere, so digits may differ: {'; '.join(differing)}", soft_wrap=True)
         self._track()
         previous = summary.read(self.folder)
-        if previous is not None and len(self.study.rows()) >= self.study.total:
+        if previous is not None and previous["trials"]["total"] == len(self.study.rows()) >= self.study.total:
             self._finish_tracking()
             self._show(previous)
             self.console.print(self._more())

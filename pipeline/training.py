@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import logging
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 from typing import Any, Protocol
 
 import pytorch_lightning as lightning
@@ -71,10 +73,15 @@ class _Fit(lightning.LightningModule):
     def __init__(self, stack: Stack) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.stack = stack
+        self.stack, self.heard_by = stack, signal.getsignal(signal.SIGTERM)
 
     def configure_optimizers(self) -> None:
         """None of Lightning's: the engine steps its own."""
+
+    def on_train_start(self) -> None:
+        """SIGTERM goes on being heard by who heard it before: Lightning, which has taken it over now, exits with 0."""
+        if current_thread() is main_thread():
+            signal.signal(signal.SIGTERM, self.heard_by)
 
     def training_step(self, batch: Any, index: int) -> None:
         """An epoch of every member."""

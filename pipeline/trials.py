@@ -17,7 +17,7 @@ from pipeline.data.examples import DataError
 from pipeline.display import Display
 from pipeline.engine.company import Shape, groups
 from pipeline.files import NotWrittenError
-from pipeline.hands import Hand
+from pipeline.hands import Hand, WorkerError
 from pipeline.model import MOST_NUMBERS
 from pipeline.network import parameter_count
 from pipeline.question import Question
@@ -60,7 +60,6 @@ class Trials:
 
     def run(self, hands: Sequence[Hand], display: Display) -> None:
         """Wave after wave, until the study has all its trials or the time is spent."""
-        self.checkpoints.sweep(all_=False)
         with ThreadPoolExecutor(len(hands)) as pool:
             free: SimpleQueue[int] = SimpleQueue()
             for place in range(len(hands)):
@@ -69,7 +68,7 @@ class Trials:
             def train(group: Sequence[Proposal]) -> None:
                 place = free.get()
                 try:
-                    self._group(hands[place], group, display, place)
+                    self._whole_group(hands[place], group, display, place)
                 finally:
                     free.put(place)
 
@@ -77,11 +76,12 @@ class Trials:
                 new = [proposal for proposal in wave if proposal.same_as is None]
                 if len(hands) == 1:  # in this thread, where signals are heard
                     for group in self._groups(new):
-                        self._group(hands[0], group, display, 0)
+                        self._whole_group(hands[0], group, display, 0)
                 else:
                     list(pool.map(train, sorted(self._groups(new), key=self._work, reverse=True)))
                 self._repeats(wave, display)
-        self.checkpoints.sweep(all_=len(self.study.rows()) >= self.study.total)
+        if len(self.study.rows()) >= self.study.total:
+            self.checkpoints.clear()
 
     def _groups(self, wave: Sequence[Proposal]) -> list[list[Proposal]]:
         """The trials that are trained side by side."""
@@ -106,6 +106,10 @@ class Trials:
         if proposal.number == 0:
             raise DataError(f"model.nodes: {rule}; use fewer nodes, or smaller pictures (dataset.size=)")
         raise TooLargeError(rule)
+
+    def _whole_group(self, hand: Hand, proposals: Sequence[Proposal], display: Display, place: int) -> None:
+        self._group(hand, proposals, display, place)
+        self.checkpoints.forget([each.number for each in proposals if self.study.has(each.number)])
 
     def _group(self, hand: Hand, proposals: Sequence[Proposal], display: Display, place: int) -> None:
         """Trains trials side by side, and tells how they went.
@@ -140,8 +144,11 @@ class Trials:
         seconds = (time.monotonic() - begin) / len(proposals)
         with self.telling:
             for index, (proposal, outcome) in enumerate(zip(proposals, outcomes, strict=True)):
-                self._tell(hand, index, proposal, outcome, seconds, display)
-        self.checkpoints.forget([each.number for each in proposals])
+                try:
+                    self._tell(hand, index, proposal, outcome, seconds, display)
+                except WorkerError as error:  # it died before it kept its weights: nothing was written down
+                    self.check()
+                    raise FailingError(f"trial {proposal.number}: {error}; the same command goes on") from None
 
     def _tell(
         self,

@@ -40,7 +40,7 @@ def main(words: Sequence[str]) -> None:
     search = read(rest[:own], Path(rest[own + 1]) if own < len(rest) else None)
     question = pose(search)
     preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
-    with swept(), suppress(Stopped), Interrupt() as interrupt, interrupt.waiting():
+    with swept(), suppress(Stopped), Interrupt(second=False) as interrupt, interrupt.waiting():
         here = Here(search, question, preparation.folds(question.splits), Path(folder), interrupt.check)
         _say(answers, {"ready": question.fingerprint})
         for line in sys.stdin:
@@ -89,8 +89,11 @@ def _judge(place: int, answers: TextIO) -> Judge:
 
 
 def _say(answers: TextIO, words: dict[str, Any]) -> None:
-    answers.write(json.dumps(words) + "\n")
-    answers.flush()
+    try:
+        answers.write(json.dumps(words) + "\n")
+        answers.flush()
+    except BrokenPipeError:
+        raise Stopped(128 + signal.SIGTERM) from None  # the search is gone
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """A trial interrupted anywhere, and trained on from its checkpoint, is the trial that was never interrupted."""
 
-from collections.abc import Sequence
+import os
+import signal
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +14,8 @@ from pipeline.checkpoint import Checkpoints, OnDisk
 from pipeline.config import schema
 from pipeline.config.schema import Model, Training
 from pipeline.course import Outcome, Trial
-from pipeline.engine import FoldData, Seeds
-from pipeline.interrupt import Stopped
+from pipeline.engine import DenseStack, FoldData, Seeds
+from pipeline.interrupt import Interrupt, Stopped
 from pipeline.preparation import Preparation
 from pipeline.question import Question
 from pipeline.training import search_folds
@@ -60,10 +62,14 @@ class Stopping:
             raise Stopped(143)
 
 
+def tried(numbers: Iterable[int]) -> dict[int, str]:
+    return {number: f"what {number} tries" for number in numbers}
+
+
 def train(
     asked: Question, folds: Sequence[FoldData], folder: Path, numbers: Sequence[int], steps: int = 10**9
 ) -> list[Outcome]:
-    keeper = OnDisk(Checkpoints(folder), numbers, Stopping(steps))
+    keeper = OnDisk(Checkpoints(folder), tried(numbers), Stopping(steps))
     return search_folds(asked.task, folds, [TRIALS[number] for number in numbers], keeper)
 
 
@@ -104,6 +110,16 @@ def test_some_of_the_trials_go_on_from_a_checkpoint_of_more(
         assert_equal(train(asked, folds, folder, [6, 4]), [whole[2], whole[1]])
 
 
+def test_checkpoint_of_another_candidate_under_the_same_number_is_none(
+    asked: Question, folds: list[FoldData], tmp_path: Path
+) -> None:
+    """As another number of workers draws it."""
+    with pytest.raises(Stopped):
+        train(asked, folds, tmp_path, list(TRIALS), 9)
+    assert Checkpoints(tmp_path).find(tried(TRIALS)) is not None
+    assert Checkpoints(tmp_path).find({**tried(TRIALS), 4: "something else"}) is None
+
+
 def test_damaged_checkpoint_costs_time_and_nothing_else(asked: Question, folds: list[FoldData], tmp_path: Path) -> None:
     whole = search_folds(asked.task, folds, list(TRIALS.values()))
     with pytest.raises(Stopped):
@@ -112,10 +128,10 @@ def test_damaged_checkpoint_costs_time_and_nothing_else(asked: Question, folds: 
     content = bytearray(file.read_bytes())
     content[-5] ^= 1
     file.write_bytes(content)
-    assert Checkpoints(tmp_path).find(list(TRIALS)) is None
+    assert Checkpoints(tmp_path).find(tried(TRIALS)) is None
     assert_equal(train(asked, folds, tmp_path, list(TRIALS)), whole)
     file.write_bytes(content[: len(content) // 2])
-    assert Checkpoints(tmp_path).find(list(TRIALS)) is None
+    assert Checkpoints(tmp_path).find(tried(TRIALS)) is None
 
 
 def test_checkpoint_is_written_every_so_often_while_it_trains(
@@ -124,8 +140,27 @@ def test_checkpoint_is_written_every_so_often_while_it_trains(
     monkeypatch.setattr(checkpoint, "EVERY", 0.0)
     whole = search_folds(asked.task, folds, list(TRIALS.values()))
     assert_equal(train(asked, folds, tmp_path, list(TRIALS)), whole)
-    saved = Checkpoints(tmp_path).find(list(TRIALS))
+    saved = Checkpoints(tmp_path).find(tried(TRIALS))
     assert saved is not None
     assert saved.position[0] == 5
     Checkpoints(tmp_path).forget(list(TRIALS))
     assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_sigterm_between_the_steps_of_two_epochs_is_heard_by_us_and_not_by_lightning(
+    asked: Question, folds: list[FoldData], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validate = DenseStack.validate
+
+    def signalled(self: DenseStack) -> list[torch.Tensor]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return validate(self)
+
+    monkeypatch.setattr(DenseStack, "validate", signalled)
+    with Interrupt() as interrupt, interrupt.waiting():
+        keeper = OnDisk(Checkpoints(tmp_path), tried(TRIALS), interrupt.check)
+        with pytest.raises(Stopped, match="143"):
+            search_folds(asked.task, folds, list(TRIALS.values()), keeper)
+    saved = Checkpoints(tmp_path).find(tried(TRIALS))
+    assert saved is not None
+    assert saved.position == (1, 0, 1)

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline import hands, model, seeds
+from pipeline import hands, model, seeds, summary
 from pipeline.config.compose import options
 from pipeline.course import Outcome, Trial
 from pipeline.engine import company
+from pipeline.interrupt import Stopped
 from pipeline.owner import owned
 from pipeline.study import waves
 from pipeline.training import search_folds
@@ -203,6 +204,22 @@ def test_cfg_job_shows_the_configuration_with_replaced_ranges() -> None:
     done = command("task=cat_species", "model.nodes=[64,32]", "--cfg", "job")
     assert done.returncode == 0
     assert "nodes:\n  - 64\n  - 32\n" in done.stdout
+
+
+def test_search_that_was_ended_before_its_new_winner_was_crowned_crowns_it(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["task=cat_species", *TINY]
+    folder = search(store, *words, "budget.trials=1")
+
+    def stopped(*_: object) -> None:
+        raise Stopped(143)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(summary, "build", stopped)
+        search(store, *words, "budget.trials=4", expected=143)
+    search(store, *words, "budget.trials=4")
+    assert json.loads((folder / "summary.json").read_text())["trials"]["total"] == 4
 
 
 def test_multirun_runs_each_job(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pipeline.config.overrides import parse, sweep
 from pipeline.config.read import read
 from pipeline.config.schema import Search
 
-MISTAKE = 2
+MISTAKE, BY_A_SIGNAL = 2, 128
 
 
 def run(words: Sequence[str], help_text: Callable[[Path | None], str], search: Callable[[Search], int]) -> int:
@@ -28,13 +28,23 @@ def run(words: Sequence[str], help_text: Callable[[Path | None], str], search: C
         if config_dir is not None and not config_dir.is_dir():
             raise ConfigError([f"--config-dir: a folder that exists; got {config_dir}"])
         if args.multirun:
-            return max(search(job) for job in _jobs(args.overrides, config_dir))
+            return _several(_jobs(args.overrides, config_dir), search)
         if args.hydra_help or args.shell_completion:
             return _hydra(words, args.overrides)
         config = read(args.overrides, config_dir)
         return _hydra(words, args.overrides) if args.cfg or args.info else search(config)
     except ConfigError as error:
         return refuse(error.mistakes)
+
+
+def _several(jobs: Sequence[Search], search: Callable[[Search], int]) -> int:
+    """One search after the other, until a signal ends one; the highest of their exit codes."""
+    highest = 0
+    for job in jobs:
+        highest = max(highest, search(job))
+        if highest >= BY_A_SIGNAL:
+            break
+    return highest
 
 
 def refuse(mistakes: Sequence[str]) -> int:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from rich.progress import track
 from pipeline.data.examples import DataError, Pictures
 from pipeline.data.names import printable
 from pipeline.data.pictures import VERSION, Picture, Pixels, processors, read_or_reason, without_warnings
+from pipeline.files import NotWrittenError, make_folder, moved_whole, write_whole
 
 Bad = tuple[tuple[str, str], ...]
 SHOWN = 3
@@ -173,30 +173,26 @@ def _decode_into(file: Path, scan: _Scan) -> tuple[Pixels, _Found]:
     moving: list[str] = []
     count, size = len(scan.names), scan.size
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{file.stem}-", dir=file.parent) as folder:
-            pixels, said = Path(folder, "pixels"), Path(folder, "said")
-            with pixels.open("wb") as stream:
-                _write_header(stream, count, size)
-                for name, result in zip(scan.names, scan.pictures(), strict=True):
-                    if isinstance(result, str):
-                        bad.append((name, result))
-                        continue
-                    stream.write(result.pixels.tobytes())
-                    if result.moving:
-                        moving.append(name)
-                stream.seek(0)
-                _write_header(stream, count - len(bad), size)
-                os.fsync(stream.fileno())
-            found = _Found(tuple(bad), tuple(moving))
-            if len(bad) == count:
-                return np.zeros((0, 3, size, size), np.uint8), found
-            said.write_text(json.dumps({"bad": bad, "moving": moving}))
-            pixels.replace(file)
-            said.replace(file.with_suffix(".json"))
+        make_folder(file.parent)
+        with moved_whole(file) as pixels, pixels.open("wb") as stream:
+            _write_header(stream, count, size)
+            for name, result in zip(scan.names, scan.pictures(), strict=True):
+                if isinstance(result, str):
+                    bad.append((name, result))
+                    continue
+                stream.write(result.pixels.tobytes())
+                if result.moving:
+                    moving.append(name)
+            stream.seek(0)
+            _write_header(stream, count - len(bad), size)
+        found = _Found(tuple(bad), tuple(moving))
+        if len(bad) == count:
+            file.unlink()
+            return np.zeros((0, 3, size, size), np.uint8), found
+        write_whole(file.with_suffix(".json"), json.dumps({"bad": bad, "moving": moving}).encode())
         return np.load(file, mmap_mode="r", allow_pickle=False), found
-    except OSError as error:
-        raise DataError(f"store: decoded pictures are kept in {file.parent}, which fails: {error.strerror}") from None
+    except NotWrittenError as error:
+        raise DataError(f"store: decoded pictures are kept there: {error}") from None
 
 
 def _write_header(stream: BinaryIO, count: int, size: int) -> None:

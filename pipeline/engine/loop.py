@@ -18,7 +18,7 @@ from pipeline.network import Dense
 
 
 class LoopStack:
-    """A network and an optimiser of the library for each member."""
+    """A network and an optimiser of the library for each member; not kept in the middle of its training."""
 
     def __init__(self, members: Sequence[Member], inputs: Inputs, head: Head, precision: Precision) -> None:
         self.members, self.half = list(members), precision == "bf16"

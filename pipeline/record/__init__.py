@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,16 @@ def _mend(file: Path) -> None:
             stream.truncate(whole)
 
 
+@contextmanager
+def _taken(file: Path) -> Iterator[None]:
+    """A write to the record: whole, or NotWrittenError and not at all, so that the next one begins a line."""
+    try:
+        yield
+    except OSError as error:
+        _mend(file)
+        raise NotWrittenError(f"{file}: cannot be written ({error.strerror})") from None
+
+
 def _storage(folder: Path) -> JournalStorage:
     return JournalStorage(JournalFileBackend(str(folder / "trials.log"), lock_obj=_Owned(str(folder))))
 
@@ -65,20 +76,19 @@ class Record:
     """The finished trials of one study: `trials` as Optuna has them, `rows` as everyone else, by their number."""
 
     def __init__(self, folder: Path, name: str, facts: Mapping[str, str], *, maximise: bool) -> None:
-        file = folder / "trials.log"
+        self.file = folder / "trials.log"
         try:
-            _mend(file)
+            _mend(self.file)
             storage = _storage(folder)
         except ValueError:
-            raise DataError(f"study={name}: {file} was changed by another program; use another study=") from None
-        except OSError as error:
-            raise NotWrittenError(f"{file}: cannot be written ({error.strerror})") from None
+            raise DataError(f"study={name}: {self.file} was changed by another program; use another study=") from None
         if any(study.study_name == name for study in storage.get_all_studies()):
             self.optuna = optuna.load_study(storage=storage, study_name=name)  # looking at it writes nothing
         else:
-            self.optuna = optuna.create_study(
-                storage=storage, study_name=name, direction="maximize" if maximise else "minimize"
-            )
+            with _taken(self.file):
+                self.optuna = optuna.create_study(
+                    storage=storage, study_name=name, direction="maximize" if maximise else "minimize"
+                )
         self._refuse_another(facts)
         self.trials: dict[int, FrozenTrial] = {}
         self.rows: dict[int, Row] = {}
@@ -89,7 +99,8 @@ class Record:
         """A study's name must not join two searches: what it was started with is kept, and compared."""
         kept = self.optuna.user_attrs.get("facts")
         if kept is None:
-            self.optuna.set_user_attr("facts", dict(facts))
+            with _taken(self.file):
+                self.optuna.set_user_attr("facts", dict(facts))
             return
         differing = [
             f"{key}: {kept.get(key)} there, {value} here" for key, value in facts.items() if kept.get(key) != value
@@ -104,7 +115,8 @@ class Record:
         """Where the study was begun on another kind of machine than this, which may change the last digits."""
         kept = self.optuna.user_attrs.get("machine")
         if kept is None:
-            self.optuna.set_user_attr("machine", dict(machine))
+            with _taken(self.file):
+                self.optuna.set_user_attr("machine", dict(machine))
             return []
         return [f"{key}: {kept.get(key)} then, {value} now" for key, value in machine.items() if kept.get(key) != value]
 
@@ -119,10 +131,8 @@ class Record:
             user_attrs={"record": dict(record)},
             system_attrs={key: value for key, value in drawn.system_attrs.items() if key != "fixed_params"},
         )
-        try:
+        with _taken(self.file):
             self.optuna.add_trial(trial)
-        except OSError as error:
-            raise NotWrittenError(f"trials.log: cannot be written ({error.strerror})") from None
         return self._take(trial)
 
     def _take(self, trial: FrozenTrial) -> Row:

@@ -51,7 +51,7 @@ class Row:
     @property
     def cause(self) -> str:
         """Of a failed trial, what kind of error it died of."""
-        return self.reason.partition(":")[0]
+        return self.reason.removeprefix("WorkerError: ").partition(":")[0]
 
 
 def record(

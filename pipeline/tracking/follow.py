@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import TextIO
@@ -40,7 +41,7 @@ class Follower:
                 self._warn(error)
                 patience = LOCKED if "locked" in str(error) else LAST_ATTEMPTS
             if self.over.is_set():
-                self.end = min(self.end, time.monotonic() + patience)
+                self.end, self.wait = min(self.end, time.monotonic() + patience), min(self.wait, 2.0)
                 time.sleep(self.wait)
             else:
                 self.over.wait(self.wait)
@@ -66,7 +67,8 @@ class Follower:
             self.warned = True
 
     def _say(self, line: str) -> None:
-        print(line, file=self.words, flush=True)
+        with suppress(BrokenPipeError):  # the search does not listen any more
+            print(line, file=self.words, flush=True)
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from pipeline.tracking.description import Description
@@ -23,7 +24,8 @@ def register(
     None where the registry has these files already.
     """
     name, mine = described.task, summary["files"][HASH]
-    client.log_artifacts(run, str(folder), "model")
+    place = f"versions/{mine[:12]}"  # of its own: a later winner of the study does not change a version
+    client.log_artifacts(run, str(folder), place)
     try:
         client.create_registered_model(name)
     except MlflowException as error:
@@ -35,18 +37,20 @@ def register(
         return None
     score = summary["best"]["cross_validation"]["mean"]
     tags = {**described.decides, "cross_validation": repr(score), HASH: mine}
-    source = f"{client.get_run(run).info.artifact_uri}/model"
+    source = f"{client.get_run(run).info.artifact_uri}/{place}"
     version = same[0] if same else client.create_model_version(name, source, run, tags=tags)
-    alias, why = _alias(_champion(client, name), tags, maximise=described.metric != "mean_absolute_error")
+    champion, maximise = _champion(client, name), described.metric != "mean_absolute_error"
+    before = None if champion is None or champion.version == version.version else champion.tags
+    alias, why = _alias(before, tags, maximise=maximise)
     client.set_registered_model_alias(name, alias, version.version)
     client.set_model_version_tag(name, version.version, PLACED, alias)
     return f"registered as models:/{name}@{alias} (version {version.version}: {why})"
 
 
-def _champion(client: MlflowClient, name: str) -> Mapping[str, str] | None:
-    """The tags of the version that holds the alias, if one does."""
+def _champion(client: MlflowClient, name: str) -> ModelVersion | None:
+    """The version that holds the alias, if one does."""
     try:
-        return dict(client.get_model_version_by_alias(name, "champion").tags)
+        return client.get_model_version_by_alias(name, "champion")
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise

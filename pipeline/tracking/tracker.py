@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from types import TracebackType
@@ -36,11 +37,9 @@ class Tracker:
         assert self.process.stdin is not None
         self.listener = Thread(target=self._listen, args=(say,), daemon=True)
         self.listener.start()
-        try:
+        with suppress(BrokenPipeError):  # it has died already, and `finish` says so
             self.process.stdin.write(f"{folder.resolve()}\n")
             self.process.stdin.flush()
-        except BrokenPipeError:  # it has died already, and `finish` says so
-            pass
 
     def _listen(self, say: Callable[[str], object]) -> None:
         assert self.process.stdout is not None
@@ -58,7 +57,8 @@ class Tracker:
 
     def _wait(self, seconds: float) -> int | None:
         assert self.process.stdin is not None
-        self.process.stdin.close()
+        with suppress(BrokenPipeError):  # what it was told is still in the buffer, if it has died
+            self.process.stdin.close()
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -70,7 +70,9 @@ class Tracker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """It ends by itself, a little later where MLflow is slow."""
+        """It ends by itself, a little later where MLflow is slow; at once where nothing was begun."""
+        if self.listener is None:
+            self.process.kill()
         ended = self._wait(LITTLE) is not None
         if self.listener is not None:
             self.listener.join(LITTLE if ended else 0)

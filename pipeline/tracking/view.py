@@ -34,7 +34,7 @@ class View:
         self.experiment = experiment(self.client, self.told.task, place)
         run = self._study_run()
         self.run, self.concluded = run.info.run_id, "" if rebuild else run.data.tags.get(CONCLUDED, "")
-        self.reader = Reader(folder, self.told.study)
+        self.reader, self.latest = Reader(folder, self.told.study), 0.0
         self.numbers = self._present(rebuild)
 
     def _study_run(self) -> Run:
@@ -76,6 +76,7 @@ class View:
         """Writes the trials that have ended since the last call and are not there; how many it wrote."""
         written = 0
         for row in self.reader.rows():
+            self.latest = max(self.latest, row.ended)
             if row.number not in self.numbers:
                 write(self.client, self.experiment, self.run, self.told, row)
                 self.numbers.add(row.number)
@@ -93,11 +94,12 @@ class View:
             self.client.set_terminated(self.run, "KILLED")
             return None
         content = json.dumps({key: value for key, value in summary.items() if key != "seconds"}, sort_keys=True)
-        digest, stamp = hashlib.sha256(content.encode()).hexdigest(), int(file.stat().st_mtime * 1000)
+        digest, stamp = hashlib.sha256(content.encode()).hexdigest(), int(self.latest * 1000)
         registered = None
         if digest != self.concluded:
             self._leader(summary["best"]["number"])
             self._scores(summary, stamp)
+            self.client.log_artifacts(self.run, str(self.folder / "model"), "model")
             registered = register(self.client, self.run, self.folder / "model", self.told, summary)
             self.client.set_tag(self.run, CONCLUDED, digest)
         self.client.set_terminated(self.run, "FINISHED", stamp)
