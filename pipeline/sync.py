@@ -24,7 +24,7 @@ store=mlruns   the folder that the searches wrote to
 A search does this by itself; this is for a server that was away at its end, and
 for a mlflow.db that was lost.
 """
-KEYS = {"study": "<name>", "rebuild": "true", "store": "<folder>"}
+KEYS = ("study", "rebuild", "store")
 INCOMPLETE, MISTAKE = 1, 2
 
 
@@ -35,9 +35,11 @@ def main(given: Sequence[str] | None = None) -> int:
         print(HELP, end="")
         return 0
     try:
-        typed = words.read(given, KEYS)
+        typed, mistakes = words.read(given, KEYS)
         if typed.get("rebuild", "true") not in ("true", "false"):
-            raise UsageError(f"rebuild: true or false; got {typed['rebuild']}")
+            mistakes.append(f"rebuild: true or false; got {typed['rebuild']}")
+        if mistakes:
+            raise UsageError(*mistakes)
         folders = studies(Path(typed.get("store", "mlruns")), typed.get("study"))
         done = [_sync(folder, rebuild=typed.get("rebuild") == "true") for folder in folders]
         return 0 if all(done) else INCOMPLETE

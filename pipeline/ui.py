@@ -14,13 +14,15 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from difflib import get_close_matches
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import BinaryIO
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
+
+from pipeline import words
+from pipeline.words import UsageError
 
 HELP = """\
 Shows the searches of a store in a browser: MLflow's pages, on this machine only.
@@ -45,14 +47,6 @@ OPEN = "whoever reaches the port can read, change and delete all searches and mo
 Endings = SimpleQueue[int]
 
 
-class UsageError(Exception):
-    """What was typed cannot be done; `mistakes` has a line for each reason."""
-
-    def __init__(self, *mistakes: str) -> None:
-        super().__init__("\n".join(mistakes))
-        self.mistakes = mistakes
-
-
 @dataclass(frozen=True)
 class Place:
     """Where the searches are, and where they are shown."""
@@ -72,14 +66,14 @@ class Place:
         return f"{self.address}/#/experiments?workflowType=machine_learning"
 
 
-def main(words: list[str] | None = None) -> int:
+def main(given: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    words = sys.argv[1:] if words is None else words
-    if any(word in ("-h", "--help") for word in words):
+    given = sys.argv[1:] if given is None else given
+    if any(word in ("-h", "--help") for word in given):
         print(HELP, end="")
         return 0
     try:
-        place = read(words)
+        place = read(given)
         check(place)
         return serve(place)
     except UsageError as error:
@@ -89,17 +83,9 @@ def main(words: list[str] | None = None) -> int:
         return 128 + signal.SIGINT
 
 
-def read(words: Sequence[str]) -> Place:
+def read(given: Sequence[str]) -> Place:
     """The words as a place; raises UsageError with every mistake among them."""
-    mistakes, typed = [], dict[str, str]()
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or key not in KEYS:
-            mistakes.append(_unknown(word, key))
-        elif key in typed:
-            mistakes.append(f"{key}: said once; got {typed[key]} and {value}")
-        else:
-            typed[key] = value
+    typed, mistakes = words.read(given, KEYS)
     store, port, host = typed.get("store", "mlruns"), typed.get("port", "5000"), typed.get("host", HOST)
     if not store:
         mistakes.append("store: the folder of the searches, such as store=mlruns; got nothing")
@@ -120,13 +106,6 @@ def _one_machine(host: str) -> bool:
     except AddressValueError:
         return False
     return not (address.is_unspecified or address.is_multicast or address.is_reserved)
-
-
-def _unknown(word: str, key: str) -> str:
-    """Why a word is none of ours, with the key that may have been meant."""
-    near = get_close_matches(key.lstrip("-"), KEYS, n=1, cutoff=0.6)
-    hint = f" (did you mean {near[0]}=?)" if near else ""
-    return f"{key}: only store=, port= and host= can be said; got {word}{hint}"
 
 
 def check(place: Place) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 
@@ -14,30 +14,23 @@ class UsageError(Exception):
         self.mistakes = mistakes
 
 
-def read(words: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:
-    """The value of each key; known: what each may be, such as `port: <number>`.
-
-    Raises UsageError with every mistake among the words.
-    """
+def read(words: Sequence[str], keys: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """The value of each key, and a line for each word that is no such value."""
     mistakes, typed = [], dict[str, str]()
     for word in words:
         key, equals, value = word.partition("=")
-        if not equals or key not in known:
-            mistakes.append(_unknown(word, key, known))
+        if not equals or key not in keys:
+            mistakes.append(_unknown(word, key, keys))
         elif key in typed:
             mistakes.append(f"{key}: said once; got {typed[key]} and {value}")
-        elif not value:
-            mistakes.append(f"{key}: {known[key]}; got nothing")
         else:
             typed[key] = value
-    if mistakes:
-        raise UsageError(*mistakes)
-    return typed
+    return typed, mistakes
 
 
-def _unknown(word: str, key: str, known: Mapping[str, str]) -> str:
+def _unknown(word: str, key: str, keys: Sequence[str]) -> str:
     """Why a word is none of ours, with the key that may have been meant."""
-    near = get_close_matches(key.lstrip("-"), known, n=1, cutoff=0.6)
+    near = get_close_matches(key.lstrip("-"), keys, n=1, cutoff=0.6)
     hint = f" (did you mean {near[0]}=?)" if near else ""
-    kinds = [f"{key}={kind}" for key, kind in known.items()]
-    return f"{key}: only {', '.join(kinds[:-1])} and {kinds[-1]} can be said; got {word}{hint}"
+    *first, last = [f"{known}=" for known in keys]
+    return f"{key}: only {', '.join(first)} and {last} can be said; got {word}{hint}"

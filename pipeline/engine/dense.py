@@ -36,8 +36,8 @@ class DenseStack:
         self.model, self.batch_size = members[0].model, members[0].training.batch_size
         self._arrange(members)
         self.position = (-1, 0, 0)
+        network = Dense(inputs.features, self.model, head.outputs)  # one for all: making it takes longer than drawing
         for slot, member in enumerate(self.placed):
-            network = Dense(inputs.features, member.model, head.outputs)
             first = seeds.generator(member.seeds.trial, member.data.fold, "weights")
             network.initialise(first, member.data.output_bias)
             self.parameters.write(slot, network.state_dict())
