@@ -82,9 +82,9 @@ class _Searching:
 
     def run(self) -> int:
         """Tries what is left to try, crowns the best, and shows the result."""
-        machine = {"workers": str(self.workers), **self.question.task.device.facts}
+        machine = {"workers": str(self.workers), **self.question.task.device.facts, **summary.versions()}
         if differing := self.study.record.differing(machine):
-            self.console.print(f"begun elsewhere, so digits may differ: {'; '.join(differing)}", soft_wrap=True)
+            self.console.print(f"left elsewhere, so digits may differ: {'; '.join(differing)}", soft_wrap=True)
         self._track()
         previous = summary.read(self.folder)
         if previous is not None and previous["trials"]["total"] == len(self.study.rows()) >= self.study.total:

@@ -61,9 +61,14 @@ def build(
         "best": winner,
         **{key: crowned[key] for key in ("test", "majority", "parameters", "files")},
         "seconds": {key: round(value, 3) for key, value in seconds.items()},
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+        "versions": versions(),
         "device": question.task.device.name,
     }
+
+
+def versions() -> dict[str, str]:
+    """Python's, and those of the libraries that a result may depend on."""
+    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
 
 
 def _baseline(search: Search, question: Question, row: Row, crowned: Mapping[str, Any]) -> dict[str, Any]:

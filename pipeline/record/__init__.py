@@ -112,13 +112,17 @@ class Record:
             )
 
     def differing(self, machine: Mapping[str, str]) -> list[str]:
-        """Where the study was begun on another kind of machine than this, which may change the last digits."""
-        kept = self.optuna.user_attrs.get("machine")
-        if kept is None:
-            with _taken(self.file):
-                self.optuna.set_user_attr("machine", dict(machine))
+        """Where the study was left on another machine, or with other libraries, which may change the last digits.
+
+        Either is written down: the record is a log, and keeps both.
+        """
+        kept = self.optuna.user_attrs.get("machine", {})
+        if kept == machine:
             return []
-        return [f"{key}: {kept.get(key)} then, {value} now" for key, value in machine.items() if kept.get(key) != value]
+        with _taken(self.file):
+            self.optuna.set_user_attr("machine", dict(machine))
+        changed = [key for key, value in machine.items() if kept and kept.get(key) != value]
+        return [f"{key}: {kept.get(key, 'not there')} then, {machine[key]} now" for key in changed]
 
     def append(self, drawn: FrozenTrial, record: Mapping[str, Any]) -> Row:
         """Writes a trial down: what was drawn for it, and how it went."""
