@@ -57,7 +57,7 @@ def kills(count: int, folder: Path, number: signal.Signals = signal.SIGKILL) -> 
 def redone(count: int, folder: Path) -> Measured:
     """A long trial killed after 20 s: it goes on from its checkpoint, and ends as if nothing had been."""
     words = ["task=cat_species", *TINY, "dataset.size=32", "dataset.count=600", "model.nodes=[256]", "compute=cpu"]
-    words += [f"training.epochs={40 * count}", "budget.trials=1", "training.learning_rate=0.001"]
+    words += [f"training.epochs={60 * count}", "training.patience=null", "budget.trials=1"]
     store = folder / "killed"
     store.mkdir()
     began = time.monotonic()
