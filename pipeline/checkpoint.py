@@ -54,7 +54,7 @@ class Saved:
     def restore(self, courses: Sequence[Course]) -> None:
         """Brings trials to where they were."""
         for place, (course, kept) in enumerate(zip(courses, self.courses, strict=True)):
-            course.epochs = [Epoch(loss, tuple(folds)) for loss, *folds in kept["curve"]]
+            course.epochs = list(Epoch.curve(kept["curve"]))
             course.best, course.ending = kept["best"], kept["ending"]
             course.states = tuple(self._states(place, "best"))
 
@@ -82,8 +82,7 @@ class Saved:
 
 
 def _plain(course: Course) -> dict[str, Any]:
-    curve = [[epoch.loss, *epoch.folds] for epoch in course.epochs]
-    return {"curve": curve, "best": course.best, "ending": course.ending}
+    return {"curve": [epoch.plain for epoch in course.epochs], "best": course.best, "ending": course.ending}
 
 
 class Checkpoints:

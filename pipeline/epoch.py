@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -12,6 +13,16 @@ class Epoch:
 
     loss: float
     folds: tuple[float, ...]
+
+    @classmethod
+    def curve(cls, plain: Iterable[Sequence[float]]) -> tuple[Epoch, ...]:
+        """What `plain` has written, epoch by epoch."""
+        return tuple(cls(loss, tuple(folds)) for loss, *folds in plain)
+
+    @property
+    def plain(self) -> list[float]:
+        """Its numbers, for JSON: the loss, then each fold's score."""
+        return [self.loss, *self.folds]
 
     @property
     def mean(self) -> float:

@@ -138,22 +138,16 @@ class Worker:
         except BaseException:  # it may still wait for an answer
             self.close()
             raise
-        if "unwritten" in answer:
-            raise NotWrittenError(answer["unwritten"])
         if "died" in answer:
             raise WorkerError(answer["died"])
-        return [
-            Outcome(tuple(Epoch(loss, tuple(folds)) for loss, *folds in curve), best, ending, ())
-            for curve, best, ending in answer["outcomes"]
-        ]
+        return [Outcome(Epoch.curve(curve), best, ending, ()) for curve, best, ending in answer["outcomes"]]
 
     def keep(self, place: int, folder: Path) -> None:
         """See `Hand`."""
-        answer = self._ask({"keep": place, "folder": str(folder.resolve())})
-        if "unwritten" in answer:
-            raise NotWrittenError(answer["unwritten"])
+        self._ask({"keep": place, "folder": str(folder.resolve())})
 
     def _ask(self, words: dict[str, Any]) -> dict[str, Any]:
+        """Its answer; raises WorkerError where it is gone, NotWrittenError where the disk took nothing from it."""
         stdin, stdout = self.process.stdin, self.process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -165,6 +159,8 @@ class Worker:
         if not line:
             raise WorkerError(f"a worker ended by itself, with exit code {self.process.wait()}")
         answer: dict[str, Any] = json.loads(line)
+        if "unwritten" in answer:
+            raise NotWrittenError(answer["unwritten"])
         return answer
 
     def stop(self) -> None:

@@ -166,8 +166,8 @@ class Trials:
         )
         display.finish(row, self.study.best())
         sweep(leaders, self.study.best())
-        self.failures = [*self.failures, row.cause] if row.state == "failed" else []
-        if len(self.failures) >= MOST_FAILURES and len(set(self.failures[-MOST_FAILURES:])) == 1:
+        self.failures = [*self.failures, row.cause][-MOST_FAILURES:] if row.state == "failed" else []
+        if self.failures.count(row.cause) == MOST_FAILURES:
             raise FailingError(
                 f"{MOST_FAILURES} trials in a row have died of the same: {row.reason}; mend that, or search smaller "
                 "networks (model.nodes, training.batch_size), and the same command goes on"

@@ -68,10 +68,7 @@ def _train(here: Here, trials: Sequence[dict[str, Any]], answers: TextIO) -> dic
         traceback.print_exc()
         return {"died": f"{type(error).__name__}: {error}".splitlines()[0]}
     return {
-        "outcomes": [
-            [[[epoch.loss, *epoch.folds] for epoch in outcome.epochs], outcome.best, outcome.ending]
-            for outcome in outcomes
-        ]
+        "outcomes": [[[epoch.plain for epoch in outcome.epochs], outcome.best, outcome.ending] for outcome in outcomes]
     }
 
 

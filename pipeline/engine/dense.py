@@ -12,10 +12,11 @@ from pipeline import seeds
 from pipeline.augment import augmentation_of
 from pipeline.engine.draws import Draws, draw
 from pipeline.engine.library import fastest
+from pipeline.engine.parameters import Parameters, filled
 from pipeline.engine.parts import Member, Precision, State
 from pipeline.engine.plan import Block, plan
 from pipeline.engine.products import PRODUCTS
-from pipeline.engine.step import SLOPES, Parameters, Pass, Update, filled
+from pipeline.engine.step import SLOPES, Pass, Update
 from pipeline.heads import Head
 from pipeline.inputs import Inputs
 from pipeline.network import Dense

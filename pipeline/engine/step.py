@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from pipeline.config.schema import Activation, Training
+from pipeline.engine.parameters import Numbers, Parameters, filled
 from pipeline.engine.products import Products
 from pipeline.heads import Head
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
-VECTOR = 16  # float32 numbers in the widest vector of a processor
 aten = torch.ops.aten
-
-
-def filled(count: int) -> int:
-    """The next whole number of vectors.
-
-    Rows and nodes are filled up to it with zeros, which stay exactly 0. So every matrix of every slot begins at an
-    aligned address and ends with a whole vector: elsewhere the products and the optimiser round a slot by its place.
-    """
-    return -(-count // VECTOR) * VECTOR
 
 
 class Slope(NamedTuple):
@@ -59,73 +49,6 @@ SLOPES: dict[Activation, Slope] = {
         _slotwise(lambda delta, _, nodes: aten.tanh_backward.grad_input(delta, nodes, grad_input=delta)),
     ),
 }
-
-
-class Numbers:
-    """A number for each parameter of each slot: its value, its gradient, or one of AdamW's running means.
-
-    weights: a tensor [slots, nodes, inputs] a layer; biases: [slots, nodes] a layer; nodes are filled up.
-    """
-
-    def __init__(self, slots: int, features: int, widths: Sequence[int], device: torch.device) -> None:
-        sizes = [features, *map(filled, widths)]
-        self.weights = [torch.zeros(slots, nodes, inputs, device=device) for inputs, nodes in pairwise(sizes)]
-        self.biases = [torch.zeros(slots, nodes, device=device) for nodes in sizes[1:]]
-
-    def of(self, slots: slice) -> list[Tensor]:
-        """The numbers of some slots."""
-        return [tensor[slots] for tensor in (*self.weights, *self.biases)]
-
-
-class Parameters:
-    """The parameters of a stack, with their gradients and AdamW's two running means."""
-
-    def __init__(self, slots: int, features: int, widths: Sequence[int], device: torch.device) -> None:
-        self.values, self.gradients, self.first_moments, self.second_moments = (
-            Numbers(slots, features, widths, device) for _ in range(4)
-        )
-        self.features, self.widths, self.layers = features, tuple(widths), len(widths)
-
-    def write(self, slot: int, state: Mapping[str, Tensor]) -> None:
-        """Takes a network's weights, as `network.Dense` names them."""
-        for layer, nodes in enumerate(self.widths):
-            weight = state[f"layers.{layer}.weight"]
-            self.values.weights[layer][slot, :nodes, : weight.shape[1]] = weight
-            self.values.biases[layer][slot, :nodes] = state[f"layers.{layer}.bias"]
-
-    def copy(self, slot: int, other: Parameters, from_slot: int) -> None:
-        """Takes a network's weights and the optimiser's means of them from another stack."""
-        for mine, theirs in (
-            (self.values, other.values),
-            (self.first_moments, other.first_moments),
-            (self.second_moments, other.second_moments),
-        ):
-            for own, before in zip((*mine.weights, *mine.biases), (*theirs.weights, *theirs.biases), strict=True):
-                own[slot] = before[from_slot]
-
-    def kept(self, slot: int) -> dict[str, Tensor]:
-        """A copy of a slot's values and of the optimiser's means, on the CPU."""
-        kinds = {"values": self.values, "first": self.first_moments, "second": self.second_moments}
-        return {
-            f"{kind}.{place}": each[slot].cpu().clone()
-            for kind, numbers in kinds.items()
-            for place, each in enumerate((*numbers.weights, *numbers.biases))
-        }
-
-    def restore(self, slot: int, state: Mapping[str, Tensor]) -> None:
-        """Takes what `kept` has copied."""
-        kinds = {"values": self.values, "first": self.first_moments, "second": self.second_moments}
-        for kind, numbers in kinds.items():
-            for place, each in enumerate((*numbers.weights, *numbers.biases)):
-                each[slot] = state[f"{kind}.{place}"]
-
-    def read(self, slot: int) -> dict[str, Tensor]:
-        """A copy of a network's weights, on the CPU."""
-        state = {}
-        for layer, (inputs, nodes) in enumerate(pairwise((self.features, *self.widths))):
-            state[f"layers.{layer}.weight"] = self.values.weights[layer][slot, :nodes, :inputs].cpu().clone()
-            state[f"layers.{layer}.bias"] = self.values.biases[layer][slot, :nodes].cpu().clone()
-        return state
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def record(
         "state": outcome.ending if outcome.ending in ("pruned", "diverged") else "complete",
         "value": outcome.value if outcome.best else None,
         "epoch": outcome.best,
-        "curve": [[epoch.loss, *epoch.folds] for epoch in outcome.epochs],
+        "curve": [epoch.plain for epoch in outcome.epochs],
         "reason": REASONS[outcome.ending],
     }
 
@@ -85,7 +85,7 @@ def repeated(record: Mapping[str, Any], number: int) -> dict[str, Any]:
 
 def row_of(record: Mapping[str, Any]) -> Row:
     """The trial that a record tells of."""
-    curve = tuple(Epoch(loss, tuple(folds)) for loss, *folds in record["curve"])
+    curve = Epoch.curve(record["curve"])
     return Row(
         number=record["number"],
         state=record["state"],
