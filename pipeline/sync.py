@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -25,45 +26,44 @@ A search does this by itself; this is for a server that was away at its end, and
 for a mlflow.db that was lost.
 """
 KEYS = ("study", "rebuild", "store")
-INCOMPLETE, MISTAKE = 1, 2
+INCOMPLETE = 1
 
 
 def main(given: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    given = sys.argv[1:] if given is None else given
-    if any(word in ("-h", "--help") for word in given):
-        print(HELP, end="")
-        return 0
     try:
-        typed, mistakes = words.read(given, KEYS)
-        if typed.get("rebuild", "true") not in ("true", "false"):
-            mistakes.append(f"rebuild: true or false; got {typed['rebuild']}")
-        if mistakes:
-            raise UsageError(*mistakes)
-        folders = studies(Path(typed.get("store", "mlruns")), typed.get("study"))
-        done = [_sync(folder, rebuild=typed.get("rebuild") == "true") for folder in folders]
-        return 0 if all(done) else INCOMPLETE
-    except UsageError as error:
-        print(*error.mistakes, sep="\n", file=sys.stderr)
-        return MISTAKE
+        return words.command(given, HELP, _run)
     except KeyboardInterrupt:
         print("stopped; the same command goes on", file=sys.stderr)
         return 128 + signal.SIGINT
 
 
-def studies(store: Path, name: str | None) -> list[Path]:
-    """The folders of the studies, those that ended first first: so the newest of them becomes the champion.
+def _run(given: Sequence[str]) -> int:
+    folders, rebuild = read(given)
+    print("MLflow is starting ...", file=sys.stderr, flush=True)
+    done = [_sync(folder, rebuild=rebuild) for folder in folders]
+    return 0 if all(done) else INCOMPLETE
 
-    Raises UsageError where there is none, or none of that name.
+
+def read(given: Sequence[str]) -> tuple[list[Path], bool]:
+    """The folders of the studies that are meant, and whether to write everything anew.
+
+    Those that ended first come first: so the newest of them becomes the champion. Raises UsageError with every mistake.
     """
+    typed, mistakes = words.read(given, KEYS)
+    store, name, rebuild = Path(typed.get("store", "mlruns")), typed.get("study"), typed.get("rebuild", "false")
+    if rebuild not in ("true", "false"):
+        mistakes.append(f"rebuild: true or false; got {rebuild or 'nothing'}")
     found = {file.parent.name: file.parent for file in (store / "studies").glob("*/study.json")}
     if not found:
-        raise UsageError(f"store: nothing has been searched there yet; got {store}")
-    if name is None:
-        return sorted(found.values(), key=_ended)
-    if name not in found:
-        raise UsageError(f"study: one of {', '.join(sorted(found))}; got {name}")
-    return [found[name]]
+        mistakes.append(f"store: nothing has been searched there yet; got {store}")
+    elif name is not None and name not in found:
+        near = get_close_matches(name, found, n=1, cutoff=0.4)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        mistakes.append(f"study: one of {', '.join(sorted(found))}; got {name or 'nothing'}{hint}")
+    if mistakes:
+        raise UsageError(*mistakes)
+    return sorted(found.values(), key=_ended) if name is None else [found[name]], rebuild == "true"
 
 
 def _ended(folder: Path) -> float:
@@ -88,7 +88,8 @@ def _sync(folder: Path, *, rebuild: bool) -> bool:
         first = (str(error) or type(error).__name__).splitlines()[0]
         print(f"{folder.name}: cannot be written to MLflow now, and is kept: {first}", file=sys.stderr)
         return False
-    print(f"{folder.name}: MLflow has {len(view.numbers)} trials, {written} of them written now")
+    now = f"{written} of them written now" if written else "up to date"
+    print(f"{folder.name}: MLflow has {len(view.numbers)} trials, {now}")
     if registered:
         print(registered)
     return True

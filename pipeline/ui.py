@@ -68,19 +68,16 @@ class Place:
 
 def main(given: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    given = sys.argv[1:] if given is None else given
-    if any(word in ("-h", "--help") for word in given):
-        print(HELP, end="")
-        return 0
     try:
-        place = read(given)
-        check(place)
-        return serve(place)
-    except UsageError as error:
-        print(*error.mistakes, sep="\n", file=sys.stderr)
-        return 2
+        return words.command(given, HELP, _run)
     except KeyboardInterrupt:  # before the server is started
         return 128 + signal.SIGINT
+
+
+def _run(given: Sequence[str]) -> int:
+    place = read(given)
+    check(place)
+    return serve(place)
 
 
 def read(given: Sequence[str]) -> Place:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+
+MISTAKE = 2
 
 
 class UsageError(Exception):
@@ -12,6 +15,19 @@ class UsageError(Exception):
     def __init__(self, *mistakes: str) -> None:
         super().__init__("\n".join(mistakes))
         self.mistakes = mistakes
+
+
+def command(given: Sequence[str] | None, help_text: str, act: Callable[[Sequence[str]], int]) -> int:
+    """Runs a command on what was given, or typed: its help where that is asked for, 2 where a word is wrong."""
+    typed = sys.argv[1:] if given is None else given
+    if {"-h", "--help"} & set(typed):
+        print(help_text, end="")
+        return 0
+    try:
+        return act(typed)
+    except UsageError as error:
+        print(*error.mistakes, sep="\n", file=sys.stderr)
+        return MISTAKE
 
 
 def read(words: Sequence[str], keys: Sequence[str]) -> tuple[dict[str, str], list[str]]:

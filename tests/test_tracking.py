@@ -97,6 +97,14 @@ def test_unknown_model_is_named(finished: Path) -> None:
         fetch("models:/dogs@champion", finished.parents[1])
 
 
+def test_lost_registry_says_what_makes_it_again(finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(LookupError, match="say store=<folder>, or search first"):
+        fetch("models:/cat_species@champion", tmp_path)
+    shutil.copytree(finished.parent, tmp_path / "studies")
+    with pytest.raises(LookupError, match=rf"python -m pipeline\.sync store={tmp_path} makes it again"):
+        fetch("models:/cat_species@champion", tmp_path)
+
+
 def test_alias_moves_by_new_data_or_cross_validation_and_never_by_the_test_score(store: Path) -> None:
     client = MlflowClient(store_uri(store))
 
@@ -162,7 +170,8 @@ def test_everything_can_be_rebuilt_from_the_studies(
         assert sync.main([word, f"store={tmp_path}"]) == 0
         assert everything(tmp_path) == before
     said = capfd.readouterr().out.splitlines()
-    assert [int(line.split()[5]) for line in said if "MLflow has 4 trials" in line] == [4, 4, 0]
+    kept = [line.split(", ")[1] for line in said if "MLflow has 4 trials" in line]
+    assert kept == ["4 of them written now", "4 of them written now", "up to date"]
     assert [line for line in said if line.startswith("registered")] == [
         "registered as models:/cat_species@champion (version 1: the first)"
     ]
@@ -182,6 +191,8 @@ def test_architecture_of_a_trial_is_that_of_its_network(finished: Path) -> None:
     [
         (["store=nowhere"], "store: nothing has been searched there yet; got nowhere"),
         (["study=x"], "study: one of cat_species-"),
+        (["study=cat_specie", "rebuild=yes"], "got cat_specie (did you mean cat_species-"),
+        (["study=cat_specie", "rebuild=yes"], "rebuild: true or false; got yes"),
         (["stduy=x"], "(did you mean study=?)"),
         (["rebuild=yes"], "rebuild: true or false; got yes"),
     ],

@@ -58,7 +58,11 @@ def fetch(uri: str, store: Path) -> Path:
     Raises LookupError where the registry has no such model.
     """
     if not (store / "mlflow.db").is_file():
-        raise LookupError(f"{uri}: no registry at {store}/mlflow.db; say store=<folder>, or search first")
+        way_out = "say store=<folder>, or search first"
+        if (store / "studies").is_dir():
+            word = "" if store == Path("mlruns") else f" store={store}"
+            way_out = f"python -m pipeline.sync{word} makes it again from the studies there"
+        raise LookupError(f"{uri}: no registry at {store}/mlflow.db; {way_out}")
     client = MlflowClient(store_uri(store))
     name, _, alias = uri.removeprefix("models:/").partition("@")
     try:
