@@ -6,7 +6,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -79,6 +79,7 @@ class _Searching:
         self.workers = hands.count(search.compute, question.task.device)
         wave = waves.size(search, self.workers, on_gpu=question.task.device.on_gpu)
         self.study = Study(search, question.name, folder, question.facts, maximise=question.task.maximise, wave=wave)
+        self.before = self.study.record.seconds
 
     def run(self) -> int:
         """Tries what is left to try, crowns the best, and shows the result."""
@@ -92,6 +93,14 @@ class _Searching:
             self._show(previous)
             self.console.print(self._more())
             return 0
+        try:
+            return self._search(previous)
+        finally:
+            with suppress(NotWrittenError):
+                self.study.record.spend(self._seconds())
+
+    def _search(self, previous: Summary | None) -> int:
+        """The trials that are left, and what comes of all of them."""
         self._try()
         best = self.study.best()
         if best is None:
@@ -167,21 +176,21 @@ class _Searching:
             opened = 1 + (previous["test"]["opened"] if previous else 0)
             baseline = rows[0] if rows[0].finite else None
             crowned = Champion(self.search, self.question).crown(best, baseline, self.folder, opened)
-        built = summary.build(self.search, self.question, rows, best, crowned, self._seconds(previous))
+        built = summary.build(self.search, self.question, rows, best, crowned, self._seconds())
         summary.write(self.folder, built, rows)
         self._finish_tracking()
-        built["seconds"] = self._seconds(previous)
+        built["seconds"] = self._seconds()
         summary.write(self.folder, built, rows)
         return built
 
-    def _seconds(self, previous: Summary | None) -> dict[str, float]:
-        """What this call and those before it spent; training is the trials' own time."""
-        before = previous["seconds"] if previous else {"total": 0.0, "tracking": 0.0, "deciding": 0.0}
+    def _seconds(self) -> dict[str, float]:
+        """What this call and those before it spent, but for killed ones; training is the trials' own time."""
+        total, tracking, deciding = (self.before.get(key, 0.0) for key in ("total", "tracking", "deciding"))
         return {
-            "total": round(before["total"] + time.monotonic() - self.begin, 3),
+            "total": round(total + time.monotonic() - self.begin, 3),
             "training": round(sum(row.seconds for row in self.study.rows()), 3),
-            "tracking": round(before["tracking"] + self.tracker.seconds, 3),
-            "deciding": round(before["deciding"] + self.study.deciding, 3),
+            "tracking": round(tracking + self.tracker.seconds, 3),
+            "deciding": round(deciding + self.study.deciding, 3),
         }
 
     @property

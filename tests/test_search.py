@@ -17,6 +17,7 @@ from pipeline.course import Outcome, Trial
 from pipeline.engine import company
 from pipeline.interrupt import Stopped
 from pipeline.owner import owned
+from pipeline.record import Reader
 from pipeline.study import waves
 from pipeline.training import search_folds
 from tests.conftest import TINY, search
@@ -218,8 +219,13 @@ def test_search_that_was_ended_before_its_new_winner_was_crowned_crowns_it(
     with monkeypatch.context() as patch:
         patch.setattr(summary, "build", stopped)
         search(store, *words, "budget.trials=4", expected=143)
+    first = json.loads((folder / "summary.json").read_text())["seconds"]["total"]
+    stopped_too = Reader(folder, folder.name).optuna.user_attrs["seconds"]["total"]
+    assert stopped_too > first
     search(store, *words, "budget.trials=4")
-    assert json.loads((folder / "summary.json").read_text())["trials"]["total"] == 4
+    crowned = json.loads((folder / "summary.json").read_text())
+    assert crowned["trials"]["total"] == 4
+    assert crowned["seconds"]["total"] > stopped_too
 
 
 def test_multirun_runs_each_job(tmp_path: Path) -> None:

@@ -124,6 +124,16 @@ class Record:
         changed = [key for key, value in machine.items() if kept and kept.get(key) != value]
         return [f"{key}: {kept.get(key, 'not there')} then, {machine[key]} now" for key in changed]
 
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """What the calls before this one have spent, as the last of them wrote it down."""
+        return dict(self.optuna.user_attrs.get("seconds", {}))
+
+    def spend(self, seconds: Mapping[str, float]) -> None:
+        """Writes down what all calls have spent, this one included."""
+        with _taken(self.file):
+            self.optuna.set_user_attr("seconds", dict(seconds))
+
     def append(self, drawn: FrozenTrial, record: Mapping[str, Any]) -> Row:
         """Writes a trial down: what was drawn for it, and how it went."""
         trial = create_trial(
