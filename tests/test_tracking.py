@@ -169,6 +169,10 @@ def test_everything_can_be_rebuilt_from_the_studies(
     for word in ("rebuild=false", "rebuild=true", "rebuild=false"):
         assert sync.main([word, f"store={tmp_path}"]) == 0
         assert everything(tmp_path) == before
+        (study,) = runs(MlflowClient(store_uri(tmp_path)), "study")
+        rows = list(Reader(finished, finished.name).rows())
+        assert study.info.start_time == int(1000 * min(row.ended - row.seconds for row in rows))
+        assert study.info.end_time == int(1000 * max(row.ended for row in rows))
     said = capfd.readouterr().out.splitlines()
     kept = [line.split(", ")[1] for line in said if "MLflow has 4 trials" in line]
     assert kept == ["4 of them written now", "4 of them written now", "up to date"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,16 @@ class View:
         self.numbers = self._present(rebuild)
 
     def _study_run(self) -> Run:
-        """The study's run: the one of an earlier call, or a new one."""
+        """The study's run: the one of an earlier call, or a new one, which began with the first of its trials."""
         runs = self.client.search_runs([self.experiment], f"tags.study = '{self.told.study}' and tags.kind = 'study'")
         if runs:
             self.client.update_run(runs[0].info.run_id, status="RUNNING")
             return runs[0]
         tags = {"study": self.told.study, "kind": "study", "mlflow.source.name": "pipeline.search", **_commit()}
-        return self.client.create_run(self.experiment, tags=tags, run_name=self.told.study)
+        begun = min(
+            (row.ended - row.seconds for row in Reader(self.folder, self.told.study).rows()), default=time.time()
+        )
+        return self.client.create_run(self.experiment, int(begun * 1000), tags, self.told.study)
 
     def configure(self) -> None:
         """The study's configuration, and the data set as a logged input with its fingerprint."""
