@@ -21,4 +21,6 @@ def table() -> dict[str, str]:
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.name} {row.fault}")
 def test_fault_leaves_what_it_must(row: Row, table: dict[str, str]) -> None:
     figure = table.get(f"{row.name} {row.fault}", f"not there: {table['']}")
+    if figure.startswith("not tried"):
+        pytest.skip(figure)
     assert not figure.startswith(("NOT REACHED", "not there")), figure
