@@ -103,9 +103,9 @@ def signals(count: int, folder: Path) -> Measured:
 def twice(count: int, folder: Path) -> Measured:
     """A second Ctrl-C while the first is still waiting for a step."""
     slowest, codes = 0.0, set()
-    words = ["task=cat_species", *TINY, "budget.trials=1000", "training.epochs=300", f"store={folder}"]
-    for _ in range(count):
-        process = Forked(words, folder / "said.txt")
+    words = ["task=cat_species", *TINY, "budget.trials=1000", "training.epochs=300"]
+    for turn in range(count):
+        process = Forked([*words, f"store={folder / str(turn)}"], folder / "said.txt")
         process.until("trial   1")
         process.kill(signal.SIGINT)
         time.sleep(0.4)
