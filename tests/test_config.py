@@ -95,9 +95,9 @@ def test_says_all_mistakes_at_once() -> None:
         "task=cat_specie: no such task (did you mean cat_species?)",
         "model.nodse: no such key (did you mean model.nodes?)",
         "sampler: 'tpe', 'random' or 'gp'; got 'tpx' (did you mean tpe?)",
-        "training.learning_rate: a valid number; got 'fast'",
+        "training.learning_rate: a number; got 'fast'",
         "training.weight_decay: low must be below high; got low: 3.0, high: 1.0",
-        "budget.trials: a valid integer; got True",
+        "budget.trials: a whole number; got True",
         "seed=[1: not a setting of the form key=value",
     ):
         assert words in text

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, cast, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.config import datasets, fit, schema
+from pipeline.config.backbones import BACKBONES, PIXELS, side
 from pipeline.config.compose import ConfigError, composed, known_groups, nearest
 from pipeline.config.overrides import Word, parse
 from pipeline.config.ranges import looks_like_range, read_range, refused
-from pipeline.config.schema import Layout, Model, Search, Space, Training
+from pipeline.config.schema import Backbone, Layout, Model, Search, Space, Training
 
 FACTS = ("subject", "unit")
+FIXED = ("backbone", "weights", "finetune")
 DATASETS = {
     "drawn": datasets.Drawn,
     "drawn_houses": datasets.DrawnHouses,
@@ -34,8 +36,10 @@ HEADS = {
     "bands": schema.Bands,
 }
 SECTIONS = {
+    "features": schema.Features,
     "cv": schema.CrossValidation,
     "budget": schema.Budget,
+    "cache": schema.Cache,
     "compute": schema.Compute,
     "tracking": schema.Tracking,
 }
@@ -87,8 +91,10 @@ class _Reader:
         self.words, self.config_dir, self.mistakes = words, config_dir, mistakes
 
     def search(self, config: dict[str, Any], baseline: dict[str, Any], yaml: str) -> Search:
+        backbone = self.backbone(config.get("model"))
         parts: dict[str, Any] = {
-            "dataset": self.kind("dataset", config, DATASETS),
+            "dataset": self.kind("dataset", _sized(config, backbone), DATASETS),
+            "backbone": backbone,
             "head": self.kind("head", config, HEADS),
         }
         parts |= {name: self.section(name, config.get(name), kind) for name, kind in SECTIONS.items()}
@@ -113,6 +119,21 @@ class _Reader:
             self.mistakes.append(f"{section}.kind: one of {known}; got {name!r}{nearest(str(name), list(kinds))}")
             return None
         return self.section(section, raw, kinds[str(name)])
+
+    def backbone(self, raw: object) -> Backbone | None:
+        """What stands before the hidden layers: three fields of `model`, of which none is searched."""
+        model = raw if isinstance(raw, Mapping) else {}
+        for key in FIXED:
+            if looks_like_range(model.get(key)):
+                self.mistakes.append(f"model.{key}: one for a search, whose trials share it; got {model[key]}")
+                return None
+        name = model.get("backbone")
+        if name not in BACKBONES:
+            known = "pixels, convolutions, efficientnet_lite0 or a network of torchvision's, such as resnet18"
+            self.mistakes.append(f"model.backbone: {known}; got {name!r}{nearest(str(name), BACKBONES)}")
+            name = PIXELS  # so that the rest is judged too
+        rest = {key: model.get(key) for key in FIXED if key != "backbone"}
+        return cast("Backbone | None", self.validated("model", TypeAdapter(Backbone), {"name": name, **rest}))
 
     def section(self, section: str, raw: object, kind: type) -> Any:
         if not isinstance(raw, Mapping):
@@ -142,7 +163,7 @@ class _Reader:
             raw = config.get(section)
             raw = raw if isinstance(raw, Mapping) else {}
             if not quiet:
-                self.unknown(f"{section}.", raw, list(hints))
+                self.unknown(f"{section}.", raw, [*(FIXED if section == "model" else ()), *hints])
             for name, hint in hints.items():
                 found[f"{section}.{name}"] = self.setting(f"{section}.{name}", raw.get(name), hint)
         return found
@@ -183,12 +204,22 @@ class _Reader:
                 self.mistakes.append(f"{prefix}{name}: no such key{near}; known: {', '.join(known)}")
 
 
+PLAIN = {"a valid integer": "a whole number", "a valid number": "a number", "a valid boolean": "true or false"}
 EXAMPLES = {
     "dataset.root": "my_photos",
     "dataset.file": "my_table.csv",
     "dataset.target": "price",
     "dataset.train": "train.h5",
 }
+
+
+def _sized(config: Mapping[str, Any], backbone: Backbone | None) -> dict[str, Any]:
+    """The configuration with the side of the pictures, where that is to be the backbone's own."""
+    dataset = config.get("dataset")
+    if not isinstance(dataset, Mapping) or dataset.get("size") != "auto":
+        return dict(config)
+    own = side(backbone.name if backbone else PIXELS, str(dataset.get("kind")))
+    return {**config, "dataset": {**dataset, "size": own}}
 
 
 def _names(kind: type) -> list[str]:
@@ -201,6 +232,7 @@ def _tuples(value: object) -> object:
 
 def _in_words(key: str, detail: Any) -> str:
     text = str(detail["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
+    text = PLAIN.get(text, text)
     expected = detail.get("ctx", {}).get("expected", "")
     known = [word.strip(" '") for word in expected.replace(" or ", ", ").split(",")] if expected else []
     return f"{key}: {text}; got {detail['input']!r}{nearest(str(detail['input']), known)}"

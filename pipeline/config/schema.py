@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, FailFast, Field, PlainValidator, Strict, StrictBool
 from pydantic.dataclasses import dataclass
 
+from pipeline.config.backbones import PRETRAINED
 from pipeline.config.datasets import STRICT, Dataset
 
 Whole = Annotated[int, Strict()]
@@ -54,6 +55,43 @@ class Training:
     patience: Annotated[Whole, Field(ge=1)] | None
     flip: StrictBool
     shift: Annotated[Whole, Field(ge=0, le=64)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Backbone:
+    """What stands between the pictures and the hidden layers; `pixels` is nothing.
+
+    weights: a file of a pretrained backbone's weights, instead of the published ones.
+    finetune: none: its outputs are computed once; last, all: its last blocks, or all of them, are trained along.
+    """
+
+    name: str
+    weights: Path | None
+    finetune: Literal["none", "last", "all"]
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether it comes with weights."""
+        return self.name in PRETRAINED
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the hidden layers read outputs that are computed once."""
+        return self.pretrained and self.finetune == "none"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Features:
+    """views: of how many changed copies of each picture a frozen backbone's outputs are computed."""
+
+    views: Annotated[Whole, Field(ge=1, le=64)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Cache:
+    """max_gb: how large the store's cache may grow; the data that were not used for longest go first."""
+
+    max_gb: Annotated[Real, Field(gt=0)]
 
 
 @plain_dataclass(frozen=True)
@@ -173,6 +211,8 @@ class Search:
 
     task: str
     dataset: Dataset
+    backbone: Backbone
+    features: Features
     head: Head
     metric: Metric
     space: Space
@@ -184,6 +224,7 @@ class Search:
     seed: int
     study: str | None
     store: Path
+    cache: Cache
     compute: Compute
     tracking: Tracking
     typed: tuple[str, ...]
