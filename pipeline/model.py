@@ -18,19 +18,19 @@ from torch import Tensor
 from pipeline import parameters, stranger
 from pipeline.config.datasets import STRICT
 from pipeline.config.schema import Model, Whole
-from pipeline.data.examples import Pictures, Table
+from pipeline.data.examples import Raw
 from pipeline.data.names import printable
 from pipeline.engine import State
 from pipeline.files import write_folder
 from pipeline.heads import AnyHead
-from pipeline.inputs import Constants, PictureInputs, TableInputs, Text
+from pipeline.inputs import Constants, FeatureInputs, Inputs, PictureInputs, TableInputs, Text
 from pipeline.network import Dense, parameter_count
 from pipeline.stranger import RefusedError, shown
 
 ARCHITECTURE, PARAMETERS = "architecture.json", "parameters.safetensors"
 MOST_WORDS, MOST_NUMBERS = 2**22, 2**31  # bytes of architecture.json, bytes of numbers beside it
 WAY_OUT = f"a model is {ARCHITECTURE} and {PARAMETERS} in one folder, as one search wrote them"
-AnyInputs = Annotated[PictureInputs | TableInputs, Field(discriminator="kind")]
+AnyInputs = Annotated[PictureInputs | FeatureInputs | TableInputs, Field(discriminator="kind")]
 
 
 class ModelError(Exception):
@@ -78,7 +78,7 @@ class Architecture:
 ADAPTER: TypeAdapter[Architecture] = TypeAdapter(Architecture)
 
 
-def describe(task: str, inputs: PictureInputs | TableInputs, model: Model, head: AnyHead) -> Architecture:
+def describe(task: str, inputs: Inputs, model: Model, head: AnyHead) -> Architecture:
     """The architecture of a network for a task."""
     count = parameter_count(inputs.features, model.hidden, head.outputs)
     return Architecture(1, task, inputs, model, head, count)
@@ -94,10 +94,11 @@ class TrainedModel:
     target_constants: Constants
 
     @torch.no_grad()
-    def answers(self, raw: Pictures | Table) -> Tensor:
+    def answers(self, raw: Raw) -> Tensor:
         """float [N, columns of the head]: what a person gets for each picture or row."""
         shape = self.architecture
-        rows = shape.inputs.resident(shape.inputs.recode(raw), self.input_constants, torch.device("cpu"))
+        resident = shape.inputs.resident(shape.inputs.recode(raw), self.input_constants, torch.device("cpu"))
+        rows = resident[: len(raw)]  # what follows are views of them, for training
         network = self._network()
         outputs = [network(shape.inputs.batch(part, self.input_constants)) for part in torch.split(rows, 1024)]
         return shape.head.answer(torch.cat(outputs), self.target_constants)

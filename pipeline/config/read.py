@@ -100,8 +100,9 @@ class _Reader:
         parts |= {name: self.section(name, config.get(name), kind) for name, kind in SECTIONS.items()}
         parts |= {key: self.single(key, config.get(key), kind) for key, kind in SINGLE.items()}
         self.unknown("", config, [*parts, *FACTS, "model", "training"])
-        settings = self.settings(config)
-        fixed = self.settings(baseline, quiet=True)
+        frozen = backbone is not None and backbone.frozen
+        settings = _without_moves(self.settings(config), frozen=frozen)
+        fixed = _without_moves(self.settings(baseline, quiet=True), frozen=frozen)
         self.mistakes += fit.mistakes(parts, settings, self.words)
         if self.mistakes:
             raise ConfigError(list(dict.fromkeys(self.mistakes)))
@@ -211,6 +212,11 @@ EXAMPLES = {
     "dataset.target": "price",
     "dataset.train": "train.h5",
 }
+
+
+def _without_moves(settings: dict[str, Any], *, frozen: bool) -> dict[str, Any]:
+    """A space for pictures moves them; what a frozen backbone has seen stays where it is."""
+    return settings | {"training.flip": False, "training.shift": 0} if frozen else settings
 
 
 def _sized(config: Mapping[str, Any], backbone: Backbone | None) -> dict[str, Any]:

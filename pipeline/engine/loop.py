@@ -61,7 +61,7 @@ class LoopStack:
 
     def _batch(self, index: int, drawn: Draws, part: slice) -> Tensor:
         data, augmentation = self.members[index].data, self.augmentations[index]
-        raw = data.inputs[drawn.rows[part]]
+        raw = data.inputs[drawn.read[part]]
         if augmentation is not None and drawn.moves is not None:
             raw = augmentation.apply(raw, drawn.moves[part])
         return self.inputs.batch(raw, data.input_constants)
