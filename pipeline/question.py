@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import torch
 
 from pipeline import data, folds, heads, inputs
+from pipeline.cache import make_room
 from pipeline.config.fit import TARGETS
 from pipeline.config.schema import Search
 from pipeline.course import Task
@@ -51,9 +53,10 @@ def pose(search: Search) -> Question:
 
     Raises DataError where the data cannot be used, NoDeviceError where the device asked for is not there.
     """
-    device = resolve(search.compute)
+    device, begin = resolve(search.compute), int(time.time())
     cache = search.store / "cache"
     examples = _seen(search, data.load(search.dataset, TARGETS[type(search.head)], cache), device, cache)
+    make_room(cache, search.cache.max_gb, begin)
     splits = folds.split(examples, search.cv, search.seed)
     head = heads.build(search.head, examples)
     layout = inputs.describe(examples, splits.development)

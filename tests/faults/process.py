@@ -38,6 +38,7 @@ class Forked:
         code = 70
         try:
             os.setsid()
+            _as_in_a_terminal()
             handle = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
             os.dup2(handle, 1)
             os.dup2(handle, 2)
@@ -74,6 +75,13 @@ class Forked:
             if self.ended() is not None:
                 raise AssertionError(f"it ended before it said {word!r}: {self.said.read_text()}")
             time.sleep(0.01)
+
+
+def _as_in_a_terminal() -> None:
+    """Whoever started this in the background, or with nohup, has it ignore signals."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def study(store: Path) -> Path:
