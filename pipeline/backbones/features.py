@@ -19,6 +19,7 @@ from rich.progress import track
 from pipeline.backbones import weights
 from pipeline.backbones.networks import Body, build
 from pipeline.backbones.views import view
+from pipeline.config.backbones import PRETRAINED
 from pipeline.config.schema import Backbone
 from pipeline.data.examples import DataError, Features, Pictures
 from pipeline.data.kept import keep, kept
@@ -83,8 +84,12 @@ class Frozen:
             return keep(file, shape, np.float32, self._shown(pictures, number, views))
 
     def _count(self, pictures: Pictures) -> int:
-        """How many numbers a picture becomes."""
-        return int(next(self._outputs(pictures.take(np.arange(1)), 0)).shape[1])
+        """How many numbers a picture becomes; the first is looked at, where pictures of another size are needed."""
+        try:
+            return int(next(self._outputs(pictures.take(np.arange(1)), 0)).shape[1])
+        except (RuntimeError, AssertionError, ValueError) as error:
+            side, own, reason = pictures.pixels.shape[-1], PRETRAINED[self.name], str(error).splitlines()[0][:160]
+            raise DataError(f"dataset.size: {self.name} is made for {own}; got {side} ({reason})") from None
 
     def _shown(self, pictures: Pictures, number: int, views: int) -> Iterator[NDArray[np.float32]]:
         """The outputs, with a bar where someone is looking, and otherwise a line."""
