@@ -11,6 +11,7 @@ from torch import Tensor
 from pipeline import seeds
 from pipeline.augment import Augmentation, augmentation_of
 from pipeline.config.schema import Training
+from pipeline.engine.average import Average
 from pipeline.engine.draws import Draws, draw
 from pipeline.engine.parts import Member, Precision, State
 from pipeline.heads import Head
@@ -74,9 +75,9 @@ class LoopStack:
 
 
 class _Lone:
-    """One member.
+    """One member. Of convolutions, what is judged and handed out is a running mean of the network in training.
 
-    steps: how many it has taken in this epoch; total: float [], its loss in them, each row's.
+    taken: how many steps, in all; steps: in this epoch; total: float [], its loss in them, each row's.
     """
 
     def __init__(self, member: Member, inputs: Inputs, head: Head, precision: Precision) -> None:
@@ -84,7 +85,9 @@ class _Lone:
         self.device = member.data.inputs.device
         self.network = self._network().to(self.device)
         self.optimizer = _optimizer(self.network, member.training)
+        self.average = None if member.model.convolutions is None else Average(self.network)
         self.augmentation = augmentation_of(member.training, member.data.inputs)
+        self.taken = 0
         self.begin()
 
     def _network(self) -> Network:
@@ -112,7 +115,9 @@ class _Lone:
         drawn = draw(self.member, epoch, self.augmentation, self.member.model.hidden)
         for begin in left:
             self._step(drawn, slice(begin, begin + size))
-            self.steps += 1
+            self.steps, self.taken = self.steps + 1, self.taken + 1
+            if self.average is not None:
+                self.average.follow(self.taken)
             yield
 
     @torch.enable_grad()
@@ -134,39 +139,51 @@ class _Lone:
             raw = augmentation.apply(raw, moves)
         return self.inputs.batch(raw, self.member.data.input_constants)
 
+    @property
+    def judged(self) -> Network:
+        """The network that answers."""
+        return self.network if self.average is None else self.average.network
+
     def answers(self) -> Tensor:
         """float [V, columns], on the CPU."""
-        self.network.eval()
+        network = self.judged.eval()
         parts = torch.split(self.member.data.validation, VALIDATED)
-        outputs = torch.cat([self.network(self._fed(rows)) for rows in parts])
+        outputs = torch.cat([network(self._fed(rows)) for rows in parts])
         return self.head.answer(outputs.cpu(), self.member.data.target_constants)
 
     def weights(self) -> State:
         """A copy on the CPU, also of what is not learned, such as running means."""
-        return {name: _copied(value) for name, value in self.network.state_dict().items()}
+        return {name: _copied(value) for name, value in self.judged.state_dict().items()}
+
+    def _networks(self) -> dict[str, Network]:
+        return {"network": self.network, "judged": self.judged}
 
     def state(self) -> State:
         """See `Stack.member_state`."""
-        state = {f"network.{name}": value for name, value in self.weights().items()}
+        state = {
+            f"{kind}.{name}": _copied(value)
+            for kind, network in self._networks().items()
+            for name, value in network.state_dict().items()
+        }
         for name, parameter in self.network.named_parameters():
             moments = self.optimizer.state.get(parameter, {})
             state |= {f"{moment}.{name}": _copied(moments[moment]) for moment in MOMENTS if moment in moments}
-        return state | {"steps": torch.tensor(self.steps), "total": _copied(self.total)}
+        counts = {"steps": torch.tensor(self.steps), "taken": torch.tensor(self.taken)}
+        return state | counts | {"total": _copied(self.total)}
 
     def restore(self, state: State) -> None:
         """See `Stack.restore`."""
-        self.network.load_state_dict({name: state[f"network.{name}"] for name in self.network.state_dict()})
+        for kind, network in self._networks().items():
+            network.load_state_dict({name: state[f"{kind}.{name}"] for name in network.state_dict()})
         self.optimizer.state.clear()
         for name, parameter in self.network.named_parameters():
             kept = {moment: state[f"{moment}.{name}"] for moment in MOMENTS if f"{moment}.{name}" in state}
-            if kept:
-                self.optimizer.state[parameter] = {
-                    moment: (torch.empty((), device=self.device) if moment == "step" else torch.empty_like(parameter))
-                    .detach()
-                    .copy_(value)
-                    for moment, value in kept.items()
-                }
-        self.steps, self.total = int(state["steps"]), state["total"].to(self.device)
+            self.optimizer.state[parameter] = {
+                moment: torch.zeros_like(parameter if value.dim() else self.total).copy_(value)
+                for moment, value in kept.items()
+            }
+        self.steps, self.taken = int(state["steps"]), int(state["taken"])
+        self.total = state["total"].to(self.device)
 
 
 def _copied(value: Tensor) -> Tensor:
