@@ -93,3 +93,12 @@ def shapes(convolutions: Convolutions) -> dict[str, tuple[int, ...]]:
 def nodes(convolutions: Convolutions, side: int) -> int:
     """How many numbers the largest result is that the blocks make of a picture."""
     return max(channels * (side >> place) ** 2 for place, channels in enumerate(convolutions.channels))
+
+
+def multiplications(convolutions: Convolutions, side: int) -> int:
+    """How many it takes to answer for one picture."""
+    widths = pairwise((COLOURS, *convolutions.channels))
+    return sum(
+        channels * before * (convolutions.kernel * (side >> place)) ** 2
+        for place, (before, channels) in enumerate(widths)
+    )

@@ -155,7 +155,7 @@ def _architecture(text: bytes) -> Architecture:
         raise RefusedError(f"{place}: {rule}; got {found}") from None
     inputs, shape = architecture.inputs, architecture.model
     if shape.convolutions is not None and not isinstance(inputs, PictureInputs):
-        raise RefusedError("model.convolutions: are for pictures; got a table")
+        raise RefusedError(f"model.convolutions: are for pictures; got inputs of kind {inputs.kind}")
     if unfit := network.unfit(inputs.features, shape):
         raise RefusedError(f"model.convolutions: {unfit}")
     numbers = network.learned(inputs.features, shape, architecture.head.outputs)

@@ -112,6 +112,14 @@ def learned(features: int, model: Model, outputs: int) -> int:
     return convolutional.parameter_count(model.convolutions) + dense
 
 
+def multiplications(features: int, model: Model, outputs: int) -> int:
+    """About how many it takes to answer for one example."""
+    if model.convolutions is None:
+        return parameter_count(features, model.hidden, outputs)
+    dense = parameter_count(model.convolutions.channels[-1], model.hidden, outputs)
+    return convolutional.multiplications(model.convolutions, side_of(features)) + dense
+
+
 def shapes(features: int, model: Model, outputs: int) -> dict[str, tuple[int, ...]]:
     """The shape of each tensor of the network of a model, learned or not, by its name."""
     found: dict[str, tuple[int, ...]] = {}

@@ -19,7 +19,7 @@ from pipeline.engine.company import Shape, groups
 from pipeline.files import NotWrittenError
 from pipeline.hands import Hand, WorkerError
 from pipeline.model import MOST_NUMBERS
-from pipeline.network import learned, unfit
+from pipeline.network import learned, multiplications, unfit
 from pipeline.question import Question
 from pipeline.record.rows import Row
 from pipeline.space import Candidate
@@ -92,7 +92,10 @@ class Trials:
 
     def _work(self, group: Sequence[Proposal]) -> int:
         """About how long a group takes, in no unit."""
-        return sum(self._parameters(each.candidate) * each.candidate.training.epochs for each in group)
+        features, outputs = self.question.task.inputs.features, self.question.task.head.outputs
+        return sum(
+            multiplications(features, each.candidate.model, outputs) * each.candidate.training.epochs for each in group
+        )
 
     def _parameters(self, candidate: Candidate) -> int:
         task = self.question.task

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -13,10 +13,11 @@ from pipeline.augment import Augmentation, augmentation_of
 from pipeline.config.schema import Training
 from pipeline.engine.average import Average
 from pipeline.engine.draws import Draws, draw
+from pipeline.engine.library import SMALL_CONVOLUTIONS, one_thread
 from pipeline.engine.parts import Member, Precision, State
 from pipeline.heads import Head
 from pipeline.inputs import Inputs
-from pipeline.network import Network, build
+from pipeline.network import Network, build, multiplications
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of AdamW, for each parameter, once it has taken a step
 VALIDATED = 512  # rows
@@ -26,9 +27,11 @@ class LoopStack:
     """A network and an optimiser of the library for each member, which takes all steps of an epoch before the next."""
 
     def __init__(self, members: Sequence[Member], inputs: Inputs, head: Head, precision: Precision) -> None:
-        self.inputs, self.head = inputs, head
         self.lone = [_Lone(member, inputs, head, precision) for member in members]
         self.position = (-1, 0, 0)
+        member = members[0]
+        step = member.training.batch_size * multiplications(inputs.features, member.model, head.outputs)
+        self.small = member.data.inputs.device.type == "cpu" and step <= SMALL_CONVOLUTIONS
 
     @property
     def members(self) -> Sequence[Member]:
@@ -44,7 +47,7 @@ class LoopStack:
             self.position = (epoch, 0, 0)
             for each in self.lone:
                 each.begin()
-        with _repeatable():
+        with _repeatable(), one_thread() if self.small else nullcontext():
             for each in self.lone:
                 for _ in each.train(epoch):
                     self.position = (epoch, 0, sum(each.steps for each in self.lone))
@@ -54,7 +57,7 @@ class LoopStack:
     @torch.no_grad()
     def validate(self) -> list[Tensor]:
         """For each member its answers on its validation rows, float [V, columns], on the CPU."""
-        with _repeatable():
+        with _repeatable(), one_thread() if self.small else nullcontext():
             return [each.answers() for each in self.lone]
 
     def keep(self, indices: Sequence[int]) -> None:
@@ -124,7 +127,7 @@ class _Lone:
     def _step(self, drawn: Draws, part: slice) -> None:
         rows, masks = drawn.rows[part], [mask[part] for mask in drawn.masks]
         moves = None if drawn.moves is None else drawn.moves[part]
-        fed = self._fed(rows, self.augmentation, moves)
+        fed = self._fed(drawn.read[part], self.augmentation, moves)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             outputs = self.network(fed, masks)
         loss = self.head.loss(outputs, self.member.data.targets[rows])
