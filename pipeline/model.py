@@ -6,7 +6,6 @@ import hashlib
 import json
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from pipeline import parameters, stranger
+from pipeline import network, parameters, stranger
 from pipeline.config.datasets import STRICT
 from pipeline.config.schema import Model, Whole
 from pipeline.data.examples import Raw
@@ -24,7 +23,7 @@ from pipeline.engine import State
 from pipeline.files import write_folder
 from pipeline.heads import AnyHead
 from pipeline.inputs import Constants, FeatureInputs, Inputs, PictureInputs, TableInputs, Text
-from pipeline.network import Dense, parameter_count
+from pipeline.network import Network
 from pipeline.stranger import RefusedError, shown
 
 ARCHITECTURE, PARAMETERS = "architecture.json", "parameters.safetensors"
@@ -64,10 +63,8 @@ class Architecture:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape that each tensor must have."""
-        widths = [self.inputs.features, *self.model.hidden, self.head.outputs]
-        shapes: dict[str, tuple[int, ...]] = {}
-        for layer, (inputs, nodes) in enumerate(pairwise(widths)):
-            shapes |= {f"network.layers.{layer}.weight": (nodes, inputs), f"network.layers.{layer}.bias": (nodes,)}
+        found = network.shapes(self.inputs.features, self.model, self.head.outputs)
+        shapes = {f"network.{name}": shape for name, shape in found.items()}
         return shapes | self.inputs.constant_shapes() | self.head.constant_shapes()
 
     def text(self) -> str:
@@ -80,7 +77,7 @@ ADAPTER: TypeAdapter[Architecture] = TypeAdapter(Architecture)
 
 def describe(task: str, inputs: Inputs, model: Model, head: AnyHead) -> Architecture:
     """The architecture of a network for a task."""
-    count = parameter_count(inputs.features, model.hidden, head.outputs)
+    count = network.learned(inputs.features, model, head.outputs)
     return Architecture(1, task, inputs, model, head, count)
 
 
@@ -99,14 +96,15 @@ class TrainedModel:
         shape = self.architecture
         resident = shape.inputs.resident(shape.inputs.recode(raw), self.input_constants, torch.device("cpu"))
         rows = resident[: len(raw)]  # what follows are views of them, for training
-        network = self._network()
-        outputs = [network(shape.inputs.batch(part, self.input_constants)) for part in torch.split(rows, 1024)]
+        built = self._network()
+        outputs = [built(shape.inputs.batch(part, self.input_constants)) for part in torch.split(rows, 1024)]
         return shape.head.answer(torch.cat(outputs), self.target_constants)
 
-    def _network(self) -> Dense:
-        network = Dense(self.architecture.inputs.features, self.architecture.model, self.architecture.head.outputs)
-        network.load_state_dict(self.weights)
-        return network.eval()
+    def _network(self) -> Network:
+        shape = self.architecture
+        built = network.build(shape.inputs.features, shape.model, shape.head.outputs)
+        built.load_state_dict(self.weights)
+        return built.eval()
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that goes into the parameters file, by name."""
@@ -155,7 +153,12 @@ def _architecture(text: bytes) -> Architecture:
         rule, got = shown(first["msg"].removeprefix("Value error, "), 200), first["input"]
         found = f'"{shown(got)}"' if isinstance(got, str) else shown(got)
         raise RefusedError(f"{place}: {rule}; got {found}") from None
-    numbers = parameter_count(architecture.inputs.features, architecture.model.hidden, architecture.head.outputs)
+    inputs, shape = architecture.inputs, architecture.model
+    if shape.convolutions is not None and not isinstance(inputs, PictureInputs):
+        raise RefusedError(f"model.convolutions: are for pictures; got inputs of kind {inputs.kind}")
+    if unfit := network.unfit(inputs.features, shape):
+        raise RefusedError(f"model.convolutions: {unfit}")
+    numbers = network.learned(inputs.features, shape, architecture.head.outputs)
     if architecture.parameters != numbers:
         raise RefusedError(f"parameters: its layers have {numbers:,}; it says {architecture.parameters:,}")
     return architecture

@@ -105,3 +105,4 @@ class Cifar:
 
 
 Dataset = Drawn | DrawnHouses | Folder | Labels | Hdf5 | TableFile | OxfordPets | Cifar
+TABLES = (TableFile, DrawnHouses)

@@ -9,15 +9,17 @@ from typing import Any, Literal, cast, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.config import datasets, fit, schema
+from pipeline.config import blocks, datasets, fit, schema
 from pipeline.config.backbones import BACKBONES, PIXELS, side
 from pipeline.config.compose import ConfigError, composed, known_groups, nearest
 from pipeline.config.overrides import Word, parse
 from pipeline.config.ranges import looks_like_range, read_range, refused
-from pipeline.config.schema import Backbone, Layout, Model, Search, Space, Training
+from pipeline.config.schema import Backbone, Blocks, Layout, Model, Search, Space, Training
 
 FACTS = ("subject", "unit")
 FIXED = ("backbone", "weights", "finetune")
+LISTS = ("model.nodes", "model.channels")  # a value for each layer or block
+DERIVED = ("hidden", "convolutions")
 DATASETS = {
     "drawn": datasets.Drawn,
     "drawn_houses": datasets.DrawnHouses,
@@ -108,7 +110,11 @@ class _Reader:
             raise ConfigError(list(dict.fromkeys(self.mistakes)))
         task = next(str(word.value) for word in reversed(self.words) if word.key == "task")
         typed = tuple(word.text for word in self.words)
-        parts |= {"space": Space(settings), "baseline": Space(fixed), "config_dir": self.config_dir}
+        parts |= {
+            "space": Space(blocks.used(settings, backbone)),
+            "baseline": Space(blocks.used(fixed, backbone)),
+            "config_dir": self.config_dir,
+        }
         return Search(task=task, typed=typed, yaml=yaml, **parts)
 
     def kind(self, section: str, config: Mapping[str, Any], kinds: Mapping[str, type]) -> Any:
@@ -154,12 +160,12 @@ class _Reader:
     def settings(self, config: Mapping[str, Any], quiet: bool = False) -> dict[str, Any]:
         """A value or a range for each searchable field."""
         found: dict[str, Any] = {}
-        for section, kinds in (("model", (Layout, Model)), ("training", (Training,))):
+        for section, kinds in (("model", (Blocks, Layout, Model)), ("training", (Training,))):
             hints = {
                 name: hint
                 for kind in kinds
                 for name, hint in get_type_hints(kind, include_extras=True).items()
-                if name != "hidden"
+                if name not in DERIVED
             }
             raw = config.get(section)
             raw = raw if isinstance(raw, Mapping) else {}
@@ -178,7 +184,7 @@ class _Reader:
             except ValueError as error:
                 self.mistakes.append(f"{key}: {refused(error)}")
                 return None
-        if key == "model.nodes" and isinstance(raw, list):
+        if key in LISTS and isinstance(raw, list):
             return self.validated(key, TypeAdapter(tuple[hint, ...]), tuple(raw))
         return self.validated(key, field, raw)
 

@@ -19,6 +19,18 @@ Real = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Metric = Literal["accuracy", "f1_macro", "mean_absolute_error"]
 Activation = Literal["relu", "gelu", "tanh"]
 Shape = Literal["free", "same", "taper"]
+Growth = Literal["double", "same", "free"]
+Pooling = Literal["max", "average"]
+MOST_BLOCKS, MOST_CHANNELS = 8, 4_096
+
+
+def _kernel(side: int) -> int:
+    if side not in (3, 5, 7):
+        raise ValueError("3, 5 or 7")
+    return side
+
+
+Kernel = Annotated[Whole, AfterValidator(_kernel)]
 
 
 @plain_dataclass(frozen=True)
@@ -30,13 +42,41 @@ class Layout:
     shape: Shape
 
 
+@plain_dataclass(frozen=True)
+class Blocks:
+    """How many blocks of convolutions and how wide: what `Convolutions` is derived from."""
+
+    blocks: Annotated[Whole, Field(ge=1, le=MOST_BLOCKS)]
+    channels: Annotated[Whole, Field(ge=1, le=MOST_CHANNELS)]
+    growth: Growth
+    kernel: Kernel
+    pooling: Pooling
+
+
+@dataclass(frozen=True, config=STRICT)
+class Convolutions:
+    """Blocks in front of the hidden layers: the channels of each; each halves the sides of its pictures by pooling."""
+
+    channels: Annotated[
+        tuple[Annotated[Whole, Field(ge=1, le=MOST_CHANNELS)], ...],
+        Field(min_length=1, max_length=MOST_BLOCKS),
+        FailFast(),
+    ]
+    kernel: Kernel
+    pooling: Pooling
+
+
 @dataclass(frozen=True, config=STRICT)
 class Model:
-    """A network apart from its inputs and its head: the width of each hidden layer, and what is between them."""
+    """A network apart from its inputs and its head: the width of each hidden layer, and what is between them.
+
+    convolutions: what stands in front of them, if anything; without, a file does not have the word either.
+    """
 
     hidden: Annotated[tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...], Field(max_length=20), FailFast()]
     activation: Activation
     dropout: Annotated[Real, Field(ge=0, lt=1)]
+    convolutions: Annotated[Convolutions | None, Field(exclude_if=lambda value: value is None)] = None
 
 
 @plain_dataclass(frozen=True)
