@@ -128,6 +128,7 @@ def test_missing_task_lists_the_tasks() -> None:
             "model.finetune: is for a pretrained backbone, such as resnet18; got last for pixels",
         ),
         (["model.weights=mine.pth", "model.backbone=resnet18"], "model.weights: a file that exists; got mine.pth"),
+        (["model.finetune=all", "model.backbone=resnet18"], "model.finetune: only none is built so far"),
         (["features.views=2"], "features.views: is for a frozen backbone"),
         (["model.backbone=resnet18", "training.flip=true"], "training.flip: a frozen backbone's outputs are computed"),
         (

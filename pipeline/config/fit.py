@@ -117,6 +117,8 @@ def _backbone(
         for key, idle in (("weights", None), ("finetune", "none")):
             if (value := getattr(backbone, key)) != idle:
                 yield f"model.{key}: is for a pretrained backbone, such as resnet18; got {value} for {backbone.name}"
+    elif backbone.finetune != "none":
+        yield f"model.finetune: only none is built so far, which searches the head; got {backbone.finetune}"
     elif backbone.weights is not None and not backbone.weights.is_file():
         yield f"model.weights: a file that exists; got {backbone.weights} (none at {backbone.weights.resolve()})"
     if not backbone.frozen and features is not None and features.views > 1:
