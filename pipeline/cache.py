@@ -57,7 +57,7 @@ def entries(cache: Path) -> list[Entry]:
 def _entry(cache: Path, name: Path, files: Sequence[Path]) -> Entry:
     kind = name.name.partition("-")[0] if name.parent == cache else "weights"
     states = [file.stat() for file in files]
-    size, used = sum(state.st_size for state in states), max(state.st_mtime for state in states)
+    size, used = sum(state.st_size for state in states), max(max(state.st_atime, state.st_mtime) for state in states)
     return Entry(KINDS.get(kind, kind), tuple(files), size, used)
 
 

@@ -24,7 +24,7 @@ search    space=dense | pictures | convolutions | none
           budget.trials=20   budget.minutes=null
           sampler=tpe | random | gp   pruner=median | asha | none   seed=0
 network   model.layers  nodes  shape  activation  dropout
-          model.backbone=pixels | convolutions | efficientnet_lite0 | resnet18 ...
+          model.backbone=pixels | convolutions | efficientnet_lite0 | resnet18
           convolutions: model.blocks  channels  growth  kernel  pooling
           pretrained: model.weights=<file>   features.views=1
 training  training.epochs  batch_size  learning_rate  weight_decay  optimizer

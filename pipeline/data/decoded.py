@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from pipeline.data.examples import DataError, Pictures
+from pipeline.data.kept import used
 from pipeline.data.names import printable
 from pipeline.data.pictures import VERSION, Picture, processors, read_or_reason, without_warnings
 from pipeline.files import NotWrittenError, make_folder, moved_whole, write_whole
@@ -157,7 +158,7 @@ def _cached(file: Path, scan: _Scan) -> tuple[Pictures, _Found] | None:
     try:
         found = _Found.read(file.with_suffix(".json"))
         pictures = Pictures(np.load(file, mmap_mode="r", allow_pickle=False))
-        os.utime(file)  # of what is kept, that which was not used for longest goes first
+        used(file)
     except (OSError, ValueError, TypeError, LookupError):
         return None
     shape = (len(scan.names) - len(found.bad), 3, scan.size, scan.size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,15 @@ def kept(file: Path) -> NDArray[Any] | None:
             written = stream.read()
         if hashlib.sha256(array.data).digest() != written:
             return None
-        os.utime(file)  # of what is kept, that which was not used for longest goes first
+        used(file)
     except (OSError, ValueError, EOFError):
         return None
     return array
+
+
+def used(file: Path) -> None:
+    """Notes the time: of what is kept, that which was not read for longest goes first."""
+    os.utime(file, ns=(time.time_ns(), file.stat().st_mtime_ns))
 
 
 def keep(file: Path, shape: tuple[int, ...], dtype: DTypeLike, parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
