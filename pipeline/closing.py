@@ -46,8 +46,8 @@ def _times(count: int) -> str:
 
 
 def _hidden(part: Mapping[str, Any]) -> str:
-    nodes = next(word for word in part["overrides"] if word.startswith("model.nodes="))
-    return network(nodes.removeprefix("model.nodes=[").removesuffix("]"))
+    words = dict(word.split("=", 1) for word in part["overrides"])
+    return network({key: value.strip("[]") for key, value in words.items() if key in ("model.nodes", "model.channels")})
 
 
 def _mean(part: Mapping[str, Any], metric: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -25,9 +25,11 @@ def number(value: float, metric: str) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}"
 
 
-def network(nodes: str) -> str:
-    """A network in words: its hidden layers' widths."""
-    return nodes.replace("-", ",") or "no hidden layer"
+def network(fields: Mapping[str, Any]) -> str:
+    """A network in words: the channels of its blocks, where it has some, and its hidden layers' widths."""
+    nodes = str(fields["model.nodes"]).replace("-", ",") or "no hidden layer"
+    channels = str(fields.get("model.channels", "")).replace("-", ",")
+    return f"{channels} channels, {nodes}" if channels else nodes
 
 
 class Display:
@@ -61,7 +63,7 @@ class Display:
         """A hand begins with some trials, side by side."""
         first, last = proposals[0].number, proposals[-1].number
         name = f"trial {first}" if len(proposals) == 1 else f"trials {first} to {last}"
-        nodes = network(str(proposals[0].candidate.fields["model.nodes"]))
+        nodes = network(proposals[0].candidate.fields)
         epochs = max(proposal.candidate.training.epochs for proposal in proposals)
         self.progress.reset(self.trials[hand], total=epochs, description=name, note=nodes)
 
@@ -75,7 +77,7 @@ class Display:
         self.progress.update(self.search, completed=self.done, note=self._note())
         mark = "  best so far" if best is not None and best.number == row.number else ""
         value = f"{self.metric} {number(row.value, self.metric)}" if row.finite else row.reason
-        nodes = network(str(row.fields["model.nodes"]))
+        nodes = network(row.fields)
         self.console.print(
             f"trial {row.number:>3} {row.state:<8} {value}  epoch {row.epoch:>3}  {row.seconds:5.1f} s  {nodes}{mark}",
             highlight=False,

@@ -6,7 +6,6 @@ import hashlib
 import json
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -15,22 +14,22 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from pipeline import parameters, stranger
+from pipeline import network, parameters, stranger
 from pipeline.config.datasets import STRICT
 from pipeline.config.schema import Model, Whole
-from pipeline.data.examples import Pictures, Table
+from pipeline.data.examples import Raw
 from pipeline.data.names import printable
 from pipeline.engine import State
 from pipeline.files import write_folder
 from pipeline.heads import AnyHead
-from pipeline.inputs import Constants, PictureInputs, TableInputs, Text
-from pipeline.network import Dense, parameter_count
+from pipeline.inputs import Constants, FeatureInputs, Inputs, PictureInputs, TableInputs, Text
+from pipeline.network import Network
 from pipeline.stranger import RefusedError, shown
 
 ARCHITECTURE, PARAMETERS = "architecture.json", "parameters.safetensors"
 MOST_WORDS, MOST_NUMBERS = 2**22, 2**31  # bytes of architecture.json, bytes of numbers beside it
 WAY_OUT = f"a model is {ARCHITECTURE} and {PARAMETERS} in one folder, as one search wrote them"
-AnyInputs = Annotated[PictureInputs | TableInputs, Field(discriminator="kind")]
+AnyInputs = Annotated[PictureInputs | FeatureInputs | TableInputs, Field(discriminator="kind")]
 
 
 class ModelError(Exception):
@@ -64,10 +63,8 @@ class Architecture:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape that each tensor must have."""
-        widths = [self.inputs.features, *self.model.hidden, self.head.outputs]
-        shapes: dict[str, tuple[int, ...]] = {}
-        for layer, (inputs, nodes) in enumerate(pairwise(widths)):
-            shapes |= {f"network.layers.{layer}.weight": (nodes, inputs), f"network.layers.{layer}.bias": (nodes,)}
+        found = network.shapes(self.inputs.features, self.model, self.head.outputs)
+        shapes = {f"network.{name}": shape for name, shape in found.items()}
         return shapes | self.inputs.constant_shapes() | self.head.constant_shapes()
 
     def text(self) -> str:
@@ -78,9 +75,9 @@ class Architecture:
 ADAPTER: TypeAdapter[Architecture] = TypeAdapter(Architecture)
 
 
-def describe(task: str, inputs: PictureInputs | TableInputs, model: Model, head: AnyHead) -> Architecture:
+def describe(task: str, inputs: Inputs, model: Model, head: AnyHead) -> Architecture:
     """The architecture of a network for a task."""
-    count = parameter_count(inputs.features, model.hidden, head.outputs)
+    count = network.learned(inputs.features, model, head.outputs)
     return Architecture(1, task, inputs, model, head, count)
 
 
@@ -94,18 +91,20 @@ class TrainedModel:
     target_constants: Constants
 
     @torch.no_grad()
-    def answers(self, raw: Pictures | Table) -> Tensor:
+    def answers(self, raw: Raw) -> Tensor:
         """float [N, columns of the head]: what a person gets for each picture or row."""
         shape = self.architecture
-        rows = shape.inputs.resident(shape.inputs.recode(raw), self.input_constants, torch.device("cpu"))
-        network = self._network()
-        outputs = [network(shape.inputs.batch(part, self.input_constants)) for part in torch.split(rows, 1024)]
+        resident = shape.inputs.resident(shape.inputs.recode(raw), self.input_constants, torch.device("cpu"))
+        rows = resident[: len(raw)]  # what follows are views of them, for training
+        built = self._network()
+        outputs = [built(shape.inputs.batch(part, self.input_constants)) for part in torch.split(rows, 1024)]
         return shape.head.answer(torch.cat(outputs), self.target_constants)
 
-    def _network(self) -> Dense:
-        network = Dense(self.architecture.inputs.features, self.architecture.model, self.architecture.head.outputs)
-        network.load_state_dict(self.weights)
-        return network.eval()
+    def _network(self) -> Network:
+        shape = self.architecture
+        built = network.build(shape.inputs.features, shape.model, shape.head.outputs)
+        built.load_state_dict(self.weights)
+        return built.eval()
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that goes into the parameters file, by name."""
@@ -154,7 +153,12 @@ def _architecture(text: bytes) -> Architecture:
         rule, got = shown(first["msg"].removeprefix("Value error, "), 200), first["input"]
         found = f'"{shown(got)}"' if isinstance(got, str) else shown(got)
         raise RefusedError(f"{place}: {rule}; got {found}") from None
-    numbers = parameter_count(architecture.inputs.features, architecture.model.hidden, architecture.head.outputs)
+    inputs, shape = architecture.inputs, architecture.model
+    if shape.convolutions is not None and not isinstance(inputs, PictureInputs):
+        raise RefusedError(f"model.convolutions: are for pictures; got inputs of kind {inputs.kind}")
+    if unfit := network.unfit(inputs.features, shape):
+        raise RefusedError(f"model.convolutions: {unfit}")
+    numbers = network.learned(inputs.features, shape, architecture.head.outputs)
     if architecture.parameters != numbers:
         raise RefusedError(f"parameters: its layers have {numbers:,}; it says {architecture.parameters:,}")
     return architecture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from pipeline.data.examples import Pictures, Raw
+    from pipeline.inputs import FeatureInputs
     from pipeline.model import TrainedModel
 
 HELP = """\
@@ -26,13 +28,14 @@ model     a folder with architecture.json and parameters.safetensors,
 output    a CSV file: file, a column for each class or label (or prediction),
           answer, error; without it a table is printed
 store     where the registry is, mlruns by default
+weights   the file of the backbone's weights, if the search had model.weights
 
 examples
   python -m pipeline.predict model=cat_species photo.jpg
   python -m pipeline.predict model=models:/day_night@champion photos/ output=answers.csv
   python -m pipeline.predict model=mlruns/studies/house_price-1a2b3c4d/model houses.csv
 """
-KEYS = ("model", "output", "store")
+KEYS = ("model", "output", "store", "weights")
 BATCH = 256
 LONGEST = 200  # letters of the system's own reason, which repeats a name of any length
 UNANSWERED, MISTAKE = 1, 2
@@ -50,6 +53,7 @@ class Words:
     paths: tuple[Path, ...]
     output: Path | None
     store: Path
+    weights: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,10 @@ def parse(texts: Sequence[str]) -> Words:
         raise WordError(f"output: a file in a folder that exists; got {output}")
     if output is not None and output.is_dir():
         raise WordError(f"output: a file, such as {output / 'predictions.csv'}; got a folder, {output}")
-    return Words(given["model"], tuple(paths), output, Path(given.get("store", "mlruns")))
+    weights = Path(given["weights"]) if "weights" in given else None
+    if weights is not None and not weights.is_file():
+        raise WordError(f"weights: a file that exists; got {weights}")
+    return Words(given["model"], tuple(paths), output, Path(given.get("store", "mlruns")), weights)
 
 
 def _exists(text: str) -> bool:
@@ -115,19 +122,48 @@ def load(words: Words) -> TrainedModel:
         raise WordError(f"model: {error.args[0]}") from None
 
 
-def answers(trained: TrainedModel, paths: Sequence[Path]) -> Iterator[Answer]:
-    """An answer for each picture or table row, in the order of the paths; what cannot be answered says why."""
-    from pipeline.inputs import PictureInputs
+def answers(trained: TrainedModel, words: Words) -> Iterator[Answer]:
+    """An answer for each picture or table row, in the order of the paths; what cannot be answered says why.
+
+    Raises WordError where the weights of the model's backbone are not at hand.
+    """
+    from pipeline.inputs import FeatureInputs, PictureInputs
 
     layout = trained.architecture.inputs
     if isinstance(layout, PictureInputs):
-        yield from _pictures(trained, layout.size, paths)
-        return
-    for path in paths:
-        yield from _table(trained, path)
+        yield from _pictures(trained, layout.size, words.paths, lambda pictures: pictures)
+    elif isinstance(layout, FeatureInputs):
+        yield from _pictures(trained, layout.size, words.paths, _backbone(layout, words))
+    else:
+        for path in words.paths:
+            yield from _table(trained, path)
 
 
-def _pictures(trained: TrainedModel, size: int, paths: Sequence[Path]) -> Iterator[Answer]:
+def _backbone(layout: FeatureInputs, words: Words) -> Callable[[Pictures], Raw]:
+    """What the model's backbone makes of pictures; raises WordError where its weights are not those of the search."""
+    import torch
+
+    from pipeline.backbones import Frozen
+    from pipeline.config.schema import Backbone
+    from pipeline.data.examples import DataError
+
+    try:
+        named = Backbone(layout.backbone, words.weights, "none")
+        frozen = Frozen.of(named, words.store / "cache", torch.device("cpu"))
+        if frozen.sha256 != layout.weights_sha256:
+            raise WordError(
+                f"weights: the file that {layout.backbone} had in the search (its SHA-256 begins with "
+                f"{layout.weights_sha256[:12]}); got {frozen.file} ({frozen.sha256[:12]})"
+            )
+    except DataError as error:
+        raise WordError(str(error)) from None
+    return lambda pictures: frozen.look(pictures, layout.views)
+
+
+def _pictures(
+    trained: TrainedModel, size: int, paths: Sequence[Path], seen: Callable[[Pictures], Raw]
+) -> Iterator[Answer]:
+    """seen: what the network reads of the pictures."""
     import numpy as np
 
     from pipeline.data.examples import Pictures
@@ -141,7 +177,7 @@ def _pictures(trained: TrainedModel, size: int, paths: Sequence[Path]) -> Iterat
     for chunk in (files[start : start + BATCH] for start in range(0, len(files), BATCH)):
         decoded = decode_some(chunk, size)
         good = [picture for picture in decoded if not isinstance(picture, str)]
-        answered = iter(trained.answers(Pictures(np.stack(good))) if good else ())
+        answered = iter(trained.answers(seen(Pictures(np.stack(good)))) if good else ())
         for path, picture in zip(chunk, decoded, strict=True):
             if isinstance(picture, str):
                 yield Answer(str(path), error=picture)
@@ -215,7 +251,7 @@ def main(texts: Sequence[str]) -> int:
     try:
         words = parse(texts)
         trained = load(words)
-        found = list(answers(trained, words.paths))
+        found = list(answers(trained, words))
     except WordError as error:
         print(printable(str(error)), file=sys.stderr)
         return MISTAKE

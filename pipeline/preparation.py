@@ -13,13 +13,13 @@ from pipeline.data.examples import DataError, Examples
 from pipeline.engine import FoldData
 from pipeline.folds import Fold, Folds, Rows
 from pipeline.heads import Head
-from pipeline.inputs import Inputs, PictureInputs
+from pipeline.inputs import FeatureInputs, Inputs, TableInputs
 
 REFIT = -1
 
 
 class Preparation:
-    """Makes the data of folds; pictures stay one shared copy on the device, tables are prepared for each fold."""
+    """Makes the data of folds; pictures and features stay one shared copy, tables are prepared for each fold."""
 
     def __init__(self, examples: Examples, inputs: Inputs, head: Head, device: torch.device) -> None:
         self.examples, self.inputs, self.head, self.device = examples, inputs, head, device
@@ -52,11 +52,12 @@ class Preparation:
             targets=self.head.encode(self.targets, target_constants).to(self.device),
             target_constants=target_constants,
             output_bias=self.head.first_bias(targets, target_constants),
+            views=self.inputs.views if isinstance(self.inputs, FeatureInputs) else 1,
         )
 
     def check(self, folds: Folds, processes: int = 1) -> None:
         """Raises DataError where the data of all folds, in so many processes, do not fit into the memory."""
-        copies = 1 if isinstance(self.inputs, PictureInputs) else len(folds.folds)
+        copies = len(folds.folds) if isinstance(self.inputs, TableInputs) else 1
         needed = processes * copies * self.inputs.bytes(len(self.examples))
         free = _free_bytes(self.device)
         if needed > free:
@@ -67,7 +68,7 @@ class Preparation:
             )
 
     def _resident(self, constants: dict[str, Tensor]) -> Tensor:
-        if not isinstance(self.inputs, PictureInputs):
+        if isinstance(self.inputs, TableInputs):
             return self.inputs.resident(self.raw, constants, self.device)
         if self._shared is None:
             self._shared = self.inputs.resident(self.raw, constants, self.device)

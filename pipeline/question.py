@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
 from pipeline import data, folds, heads, inputs
+from pipeline.cache import make_room
 from pipeline.config.fit import TARGETS
 from pipeline.config.schema import Search
 from pipeline.course import Task
-from pipeline.data.examples import Examples
+from pipeline.data.examples import Examples, Features, Pictures
 from pipeline.device import Device, resolve
 from pipeline.folds import Folds
 from pipeline.heads import AnyHead
@@ -50,8 +53,10 @@ def pose(search: Search) -> Question:
 
     Raises DataError where the data cannot be used, NoDeviceError where the device asked for is not there.
     """
-    device = resolve(search.compute)
-    examples = data.load(search.dataset, TARGETS[type(search.head)], search.store / "cache")
+    device, begin = resolve(search.compute), int(time.time())
+    cache = search.store / "cache"
+    examples = _seen(search, data.load(search.dataset, TARGETS[type(search.head)], cache), device, cache)
+    make_room(cache, search.cache.max_gb, begin)
     splits = folds.split(examples, search.cv, search.seed)
     head = heads.build(search.head, examples)
     layout = inputs.describe(examples, splits.development)
@@ -61,6 +66,17 @@ def pose(search: Search) -> Question:
     return Question(
         search.study or f"{search.task}-{fingerprint[:8]}", fingerprint, facts, examples, splits, layout, head, task
     )
+
+
+def _seen(search: Search, examples: Examples, device: Device, cache: Path) -> Examples:
+    """The examples, with what a frozen backbone makes of their pictures in their place."""
+    if not search.backbone.frozen:
+        return examples
+    assert isinstance(examples.inputs, Pictures)
+    from pipeline.backbones import Frozen  # only where there is one: the others start faster
+
+    frozen = Frozen.of(search.backbone, cache, device.torch)
+    return replace(examples, inputs=frozen.features(examples.inputs, search.features.views, cache))
 
 
 def _facts(search: Search, examples: Examples, splits: Folds, device: Device) -> dict[str, str]:
@@ -75,6 +91,13 @@ def _facts(search: Search, examples: Examples, splits: Folds, device: Device) ->
         "sampler": search.sampler,
         "pruner": search.pruner,
         "seed": str(search.seed),
+        "backbone": _named(examples),
         "precision": device.precision,
         "arithmetic": ARITHMETIC,
     }
+
+
+def _named(examples: Examples) -> str:
+    """Which backbone has looked at the pictures, with which weights, and at how many views of them."""
+    seen = examples.inputs
+    return f"{seen.backbone} {seen.weights_sha256[:16]} {len(seen.views)}" if isinstance(seen, Features) else "none"

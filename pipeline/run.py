@@ -19,7 +19,7 @@ from pipeline.device import NoDeviceError
 from pipeline.display import Display
 from pipeline.files import NotWrittenError
 from pipeline.hands import Hand, Here, Worker
-from pipeline.inputs import PictureInputs
+from pipeline.inputs import TableInputs
 from pipeline.interrupt import Interrupt, Stopped
 from pipeline.owner import check_store, owned
 from pipeline.preparation import Preparation
@@ -199,16 +199,18 @@ class _Searching:
         return [] if str(self.search.store) == "mlruns" else [f"store={self.search.store}"]
 
     def _show(self, built: Summary) -> None:
-        store = self._store
+        store, folder = self._store, self.folder
         own = [] if self.search.config_dir is None else ["--config-dir", str(self.search.config_dir)]
-        example = "photo.jpg" if isinstance(self.question.inputs, PictureInputs) else "rows.csv"
+        example = "rows.csv" if isinstance(self.question.inputs, TableInputs) else "photo.jpg"
+        weights = self.search.backbone.weights
+        predict = [f"model={folder}/model", *([] if weights is None else [f"weights={weights}"]), example]
         closing.show(
             self.console,
             built,
             {
                 "again": shlex.join(["python", "-m", "pipeline.search", *own, *built["best"]["overrides"], *store]),
                 "browse": shlex.join(["python", "-m", "pipeline.ui", *store]),
-                "predict": shlex.join(["python", "-m", "pipeline.predict", f"model={self.folder}/model", example]),
-                "files": f"{self.folder}/: model/ summary.json trials.csv",
+                "predict": shlex.join(["python", "-m", "pipeline.predict", *predict]),
+                "files": f"{folder}/: model/ summary.json trials.csv",
             },
         )

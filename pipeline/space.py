@@ -9,12 +9,19 @@ from typing import Any
 from optuna.trial import Trial
 
 from pipeline.config.ranges import Choice, Interval, Range, Setting
-from pipeline.config.schema import Model, Space, Training
+from pipeline.config.schema import Convolutions, Model, Space, Training
 
 Suggest = Callable[[str, Range], Any]
 NO_HIDDEN = Model((), "relu", 0.0)
 DIGITS = 3
-WIDTHS = ("model.layers", "model.nodes", "model.shape")
+LAYERS = ("model.layers", "model.nodes", "model.shape")  # how many, how wide each, and how they follow one another
+BLOCKS = ("model.blocks", "model.channels", "model.growth")
+WIDTHS = (*LAYERS, *BLOCKS)
+FOLLOWING: Mapping[str, Callable[[int, int], int]] = {  # from the first width and a place to the width there
+    "same": lambda first, _: first,
+    "taper": lambda first, place: max(1, first >> place),
+    "double": lambda first, place: first << place,
+}
 
 
 @dataclass(frozen=True)
@@ -31,19 +38,23 @@ class Candidate:
 
     def overrides(self, baseline: Candidate) -> list[str]:
         """What to type for this candidate: its widths, and every field in which it differs from the baseline."""
-        nodes = ",".join(map(str, self.model.hidden))
+        widths = [f"model.nodes={typed(self.model.hidden)}"]
+        if self.model.convolutions is not None:
+            widths.insert(0, f"model.channels={typed(self.model.convolutions.channels)}")
         differing = {
             key: value
             for key, value in self.fields.items()
             if key not in WIDTHS and value not in ("", baseline.fields[key])
         }
-        return ["space=none", f"model.nodes=[{nodes}]", *(f"{key}={typed(value)}" for key, value in differing.items())]
+        return ["space=none", *widths, *(f"{key}={typed(value)}" for key, value in differing.items())]
 
 
 def typed(value: Any) -> str:
     """A value as it is typed on the command line."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, tuple):
+        return f"[{','.join(map(str, value))}]"
     return str(value)
 
 
@@ -79,11 +90,18 @@ def draw(space: Space, suggest: Suggest) -> Candidate:
         setting = space.settings[key]
         return suggest(key, setting) if isinstance(setting, Range) else setting
 
-    hidden, shape = _hidden(space, suggest, drawn)
-    model = Model(hidden, drawn("model.activation"), drawn("model.dropout")) if hidden else NO_HIDDEN
+    ways: dict[str, str] = {}
+    convolutions = None
+    if "model.channels" in space.settings:
+        channels, ways["model.growth"] = _widths(space, suggest, drawn, *BLOCKS)
+        convolutions = Convolutions(channels, drawn("model.kernel"), drawn("model.pooling"))
+    hidden, ways["model.shape"] = _widths(space, suggest, drawn, *LAYERS)
+    active = hidden or convolutions is not None
+    activation = drawn("model.activation") if active else NO_HIDDEN.activation
+    model = Model(hidden, activation, drawn("model.dropout") if hidden else NO_HIDDEN.dropout, convolutions)
     keys = [key for key in space.settings if key.startswith("training.")]
     training = Training(**{key.removeprefix("training."): drawn(key) for key in keys})
-    return Candidate(model, training, _fields(model, training, shape))
+    return Candidate(model, training, _fields(model, training, ways))
 
 
 def fixed(space: Space) -> Candidate:
@@ -97,39 +115,58 @@ def fixed(space: Space) -> Candidate:
 
 def restored(fields: Mapping[str, Any]) -> Candidate:
     """The candidate that has these fields."""
-    hidden = tuple(int(width) for width in fields["model.nodes"].split("-") if width)
-    model = Model(hidden, fields["model.activation"], fields["model.dropout"]) if hidden else NO_HIDDEN
+    hidden = _listed(fields["model.nodes"])
+    convolutions = None
+    if "model.channels" in fields:
+        convolutions = Convolutions(_listed(fields["model.channels"]), fields["model.kernel"], fields["model.pooling"])
+    activation, dropout = fields["model.activation"], fields["model.dropout"]
+    model = Model(hidden, activation or NO_HIDDEN.activation, dropout or NO_HIDDEN.dropout, convolutions)
     named = {key.removeprefix("training."): value for key, value in fields.items() if key.startswith("training.")}
     return Candidate(model, Training(**named), fields)
 
 
-def _hidden(space: Space, suggest: Suggest, drawn: Callable[[str], Any]) -> tuple[tuple[int, ...], str]:
-    """The widths of the hidden layers, and the shape they were drawn by ("" where that is idle)."""
-    nodes = space.settings["model.nodes"]
-    if isinstance(nodes, tuple):
-        return nodes, ""
-    layers = drawn("model.layers")
-    if layers == 0:
+def _listed(widths: str) -> tuple[int, ...]:
+    return tuple(int(width) for width in widths.split("-") if width)
+
+
+def _widths(
+    space: Space, suggest: Suggest, drawn: Callable[[str], Any], count: str, each: str, way: str
+) -> tuple[tuple[int, ...], str]:
+    """The widths of hidden layers or blocks, and the way they were drawn by ("" where that is idle)."""
+    widths = space.settings[each]
+    if isinstance(widths, tuple):
+        return widths, ""
+    places = range(drawn(count))
+    if not places:
         return (), ""
-    shape = drawn("model.shape")
 
-    def width(layer: int) -> int:
-        return int(suggest(f"model.nodes.{layer}", nodes) if isinstance(nodes, Range) else nodes)
+    def width(place: int) -> int:
+        return int(suggest(f"{each}.{place}", widths) if isinstance(widths, Range) else widths)
 
-    if shape == "free":
-        return tuple(width(layer) for layer in range(layers)), shape
+    follow = drawn(way)
+    if follow == "free":
+        return tuple(width(place) for place in places), follow
     first = width(0)
-    return tuple(max(1, first >> layer) if shape == "taper" else first for layer in range(layers)), shape
+    return tuple(FOLLOWING[follow](first, place) for place in places), follow
 
 
-def _fields(model: Model, training: Training, shape: str) -> dict[str, Any]:
-    idle = not model.hidden
+def _fields(model: Model, training: Training, ways: Mapping[str, str]) -> dict[str, Any]:
+    blocks: dict[str, Any] = {}
+    if model.convolutions is not None:
+        blocks = {
+            "model.blocks": len(model.convolutions.channels),
+            "model.channels": "-".join(map(str, model.convolutions.channels)),
+            "model.growth": ways["model.growth"],
+            "model.kernel": model.convolutions.kernel,
+            "model.pooling": model.convolutions.pooling,
+        }
     return {
+        **blocks,
         "model.layers": len(model.hidden),
         "model.nodes": "-".join(map(str, model.hidden)),
-        "model.shape": shape,
-        "model.activation": "" if idle else model.activation,
-        "model.dropout": "" if idle else model.dropout,
+        "model.shape": ways["model.shape"],
+        "model.activation": model.activation if model.hidden or blocks else "",
+        "model.dropout": model.dropout if model.hidden else "",
         **{f"training.{name}": value for name, value in asdict(training).items()},
     }
 
@@ -162,8 +199,12 @@ def _ordered(choice: Choice) -> bool:
 def parameters(space: Space, candidate: Candidate) -> dict[str, Any] | None:
     """The candidate as Optuna's parameters of this space; None where it lies outside."""
     found: dict[str, Any] = {}
-    values = {key: value for key, value in candidate.fields.items() if key != "model.nodes"}
-    values |= {f"model.nodes.{layer}": width for layer, width in enumerate(candidate.model.hidden)}
+    convolutions, hidden = candidate.model.convolutions, candidate.model.hidden
+    values = {key: value for key, value in candidate.fields.items() if key not in ("model.nodes", "model.channels")}
+    values |= {f"model.nodes.{layer}": width for layer, width in enumerate(hidden)}
+    values |= {
+        f"model.channels.{block}": width for block, width in enumerate(convolutions.channels if convolutions else ())
+    }
 
     def suggest(key: str, setting: Range) -> Any:
         value = values[key]

@@ -19,7 +19,7 @@ from pipeline.engine.company import Shape, groups
 from pipeline.files import NotWrittenError
 from pipeline.hands import Hand, WorkerError
 from pipeline.model import MOST_NUMBERS
-from pipeline.network import parameter_count
+from pipeline.network import learned, multiplications, unfit
 from pipeline.question import Question
 from pipeline.record.rows import Row
 from pipeline.space import Candidate
@@ -92,19 +92,24 @@ class Trials:
 
     def _work(self, group: Sequence[Proposal]) -> int:
         """About how long a group takes, in no unit."""
-        return sum(self._parameters(each.candidate) * each.candidate.training.epochs for each in group)
+        features, outputs = self.question.task.inputs.features, self.question.task.head.outputs
+        return sum(
+            multiplications(features, each.candidate.model, outputs) * each.candidate.training.epochs for each in group
+        )
 
     def _parameters(self, candidate: Candidate) -> int:
         task = self.question.task
-        return parameter_count(task.inputs.features, candidate.model.hidden, task.head.outputs)
+        return learned(task.inputs.features, candidate.model, task.head.outputs)
 
     def _check_size(self, proposal: Proposal) -> None:
-        """Raises TooLargeError, or for the baseline DataError, where a network's parameters do not fit into a file."""
-        if (count := self._parameters(proposal.candidate)) <= MOST_PARAMETERS:
-            return
-        rule = f"a model has at most {MOST_PARAMETERS:,} parameters; this one has {count:,}"
+        """Raises TooLargeError, or for the baseline DataError, where no model file takes a network."""
+        key, rule = "channels", unfit(self.question.task.inputs.features, proposal.candidate.model)
+        if rule is None:
+            if (count := self._parameters(proposal.candidate)) <= MOST_PARAMETERS:
+                return
+            key, rule = "nodes", f"a model has at most {MOST_PARAMETERS:,} parameters; this one has {count:,}"
         if proposal.number == 0:
-            raise DataError(f"model.nodes: {rule}; use fewer nodes, or smaller pictures (dataset.size=)")
+            raise DataError(f"model.{key}: {rule}; use fewer {key}, or smaller pictures (dataset.size=)")
         raise TooLargeError(rule)
 
     def _whole_group(self, hand: Hand, proposals: Sequence[Proposal], display: Display, place: int) -> None:

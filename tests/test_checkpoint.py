@@ -12,7 +12,7 @@ import torch
 from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoints, OnDisk
 from pipeline.config import schema
-from pipeline.config.schema import Model, Training
+from pipeline.config.schema import Convolutions, Model, Training
 from pipeline.course import Outcome, Trial
 from pipeline.engine import DenseStack, FoldData, Seeds
 from pipeline.interrupt import Interrupt, Stopped
@@ -48,6 +48,12 @@ TRIALS = {
     4: Trial(replace(MODEL, dropout=0.0), TRAINING, Seeds(0, 4), stopped),
     6: Trial(MODEL, replace(TRAINING, epochs=6, learning_rate=0.003), Seeds(0, 6), never),
 }
+BLOCKS = Model((5,), "gelu", 0.2, Convolutions((4, 6), 3, "max"))
+CONVOLUTIONAL = {
+    7: Trial(BLOCKS, TRAINING, Seeds(0, 7), never),
+    8: Trial(BLOCKS, replace(TRAINING, optimizer="sgd", epochs=3), Seeds(0, 8), stopped),
+}
+ALL = TRIALS | CONVOLUTIONAL
 
 
 class Stopping:
@@ -70,7 +76,7 @@ def train(
     asked: Question, folds: Sequence[FoldData], folder: Path, numbers: Sequence[int], steps: int = 10**9
 ) -> list[Outcome]:
     keeper = OnDisk(Checkpoints(folder), tried(numbers), Stopping(steps))
-    return search_folds(asked.task, folds, [TRIALS[number] for number in numbers], keeper)
+    return search_folds(asked.task, folds, [ALL[number] for number in numbers], keeper)
 
 
 def assert_equal(first: Sequence[Outcome], second: Sequence[Outcome]) -> None:
@@ -80,20 +86,32 @@ def assert_equal(first: Sequence[Outcome], second: Sequence[Outcome]) -> None:
             assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_interrupted_after_any_step_and_again_and_again(asked: Question, folds: list[FoldData], tmp_path: Path) -> None:
+@pytest.mark.parametrize("trials", [TRIALS, CONVOLUTIONAL], ids=["dense", "convolutional"])
+def test_interrupted_after_any_step_and_again_and_again(
+    trials: dict[int, Trial], asked: Question, folds: list[FoldData], tmp_path: Path
+) -> None:
     """At every step of the first epoch, and at others up to the last; inside epochs and between them."""
-    whole = search_folds(asked.task, folds, list(TRIALS.values()))
+    whole = search_folds(asked.task, folds, list(trials.values()))
     for steps in (0, 1, 2, 3, 4, 5, 7, 11, 13):
         folder = tmp_path / str(steps)
         folder.mkdir()
         for call in range(100):
             try:
-                found = train(asked, folds, folder, list(TRIALS), max(steps, min(call, 1)))
+                found = train(asked, folds, folder, list(trials), max(steps, min(call, 1)))
                 break
             except Stopped:
                 assert list((folder / "checkpoints").iterdir())
         assert call > 0
         assert_equal(found, whole)
+
+
+def test_one_of_two_convolutional_trials_goes_on_from_a_checkpoint_of_both(
+    asked: Question, folds: list[FoldData], tmp_path: Path
+) -> None:
+    whole = search_folds(asked.task, folds, list(CONVOLUTIONAL.values()))
+    with pytest.raises(Stopped):
+        train(asked, folds, tmp_path, [7, 8], 13)
+    assert_equal(train(asked, folds, tmp_path, [8]), whole[1:])
 
 
 def test_some_of_the_trials_go_on_from_a_checkpoint_of_more(

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config.read import read
+from pipeline.config.schema import Convolutions
 from pipeline.engine.company import MEMBERS_ON_A_GPU, TRIALS_ON_A_CPU, Shape, groups
 from pipeline.space import shapes
 
@@ -22,6 +23,12 @@ def test_on_a_cpu_only_small_networks_have_company_and_a_gpu_is_filled() -> None
     assert [len(group) for group in groups([LARGE] * 3, 5, 12_288, 10, on_gpu=False)] == [1, 1, 1]
     full = MEMBERS_ON_A_GPU // 5
     assert [len(group) for group in groups([LARGE] * (full + 1), 5, 12_288, 10, on_gpu=True)] == [full, 1]
+
+
+def test_convolutions_are_trained_alone() -> None:
+    shape = Shape((16,), "relu", 64, "adamw", Convolutions((4,), 3, "max"))
+    assert [len(group) for group in groups([shape] * 3, 5, 192, 10, on_gpu=False)] == [1, 1, 1]
+    assert [len(group) for group in groups([shape] * 3, 5, 192, 10, on_gpu=True)] == [1, 1, 1]
 
 
 def test_shapes_of_a_space_are_counted() -> None:

@@ -35,6 +35,7 @@ def test_every_yaml_in_conf_is_used_by_a_search_that_reads(tmp_path: Path) -> No
     for group in ("dataset", "space", "compute"):
         for name in options(group, None):
             words = named.get(name, []) if group == "dataset" else []
+            words += ["model.backbone=convolutions"] if (group, name) == ("space", "convolutions") else []
             task = "animals" if name == "cifar" else "cat_species"
             read([f"task={task}", f"{group}={name}", *words])
             read_files.add(CONF / group / f"{name}.yaml")
@@ -95,9 +96,9 @@ def test_says_all_mistakes_at_once() -> None:
         "task=cat_specie: no such task (did you mean cat_species?)",
         "model.nodse: no such key (did you mean model.nodes?)",
         "sampler: 'tpe', 'random' or 'gp'; got 'tpx' (did you mean tpe?)",
-        "training.learning_rate: a valid number; got 'fast'",
+        "training.learning_rate: a number; got 'fast'",
         "training.weight_decay: low must be below high; got low: 3.0, high: 1.0",
-        "budget.trials: a valid integer; got True",
+        "budget.trials: a whole number; got True",
         "seed=[1: not a setting of the form key=value",
     ):
         assert words in text
@@ -119,6 +120,22 @@ def test_missing_task_lists_the_tasks() -> None:
         (["head.loss=l1"], "head.loss: no such key"),
         (["dataset=folder"], "dataset.root: needs a value, such as dataset.root=my_photos"),
         (["dataset=folder", "dataset.root=nowhere"], "dataset.root: a folder that exists; got nowhere"),
+        (["model.backbone=resnet19"], "model.backbone: pixels, convolutions, efficientnet_lite0 or a network of"),
+        (["model.backbone=resnet19"], "got 'resnet19' (did you mean resnet18?)"),
+        (["model.backbone={choice: [resnet18, resnet34]}"], "model.backbone: one for a search, whose trials share it"),
+        (
+            ["model.finetune=last"],
+            "model.finetune: is for a pretrained backbone, such as resnet18; got last for pixels",
+        ),
+        (["model.weights=mine.pth", "model.backbone=resnet18"], "model.weights: a file that exists; got mine.pth"),
+        (["model.finetune=all", "model.backbone=resnet18"], "model.finetune: only none is built so far"),
+        (["features.views=2"], "features.views: is for a frozen backbone"),
+        (["model.backbone=resnet18", "training.flip=true"], "training.flip: a frozen backbone's outputs are computed"),
+        (
+            ["task=house_price", "model.backbone=resnet18"],
+            "model.backbone: is for pictures, and dataset=drawn_houses has",
+        ),
+        (["cache.max_gb=0"], "cache.max_gb: "),
         (["training.shift=64"], "training.shift: fewer pixels than a picture has, 64; got 64"),
         (["model.activation={low: 1, high: 2}"], "model.activation: "),
         (["training.learning_rate={low: 0.1}"], "a range is {low: .., high: ..}"),
@@ -164,3 +181,57 @@ def test_number_of_workers_is_refused_in_one_line(typed: str) -> None:
         read(["task=cat_species", f"compute.workers={typed}"])
     (line,) = refused.value.mistakes
     assert line.startswith("compute.workers: a whole number from 1 to 256, or auto; got ")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["model.channels=8"], "model.channels: for model.backbone=convolutions alone; got model.backbone=pixels"),
+        (["space=convolutions"], "model.blocks, model.channels"),
+        (["model.backbone=convolutions", "model.kernel=4"], "model.kernel: 3, 5 or 7; got 4"),
+        (
+            ["model.backbone=convolutions", "model.kernel={low: 3, high: 7}"],
+            "model.kernel: 3, 5 or 7, so a range has st",
+        ),
+        (["model.backbone=convolutions", "model.pooling=min"], "model.pooling: 'max' or 'average'; got 'min'"),
+        (["model.backbone=convolutions", "model.blocks=9"], "model.blocks: less than or equal to 8; got 9"),
+        (["model.backbone=convolutions", "model.channels=[]"], "model.channels: of one block at least; got []"),
+        (
+            ["model.backbone=convolutions", "model.chanels=8"],
+            "model.chanels: no such key (did you mean model.channels?)",
+        ),
+        (
+            ["model.backbone=convolutions", "model.channels=[8,9]", "model.blocks=3"],
+            "model.blocks: model.channels=[8, 9] fixes 2 blocks; leave one of the two out",
+        ),
+        (
+            ["model.backbone=convolutions", "model.channels=[8,9]", "model.growth=same"],
+            "model.growth: model.channels=[8, 9] fixes how they grow already; leave one of the two out",
+        ),
+        (
+            ["model.backbone=convolutions", "model.channels={choice: [16, 1024]}", "model.blocks={low: 1, high: 4}"],
+            "model.channels: a block has at most 4,096, and growth=double comes to 8,192; use fewer, ",
+        ),
+        (
+            ["model.backbone=convolutions", "model.blocks={low: 2, high: 4}", "dataset.size=8"],
+            "model.blocks: pictures of 8 x 8 take at most 3, since each block halves them; got 4; use fewer, or larger",
+        ),
+        (
+            ["model.backbone=convolutions", "model.channels=[1,2,3,4]", "dataset.size=8"],
+            "model.channels: pictures of 8 x 8 take at most 3, since each block halves them; got [1, 2, 3, 4]",
+        ),
+    ],
+)
+def test_mistakes_about_blocks_are_told_in_one_line(words: list[str], said: str) -> None:
+    (line,) = mistakes("task=cat_species", *words)
+    assert line.startswith(said)
+
+
+def test_convolutions_on_a_table_are_refused() -> None:
+    (line,) = mistakes("task=house_price", "model.backbone=convolutions")
+    assert line.startswith("model.backbone: is for pictures, and dataset=drawn_houses has none; got convolutions")
+
+
+def test_list_of_channels_replaces_their_range() -> None:
+    search = read(["task=cat_species", "model.backbone=convolutions", "space=convolutions", "model.channels=[8,9]"])
+    assert search.space.settings["model.channels"] == (8, 9)

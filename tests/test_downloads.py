@@ -52,10 +52,10 @@ def cifars(root: Path) -> Path:
 
 
 def online() -> bool:
-    from pipeline.data.downloads import _knock
+    from pipeline.data.fetching import knock
 
     try:
-        _knock(CIFAR_ARCHIVES[0].url)
+        knock(CIFAR_ARCHIVES[0].url)
     except OSError:
         return False
     return True

@@ -260,9 +260,25 @@ PAIRS: dict[str, tuple[Lay, str]] = {
         changed(model__hidden=[65_536, 9000], parameters=65_536 * 193 + 9000 * 65_537 + 3 * 9001),
         "by the layers beside it; at most 2,147,483,648 are read",
     ),
+    "blocks of nothing": (changed(model__convolutions={}), "model.convolutions.channels: Field required"),
+    "blocks that halve too often": (
+        changed(model__convolutions={"channels": [1] * 8, "kernel": 3, "pooling": "max"}),
+        "model.convolutions: pictures of 8 x 8 cannot be halved 8 times",
+    ),
+    "widest blocks": (
+        changed(model__convolutions={"channels": [4096] * 3, "kernel": 7, "pooling": "max"}, parameters=2**31),
+        "parameters: its layers have 1,644,826,683; it says 2,147,483,648",
+    ),
+    "blocks that make too much of a picture": (
+        changed(
+            model__convolutions={"channels": [4096], "kernel": 3, "pooling": "max"},
+            inputs={"kind": "pictures", "size": 512},
+        ),
+        "model.convolutions: a block makes at most 67,108,864 numbers of a picture; this one makes 1,073,741,824",
+    ),
     "another count": (changed(parameters=3), "parameters: its layers have 1,595; it says 3"),
     "more parameters": (changed(parameters=2**63), "parameters: Input should be less than or equal to"),
-    "huge pictures": (changed(inputs__size=10**6), "inputs.pictures.size: Input should be less than or equal to 512"),
+    "huge pictures": (changed(inputs__size=10**6), "inputs.pictures.size: Input should be less than or equal to 600"),
     # a table that does not fit itself
     "columns twice": (changed(inputs=table(numbers=["a", "a"])), "inputs.table.numbers: each name once"),
     "flag of no column": (changed(inputs=table(flagged=["z"])), "inputs.table: flagged: some of the numbers"),

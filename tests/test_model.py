@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from pipeline import model
 from pipeline.config import schema
-from pipeline.config.schema import Model, Training
+from pipeline.config.schema import Convolutions, Model, Training
 from pipeline.engine import Member, Seeds
 from pipeline.model import ARCHITECTURE, PARAMETERS, ModelError, TrainedModel
 from pipeline.preparation import Preparation
@@ -26,13 +26,17 @@ from tests.crash import kills
 TRAINING = Training(2, 16, 0.01, 0.0, "adamw", None, flip=False, shift=0)
 
 
-def trained(kind: str = "pictures") -> TrainedModel:
+HIDDEN = Model((8, 4), "gelu", 0.1)
+BLOCKS = Model((4,), "gelu", 0.1, Convolutions((4, 6), 3, "max"))
+
+
+def trained(kind: str = "pictures", network: Model = HIDDEN) -> TrainedModel:
     if kind == "pictures":
         asked = question(picture_examples(), schema.Softmax("softmax"), "accuracy")
     else:
         asked = question(table_examples(), schema.Number("number", "relu", "l1", "USD"), "mean_absolute_error")
     preparation = Preparation(asked.examples, asked.inputs, asked.head, torch.device("cpu"))
-    data, network = preparation.all_rows(asked.splits.development), Model((8, 4), "gelu", 0.1)
+    data = preparation.all_rows(asked.splits.development)
     weights = refit(asked.task, Member(network, TRAINING, Seeds(0, 0), data), 2)
     described = model.describe("colours", asked.inputs, network, asked.head)
     return TrainedModel(described, weights, data.input_constants, data.target_constants)
@@ -44,10 +48,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("kind", ["pictures", "table"])
-def test_read_back_it_gives_the_same_answers(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "network"), [("pictures", HIDDEN), ("pictures", BLOCKS), ("table", HIDDEN)])
+def test_read_back_it_gives_the_same_answers(kind: str, network: Model, tmp_path: Path) -> None:
     examples = picture_examples() if kind == "pictures" else table_examples()
-    ours = trained(kind)
+    ours = trained(kind, network)
     ours.write(tmp_path)
     assert torch.equal(model.read(tmp_path).answers(examples.inputs), ours.answers(examples.inputs))
 
@@ -73,6 +77,57 @@ def test_scaling_constants_are_stored_and_not_counted(folder: Path) -> None:
     learned = sum(tensor.numel() for name, tensor in tensors.items() if name.startswith("network."))
     assert json.loads((folder / ARCHITECTURE).read_text())["parameters"] == learned
     assert {"input.mean", "input.spread"} <= set(tensors)
+
+
+def test_running_means_of_blocks_are_stored_and_not_counted(tmp_path: Path) -> None:
+    trained(network=BLOCKS).write(tmp_path)
+    tensors = load_file(tmp_path / PARAMETERS)
+    means = [name for name in tensors if name.endswith((".mean", ".variance")) and name.startswith("network.")]
+    learned = sum(value.numel() for name, value in tensors.items() if name.startswith("network.") and name not in means)
+    assert len(means) == 4
+    assert json.loads((tmp_path / ARCHITECTURE).read_text())["parameters"] == learned
+
+
+def test_model_without_convolutions_does_not_have_the_word(folder: Path) -> None:
+    """So it is the file that it was before there were any, and those written then are read."""
+    assert json.loads((folder / ARCHITECTURE).read_text())["model"].keys() == {"hidden", "activation", "dropout"}
+    assert model.read(folder).architecture.model.convolutions is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"channels": [4] * 9}, r"model.convolutions.channels: Tuple should have at most 8 items"),
+        ({"channels": []}, r"model.convolutions.channels: Tuple should have at least 1 item"),
+        ({"channels": [4, 6, 6, 6]}, r"model.convolutions: pictures of 8 x 8 cannot be halved 4 times"),
+        ({"channels": [4, 5_000]}, r"model.convolutions.channels.1: Input should be less than or equal to 4096"),
+        ({"channels": [4, True]}, r"model.convolutions.channels.1: Input should be a valid integer"),
+        ({"channels": [4096, 4096]}, r"parameters: its layers have 151,138,323; it says 387"),
+        ({"kernel": 4}, r"model.convolutions.kernel: 3, 5 or 7; got 4"),
+        ({"kernel": 3.0}, r"model.convolutions.kernel: Input should be a valid integer"),
+        ({"pooling": "eval"}, r"model.convolutions.pooling: Input should be 'max' or 'average'"),
+        ({"stride": 2}, r"model.convolutions.stride: Unexpected keyword argument"),
+        ({"pooling": "average"}, r"was trained with another architecture"),
+    ],
+)
+def test_refuses_blocks_outside_the_vocabulary(changes: dict[str, object], said: str, tmp_path: Path) -> None:
+    trained(network=BLOCKS).write(tmp_path)
+    plain = json.loads((tmp_path / ARCHITECTURE).read_text())["model"]
+    with pytest.raises(ModelError, match=said):
+        model.read(rewritten(tmp_path, model=plain | {"convolutions": plain["convolutions"] | changes}))
+
+
+def test_refuses_blocks_that_make_too_much_of_a_picture_and_blocks_on_a_table(tmp_path: Path) -> None:
+    trained(network=BLOCKS).write(tmp_path / "pictures")
+    plain = json.loads((tmp_path / "pictures" / ARCHITECTURE).read_text())
+    wide = {**plain["model"], "convolutions": {"channels": [4096], "kernel": 3, "pooling": "max"}}
+    with pytest.raises(
+        ModelError, match=r"makes at most 67,108,864 numbers of a picture; this one makes 1,073,741,824"
+    ):
+        model.read(rewritten(tmp_path / "pictures", model=wide, inputs={"kind": "pictures", "size": 512}))
+    trained("table").write(tmp_path / "table")
+    with pytest.raises(ModelError, match=r"model.convolutions: are for pictures; got inputs of kind table"):
+        model.read(rewritten(tmp_path / "table", model=plain["model"]))
 
 
 def test_files_name_each_other_by_hash(folder: Path) -> None:

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from pipeline import seeds
-from pipeline.config.schema import Model
-from pipeline.network import Dense, parameter_count
+from pipeline.config.schema import Convolutions, Model
+from pipeline.network import Convolutional, Dense, build, learned, parameter_count, shapes
 
 
 @pytest.mark.parametrize(
@@ -50,3 +51,53 @@ def test_weights_depend_on_their_names_alone() -> None:
     assert torch.equal(first.layers[0].weight, second.layers[0].weight)
     assert not torch.equal(first.layers[0].weight, other.layers[0].weight)
     assert float(first.layers[0].weight.detach().abs().max()) <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("model", "count"),
+    [
+        (Model((), "relu", 0.0, Convolutions((4,), 3, "max")), (4 * 3 * 9 + 4 + 4) + (4 * 2 + 2)),
+        (
+            Model((6,), "relu", 0.0, Convolutions((4, 5), 5, "average")),
+            (4 * 3 * 25 + 8) + (5 * 4 * 25 + 10) + (5 * 6 + 6) + (6 * 2 + 2),
+        ),
+    ],
+)
+def test_parameters_of_blocks_to_the_number_and_their_shapes_as_they_are(model: Model, count: int) -> None:
+    network = build(192, model, 2)
+    assert learned(192, model, 2) == sum(parameter.numel() for parameter in network.parameters()) == count
+    assert shapes(192, model, 2) == {name: tuple(value.shape) for name, value in network.state_dict().items()}
+
+
+@pytest.mark.parametrize("pooling", ["max", "average"])
+def test_blocks_are_those_of_the_library(pooling: str) -> None:
+    """Convolution, pooling, normalisation, activation; the mean of each channel; the hidden layers."""
+    network = Convolutional(192, Model((), "relu", 0.0, Convolutions((4, 5), 3, pooling)), 2)
+    network.initialise(seeds.generator(0))
+    pool = nn.MaxPool2d(2) if pooling == "max" else nn.AvgPool2d(2)
+    layers: list[nn.Module] = []
+    for before, channels in ((3, 4), (4, 5)):
+        layers += [nn.Conv2d(before, channels, 3, padding=1, bias=False), pool, nn.BatchNorm2d(channels), nn.ReLU()]
+    plain = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 2))
+    state = network.state_dict()
+    values = [state[name] for place in (0, 1) for name in (f"blocks.blocks.{place}.{part}" for part in PARTS)]
+    values += [state["dense.layers.0.weight"], state["dense.layers.0.bias"]]
+    names = [name for name in plain.state_dict() if not name.endswith("tracked")]
+    plain.load_state_dict(dict(zip(names, values, strict=True)), strict=False)
+    for training in (True, False, True, False):  # also with the running means that training leaves
+        pictures = torch.randn(6, 3, 8, 8)
+        network.train(training), plain.train(training)
+        assert torch.allclose(network(pictures.flatten(1)), plain(pictures), atol=1e-5)
+
+
+PARTS = ("weight", "scale", "offset", "mean", "variance")
+
+
+def test_answers_do_not_depend_on_how_many_pictures_are_taken_at_a_time() -> None:
+    network = Convolutional(192, Model((3,), "gelu", 0.0, Convolutions((4, 5), 3, "max")), 2)
+    network.initialise(seeds.generator(0))
+    network.eval()
+    pictures = torch.randn(7, 192)
+    whole = network(pictures)
+    network.at_once = 2
+    assert torch.allclose(network(pictures), whole, atol=1e-6)

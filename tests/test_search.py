@@ -1,5 +1,6 @@
 """The whole way: every task searched for real on tiny data, resumed, repeated, refused."""
 
+import csv
 import json
 import os
 import signal
@@ -275,3 +276,18 @@ def test_ctrl_c_at_any_moment_is_one_line(tmp_path: Path, wait: int) -> None:
     errors = said_at_the_end(process)
     assert process.returncode in (130, -signal.SIGINT)  # the second: Python, where it came inside an extension's import
     assert [line.split()[0] for line in errors.splitlines()] in (["stopped"], ["stopped;"])
+
+
+def test_convolutions_are_searched_predict_as_they_were_tested_and_run_again_as_printed(store: Path) -> None:
+    blocks = ["model.backbone=convolutions", "space=convolutions", "model.blocks={low: 1, high: 2}"]
+    folder = search(store, *tiny("animals"), *blocks, "model.channels={choice: [2, 4]}")
+    summary, architecture = read_summary(folder), model.read(folder / "model").architecture
+    rows = list(csv.DictReader((folder / "trials.csv").read_text().splitlines()))
+    assert architecture.model.convolutions is not None
+    assert (
+        "-".join(map(str, architecture.model.convolutions.channels))
+        == (rows[summary["best"]["number"]]["model.channels"])
+    )
+    assert {row["model.blocks"] for row in rows} <= {"1", "2", "3"}
+    again = search(store, *summary["best"]["overrides"])
+    assert read_summary(again)["parameters"] == summary["parameters"]

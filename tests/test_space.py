@@ -12,6 +12,8 @@ from pipeline.config.read import read
 from pipeline.config.schema import Search
 from pipeline.space import Candidate
 
+CONVOLUTIONS = ("model.backbone=convolutions", "space=convolutions", "model.growth={choice: [double, same, free]}")
+BLOCKS = ["model.blocks", "model.channels", "model.growth", "model.kernel", "model.pooling"]
 few = settings(max_examples=15, deadline=None)
 
 
@@ -89,3 +91,39 @@ def test_baseline_outside_the_space_is_tried_all_the_same() -> None:
 def test_drawn_numbers_are_short_enough_to_be_typed() -> None:
     for seed in range(20):
         assert len(repr(drawn(seed).training.learning_rate)) <= 9
+
+
+@few
+@given(seed=st.integers(0, 1000))
+def test_convolutional_candidate_is_itself_again_by_its_words_its_fields_and_its_parameters(seed: int) -> None:
+    baseline = space.fixed(searched(*CONVOLUTIONS).baseline)
+    candidate = drawn(seed, *CONVOLUTIONS)
+    words = [word for word in candidate.overrides(baseline) if not word.startswith("space=")]
+    again = space.fixed(read(["task=cat_species", CONVOLUTIONS[0], "space=none", *words]).space)
+    assert (again.model, again.training) == (candidate.model, candidate.training)
+    assert space.restored(candidate.fields) == candidate
+    assert space.parameters(searched(*CONVOLUTIONS).space, candidate) is not None
+
+
+@pytest.mark.parametrize(("growth", "channels"), [("double", "6-12-24"), ("same", "6-6-6"), ("free", "6-6-6")])
+def test_growth_gives_the_channels_as_a_table_shows_them(growth: str, channels: str) -> None:
+    fixed = ["model.blocks=3", "model.channels=6", f"model.growth={growth}", "model.pooling=average", "model.kernel=5"]
+    fields = drawn(0, "model.backbone=convolutions", *fixed).fields
+    assert [fields[key] for key in BLOCKS] == [3, channels, growth, 5, "average"]
+
+
+def test_each_block_draws_channels_of_its_own_where_they_are_free() -> None:
+    fixed = ["model.blocks=2", "model.channels={low: 1, high: 999}", "model.growth=free"]
+    found = [drawn(seed, "model.backbone=convolutions", *fixed).model.convolutions for seed in range(5)]
+    assert len({each.channels for each in found if each}) == 5
+
+
+def test_blocks_have_an_activation_without_any_hidden_layer() -> None:
+    candidate = drawn(0, "model.backbone=convolutions", "model.nodes=[]", "model.activation=tanh")
+    assert (candidate.model.hidden, candidate.model.activation) == ((), "tanh")
+    assert (candidate.fields["model.activation"], candidate.fields["model.dropout"]) == ("tanh", "")
+    assert space.restored(candidate.fields) == candidate
+
+
+def test_other_backbones_draw_and_show_nothing_of_blocks() -> None:
+    assert not set(BLOCKS) & (set(drawn(0).fields) | set(searched().space.settings))

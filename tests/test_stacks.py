@@ -12,8 +12,8 @@ from torch import nn
 
 from pipeline import seeds
 from pipeline.config import schema
-from pipeline.config.schema import Model, Training
-from pipeline.engine import DenseStack, FoldData, LoopStack, Member, Precision, Seeds
+from pipeline.config.schema import Convolutions, Model, Training
+from pipeline.engine import DenseStack, FoldData, LoopStack, Member, Precision, Seeds, stack
 from pipeline.engine.library import fastest, onednn_is_faster
 from pipeline.engine.plan import plan
 from pipeline.preparation import Preparation
@@ -175,6 +175,49 @@ def test_flips_and_shifts_are_those_of_autograd() -> None:
     library, _ = trained(LoopStack, question_, everyone)
     for name, weights in library.state_dict(1).items():
         assert torch.allclose(weights, ours.state_dict(1)[name], atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(("kernel", "pooling"), [(3, "max"), (5, "average")])
+def test_convolutional_member_is_bitwise_the_same_alone_and_where_others_leave(
+    kernel: int, pooling: str, precision: Precision
+) -> None:
+    question_ = asked(*HEADS[0], 60, 3)
+    training = Training(3, 16, 0.01, 0.01, "adamw", None, flip=True, shift=2)
+    model = Model((5,), "relu", 0.2, Convolutions((4, 6), kernel, pooling))
+    everyone = members(question_, model, training, lost=(0, 3), trials=2)
+    together = stack(everyone, question_.inputs, question_.head, precision)
+    assert isinstance(together, LoopStack)
+    losses = [together.train_epoch(0)[[1, 4]]]
+    together.keep([1, 4])
+    losses += [together.train_epoch(epoch) for epoch in (1, 2)]
+    for place, index in enumerate((1, 4)):
+        alone, own = trained(LoopStack, question_, [everyone[index]], precision)
+        assert same(alone.state_dict(0), together.state_dict(place))
+        assert torch.equal(own[:, 0], torch.stack(losses)[:, place])
+        assert torch.equal(alone.validate()[0], together.validate()[place])
+
+
+def test_convolutions_learn_what_a_mean_colour_tells() -> None:
+    question_ = asked(*HEADS[0], 90, 3)
+    training = Training(12, 8, 0.01, 0.01, "adamw", None, flip=False, shift=0)
+    everyone = members(question_, Model((), "relu", 0.0, Convolutions((4,), 3, "max")), training)
+    networks, losses = trained(LoopStack, question_, everyone)
+    assert bool((losses[-1] < losses[0]).all())
+    for member, answers in zip(everyone, networks.validate(), strict=True):
+        truth = member.data.targets[member.data.validation]
+        assert float((answers.argmax(1) == truth).float().mean()) > 0.8
+
+
+def test_what_is_judged_is_the_mean_of_the_first_steps() -> None:
+    """Of few steps all weigh the same."""
+    question_ = asked(*HEADS[0], 60, 3)
+    training = Training(1, 16, 0.01, 0.0, "adamw", None, flip=False, shift=0)
+    member = members(question_, Model((), "relu", 0.0, Convolutions((4,), 3, "max")), training)[:1]
+    loop, seen = LoopStack(member, question_.inputs, question_.head, "fp32"), []
+    loop.train_epoch(0, lambda: seen.append(loop.member_state(0)["network.dense.layers.0.weight"]))
+    assert len(seen) == 2
+    assert torch.allclose(loop.state_dict(0)["dense.layers.0.weight"], torch.stack(seen).mean(0), atol=1e-6)
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(1, 20))

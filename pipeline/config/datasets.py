@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 STRICT = ConfigDict(extra="forbid")
 Subject = Literal["breed", "presence", "animals", "together", "age", "daylight"]
-PictureSide = Annotated[int, Strict(), Field(ge=8, le=512)]
+PictureSide = Annotated[int, Strict(), Field(ge=8, le=600)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -105,3 +105,4 @@ class Cifar:
 
 
 Dataset = Drawn | DrawnHouses | Folder | Labels | Hdf5 | TableFile | OxfordPets | Cifar
+TABLES = (TableFile, DrawnHouses)

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import datasets, schema
+from pipeline.config import blocks, datasets, schema
+from pipeline.config.backbones import PIXELS
+from pipeline.config.datasets import TABLES
 from pipeline.config.overrides import Word
-from pipeline.config.ranges import Choice, Interval
+from pipeline.config.ranges import highest
 from pipeline.data.examples import TargetKind
 
 CLASS_METRICS = ("accuracy", "f1_macro")
@@ -40,15 +42,17 @@ HEADS_OF = {
     "labels": "head=sigmoids",
     "numbers": "head=number or head=bands",
 }
-TABLES = (datasets.TableFile, datasets.DrawnHouses)
 
 
 def mistakes(parts: Mapping[str, Any], settings: Mapping[str, Any], words: Sequence[Word]) -> list[str]:
     """A line for each rule between settings that is broken; parts that could not be read are passed over."""
     found = [*_nodes(settings, words), *_store(parts["store"]), *_workers(parts["compute"], parts["pruner"])]
-    dataset, head = parts["dataset"], parts["head"]
+    dataset, head, backbone = parts["dataset"], parts["head"], parts["backbone"]
+    found += blocks.mistakes(backbone, dataset, settings, words)
     if dataset is not None:
         found += [*_paths(dataset), *_pictures_only(dataset, settings)]
+    if backbone is not None:
+        found += _backbone(backbone, parts["features"], dataset, words)
     if head is not None:
         found += [*_metric(head, parts["metric"]), *_edges(head)]
     if dataset is not None and head is not None:
@@ -95,17 +99,33 @@ def _pictures_only(dataset: datasets.Dataset, settings: Mapping[str, Any]) -> It
                 yield f"{key}: is for pictures, and dataset={dataset.kind} has none; use space=dense"
     elif (
         isinstance(side := getattr(dataset, "size", None), int)
-        and (widest := _highest(settings.get("training.shift"))) >= side
+        and (widest := highest(settings.get("training.shift"))) >= side
     ):
         yield f"training.shift: fewer pixels than a picture has, {side}; got {widest}"
 
 
-def _highest(setting: object) -> float:
-    if isinstance(setting, Choice):
-        return float(max(setting.options))
-    if isinstance(setting, Interval):
-        return setting.high
-    return setting if isinstance(setting, int) else 0
+def _backbone(
+    backbone: schema.Backbone,
+    features: schema.Features | None,
+    dataset: datasets.Dataset | None,
+    words: Sequence[Word],
+) -> Iterator[str]:
+    """What has no effect beside this backbone, and what it cannot work with."""
+    if backbone.name != PIXELS and isinstance(dataset, TABLES):
+        yield f"model.backbone: is for pictures, and dataset={dataset.kind} has none; got {backbone.name}"
+    if not backbone.pretrained:
+        for key, idle in (("weights", None), ("finetune", "none")):
+            if (value := getattr(backbone, key)) != idle:
+                yield f"model.{key}: is for a pretrained backbone, such as resnet18; got {value} for {backbone.name}"
+    elif backbone.finetune != "none":
+        yield f"model.finetune: only none is built so far, which searches the head; got {backbone.finetune}"
+    elif backbone.weights is not None and not backbone.weights.is_file():
+        yield f"model.weights: a file that exists; got {backbone.weights} (none at {backbone.weights.resolve()})"
+    if not backbone.frozen and features is not None and features.views > 1:
+        yield "features.views: is for a frozen backbone, such as model.backbone=efficientnet_lite0"
+    if backbone.frozen:
+        for key in sorted({word.key for word in words} & {"training.flip", "training.shift"}):
+            yield f"{key}: a frozen backbone's outputs are computed once; say features.views for changed pictures"
 
 
 def _nodes(settings: Mapping[str, Any], words: Sequence[Word]) -> Iterator[str]:

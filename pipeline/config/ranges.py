@@ -41,6 +41,14 @@ Range = Interval | Choice
 Setting = Any | Range
 
 
+def highest(setting: object) -> float:
+    """The largest number that a setting may come to; 0 where it is none."""
+    if isinstance(setting, Interval):
+        return setting.high
+    options = setting.options if isinstance(setting, Choice) else (setting,)
+    return max((option for option in options if isinstance(option, int | float)), default=0)
+
+
 def looks_like_range(raw: object) -> bool:
     """Whether a person wrote a mapping where a value may stand."""
     return isinstance(raw, Mapping)

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, cast, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.config import datasets, fit, schema
+from pipeline.config import blocks, datasets, fit, schema
+from pipeline.config.backbones import BACKBONES, PIXELS, side
 from pipeline.config.compose import ConfigError, composed, known_groups, nearest
 from pipeline.config.overrides import Word, parse
 from pipeline.config.ranges import looks_like_range, read_range, refused
-from pipeline.config.schema import Layout, Model, Search, Space, Training
+from pipeline.config.schema import Backbone, Blocks, Layout, Model, Search, Space, Training
 
 FACTS = ("subject", "unit")
+FIXED = ("backbone", "weights", "finetune")
+LISTS = ("model.nodes", "model.channels")  # a value for each layer or block
+DERIVED = ("hidden", "convolutions")
 DATASETS = {
     "drawn": datasets.Drawn,
     "drawn_houses": datasets.DrawnHouses,
@@ -34,8 +38,10 @@ HEADS = {
     "bands": schema.Bands,
 }
 SECTIONS = {
+    "features": schema.Features,
     "cv": schema.CrossValidation,
     "budget": schema.Budget,
+    "cache": schema.Cache,
     "compute": schema.Compute,
     "tracking": schema.Tracking,
 }
@@ -87,21 +93,28 @@ class _Reader:
         self.words, self.config_dir, self.mistakes = words, config_dir, mistakes
 
     def search(self, config: dict[str, Any], baseline: dict[str, Any], yaml: str) -> Search:
+        backbone = self.backbone(config.get("model"))
         parts: dict[str, Any] = {
-            "dataset": self.kind("dataset", config, DATASETS),
+            "dataset": self.kind("dataset", _sized(config, backbone), DATASETS),
+            "backbone": backbone,
             "head": self.kind("head", config, HEADS),
         }
         parts |= {name: self.section(name, config.get(name), kind) for name, kind in SECTIONS.items()}
         parts |= {key: self.single(key, config.get(key), kind) for key, kind in SINGLE.items()}
         self.unknown("", config, [*parts, *FACTS, "model", "training"])
-        settings = self.settings(config)
-        fixed = self.settings(baseline, quiet=True)
+        frozen = backbone is not None and backbone.frozen
+        settings = _without_moves(self.settings(config), frozen=frozen)
+        fixed = _without_moves(self.settings(baseline, quiet=True), frozen=frozen)
         self.mistakes += fit.mistakes(parts, settings, self.words)
         if self.mistakes:
             raise ConfigError(list(dict.fromkeys(self.mistakes)))
         task = next(str(word.value) for word in reversed(self.words) if word.key == "task")
         typed = tuple(word.text for word in self.words)
-        parts |= {"space": Space(settings), "baseline": Space(fixed), "config_dir": self.config_dir}
+        parts |= {
+            "space": Space(blocks.used(settings, backbone)),
+            "baseline": Space(blocks.used(fixed, backbone)),
+            "config_dir": self.config_dir,
+        }
         return Search(task=task, typed=typed, yaml=yaml, **parts)
 
     def kind(self, section: str, config: Mapping[str, Any], kinds: Mapping[str, type]) -> Any:
@@ -113,6 +126,21 @@ class _Reader:
             self.mistakes.append(f"{section}.kind: one of {known}; got {name!r}{nearest(str(name), list(kinds))}")
             return None
         return self.section(section, raw, kinds[str(name)])
+
+    def backbone(self, raw: object) -> Backbone | None:
+        """What stands before the hidden layers: three fields of `model`, of which none is searched."""
+        model = raw if isinstance(raw, Mapping) else {}
+        for key in FIXED:
+            if looks_like_range(model.get(key)):
+                self.mistakes.append(f"model.{key}: one for a search, whose trials share it; got {model[key]}")
+                return None
+        name = model.get("backbone")
+        if name not in BACKBONES:
+            known = "pixels, convolutions, efficientnet_lite0 or a network of torchvision's, such as resnet18"
+            self.mistakes.append(f"model.backbone: {known}; got {name!r}{nearest(str(name), BACKBONES)}")
+            name = PIXELS  # so that the rest is judged too
+        rest = {key: model.get(key) for key in FIXED if key != "backbone"}
+        return cast("Backbone | None", self.validated("model", TypeAdapter(Backbone), {"name": name, **rest}))
 
     def section(self, section: str, raw: object, kind: type) -> Any:
         if not isinstance(raw, Mapping):
@@ -132,17 +160,17 @@ class _Reader:
     def settings(self, config: Mapping[str, Any], quiet: bool = False) -> dict[str, Any]:
         """A value or a range for each searchable field."""
         found: dict[str, Any] = {}
-        for section, kinds in (("model", (Layout, Model)), ("training", (Training,))):
+        for section, kinds in (("model", (Blocks, Layout, Model)), ("training", (Training,))):
             hints = {
                 name: hint
                 for kind in kinds
                 for name, hint in get_type_hints(kind, include_extras=True).items()
-                if name != "hidden"
+                if name not in DERIVED
             }
             raw = config.get(section)
             raw = raw if isinstance(raw, Mapping) else {}
             if not quiet:
-                self.unknown(f"{section}.", raw, list(hints))
+                self.unknown(f"{section}.", raw, [*(FIXED if section == "model" else ()), *hints])
             for name, hint in hints.items():
                 found[f"{section}.{name}"] = self.setting(f"{section}.{name}", raw.get(name), hint)
         return found
@@ -156,7 +184,7 @@ class _Reader:
             except ValueError as error:
                 self.mistakes.append(f"{key}: {refused(error)}")
                 return None
-        if key == "model.nodes" and isinstance(raw, list):
+        if key in LISTS and isinstance(raw, list):
             return self.validated(key, TypeAdapter(tuple[hint, ...]), tuple(raw))
         return self.validated(key, field, raw)
 
@@ -183,12 +211,27 @@ class _Reader:
                 self.mistakes.append(f"{prefix}{name}: no such key{near}; known: {', '.join(known)}")
 
 
+PLAIN = {"a valid integer": "a whole number", "a valid number": "a number", "a valid boolean": "true or false"}
 EXAMPLES = {
     "dataset.root": "my_photos",
     "dataset.file": "my_table.csv",
     "dataset.target": "price",
     "dataset.train": "train.h5",
 }
+
+
+def _without_moves(settings: dict[str, Any], *, frozen: bool) -> dict[str, Any]:
+    """A space for pictures moves them; what a frozen backbone has seen stays where it is."""
+    return settings | {"training.flip": False, "training.shift": 0} if frozen else settings
+
+
+def _sized(config: Mapping[str, Any], backbone: Backbone | None) -> dict[str, Any]:
+    """The configuration with the side of the pictures, where that is to be the backbone's own."""
+    dataset = config.get("dataset")
+    if not isinstance(dataset, Mapping) or dataset.get("size") != "auto":
+        return dict(config)
+    own = side(backbone.name if backbone else PIXELS, str(dataset.get("kind")))
+    return {**config, "dataset": {**dataset, "size": own}}
 
 
 def _names(kind: type) -> list[str]:
@@ -201,6 +244,7 @@ def _tuples(value: object) -> object:
 
 def _in_words(key: str, detail: Any) -> str:
     text = str(detail["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
+    text = PLAIN.get(text, text)
     expected = detail.get("ctx", {}).get("expected", "")
     known = [word.strip(" '") for word in expected.replace(" or ", ", ").split(",")] if expected else []
     return f"{key}: {text}; got {detail['input']!r}{nearest(str(detail['input']), known)}"

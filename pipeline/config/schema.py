@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, FailFast, Field, PlainValidator, Strict, StrictBool
 from pydantic.dataclasses import dataclass
 
+from pipeline.config.backbones import PRETRAINED
 from pipeline.config.datasets import STRICT, Dataset
 
 Whole = Annotated[int, Strict()]
@@ -18,6 +19,18 @@ Real = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Metric = Literal["accuracy", "f1_macro", "mean_absolute_error"]
 Activation = Literal["relu", "gelu", "tanh"]
 Shape = Literal["free", "same", "taper"]
+Growth = Literal["double", "same", "free"]
+Pooling = Literal["max", "average"]
+MOST_BLOCKS, MOST_CHANNELS = 8, 4_096
+
+
+def _kernel(side: int) -> int:
+    if side not in (3, 5, 7):
+        raise ValueError("3, 5 or 7")
+    return side
+
+
+Kernel = Annotated[Whole, AfterValidator(_kernel)]
 
 
 @plain_dataclass(frozen=True)
@@ -29,13 +42,41 @@ class Layout:
     shape: Shape
 
 
+@plain_dataclass(frozen=True)
+class Blocks:
+    """How many blocks of convolutions and how wide: what `Convolutions` is derived from."""
+
+    blocks: Annotated[Whole, Field(ge=1, le=MOST_BLOCKS)]
+    channels: Annotated[Whole, Field(ge=1, le=MOST_CHANNELS)]
+    growth: Growth
+    kernel: Kernel
+    pooling: Pooling
+
+
+@dataclass(frozen=True, config=STRICT)
+class Convolutions:
+    """Blocks in front of the hidden layers: the channels of each; each halves the sides of its pictures by pooling."""
+
+    channels: Annotated[
+        tuple[Annotated[Whole, Field(ge=1, le=MOST_CHANNELS)], ...],
+        Field(min_length=1, max_length=MOST_BLOCKS),
+        FailFast(),
+    ]
+    kernel: Kernel
+    pooling: Pooling
+
+
 @dataclass(frozen=True, config=STRICT)
 class Model:
-    """A network apart from its inputs and its head: the width of each hidden layer, and what is between them."""
+    """A network apart from its inputs and its head: the width of each hidden layer, and what is between them.
+
+    convolutions: what stands in front of them, if anything; without, a file does not have the word either.
+    """
 
     hidden: Annotated[tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...], Field(max_length=20), FailFast()]
     activation: Activation
     dropout: Annotated[Real, Field(ge=0, lt=1)]
+    convolutions: Annotated[Convolutions | None, Field(exclude_if=lambda value: value is None)] = None
 
 
 @plain_dataclass(frozen=True)
@@ -54,6 +95,43 @@ class Training:
     patience: Annotated[Whole, Field(ge=1)] | None
     flip: StrictBool
     shift: Annotated[Whole, Field(ge=0, le=64)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Backbone:
+    """What stands between the pictures and the hidden layers; `pixels` is nothing.
+
+    weights: a file of a pretrained backbone's weights, instead of the published ones.
+    finetune: none: its outputs are computed once; last, all: its last blocks, or all of them, are trained along.
+    """
+
+    name: str
+    weights: Path | None
+    finetune: Literal["none", "last", "all"]
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether it comes with weights."""
+        return self.name in PRETRAINED
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the hidden layers read outputs that are computed once."""
+        return self.pretrained and self.finetune == "none"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Features:
+    """views: of how many changed copies of each picture a frozen backbone's outputs are computed."""
+
+    views: Annotated[Whole, Field(ge=1, le=64)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Cache:
+    """max_gb: how large the store's cache may grow; the data that were not used for longest go first."""
+
+    max_gb: Annotated[Real, Field(gt=0)]
 
 
 @plain_dataclass(frozen=True)
@@ -173,6 +251,8 @@ class Search:
 
     task: str
     dataset: Dataset
+    backbone: Backbone
+    features: Features
     head: Head
     metric: Metric
     space: Space
@@ -184,6 +264,7 @@ class Search:
     seed: int
     study: str | None
     store: Path
+    cache: Cache
     compute: Compute
     tracking: Tracking
     typed: tuple[str, ...]

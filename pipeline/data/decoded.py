@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from pipeline.data.examples import DataError, Pictures
+from pipeline.data.kept import used
 from pipeline.data.names import printable
-from pipeline.data.pictures import VERSION, Picture, Pixels, processors, read_or_reason, without_warnings
+from pipeline.data.pictures import VERSION, Picture, processors, read_or_reason, without_warnings
 from pipeline.files import NotWrittenError, make_folder, moved_whole, write_whole
 
 Bad = tuple[tuple[str, str], ...]
@@ -56,7 +57,7 @@ def decode_all(paths: Sequence[Path], root: Path, size: int, cache: Path, *, ski
     file = cache / f"pictures-{_listing(paths, names, root, size)}.npy"
     scan = _Scan(root, names, size)
     with without_warnings():
-        pixels, found = _cached(file, scan) or _decode_into(file, scan)
+        pictures, found = _cached(file, scan) or _decode_into(file, scan)
     bad = found.bad
     if bad and not skip_bad:
         lines = "\n".join(f"  {printable(name)}: {reason}" for name, reason in bad)
@@ -68,14 +69,14 @@ def decode_all(paths: Sequence[Path], root: Path, size: int, cache: Path, *, ski
     kept = np.array([row for row, name in enumerate(names) if name not in left_out], dtype=np.int64)
     if len(kept) == 0:
         raise DataError(f"dataset: none of the {len(paths)} files in {root} can be read")
-    return Decoded(Pictures(pixels), kept, bad, found.moving, copies_share_a_group(pixels))
+    return Decoded(pictures, kept, bad, found.moving, copies_share_a_group(pictures))
 
 
-def copies_share_a_group(pixels: Pixels) -> NDArray[np.int64]:
+def copies_share_a_group(pictures: Pictures) -> NDArray[np.int64]:
     """int64 [N]: the row of the first picture with equal pixels."""
     first: dict[bytes, int] = {}
-    digests = (hashlib.sha256(row.tobytes()).digest() for row in pixels)
-    return np.array([first.setdefault(digest, number) for number, digest in enumerate(digests)], dtype=np.int64)
+    numbered = enumerate(pictures.digests)
+    return np.array([first.setdefault(digest, number) for number, digest in numbered], dtype=np.int64)
 
 
 def copies_note(groups: NDArray[np.int64]) -> tuple[str, ...]:
@@ -138,33 +139,36 @@ class _Scan:
 
 @dataclass(frozen=True)
 class _Found:
-    """What there is to say of the files: the bad ones with their reasons, and the animations."""
+    """What there is to say of the files: the bad ones with their reasons, the animations, and what the pixels are."""
 
     bad: Bad
     moving: tuple[str, ...]
+    fingerprint: str
 
     @classmethod
     def read(cls, file: Path) -> _Found:
         """What an earlier call kept; raises OSError, ValueError, TypeError or LookupError."""
         kept = json.loads(file.read_text())
-        return cls(tuple((str(name), str(why)) for name, why in kept["bad"]), tuple(map(str, kept["moving"])))
+        bad = tuple((str(name), str(why)) for name, why in kept["bad"])
+        return cls(bad, tuple(map(str, kept["moving"])), str(kept["fingerprint"]))
 
 
-def _cached(file: Path, scan: _Scan) -> tuple[Pixels, _Found] | None:
+def _cached(file: Path, scan: _Scan) -> tuple[Pictures, _Found] | None:
     """What an earlier call decoded; None where there is nothing, nothing whole, or a bad file can be read by now."""
     try:
         found = _Found.read(file.with_suffix(".json"))
-        pixels = np.load(file, mmap_mode="r", allow_pickle=False)
+        pictures = Pictures(np.load(file, mmap_mode="r", allow_pickle=False))
+        used(file)
     except (OSError, ValueError, TypeError, LookupError):
         return None
     shape = (len(scan.names) - len(found.bad), 3, scan.size, scan.size)
-    whole = pixels.shape == shape and pixels.dtype == np.uint8
-    if not whole or not all(isinstance(scan.read(name), str) for name, _ in found.bad):
+    whole = pictures.pixels.shape == shape and pictures.pixels.dtype == np.uint8
+    if not whole or pictures.fingerprint != found.fingerprint:
         return None
-    return pixels, found
+    return (pictures, found) if all(isinstance(scan.read(name), str) for name, _ in found.bad) else None
 
 
-def _decode_into(file: Path, scan: _Scan) -> tuple[Pixels, _Found]:
+def _decode_into(file: Path, scan: _Scan) -> tuple[Pictures, _Found]:
     """Decodes every file and keeps the result beside what there is to say; each is written whole or not at all.
 
     Raises DataError where the cache cannot be written.
@@ -185,12 +189,13 @@ def _decode_into(file: Path, scan: _Scan) -> tuple[Pixels, _Found]:
                     moving.append(name)
             stream.seek(0)
             _write_header(stream, count - len(bad), size)
-        found = _Found(tuple(bad), tuple(moving))
         if len(bad) == count:
             file.unlink()
-            return np.zeros((0, 3, size, size), np.uint8), found
-        write_whole(file.with_suffix(".json"), json.dumps({"bad": bad, "moving": moving}).encode())
-        return np.load(file, mmap_mode="r", allow_pickle=False), found
+            return Pictures(np.zeros((0, 3, size, size), np.uint8)), _Found(tuple(bad), tuple(moving), "")
+        pictures = Pictures(np.load(file, mmap_mode="r", allow_pickle=False))
+        found = _Found(tuple(bad), tuple(moving), pictures.fingerprint)
+        write_whole(file.with_suffix(".json"), json.dumps(asdict(found)).encode())
+        return pictures, found
     except NotWrittenError as error:
         raise DataError(f"store: decoded pictures are kept there: {error}") from None
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +15,9 @@ from numpy.typing import NDArray
 from pipeline.config.datasets import Cifar, OxfordPets
 from pipeline.data.decoded import copies_note, copies_share_a_group, decode_all
 from pipeline.data.examples import DataError, Examples, Pictures
+from pipeline.data.fetching import fetching
 from pipeline.data.pictures import resized
 
-KNOCK_SECONDS, SECONDS = 5.0, 20.0
 PETS_URL = "https://www.robots.ox.ac.uk/~vgg/data/pets/data/"
 CIFAR_URL = "https://www.cs.toronto.edu/~kriz/"
 PETS = "oxford-iiit-pet"
@@ -77,8 +72,16 @@ def _fetch(folder: Path, archive: Archive, kind: str) -> None:
     """The archive, unless it is there and whole."""
     from torchvision.datasets.utils import check_integrity, download_url
 
+    def said(error: Exception) -> str:
+        return (
+            f"dataset={kind}: cannot be fetched ({error}); search once where there is a network, "
+            f"or put {archive.url} into {folder} (below dataset.root), "
+            "or use your own: dataset=folder dataset.root=<folder>"
+        )
+
     if not check_integrity(folder / archive.name, archive.md5):
-        with _fetching(folder, archive, kind):
+        with fetching(archive.url, said):
+            folder.mkdir(parents=True, exist_ok=True)
             download_url(archive.url, folder, archive.name, archive.md5)
 
 
@@ -155,9 +158,10 @@ def read_cifar(dataset: Cifar) -> Examples:
     """The photographs from the folders that the archives unpack to; raises DataError where they are damaged."""
     parts = [(part, test) for test in (False, True) for part in _chosen(dataset, test=test)]
     pixels = _squeezed(np.concatenate([pixels for (pixels, _), _ in parts]), dataset.size)
-    groups = copies_share_a_group(pixels)
+    pictures = Pictures(pixels)
+    groups = copies_share_a_group(pictures)
     return Examples(
-        inputs=Pictures(pixels),
+        inputs=pictures,
         targets=np.concatenate([np.full(len(part), code, dtype=np.int64) for (part, code), _ in parts]),
         kind="classes",
         names=tuple(f"cifar {row}" for row in range(len(pixels))),
@@ -201,31 +205,3 @@ def _squeezed(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """uint8 [N, 3, 32, 32] to [N, 3, size, size]."""
     smaller: NDArray[np.uint8] = resized(pixels.transpose(0, 2, 3, 1), size).transpose(0, 3, 1, 2).copy()
     return smaller
-
-
-@contextmanager
-def _fetching(folder: Path, archive: Archive, kind: str) -> Iterator[None]:
-    """Downloads give up on a silent network after seconds, and say what else can be done."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(SECONDS)  # torchvision passes none on
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _knock(archive.url)
-        yield
-    except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: the checksum is wrong
-        raise DataError(
-            f"dataset={kind}: cannot be fetched ({error}); search once where there is a network, "
-            f"or put {archive.url} into {folder} (below dataset.root), "
-            "or use your own: dataset=folder dataset.root=<folder>"
-        ) from None
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def _knock(url: str) -> None:
-    """One short question, through a proxy where one is set; torchvision would ask several times, each for longer."""
-    try:
-        with urlopen(Request(url, method="HEAD"), timeout=KNOCK_SECONDS):
-            pass
-    except HTTPError:
-        pass  # whatever it says, somebody is there

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -28,9 +29,52 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    @cached_property
+    def digests(self) -> tuple[bytes, ...]:
+        """The SHA-256 of each picture's pixels: looked at once, for copies, and for the name of it all."""
+        return tuple(hashlib.sha256(np.ascontiguousarray(row).data).digest() for row in self.pixels)
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of them all, and of their shape."""
+        return hashlib.sha256(repr(self.pixels.shape[1:]).encode() + b"".join(self.digests)).hexdigest()
+
     def take(self, rows: NDArray[np.int64]) -> Pictures:
         """Some of the pictures, in the given order."""
         return Pictures(self.pixels[rows])
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a frozen backbone makes of pictures.
+
+    views: for each view of the pictures float32 [N, count]; may be memory-mapped (read only).
+    backbone, weights_sha256: what computed them; size: the side of the pictures it saw.
+    """
+
+    views: tuple[NDArray[np.float32], ...]
+    backbone: str
+    weights_sha256: str
+    size: int
+
+    def __len__(self) -> int:
+        return len(self.views[0])
+
+    @property
+    def count(self) -> int:
+        """How many numbers a picture became."""
+        return int(self.views[0].shape[1])
+
+    def mean(self) -> NDArray[np.float32]:
+        """float32 [N, count]: each picture's mean over its views."""
+        total = np.array(self.views[0])
+        for view in self.views[1:]:
+            total += view
+        return total / np.float32(len(self.views))
+
+    def take(self, rows: NDArray[np.int64]) -> Features:
+        """Some of the pictures, in the given order."""
+        return replace(self, views=tuple(view[rows] for view in self.views))
 
 
 @dataclass(frozen=True)
@@ -56,6 +100,9 @@ class Table:
         return replace(self, numbers=self.numbers[rows], codes=self.codes[rows])
 
 
+Raw = Pictures | Features | Table
+
+
 @dataclass(frozen=True)
 class Examples:
     """A data set of N rows, ready to be split.
@@ -70,7 +117,7 @@ class Examples:
     notes: one-line remarks a person should see before training starts.
     """
 
-    inputs: Pictures | Table
+    inputs: Raw
     targets: NDArray[np.int64] | NDArray[np.float32]
     kind: TargetKind
     names: tuple[str, ...]
@@ -99,9 +146,10 @@ class Examples:
     def with_fingerprint(self) -> Examples:
         """The same examples, named by the SHA-256 of their content: bytes of the data, never paths or times."""
         digest = hashlib.sha256()
+        arrays: list[NDArray[Any]] = []
         if isinstance(self.inputs, Pictures):
-            arrays: list[NDArray[Any]] = [self.inputs.pixels]
-        else:
+            digest.update(self.inputs.fingerprint.encode())
+        elif isinstance(self.inputs, Table):
             arrays = [self.inputs.numbers, self.inputs.codes]
             digest.update(repr((self.inputs.number_names, self.inputs.category_names, self.inputs.levels)).encode())
         digest.update(repr((self.kind, self.classes)).encode())

@@ -38,9 +38,10 @@ def load(dataset: Hdf5) -> Examples:
         found = f"{targets.min()} to {targets.max()}"
         raise DataError(f"dataset.train_targets, test_targets: numbers from 0 to {len(classes) - 1}; got {found}")
     rows = [(name, row) for name, (_, part) in zip(("train", "test"), parts, strict=False) for row in range(len(part))]
-    groups = copies_share_a_group(pixels)
+    pictures = Pictures(pixels)
+    groups = copies_share_a_group(pictures)
     return Examples(
-        inputs=Pictures(pixels),
+        inputs=pictures,
         targets=targets,
         kind="classes",
         names=tuple(f"{name} {row}" for name, row in rows),

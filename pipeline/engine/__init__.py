@@ -14,5 +14,6 @@ __all__ = ["DenseStack", "FoldData", "LoopStack", "Member", "Precision", "Seeds"
 
 
 def stack(members: Sequence[Member], inputs: Inputs, head: Head, precision: Precision) -> Stack:
-    """The kind of stack that measures best for these networks: for dense ones the fused step."""
-    return DenseStack(members, inputs, head, precision)
+    """The kind of stack that measures best for these networks: the fused step, and for convolutions the loop."""
+    kind = DenseStack if members[0].model.convolutions is None else LoopStack
+    return kind(members, inputs, head, precision)

@@ -160,9 +160,9 @@ class DenseStack:
     def _gather(self, slot: int, drawn: Draws, rows: slice, out: Tensor) -> None:
         data, augmentation = self.placed[slot].data, self.augmentations[slot]
         if augmentation is None or drawn.moves is None:
-            self.inputs.gather(data.inputs, drawn.rows[rows], data.input_constants, out)
+            self.inputs.gather(data.inputs, drawn.read[rows], data.input_constants, out)
             return
-        changed = augmentation.apply(data.inputs[drawn.rows[rows]], drawn.moves[rows])
+        changed = augmentation.apply(data.inputs[drawn.read[rows]], drawn.moves[rows])
         self.inputs.scale(changed, data.input_constants, out)
 
     @torch.no_grad()

@@ -20,10 +20,12 @@ LEVELS = 2**16
 class Draws:
     """rows: int64 [n], the training rows in the epoch's order; moves: int64 [n], how each picture is changed.
 
+    read: int64 [n], where the inputs of the rows are read: with several views of each example, in the drawn one.
     masks: for each hidden layer float32 [n, nodes], 0 for a node that dropout silences, otherwise 1 / (1 - share).
     """
 
     rows: Tensor
+    read: Tensor
     moves: Tensor | None
     masks: tuple[Tensor, ...]
 
@@ -40,7 +42,18 @@ def draw(member: Member, epoch: int, augmentation: Augmentation | None, widths: 
     if share > 0 and widths:
         bits = np.random.Generator(np.random.SFC64(number(seeds.trial, data.fold, epoch, "dropout")))
         masks = tuple(dropout_mask(count, width, share, bits).to(device) for width in widths)
-    return Draws(data.train[order.to(device)], moves, masks)
+    rows = data.train[order.to(device)]
+    return Draws(rows, _read(member, epoch, rows), moves, masks)
+
+
+def _read(member: Member, epoch: int, rows: Tensor) -> Tensor:
+    """One view of each row."""
+    data = member.data
+    if data.views == 1:
+        return rows
+    noise = generator(member.seeds.trial, data.fold, epoch, "views")
+    drawn = torch.randint(data.views, (len(rows),), generator=noise).to(rows.device)
+    return rows + (1 + drawn) * len(data.targets)
 
 
 def dropout_mask(rows: int, width: int, share: float, bits: np.random.Generator) -> Tensor:

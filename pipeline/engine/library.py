@@ -12,6 +12,7 @@ from torch import Tensor
 
 LARGE = 2**19  # weights of one layer of one network, from which oneDNN is the faster one
 SMALL = 2**19  # weights of one network times rows of a minibatch, up to which a second thread gains nothing
+SMALL_CONVOLUTIONS = 2**25  # multiplications of a step of convolutions, likewise
 
 
 @contextmanager
@@ -26,7 +27,7 @@ def fastest(weights: Sequence[Tensor], batch_size: int) -> Iterator[None]:
     if weights[0].device.type != "cpu":
         yield
     elif sum(sizes) * batch_size <= SMALL:
-        with _one_thread():
+        with one_thread():
             yield
     elif sizes[0] >= LARGE and onednn_is_faster():
         with onednn():
@@ -36,7 +37,8 @@ def fastest(weights: Sequence[Tensor], batch_size: int) -> Iterator[None]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Inside, nothing is shared out."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

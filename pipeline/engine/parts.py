@@ -20,6 +20,7 @@ class FoldData:
     """What one fold trains on: its rows, and what was learned from its training rows alone.
 
     inputs: [N, ...] on the device, as `Inputs.resident` gives it; targets: [N, ...] on the device, encoded by the head.
+    views: of how many views of each example one is drawn in training; with several, they follow the N in `inputs`.
     train, validation: int64 row numbers on the device; a refit validates nothing.
     """
 
@@ -31,6 +32,7 @@ class FoldData:
     targets: Tensor
     target_constants: Constants
     output_bias: float | None
+    views: int = 1
 
 
 @dataclass(frozen=True)

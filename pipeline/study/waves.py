@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.config.backbones import CONVOLUTIONS
 from pipeline.config.schema import Search
 from pipeline.space import shapes
 
@@ -22,7 +23,8 @@ def size(search: Search, workers: int, *, on_gpu: bool) -> int:
         return 1
     if workers > 1:
         return 2 * workers
-    return ON_A_GPU if on_gpu and shapes(search.space) <= ON_A_GPU else 1
+    meet = search.backbone.name != CONVOLUTIONS and shapes(search.space) <= ON_A_GPU
+    return ON_A_GPU if on_gpu and meet else 1
 
 
 def wave(number: int, size: int) -> range:

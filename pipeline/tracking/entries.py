@@ -23,7 +23,7 @@ def write(client: MlflowClient, experiment: str, parent: str, described: Descrip
     """Writes a finished trial as a nested run; every stamp is the trial's own, so that written again it is the same."""
     start, end = int((row.ended - row.seconds) * 1000), int(row.ended * 1000)
     tags = {"mlflow.parentRunId": parent, "study": described.study, "kind": "trial", "trial": str(row.number)}
-    name = f"trial {row.number}: {network(str(row.fields['model.nodes']))}"
+    name = f"trial {row.number}: {network(row.fields)}"
     run = client.create_run(experiment, start, tags | {"state": row.state, "reason": row.reason}, name).info
     fields = {key: str(value) for key, value in row.fields.items() if value != ""}
     log(client, run.run_id, fields, _curves(row, described.metric), {}, end)

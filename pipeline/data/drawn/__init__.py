@@ -19,13 +19,12 @@ from pipeline.config.datasets import Drawn
 from pipeline.data.drawn.scene import draw_scene
 from pipeline.data.drawn.subjects import SUBJECTS, generator, scene, targets
 from pipeline.data.examples import Examples, Pictures
-from pipeline.files import moved_whole
+from pipeline.data.kept import keep, kept
 
 VERSION = 2  # a change to how anything is drawn needs a new number, or old pictures come from the cache
 NOTE = "drawn pictures; for photographs: dataset=folder dataset.root=..."
 CHUNK = 50
 WORTH_PROCESSES = 400  # starting Python again takes longer than drawing fewer pictures
-DIGEST = hashlib.sha256().digest_size
 Pixels = NDArray[np.uint8]
 
 
@@ -36,9 +35,10 @@ def load(dataset: Drawn, cache: Path) -> Examples:
     """
     asked = SUBJECTS[dataset.subject]
     file = cache / f"drawn-{_key(dataset)}.npy"
-    pixels = _cached(file, dataset)
-    if pixels is None:
-        pixels = _draw_into(file, dataset, _processors())
+    shape = (dataset.count, 3, dataset.size, dataset.size)
+    pixels = kept(file)
+    if pixels is None or pixels.shape != shape:
+        pixels = keep(file, shape, np.uint8, _chunks(dataset, _processors()))
     known = targets(dataset.seed, dataset.subject, dataset.count)
     return Examples(
         inputs=Pictures(pixels),
@@ -97,38 +97,11 @@ def _said(classes: tuple[str, ...], target: np.int64 | np.float32 | NDArray[np.f
     return classes[int(target)]
 
 
-def _cached(file: Path, dataset: Drawn) -> Pixels | None:
-    """The pictures of an earlier call; None where there are none, or the file is not as it was written."""
-    try:
-        pixels: Pixels = np.load(file, mmap_mode="r", allow_pickle=False)
-        with file.open("rb") as stream:
-            stream.seek(-DIGEST, os.SEEK_END)
-            written = stream.read()
-    except (OSError, ValueError, EOFError):
-        return None
-    expected = (dataset.count, 3, dataset.size, dataset.size)
-    if pixels.shape != expected or pixels.dtype != np.uint8 or hashlib.sha256(pixels.data).digest() != written:
-        return None
-    return pixels
-
-
-def _draw_into(file: Path, dataset: Drawn, processes: int) -> Pixels:
-    """Draws every picture into a new file, which takes its place when it is whole: the array, then its SHA-256.
-
-    Raises NotWrittenError where the disk does not take it; written, not mapped: a full disk ends a process that maps.
-    """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    header = {"descr": "|u1", "fortran_order": False, "shape": (dataset.count, 3, dataset.size, dataset.size)}
-    digest, few = hashlib.sha256(), dataset.count < WORTH_PROCESSES
-    with moved_whole(file) as temporary, temporary.open("wb") as stream:
-        np.lib.format.write_array_header_1_0(stream, header)
-        with Progress(transient=True, disable=not sys.stdout.isatty()) as progress:
-            task = progress.add_task("drawing", total=dataset.count)
-            for chunk in draw_all(dataset, 1 if few else processes):
-                content = chunk.tobytes()
-                stream.write(content)
-                digest.update(content)
-                progress.advance(task, len(chunk))
-        stream.write(digest.digest())
-    loaded: Pixels = np.load(file, mmap_mode="r", allow_pickle=False)
-    return loaded
+def _chunks(dataset: Drawn, processes: int) -> Iterator[Pixels]:
+    """All pictures, with a bar where someone is looking."""
+    few = dataset.count < WORTH_PROCESSES
+    with Progress(transient=True, disable=not sys.stdout.isatty()) as progress:
+        task = progress.add_task("drawing", total=dataset.count)
+        for chunk in draw_all(dataset, 1 if few else processes):
+            yield chunk
+            progress.advance(task, len(chunk))

@@ -1,4 +1,4 @@
-"""From pictures or table rows to the numbers a network reads; whatever is learned is learned from training rows."""
+"""Table rows as a network reads them: numbers scaled, what is missing imputed, categories one-hot."""
 
 from __future__ import annotations
 
@@ -8,81 +8,13 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import AfterValidator, FailFast, Field
+from pydantic import FailFast
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from pipeline.config.datasets import STRICT, PictureSide
-from pipeline.data.examples import Examples, Pictures, Table
-
-Constants = dict[str, Tensor]
-Text = Annotated[str, Field(max_length=1_000)]
-
-
-def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(names)) < len(names):
-        raise ValueError("each name once")
-    return names
-
-
-Names = Annotated[tuple[Text, ...], FailFast(), AfterValidator(_distinct)]
-
-
-@dataclass(frozen=True, config=STRICT)
-class PictureInputs:
-    """RGB pictures of size x size; each channel is shifted and scaled by its mean and spread over the training rows."""
-
-    kind: Literal["pictures"]
-    size: PictureSide
-
-    @property
-    def features(self) -> int:
-        """How many numbers a picture is: 3 x size x size."""
-        return 3 * self.size * self.size
-
-    def bytes(self, rows: int) -> int:
-        """How large so many pictures are on the device."""
-        return rows * self.features
-
-    def recode(self, raw: Pictures | Table) -> Pictures | Table:
-        """Pictures, as they are."""
-        return raw
-
-    def resident(self, raw: Pictures | Table, constants: Constants, device: torch.device) -> Tensor:
-        """uint8 [N, 3, H, W] on the device; scaled only when a batch is taken, so that all folds share one copy."""
-        assert isinstance(raw, Pictures)
-        return torch.from_numpy(np.array(raw.pixels)).to(device)
-
-    def batch(self, rows: Tensor, constants: Constants) -> Tensor:
-        """uint8 [n, 3, H, W] to float32 [n, 3 H W]."""
-        out = torch.empty(len(rows), self.features, device=rows.device)
-        self.scale(rows, constants, out)
-        return out
-
-    def scale(self, rows: Tensor, constants: Constants, out: Tensor) -> None:
-        """Writes uint8 [n, 3, H, W] as float32 [n, 3 H W]."""
-        mean, spread = constants["input.mean"], constants["input.spread"]
-        pixels = out.view(len(rows), 3, -1)
-        torch.sub(rows.flatten(2), mean[:, None], out=pixels)
-        pixels.div_(spread[:, None])
-
-    def gather(self, resident: Tensor, rows: Tensor, constants: Constants, out: Tensor) -> None:
-        """Writes some of the resident pictures as float32 [n, 3 H W]."""
-        self.scale(resident.index_select(0, rows), constants, out)
-
-    def constant_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of each constant."""
-        return {"input.mean": (3,), "input.spread": (3,)}
-
-    def learn(self, raw: Pictures | Table, rows: NDArray[np.int64]) -> Constants:
-        """Mean and standard deviation of each channel over the given rows, on the scale 0 to 255."""
-        assert isinstance(raw, Pictures)
-        pixels = np.asarray(raw.pixels[rows])
-        counts = np.stack([np.bincount(pixels[:, channel].reshape(-1), minlength=256) for channel in range(3)])
-        shares, levels = counts / counts.sum(1, keepdims=True), np.arange(256)
-        mean = shares @ levels
-        spread = np.sqrt(np.maximum(shares @ levels**2 - mean**2, 1.0))
-        return {"input.mean": _float32(mean), "input.spread": _float32(spread)}
+from pipeline.config.datasets import STRICT
+from pipeline.data.examples import Raw, Table
+from pipeline.inputs.base import Constants, Names, float32
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -116,7 +48,7 @@ class TableInputs:
         """How large so many rows are on the device."""
         return 4 * rows * self.features
 
-    def resident(self, raw: Pictures | Table, constants: Constants, device: torch.device) -> Tensor:
+    def resident(self, raw: Raw, constants: Constants, device: torch.device) -> Tensor:
         """float32 [N, features] on the device: the whole table, ready for the network."""
         assert isinstance(raw, Table)
         numbers = torch.from_numpy(np.array(raw.numbers)).to(device)
@@ -154,7 +86,7 @@ class TableInputs:
         numbers, levels = (len(self.numbers),), (sum(map(len, self.levels)),)
         return {"input.median": numbers, "input.mean": numbers, "input.spread": numbers, "input.seen": levels}
 
-    def learn(self, raw: Pictures | Table, rows: NDArray[np.int64]) -> Constants:
+    def learn(self, raw: Raw, rows: NDArray[np.int64]) -> Constants:
         """Median, mean and spread of each number, and which levels occur, over the given rows."""
         assert isinstance(raw, Table)
         numbers = raw.numbers[rows].astype(np.float64)
@@ -166,13 +98,13 @@ class TableInputs:
         spread = filled.std(axis=0)
         seen = [np.isin(np.arange(len(levels)), raw.codes[rows, column]) for column, levels in enumerate(self.levels)]
         return {
-            "input.median": _float32(median),
-            "input.mean": _float32(filled.mean(axis=0)),
-            "input.spread": _float32(np.where(spread > 0, spread, 1.0)),
-            "input.seen": _float32(np.concatenate([np.zeros(0), *seen])),
+            "input.median": float32(median),
+            "input.mean": float32(filled.mean(axis=0)),
+            "input.spread": float32(np.where(spread > 0, spread, 1.0)),
+            "input.seen": float32(np.concatenate([np.zeros(0), *seen])),
         }
 
-    def recode(self, raw: Pictures | Table) -> Pictures | Table:
+    def recode(self, raw: Raw) -> Raw:
         """The same rows with codes into these levels; a level that is not among them becomes -1."""
         assert isinstance(raw, Table)
         codes = np.full((len(raw), len(self.categories)), -1, dtype=np.int64)
@@ -181,25 +113,3 @@ class TableInputs:
             translated = np.array([index.get(level, -1) for level in raw.levels[column]] + [-1], dtype=np.int64)
             codes[:, column] = translated[raw.codes[:, column]]
         return replace(raw, codes=codes, levels=self.levels)
-
-
-Inputs = PictureInputs | TableInputs
-
-
-def describe(examples: Examples, rows: NDArray[np.int64]) -> Inputs:
-    """The layout of the inputs, from the development rows: one for all folds, so that their networks have one shape."""
-    raw = examples.inputs
-    if isinstance(raw, Pictures):
-        return PictureInputs("pictures", int(raw.pixels.shape[-1]))
-    flagged = tuple(
-        name for name, column in zip(raw.number_names, raw.numbers[rows].T, strict=True) if np.isnan(column).any()
-    )
-    levels = tuple(
-        tuple(level for code, level in enumerate(names) if code in set(raw.codes[rows, column].tolist()))
-        for column, names in enumerate(raw.levels)
-    )
-    return TableInputs("table", raw.number_names, flagged, raw.category_names, levels)
-
-
-def _float32(values: NDArray[np.floating]) -> Tensor:
-    return torch.from_numpy(np.asarray(values, dtype=np.float32))

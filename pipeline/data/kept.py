@@ -1,0 +1,56 @@
+"""Arrays that are made once and kept: memory-mapped, each followed by its SHA-256, so that damage is noticed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from pipeline.files import make_folder, moved_whole
+
+DIGEST = hashlib.sha256().digest_size
+
+
+def kept(file: Path) -> NDArray[Any] | None:
+    """What an earlier call wrote, read only; None where there is nothing, or it is not as it was written."""
+    try:
+        array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+        with file.open("rb") as stream:
+            stream.seek(-DIGEST, os.SEEK_END)
+            written = stream.read()
+        if hashlib.sha256(array.data).digest() != written:
+            return None
+        used(file)
+    except (OSError, ValueError, EOFError):
+        return None
+    return array
+
+
+def used(file: Path) -> None:
+    """Notes the time: of what is kept, that which was not read for longest goes first."""
+    os.utime(file, ns=(time.time_ns(), file.stat().st_mtime_ns))
+
+
+def keep(file: Path, shape: tuple[int, ...], dtype: DTypeLike, parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
+    """Writes the parts of an array, in order, into a file that takes its place when it is whole; read only.
+
+    Raises NotWrittenError where the disk does not take it; written, not mapped: a full disk ends a process that maps.
+    """
+    make_folder(file.parent)
+    digest = hashlib.sha256()
+    with moved_whole(file) as temporary, temporary.open("wb") as stream:
+        described = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(stream, described)
+        for part in parts:
+            content = part.tobytes()
+            stream.write(content)
+            digest.update(content)
+        stream.write(digest.digest())
+    array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+    return array

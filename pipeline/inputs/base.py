@@ -1,0 +1,28 @@
+"""What all kinds of inputs share: names that a file may carry, and constants learned from training rows."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import AfterValidator, FailFast, Field
+from torch import Tensor
+
+Constants = dict[str, Tensor]
+Text = Annotated[str, Field(max_length=1_000)]
+
+
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("each name once")
+    return names
+
+
+Names = Annotated[tuple[Text, ...], FailFast(), AfterValidator(_distinct)]
+
+
+def float32(values: NDArray[np.floating]) -> Tensor:
+    """The same numbers as a tensor of 32 bits."""
+    return torch.from_numpy(np.asarray(values, dtype=np.float32))
