@@ -37,7 +37,7 @@ faults: setup  ## every fault, injected for real, half an hour: ARGS="F1 F10" fo
 	.venv/bin/python -m tests.faults $(ARGS)
 
 lock: .venv/.uv  ## the versions pinned again from pyproject.toml: ARGS=--upgrade for the newest
-	.venv/bin/uv pip compile pyproject.toml --extra pretrained --group dev --universal --generate-hashes --no-header $(ARGS) \
+	.venv/bin/uv pip compile pyproject.toml --extra pretrained --extra onnx --group dev --universal --generate-hashes --no-header $(ARGS) \
 		--quiet -o requirements.lock.txt
 	echo uv | .venv/bin/uv pip compile - --python-version 3.11 --universal --generate-hashes --no-header --no-annotate \
 		$(ARGS) --quiet -o requirements.bootstrap.txt
