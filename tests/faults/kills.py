@@ -57,7 +57,7 @@ def kills(count: int, folder: Path, number: signal.Signals = signal.SIGKILL) -> 
 def redone(count: int, folder: Path) -> Measured:
     """A long trial killed some time after a checkpoint: how old that is then, and that the trial ends the same."""
     words = ["task=cat_species", *TINY, "dataset.size=32", "dataset.count=600", "model.nodes=[256]", "compute=cpu"]
-    words += [f"training.epochs={60 * count}", "training.patience=null", "budget.trials=1"]
+    words += [f"training.epochs={100 * count}", "training.patience=null", "budget.trials=1"]
     store = folder / "killed"
     store.mkdir()
     expected = whole(words, folder / "whole")
