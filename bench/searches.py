@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +13,12 @@ from pytorch_lightning.loggers import MLFlowLogger
 from rich.console import Console
 from sklearn.datasets import load_digits
 
-from bench.cases import CASES, asked, clouds, columns, labelled
+from bench.cases import CASES, Case, asked, clouds, columns, labelled
 from bench.sides import fit
 from pipeline import model, seeds, space
 from pipeline.config.read import read
 from pipeline.config.schema import Search
+from pipeline.data.examples import Examples
 from pipeline.display import Display
 from pipeline.engine import Seeds
 from pipeline.hands import Here
@@ -34,9 +35,22 @@ SAME = ("pruner=none", "model.dropout=0.0", "training.patience=null", "compute=c
 WORDS = {
     "digits": ("task=cat_species", "model.nodes=[32]", "training.epochs=10"),
     "features_512": ("task=cat_species", "model.nodes=[64,64]", "training.epochs=10"),
+    "heads": ("task=cat_species", "training.epochs=30"),
     "house_price": ("task=house_price",),
     "day_night": ("task=day_night",),
     "cat_presence": ("task=cat_presence",),
+}
+
+
+def _digits() -> Examples:
+    pixels, digits = load_digits(return_X_y=True)
+    return labelled(columns(pixels), digits, 10)
+
+
+MADE: Mapping[str, Callable[[], Examples]] = {
+    "digits": _digits,
+    "features_512": lambda: clouds(CASES["B"]),
+    "heads": lambda: clouds(Case("heads", 1280, ()), 1_185 * 5 // 4),  # as many as a frozen backbone's, to develop on
 }
 
 
@@ -57,13 +71,9 @@ class Took:
 def posed(name: str, trials: int, store: Path, more: Sequence[str] = ()) -> tuple[Search, Question]:
     """A search of so many trials, and its data."""
     search = read([*WORDS[name], *SAME, f"budget.trials={trials}", f"store={store}", *more])
-    if name not in ("digits", "features_512"):
+    if name not in MADE:
         return search, pose(search)
-    if name == "digits":
-        pixels, digits = load_digits(return_X_y=True)
-        examples = labelled(columns(pixels), digits, 10)
-    else:
-        examples = clouds(CASES["B"])
+    examples = MADE[name]()
     task, splits = asked(examples, search.cv)
     return search, Question(name, "0" * 64, {}, examples, splits, task.inputs, task.head, task)
 

@@ -106,6 +106,10 @@ class Course:
         """Whether the judge ends the trial with this epoch, its next."""
         return _finite(epoch) and self.trial.judge([each.mean for each in (*self.epochs, epoch)])
 
+    def _since(self, training: Training) -> int:
+        """The epoch that patience counts from: the best one, or where the backbone's part joins the head."""
+        return self.best if training.tuning is None else max(self.best, training.epochs)
+
     def advance(self, epoch: Epoch, behind: bool, weights: Callable[[], tuple[State, ...]]) -> None:
         """One epoch more; behind: the judge's word; weights: each fold's, asked for where the epoch is the best."""
         if not _finite(epoch):
@@ -117,9 +121,9 @@ class Course:
         training = self.trial.training
         if behind:
             self.ending = "pruned"
-        elif training.patience is not None and len(self.epochs) - self.best >= training.patience:
+        elif training.patience is not None and len(self.epochs) - self._since(training) >= training.patience:
             self.ending = "patience"
-        elif len(self.epochs) >= training.epochs:
+        elif len(self.epochs) >= training.all_epochs:
             self.ending = "complete"
 
 

@@ -64,7 +64,7 @@ class Display:
         first, last = proposals[0].number, proposals[-1].number
         name = f"trial {first}" if len(proposals) == 1 else f"trials {first} to {last}"
         nodes = network(proposals[0].candidate.fields)
-        epochs = max(proposal.candidate.training.epochs for proposal in proposals)
+        epochs = max(proposal.candidate.training.all_epochs for proposal in proposals)
         self.progress.reset(self.trials[hand], total=epochs, description=name, note=nodes)
 
     def epoch(self, hand: int, epoch: int) -> None:

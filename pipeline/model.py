@@ -16,18 +16,20 @@ from torch import Tensor
 
 from pipeline import network, parameters, stranger
 from pipeline.config.datasets import STRICT
-from pipeline.config.schema import Model, Whole
-from pipeline.data.examples import Raw
+from pipeline.config.schema import Model, Tail, Whole
+from pipeline.data.examples import Features, Raw
 from pipeline.data.names import printable
 from pipeline.engine import State
 from pipeline.files import write_folder
 from pipeline.heads import AnyHead
 from pipeline.inputs import Constants, FeatureInputs, Inputs, PictureInputs, TableInputs, Text
-from pipeline.network import Network
+from pipeline.inputs.deep import DeepRows
+from pipeline.network import Network, Tuned
 from pipeline.stranger import RefusedError, shown
 
 ARCHITECTURE, PARAMETERS = "architecture.json", "parameters.safetensors"
 MOST_WORDS, MOST_NUMBERS = 2**22, 2**31  # bytes of architecture.json, bytes of numbers beside it
+AT_ONCE = 32  # pictures, where a part of a backbone looks at them
 WAY_OUT = f"a model is {ARCHITECTURE} and {PARAMETERS} in one folder, as one search wrote them"
 AnyInputs = Annotated[PictureInputs | FeatureInputs | TableInputs, Field(discriminator="kind")]
 
@@ -93,12 +95,21 @@ class TrainedModel:
     @torch.no_grad()
     def answers(self, raw: Raw) -> Tensor:
         """float [N, columns of the head]: what a person gets for each picture or row."""
-        shape = self.architecture
+        shape, built = self.architecture, self._network()
+        if isinstance(built, Tuned):
+            return shape.head.answer(self._deep(built, raw), self.target_constants)
         resident = shape.inputs.resident(shape.inputs.recode(raw), self.input_constants, torch.device("cpu"))
         rows = resident[: len(raw)]  # what follows are views of them, for training
-        built = self._network()
         outputs = [built(shape.inputs.batch(part, self.input_constants)) for part in torch.split(rows, 1024)]
         return shape.head.answer(torch.cat(outputs), self.target_constants)
+
+    def _deep(self, built: Tuned, raw: Raw) -> Tensor:
+        """The outputs of a network with a part of a backbone, from what that part reads."""
+        assert isinstance(raw, Features)
+        assert raw.deep is not None
+        built.backbone.scale(self.input_constants)
+        rows = DeepRows(raw.deep, torch.device("cpu"))
+        return torch.cat([built(rows[part]) for part in torch.split(torch.arange(len(raw)), AT_ONCE)])
 
     def _network(self) -> Network:
         shape = self.architecture
@@ -108,7 +119,9 @@ class TrainedModel:
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that goes into the parameters file, by name."""
-        weights = {f"network.{name}": value for name, value in self.weights.items()}
+        weights = {
+            f"network.{name}": value.float() for name, value in self.weights.items()
+        }  # a backbone has counts too
         return weights | {name: value.cpu() for name, value in (self.input_constants | self.target_constants).items()}
 
     def write(self, folder: Path) -> Architecture:
@@ -158,10 +171,25 @@ def _architecture(text: bytes) -> Architecture:
         raise RefusedError(f"model.convolutions: are for pictures; got inputs of kind {inputs.kind}")
     if unfit := network.unfit(inputs.features, shape):
         raise RefusedError(f"model.convolutions: {unfit}")
+    if no_tail := _unfit_tail(inputs, shape.tail):
+        raise RefusedError(f"model.tail: {no_tail}")
     numbers = network.learned(inputs.features, shape, architecture.head.outputs)
     if architecture.parameters != numbers:
         raise RefusedError(f"parameters: its layers have {numbers:,}; it says {architecture.parameters:,}")
     return architecture
+
+
+def _unfit_tail(inputs: AnyInputs, tail: Tail | None) -> str | None:
+    """What is wrong with a part of a backbone for these inputs; None if nothing is."""
+    if tail is None:
+        return None
+    if not isinstance(inputs, FeatureInputs) or inputs.backbone != tail.backbone:
+        return f"a part of the backbone that the inputs name; got {tail.backbone}"
+    from pipeline.backbones import parts
+
+    if not parts.fits(tail.backbone, inputs.size, inputs.count):
+        return f"{tail.backbone} does not make {inputs.count:,} numbers of a picture of {inputs.size} x {inputs.size}"
+    return None
 
 
 def _tensors(file: Path, architecture: Architecture) -> dict[str, Tensor]:
@@ -170,7 +198,7 @@ def _tensors(file: Path, architecture: Architecture) -> dict[str, Tensor]:
     size = parameters.size(shapes)
     if size > MOST_NUMBERS:
         raise RefusedError(f"has {size:,} bytes of numbers by the layers beside it; at most {MOST_NUMBERS:,} are read")
-    content = stranger.content(file, size, size + parameters.MOST_HEADER)
+    content = stranger.content(file, size, size + parameters.most_header(shapes))
     if hashlib.sha256(content).hexdigest() != architecture.parameters_sha256:
         raise RefusedError(f"does not belong to {ARCHITECTURE} beside it, or was changed (its SHA-256 is another)")
     return parameters.unpack(content, shapes, architecture.sha256())

@@ -1,4 +1,4 @@
-"""From a Model to a torch module: convolutions if any, hidden layers of the given widths, and one output layer."""
+"""From a Model to a torch module: what stands in front, hidden layers of the given widths, and one output layer."""
 
 from __future__ import annotations
 
@@ -86,11 +86,34 @@ class Convolutional(nn.Module):
         return outputs
 
 
-Network = Dense | Convolutional
+class Tuned(nn.Module):
+    """A part of a pretrained backbone in front of a fully connected network.
+
+    Reads what the part reads, [N, views, ...], and gives what `Dense` gives. Its numbers are not drawn: they are those
+    of the backbone, and of a fully connected network that was trained before.
+    """
+
+    def __init__(self, features: int, model: Model, outputs: int) -> None:
+        super().__init__()
+        assert model.tail is not None
+        from pipeline.tuned import Backbone  # only where there is one: the others start faster
+
+        self.backbone = Backbone(model.tail, features)
+        self.dense = Dense(features, model, outputs)
+
+    def forward(self, inputs: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
+        """The outputs; `masks` as in `Dense`."""
+        outputs: Tensor = self.dense(self.backbone(inputs), masks)
+        return outputs
+
+
+Network = Dense | Convolutional | Tuned
 
 
 def build(features: int, model: Model, outputs: int) -> Network:
-    """The network of a model, still to be initialised."""
+    """The network of a model, its numbers still to be set."""
+    if model.tail is not None:
+        return Tuned(features, model, outputs)
     return (Dense if model.convolutions is None else Convolutional)(features, model, outputs)
 
 
@@ -106,6 +129,10 @@ def parameter_count(features: int, hidden: Sequence[int], outputs: int) -> int:
 
 def learned(features: int, model: Model, outputs: int) -> int:
     """Learned numbers of the network of a model."""
+    if model.tail is not None:
+        from pipeline.backbones import parts
+
+        return parts.learned(model.tail) + parameter_count(features, model.hidden, outputs)
     if model.convolutions is None:
         return parameter_count(features, model.hidden, outputs)
     dense = parameter_count(model.convolutions.channels[-1], model.hidden, outputs)
@@ -113,7 +140,9 @@ def learned(features: int, model: Model, outputs: int) -> int:
 
 
 def multiplications(features: int, model: Model, outputs: int) -> int:
-    """About how many it takes to answer for one example."""
+    """About how many it takes to answer for one example; of a backbone's part at least so many."""
+    if model.tail is not None:
+        return learned(features, model, outputs)
     if model.convolutions is None:
         return parameter_count(features, model.hidden, outputs)
     dense = parameter_count(model.convolutions.channels[-1], model.hidden, outputs)
@@ -124,6 +153,11 @@ def shapes(features: int, model: Model, outputs: int) -> dict[str, tuple[int, ..
     """The shape of each tensor of the network of a model, learned or not, by its name."""
     found: dict[str, tuple[int, ...]] = {}
     prefix = ""
+    if model.tail is not None:
+        from pipeline import tuned
+
+        found |= {f"backbone.{name}": shape for name, shape in tuned.shapes(model.tail).items()}
+        prefix = "dense."
     if model.convolutions is not None:
         found |= {f"blocks.{name}": shape for name, shape in convolutional.shapes(model.convolutions).items()}
         features, prefix = model.convolutions.channels[-1], "dense."

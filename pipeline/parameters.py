@@ -11,10 +11,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from pipeline.stranger import RefusedError, parsed, shown
+from pipeline.stranger import MOST_KEYS, RefusedError, parsed, shown
 
 BOUND_TO, METADATA = "architecture_sha256", "__metadata__"
-MOST_HEADER = 2**16
+LEAST_HEADER, A_TENSOR = 2**16, 2**8  # bytes that a header may always have; and for each tensor, where they are more
 LENGTH = 8  # bytes, before the header
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -29,12 +29,17 @@ def size(shapes: Shapes) -> int:
     return 4 * sum(map(math.prod, shapes.values()))
 
 
+def most_header(shapes: Shapes) -> int:
+    """How many bytes a header of these tensors may have."""
+    return max(LEAST_HEADER, A_TENSOR * len(shapes))
+
+
 def unpack(content: bytes, shapes: Shapes, architecture_sha256: str) -> dict[str, Tensor]:
     """The tensors of exactly these names and shapes, float32 and finite.
 
     Raises RefusedError for anything else, and for those of another architecture.
     """
-    header = _header(content, size(shapes))
+    header = _header(content, shapes)
     if header.get(METADATA) != {BOUND_TO: architecture_sha256}:
         raise RefusedError("was trained with another architecture than the one beside it")
     names = header.keys() - {METADATA}
@@ -53,13 +58,13 @@ def unpack(content: bytes, shapes: Shapes, architecture_sha256: str) -> dict[str
     return tensors
 
 
-def _header(content: bytes, numbers: int) -> dict[str, Any]:
+def _header(content: bytes, shapes: Shapes) -> dict[str, Any]:
     """The names and places of the tensors: JSON between its length and so many bytes of numbers."""
-    length = int.from_bytes(content[:LENGTH], "little")
-    if length > MOST_HEADER or LENGTH + length + numbers != len(content):
-        rule = f"must be a safetensors file: a header of at most {MOST_HEADER:,} bytes, then {numbers:,} of numbers"
+    length, most, numbers = int.from_bytes(content[:LENGTH], "little"), most_header(shapes), size(shapes)
+    if length > most or LENGTH + length + numbers != len(content):
+        rule = f"must be a safetensors file: a header of at most {most:,} bytes, then {numbers:,} of numbers"
         raise RefusedError(f"{rule}; got one that says {length:,} in a file of {len(content):,}")
-    header = parsed(content[LENGTH : LENGTH + length])
+    header = parsed(content[LENGTH : LENGTH + length], max(MOST_KEYS, len(shapes) + 1))
     if not isinstance(header, dict):
         raise RefusedError(f"must have a header with the tensors' names; got {shown(header)}")
     return header

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from pipeline.config.schema import Tail
     from pipeline.data.examples import Pictures, Raw
     from pipeline.inputs import FeatureInputs
     from pipeline.model import TrainedModel
@@ -133,13 +134,15 @@ def answers(trained: TrainedModel, words: Words) -> Iterator[Answer]:
     if isinstance(layout, PictureInputs):
         yield from _pictures(trained, layout.size, words.paths, lambda pictures: pictures)
     elif isinstance(layout, FeatureInputs):
-        yield from _pictures(trained, layout.size, words.paths, _backbone(layout, words))
+        yield from _pictures(
+            trained, layout.size, words.paths, _backbone(layout, trained.architecture.model.tail, words)
+        )
     else:
         for path in words.paths:
             yield from _table(trained, path)
 
 
-def _backbone(layout: FeatureInputs, words: Words) -> Callable[[Pictures], Raw]:
+def _backbone(layout: FeatureInputs, tail: Tail | None, words: Words) -> Callable[[Pictures], Raw]:
     """What the model's backbone makes of pictures; raises WordError where its weights are not those of the search."""
     import torch
 
@@ -148,7 +151,7 @@ def _backbone(layout: FeatureInputs, words: Words) -> Callable[[Pictures], Raw]:
     from pipeline.data.examples import DataError
 
     try:
-        named = Backbone(layout.backbone, words.weights, "none")
+        named = Backbone(layout.backbone, words.weights, "none" if tail is None else tail.part)
         frozen = Frozen.of(named, words.store / "cache", torch.device("cpu"))
         if frozen.sha256 != layout.weights_sha256:
             raise WordError(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.data.examples import DataError, Examples
+from pipeline.data.examples import DataError, Examples, Features
 from pipeline.engine import FoldData
 from pipeline.folds import Fold, Folds, Rows
 from pipeline.heads import Head
 from pipeline.inputs import FeatureInputs, Inputs, TableInputs
+from pipeline.inputs.deep import DeepRows
 
 REFIT = -1
 
@@ -53,7 +55,13 @@ class Preparation:
             target_constants=target_constants,
             output_bias=self.head.first_bias(targets, target_constants),
             views=self.inputs.views if isinstance(self.inputs, FeatureInputs) else 1,
+            deep=self._deep,
         )
+
+    @cached_property
+    def _deep(self) -> DeepRows | None:
+        raw = self.raw
+        return DeepRows(raw.deep, self.device) if isinstance(raw, Features) and raw.deep is not None else None
 
     def check(self, folds: Folds, processes: int = 1) -> None:
         """Raises DataError where the data of all folds, in so many processes, do not fit into the memory."""

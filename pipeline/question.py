@@ -69,8 +69,8 @@ def pose(search: Search) -> Question:
 
 
 def _seen(search: Search, examples: Examples, device: Device, cache: Path) -> Examples:
-    """The examples, with what a frozen backbone makes of their pictures in their place."""
-    if not search.backbone.frozen:
+    """The examples, with what a pretrained backbone makes of their pictures in their place."""
+    if not search.backbone.pretrained:
         return examples
     assert isinstance(examples.inputs, Pictures)
     from pipeline.backbones import Frozen  # only where there is one: the others start faster
@@ -100,4 +100,7 @@ def _facts(search: Search, examples: Examples, splits: Folds, device: Device) ->
 def _named(examples: Examples) -> str:
     """Which backbone has looked at the pictures, with which weights, and at how many views of them."""
     seen = examples.inputs
-    return f"{seen.backbone} {seen.weights_sha256[:16]} {len(seen.views)}" if isinstance(seen, Features) else "none"
+    if not isinstance(seen, Features):
+        return "none"
+    trained = [] if seen.deep is None else [seen.deep.part]
+    return " ".join([seen.backbone, seen.weights_sha256[:16], str(len(seen.views)), *trained])

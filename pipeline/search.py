@@ -27,12 +27,13 @@ network   model.layers  nodes  shape  activation  dropout
           model.backbone=pixels | convolutions | efficientnet_lite0 | resnet18
           convolutions: model.blocks  channels  growth  kernel  pooling
           pretrained: model.weights=<file>   features.views=1
+          model.finetune=none | last | all   training.backbone_epochs=10
 training  training.epochs  batch_size  learning_rate  weight_decay  optimizer
           patience  flip  shift        (a value, or a range in its place)
 splits    cv.folds=5  cv.repeats=1  cv.test=0.2
-where     store=mlruns   study=<name>   compute=auto | cpu | gpu   tracking.uri=
+where     store=mlruns   study=<name>   cache.max_gb=20   tracking.uri=
+          compute=auto | cpu | gpu
           compute.workers=1 | auto   compute.precision=auto | fp32 | bf16
-          cache.max_gb=20
 
 examples
   python -m pipeline.search task=cat_species

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
 from typing import Any
 
 from optuna.trial import Trial
 
 from pipeline.config.ranges import Choice, Interval, Range, Setting
-from pipeline.config.schema import Convolutions, Model, Space, Training
+from pipeline.config.schema import Convolutions, Model, Space, Tail, Training, Tuning
 
 Suggest = Callable[[str, Range], Any]
 NO_HIDDEN = Model((), "relu", 0.0)
@@ -98,10 +99,22 @@ def draw(space: Space, suggest: Suggest) -> Candidate:
     hidden, ways["model.shape"] = _widths(space, suggest, drawn, *LAYERS)
     active = hidden or convolutions is not None
     activation = drawn("model.activation") if active else NO_HIDDEN.activation
-    model = Model(hidden, activation, drawn("model.dropout") if hidden else NO_HIDDEN.dropout, convolutions)
-    keys = [key for key in space.settings if key.startswith("training.")]
-    training = Training(**{key.removeprefix("training."): drawn(key) for key in keys})
+    dropout = drawn("model.dropout") if hidden else NO_HIDDEN.dropout
+    model = Model(hidden, activation, dropout, convolutions, _tail(space.settings))
+    training = _training({key: drawn(key) for key in space.settings if key.startswith("training.")})
     return Candidate(model, training, _fields(model, training, ways))
+
+
+def _tail(fields: Mapping[str, Any]) -> Tail | None:
+    """What of the backbone is trained along: the same in all trials of a search."""
+    return Tail(fields["model.backbone"], fields["model.finetune"]) if "model.finetune" in fields else None
+
+
+def _training(fields: Mapping[str, Any]) -> Training:
+    """From fields by their keys; those of others are passed over."""
+    named = {key.removeprefix("training."): value for key, value in fields.items() if key.startswith("training.")}
+    own = {field.name: named.pop(field.name) for field in dataclass_fields(Tuning) if field.name in named}
+    return Training(**named, tuning=Tuning(**own) if own else None)
 
 
 def fixed(space: Space) -> Candidate:
@@ -120,9 +133,8 @@ def restored(fields: Mapping[str, Any]) -> Candidate:
     if "model.channels" in fields:
         convolutions = Convolutions(_listed(fields["model.channels"]), fields["model.kernel"], fields["model.pooling"])
     activation, dropout = fields["model.activation"], fields["model.dropout"]
-    model = Model(hidden, activation or NO_HIDDEN.activation, dropout or NO_HIDDEN.dropout, convolutions)
-    named = {key.removeprefix("training."): value for key, value in fields.items() if key.startswith("training.")}
-    return Candidate(model, Training(**named), fields)
+    between = (activation or NO_HIDDEN.activation, dropout or NO_HIDDEN.dropout)
+    return Candidate(Model(hidden, *between, convolutions, _tail(fields)), _training(fields), fields)
 
 
 def _listed(widths: str) -> tuple[int, ...]:
@@ -160,14 +172,18 @@ def _fields(model: Model, training: Training, ways: Mapping[str, str]) -> dict[s
             "model.kernel": model.convolutions.kernel,
             "model.pooling": model.convolutions.pooling,
         }
+    tail, tuning = model.tail, training.tuning
+    trained = {} if tail is None else {"model.backbone": tail.backbone, "model.finetune": tail.part}
     return {
+        **trained,
         **blocks,
         "model.layers": len(model.hidden),
         "model.nodes": "-".join(map(str, model.hidden)),
         "model.shape": ways["model.shape"],
         "model.activation": model.activation if model.hidden or blocks else "",
         "model.dropout": model.dropout if model.hidden else "",
-        **{f"training.{name}": value for name, value in asdict(training).items()},
+        **{f"training.{name}": value for name, value in asdict(training).items() if name != "tuning"},
+        **{f"training.{name}": value for name, value in (asdict(tuning) if tuning else {}).items()},
     }
 
 

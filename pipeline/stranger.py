@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -42,12 +43,12 @@ def content(file: Path, least: int, most: int) -> bytes:
         return stream.read(status.st_size)
 
 
-def parsed(text: bytes) -> Any:
+def parsed(text: bytes, most_keys: int = MOST_KEYS) -> Any:
     """What JSON in UTF-8 says; raises RefusedError for all else, such as a key said twice or a number that is none."""
     if (brackets := text.count(b"[") + text.count(b"{")) > MOST_BRACKETS:
         raise RefusedError(f"must have at most {MOST_BRACKETS:,} lists and objects; got {brackets:,} brackets")
     try:
-        return json.loads(text.decode(), object_pairs_hook=_object, parse_constant=_no_number)
+        return json.loads(text.decode(), object_pairs_hook=partial(_object, most_keys), parse_constant=_no_number)
     except RecursionError:
         raise RefusedError("must be JSON of a few levels; got a nest of brackets") from None
     except UnicodeDecodeError as error:
@@ -56,9 +57,9 @@ def parsed(text: bytes) -> Any:
         raise RefusedError(f"must be JSON ({printable(str(error))[:LONGEST]})") from None
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(pairs) > MOST_KEYS:
-        raise RefusedError(f"must have at most {MOST_KEYS} keys in one place; got {len(pairs):,}")
+def _object(most: int, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > most:
+        raise RefusedError(f"must have at most {most:,} keys in one place; got {len(pairs):,}")
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]

@@ -52,7 +52,7 @@ def search_folds(
         if saved is not None:
             saved.restore_stack(networks, [place for place, course in enumerate(courses) if course.ending is None])
         first = 0 if saved is None else saved.position[0]
-        epochs = range(first, max(course.trial.training.epochs for course in running))
+        epochs = range(first, max(course.trial.training.all_epochs for course in running))
         _fit(lambda: _Race(networks, courses, keeper), task.device, epochs)
     return [course.outcome for course in courses]
 

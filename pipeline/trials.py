@@ -94,7 +94,8 @@ class Trials:
         """About how long a group takes, in no unit."""
         features, outputs = self.question.task.inputs.features, self.question.task.head.outputs
         return sum(
-            multiplications(features, each.candidate.model, outputs) * each.candidate.training.epochs for each in group
+            multiplications(features, each.candidate.model, outputs) * each.candidate.training.all_epochs
+            for each in group
         )
 
     def _parameters(self, candidate: Candidate) -> int:

@@ -128,9 +128,13 @@ def test_missing_task_lists_the_tasks() -> None:
             "model.finetune: is for a pretrained backbone, such as resnet18; got last for pixels",
         ),
         (["model.weights=mine.pth", "model.backbone=resnet18"], "model.weights: a file that exists; got mine.pth"),
-        (["model.finetune=all", "model.backbone=resnet18"], "model.finetune: only none is built so far"),
-        (["features.views=2"], "features.views: is for a frozen backbone"),
-        (["model.backbone=resnet18", "training.flip=true"], "training.flip: a frozen backbone's outputs are computed"),
+        (["model.finetune=last", "model.backbone=vit_b_16"], "model.finetune: last is for efficientnet_lite0 and the"),
+        (["training.backbone_epochs=3"], "training.backbone_epochs: for model.finetune=last or all alone; got"),
+        (["features.views=2"], "features.views: is for a pretrained backbone"),
+        (
+            ["model.backbone=resnet18", "training.flip=true"],
+            "training.flip: a pretrained backbone sees each picture once",
+        ),
         (
             ["task=house_price", "model.backbone=resnet18"],
             "model.backbone: is for pictures, and dataset=drawn_houses has",

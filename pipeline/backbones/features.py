@@ -1,46 +1,52 @@
-"""What a frozen backbone makes of pictures: computed once, a view at a time, and kept for all trials and searches."""
+"""What a pretrained backbone makes of pictures: computed once, a view at a time, and kept for all searches."""
 
 from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from rich.progress import track
+from torch import Tensor
 
-from pipeline.backbones import weights
+from pipeline.backbones import parts, weights
 from pipeline.backbones.networks import Body, build
 from pipeline.backbones.views import view
 from pipeline.config.backbones import PRETRAINED
-from pipeline.config.schema import Backbone
-from pipeline.data.examples import DataError, Features, Pictures
+from pipeline.config.schema import Backbone, Part, Tail
+from pipeline.data.examples import DataError, Deep, Features, Pictures
 from pipeline.data.kept import keep, kept
 from pipeline.files import NotWrittenError, make_folder
 
 VERSION = 1  # a change to a view, or to how one is looked at, needs a new number, or old features come from the cache
 AT_ONCE = 32  # pictures
+Seen = Literal["outputs", "last", "all"]  # what is kept: its outputs, or what the part reads that is trained along
 
 
 @dataclass(frozen=True)
 class Frozen:
-    """A pretrained backbone that looks at pictures: which, with which weights, on which device."""
+    """A pretrained backbone that looks at pictures: which, with which weights, on which device.
+
+    part: which part of it is trained along later, if one is: what that part reads is kept as well.
+    """
 
     name: str
     file: Path
     device: torch.device
+    part: Part | None = None
 
     @classmethod
     def of(cls, backbone: Backbone, cache: Path, device: torch.device) -> Frozen:
         """The one that a search names; its weights are fetched where they have to be. Raises DataError."""
-        return cls(backbone.name, weights.find(backbone, cache), device)
+        return cls(backbone.name, weights.find(backbone, cache), device, backbone.part)
 
     @cached_property
     def sha256(self) -> str:
@@ -52,10 +58,19 @@ class Frozen:
         """The network; made only where there is something to compute."""
         return build(self.name, self.file).to(self.device)
 
+    @cached_property
+    def stem(self) -> Callable[[Tensor], Tensor]:
+        """What comes before the part that is trained along: of all of it, nothing does."""
+        assert self.part is not None
+        return parts.stem(self.body, Tail(self.name, self.part)) or (lambda pictures: pictures)
+
     def look(self, pictures: Pictures, views: int) -> Features:
         """The features of a few pictures, computed now."""
-        found = [np.concatenate(list(self._outputs(pictures, number))) for number in range(views)]
-        return self._features(pictures, found)
+
+        def now(seen: Seen) -> list[NDArray[Any]]:
+            return [np.concatenate(list(self._outputs(pictures, number, seen))) for number in range(views)]
+
+        return self._features(pictures, now)
 
     def features(self, pictures: Pictures, views: int, cache: Path) -> Features:
         """The features of a data set, from the cache where the same backbone saw the same pictures before.
@@ -63,15 +78,22 @@ class Frozen:
         One process computes a view, the others wait for it. Raises DataError where the cache cannot be written.
         """
         try:
-            return self._features(pictures, [self._view(pictures, number, views, cache) for number in range(views)])
+            return self._features(
+                pictures, lambda seen: [self._view(pictures, number, views, seen, cache) for number in range(views)]
+            )
         except NotWrittenError as error:
             raise DataError(f"store: features are kept there: {error}") from None
 
-    def _features(self, pictures: Pictures, views: list[NDArray[np.float32]]) -> Features:
-        return Features(tuple(views), self.name, self.sha256, int(pictures.pixels.shape[-1]))
+    def _features(self, pictures: Pictures, seen: Callable[[Seen], list[NDArray[Any]]]) -> Features:
+        deep = None
+        if self.part is not None:
+            tail = parts.trained(self.body, Tail(self.name, self.part))
+            published = {name: value.cpu().contiguous().numpy() for name, value in tail.state_dict().items()}
+            deep = Deep(self.part, tuple(seen(self.part)), np.arange(len(pictures)), published)
+        return Features(tuple(seen("outputs")), self.name, self.sha256, int(pictures.pixels.shape[-1]), deep)
 
-    def _view(self, pictures: Pictures, number: int, views: int, cache: Path) -> NDArray[np.float32]:
-        words = f"{VERSION} {pictures.fingerprint} {self.name} {self.sha256} {number}"
+    def _view(self, pictures: Pictures, number: int, views: int, seen: Seen, cache: Path) -> NDArray[Any]:
+        words = f"{VERSION} {pictures.fingerprint} {self.name} {self.sha256} {number} {seen}"
         file = cache / f"features-{hashlib.sha256(words.encode()).hexdigest()[:24]}.npy"
         found = kept(file)
         if found is not None and len(found) == len(pictures):
@@ -80,31 +102,34 @@ class Frozen:
             found = kept(file)  # of a process that was waited for
             if found is not None and len(found) == len(pictures):
                 return found
-            shape = (len(pictures), self._count(pictures))
-            return keep(file, shape, np.float32, self._shown(pictures, number, views))
+            first = self._first(pictures, seen)
+            shape = (len(pictures), *first.shape[1:])
+            return keep(file, shape, first.dtype, self._shown(pictures, number, views, seen))
 
-    def _count(self, pictures: Pictures) -> int:
-        """How many numbers a picture becomes; the first is looked at, where pictures of another size are needed."""
+    def _first(self, pictures: Pictures, seen: Seen) -> NDArray[Any]:
+        """What the first picture becomes; looked at, where pictures of another size are needed."""
         try:
-            return int(next(self._outputs(pictures.take(np.arange(1)), 0)).shape[1])
+            return next(self._outputs(pictures.take(np.arange(1)), 0, seen))
         except (RuntimeError, AssertionError, ValueError) as error:
             side, own, reason = pictures.pixels.shape[-1], PRETRAINED[self.name], str(error).splitlines()[0][:160]
             raise DataError(f"dataset.size: {self.name} is made for {own}; got {side} ({reason})") from None
 
-    def _shown(self, pictures: Pictures, number: int, views: int) -> Iterator[NDArray[np.float32]]:
+    def _shown(self, pictures: Pictures, number: int, views: int, seen: Seen) -> Iterator[NDArray[Any]]:
         """The outputs, with a bar where someone is looking, and otherwise a line."""
         steps, said = -(-len(pictures) // AT_ONCE), f"{self.name} looks at {len(pictures):,} pictures"
         said += f", view {number + 1} of {views}" if views > 1 else ""
         if not sys.stdout.isatty():
             print(f"{said}, once for all searches", flush=True)
-        return track(self._outputs(pictures, number), said, steps, transient=True, disable=not sys.stdout.isatty())  # type: ignore[return-value]
+        outputs = self._outputs(pictures, number, seen)
+        return track(outputs, said, steps, transient=True, disable=not sys.stdout.isatty())  # type: ignore[return-value]
 
-    def _outputs(self, pictures: Pictures, number: int) -> Iterator[NDArray[np.float32]]:
-        """float32 [n, count] of a few pictures after the other, in full precision whatever the device is."""
+    def _outputs(self, pictures: Pictures, number: int, seen: Seen) -> Iterator[NDArray[Any]]:
+        """[n, ...] of a few pictures after the other, in full precision whatever the device is."""
+        looks = self.body if seen == "outputs" else self.stem
         for begin in range(0, len(pictures), AT_ONCE):
             part = torch.from_numpy(np.array(pictures.pixels[begin : begin + AT_ONCE])).to(self.device)
             with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
-                outputs: NDArray[Any] = self.body(view(part, number)).cpu().numpy()
+                outputs: NDArray[Any] = looks(view(part, number)).contiguous().cpu().numpy()
             yield outputs
 
 

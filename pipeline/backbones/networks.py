@@ -34,14 +34,18 @@ class Body(nn.Module):
         self.spread = nn.Buffer(torch.tensor(spread).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        scaled = (pictures.float() / 255 - self.mean) / self.spread
-        outputs: Tensor = self.network(scaled.contiguous(memory_format=torch.channels_last))
+        outputs: Tensor = self.network(self.scaled(pictures))
         return outputs.flatten(1).float()
+
+    def scaled(self, pictures: Tensor) -> Tensor:
+        """uint8 [N, 3, H, W] as the network reads it."""
+        scaled = (pictures.float() / 255 - self.mean) / self.spread
+        return scaled.contiguous(memory_format=torch.channels_last)
 
 
 def build(name: str, file: Path) -> Body:
     """The body of a pretrained network with the weights of a file; raises DataError where they are not its own."""
-    body = _lite() if name == LITE else _torchvision(name)
+    body = skeleton(name)
     state = weights.read(file)
     if name == LITE:
         state = _renamed(state, body.network)
@@ -51,6 +55,11 @@ def build(name: str, file: Path) -> Body:
         raise DataError(f"model.weights: those of {name}, {len(wanted)} tensors; {file} lacks {some}")
     body.network.load_state_dict({key: state[key] for key in wanted})
     return body.eval().to(memory_format=torch.channels_last)
+
+
+def skeleton(name: str) -> Body:
+    """The body of a pretrained network, without its weights."""
+    return _lite() if name == LITE else _torchvision(name)
 
 
 def _torchvision(name: str) -> Body:

@@ -35,6 +35,7 @@ TORCHVISION: Mapping[str, int] = dict.fromkeys(USUAL.split(), 224) | {
     "vit_h_14": 518,
 }
 PRETRAINED: Mapping[str, int] = {LITE: 288, **TORCHVISION}  # of 224, 256, 288 and 320 cross-validation prefers it
+LAST = (LITE, "resnet", "resnext", "wide_resnet", "regnet", "efficientnet_", "convnext_", "mobilenet_")
 BACKBONES = (PIXELS, CONVOLUTIONS, *PRETRAINED)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import blocks, datasets, schema
+from pipeline.config import blocks, datasets, schema, tuning
 from pipeline.config.backbones import PIXELS
 from pipeline.config.datasets import TABLES
 from pipeline.config.overrides import Word
@@ -52,7 +52,7 @@ def mistakes(parts: Mapping[str, Any], settings: Mapping[str, Any], words: Seque
     if dataset is not None:
         found += [*_paths(dataset), *_pictures_only(dataset, settings)]
     if backbone is not None:
-        found += _backbone(backbone, parts["features"], dataset, words)
+        found += [*_backbone(backbone, parts["features"], dataset, words), *tuning.mistakes(backbone, settings, words)]
     if head is not None:
         found += [*_metric(head, parts["metric"]), *_edges(head)]
     if dataset is not None and head is not None:
@@ -117,15 +117,13 @@ def _backbone(
         for key, idle in (("weights", None), ("finetune", "none")):
             if (value := getattr(backbone, key)) != idle:
                 yield f"model.{key}: is for a pretrained backbone, such as resnet18; got {value} for {backbone.name}"
-    elif backbone.finetune != "none":
-        yield f"model.finetune: only none is built so far, which searches the head; got {backbone.finetune}"
     elif backbone.weights is not None and not backbone.weights.is_file():
         yield f"model.weights: a file that exists; got {backbone.weights} (none at {backbone.weights.resolve()})"
-    if not backbone.frozen and features is not None and features.views > 1:
-        yield "features.views: is for a frozen backbone, such as model.backbone=efficientnet_lite0"
-    if backbone.frozen:
+    if not backbone.pretrained and features is not None and features.views > 1:
+        yield "features.views: is for a pretrained backbone, such as model.backbone=efficientnet_lite0"
+    if backbone.pretrained:
         for key in sorted({word.key for word in words} & {"training.flip", "training.shift"}):
-            yield f"{key}: a frozen backbone's outputs are computed once; say features.views for changed pictures"
+            yield f"{key}: a pretrained backbone sees each picture once; say features.views for changed pictures"
 
 
 def _nodes(settings: Mapping[str, Any], words: Sequence[Word]) -> Iterator[str]:

@@ -9,17 +9,17 @@ from typing import Any, Literal, cast, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.config import blocks, datasets, fit, schema
+from pipeline.config import blocks, datasets, fit, schema, tuning
 from pipeline.config.backbones import BACKBONES, PIXELS, side
 from pipeline.config.compose import ConfigError, composed, known_groups, nearest
 from pipeline.config.overrides import Word, parse
 from pipeline.config.ranges import looks_like_range, read_range, refused
-from pipeline.config.schema import Backbone, Blocks, Layout, Model, Search, Space, Training
+from pipeline.config.schema import Backbone, Blocks, Layout, Model, Search, Space, Training, Tuning
 
 FACTS = ("subject", "unit")
 FIXED = ("backbone", "weights", "finetune")
 LISTS = ("model.nodes", "model.channels")  # a value for each layer or block
-DERIVED = ("hidden", "convolutions")
+DERIVED = ("hidden", "convolutions", "tail", "tuning")
 DATASETS = {
     "drawn": datasets.Drawn,
     "drawn_houses": datasets.DrawnHouses,
@@ -102,17 +102,16 @@ class _Reader:
         parts |= {name: self.section(name, config.get(name), kind) for name, kind in SECTIONS.items()}
         parts |= {key: self.single(key, config.get(key), kind) for key, kind in SINGLE.items()}
         self.unknown("", config, [*parts, *FACTS, "model", "training"])
-        frozen = backbone is not None and backbone.frozen
-        settings = _without_moves(self.settings(config), frozen=frozen)
-        fixed = _without_moves(self.settings(baseline, quiet=True), frozen=frozen)
+        settings = _without_moves(self.settings(config), backbone)
+        fixed = _without_moves(self.settings(baseline, quiet=True), backbone)
         self.mistakes += fit.mistakes(parts, settings, self.words)
         if self.mistakes:
             raise ConfigError(list(dict.fromkeys(self.mistakes)))
         task = next(str(word.value) for word in reversed(self.words) if word.key == "task")
         typed = tuple(word.text for word in self.words)
         parts |= {
-            "space": Space(blocks.used(settings, backbone)),
-            "baseline": Space(blocks.used(fixed, backbone)),
+            "space": Space(tuning.used(blocks.used(settings, backbone), backbone)),
+            "baseline": Space(tuning.used(blocks.used(fixed, backbone), backbone)),
             "config_dir": self.config_dir,
         }
         return Search(task=task, typed=typed, yaml=yaml, **parts)
@@ -160,7 +159,7 @@ class _Reader:
     def settings(self, config: Mapping[str, Any], quiet: bool = False) -> dict[str, Any]:
         """A value or a range for each searchable field."""
         found: dict[str, Any] = {}
-        for section, kinds in (("model", (Blocks, Layout, Model)), ("training", (Training,))):
+        for section, kinds in (("model", (Blocks, Layout, Model)), ("training", (Training, Tuning))):
             hints = {
                 name: hint
                 for kind in kinds
@@ -220,9 +219,10 @@ EXAMPLES = {
 }
 
 
-def _without_moves(settings: dict[str, Any], *, frozen: bool) -> dict[str, Any]:
-    """A space for pictures moves them; what a frozen backbone has seen stays where it is."""
-    return settings | {"training.flip": False, "training.shift": 0} if frozen else settings
+def _without_moves(settings: dict[str, Any], backbone: Backbone | None) -> dict[str, Any]:
+    """A space for pictures moves them; what a pretrained backbone has seen stays where it is."""
+    seen = backbone is not None and backbone.pretrained
+    return settings | {"training.flip": False, "training.shift": 0} if seen else settings
 
 
 def _sized(config: Mapping[str, Any], backbone: Backbone | None) -> dict[str, Any]:

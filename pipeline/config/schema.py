@@ -66,17 +66,47 @@ class Convolutions:
     pooling: Pooling
 
 
+def _pretrained(name: str) -> str:
+    if name not in PRETRAINED:
+        raise ValueError("a backbone that has published weights")
+    return name
+
+
+Pretrained = Annotated[str, AfterValidator(_pretrained)]
+Part = Literal["last", "all"]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Tail:
+    """What of a pretrained backbone is trained along: its last blocks, or all of it."""
+
+    backbone: Pretrained
+    part: Part
+
+
 @dataclass(frozen=True, config=STRICT)
 class Model:
     """A network apart from its inputs and its head: the width of each hidden layer, and what is between them.
 
-    convolutions: what stands in front of them, if anything; without, a file does not have the word either.
+    convolutions, tail: what stands in front of them, if anything; without, a file does not have the word either.
     """
 
     hidden: Annotated[tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...], Field(max_length=20), FailFast()]
     activation: Activation
     dropout: Annotated[Real, Field(ge=0, lt=1)]
     convolutions: Annotated[Convolutions | None, Field(exclude_if=lambda value: value is None)] = None
+    tail: Annotated[Tail | None, Field(exclude_if=lambda value: value is None)] = None
+
+
+@plain_dataclass(frozen=True)
+class Tuning:
+    """How a part of the backbone is trained along, once the head has been trained on what it was: how long, how fast.
+
+    The learning rate is the backbone's; the head goes on with its own.
+    """
+
+    backbone_epochs: Annotated[Whole, Field(ge=1, le=100_000)]
+    backbone_learning_rate: Annotated[Real, Field(gt=0, le=100)]
 
 
 @plain_dataclass(frozen=True)
@@ -85,6 +115,7 @@ class Training:
 
     patience: a trial ends after so many epochs without a better mean score; null: never.
     flip: pictures are mirrored left to right half of the time; shift: and moved by up to so many pixels.
+    tuning: how the part of a backbone is trained that is trained along, if one is.
     """
 
     epochs: Annotated[Whole, Field(ge=1, le=100_000)]
@@ -95,6 +126,12 @@ class Training:
     patience: Annotated[Whole, Field(ge=1)] | None
     flip: StrictBool
     shift: Annotated[Whole, Field(ge=0, le=64)]
+    tuning: Tuning | None = None
+
+    @property
+    def all_epochs(self) -> int:
+        """Of the head, and of the part of the backbone that is trained along after it."""
+        return self.epochs + (self.tuning.backbone_epochs if self.tuning is not None else 0)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -115,9 +152,9 @@ class Backbone:
         return self.name in PRETRAINED
 
     @property
-    def frozen(self) -> bool:
-        """Whether the hidden layers read outputs that are computed once."""
-        return self.pretrained and self.finetune == "none"
+    def part(self) -> Part | None:
+        """What of it is trained along, if anything; the hidden layers then start on outputs that are computed once."""
+        return None if self.finetune == "none" else self.finetune
 
 
 @dataclass(frozen=True, config=STRICT)

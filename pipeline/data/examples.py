@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pipeline.config.schema import Part
 
 TargetKind = Literal["classes", "labels", "numbers"]
 
@@ -45,17 +49,37 @@ class Pictures:
 
 
 @dataclass(frozen=True)
+class Deep:
+    """What the part of a backbone reads that is trained along.
+
+    part: which; views: for each view of all pictures [M, ...], memory-mapped; rows: int64 [N], which of them these are.
+    weights: the published numbers of the part, by name.
+    """
+
+    part: Part
+    views: tuple[NDArray[Any], ...]
+    rows: NDArray[np.int64]
+    weights: Mapping[str, NDArray[Any]]
+
+    def take(self, rows: NDArray[np.int64]) -> Deep:
+        """Some of the pictures, in the given order; nothing is read yet."""
+        return replace(self, rows=self.rows[rows])
+
+
+@dataclass(frozen=True)
 class Features:
-    """What a frozen backbone makes of pictures.
+    """What a pretrained backbone makes of pictures.
 
     views: for each view of the pictures float32 [N, count]; may be memory-mapped (read only).
     backbone, weights_sha256: what computed them; size: the side of the pictures it saw.
+    deep: where a part of the backbone is trained along, what that part reads.
     """
 
     views: tuple[NDArray[np.float32], ...]
     backbone: str
     weights_sha256: str
     size: int
+    deep: Deep | None = None
 
     def __len__(self) -> int:
         return len(self.views[0])
@@ -74,7 +98,8 @@ class Features:
 
     def take(self, rows: NDArray[np.int64]) -> Features:
         """Some of the pictures, in the given order."""
-        return replace(self, views=tuple(view[rows] for view in self.views))
+        deep = None if self.deep is None else self.deep.take(rows)
+        return replace(self, views=tuple(view[rows] for view in self.views), deep=deep)
 
 
 @dataclass(frozen=True)

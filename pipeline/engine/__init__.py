@@ -7,13 +7,27 @@ from collections.abc import Sequence
 from pipeline.engine.dense import DenseStack
 from pipeline.engine.loop import LoopStack
 from pipeline.engine.parts import FoldData, Member, Precision, Seeds, Stack, State
+from pipeline.engine.tuned import TunedStack
 from pipeline.heads import Head
 from pipeline.inputs import Inputs
 
-__all__ = ["DenseStack", "FoldData", "LoopStack", "Member", "Precision", "Seeds", "Stack", "State", "stack"]
+__all__ = [
+    "DenseStack",
+    "FoldData",
+    "LoopStack",
+    "Member",
+    "Precision",
+    "Seeds",
+    "Stack",
+    "State",
+    "stack",
+]
 
 
 def stack(members: Sequence[Member], inputs: Inputs, head: Head, precision: Precision) -> Stack:
     """The kind of stack that measures best for these networks: the fused step, and for convolutions the loop."""
-    kind = DenseStack if members[0].model.convolutions is None else LoopStack
+    model = members[0].model
+    if model.tail is not None:
+        return TunedStack(members, inputs, head, precision)
+    kind = DenseStack if model.convolutions is None else LoopStack
     return kind(members, inputs, head, precision)

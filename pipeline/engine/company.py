@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.config.schema import Activation, Convolutions, Model, Training
+from pipeline.config.schema import Activation, Convolutions, Model, Tail, Training
 from pipeline.network import parameter_count
 
 STEP_ON_A_CPU = 5_000_000  # weights times rows of one step of a trial, over its folds: about half a millisecond
@@ -22,20 +22,22 @@ class Shape:
     batch_size: int
     optimizer: str
     convolutions: Convolutions | None = None
+    tail: Tail | None = None
 
     @classmethod
     def of(cls, model: Model, training: Training) -> Shape:
         """The shape of a trial's networks."""
-        return cls(model.hidden, model.activation, training.batch_size, training.optimizer, model.convolutions)
+        between = (model.hidden, model.activation, training.batch_size, training.optimizer)
+        return cls(*between, model.convolutions, model.tail)
 
 
 def most(shape: Shape, folds: int, features: int, outputs: int, *, on_gpu: bool) -> int:
     """How many trials of a shape are trained side by side.
 
     On a CPU that pays only where a step is so short that calling the library takes most of it, and never from where
-    the stack leaves the caches; a GPU is filled. Convolutions are trained one member after the other anyway.
+    the stack leaves the caches; a GPU is filled. Convolutions and backbones go one member after the other anyway.
     """
-    if shape.convolutions is not None:
+    if shape.convolutions is not None or shape.tail is not None:
         return 1
     if on_gpu:
         return max(1, MEMBERS_ON_A_GPU // folds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from pipeline.engine.library import SMALL_CONVOLUTIONS, one_thread
 from pipeline.engine.parts import Member, Precision, State
 from pipeline.heads import Head
 from pipeline.inputs import Inputs
-from pipeline.network import Network, build, multiplications
+from pipeline.network import Network, Tuned, build, multiplications
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of AdamW, for each parameter, once it has taken a step
 VALIDATED = 512  # rows
@@ -27,11 +28,15 @@ class LoopStack:
     """A network and an optimiser of the library for each member, which takes all steps of an epoch before the next."""
 
     def __init__(self, members: Sequence[Member], inputs: Inputs, head: Head, precision: Precision) -> None:
-        self.lone = [_Lone(member, inputs, head, precision) for member in members]
+        self.lone = [self.one(place, member, inputs, head, precision) for place, member in enumerate(members)]
         self.position = (-1, 0, 0)
         member = members[0]
         step = member.training.batch_size * multiplications(inputs.features, member.model, head.outputs)
         self.small = member.data.inputs.device.type == "cpu" and step <= SMALL_CONVOLUTIONS
+
+    def one(self, place: int, member: Member, inputs: Inputs, head: Head, precision: Precision) -> Lone:
+        """The member at a place, before its first step."""
+        return Lone(member, inputs, head, precision)
 
     @property
     def members(self) -> Sequence[Member]:
@@ -77,27 +82,36 @@ class LoopStack:
         return self.lone[index].weights()
 
 
-class _Lone:
+class Lone:
     """One member. Of convolutions, what is judged and handed out is a running mean of the network in training.
 
+    at_once: how many rows of a minibatch go through the network at a time; their gradients are added up.
     taken: how many steps, in all; steps: in this epoch; total: float [], its loss in them, each row's.
     """
+
+    at_once = 2**30  # all of them
 
     def __init__(self, member: Member, inputs: Inputs, head: Head, precision: Precision) -> None:
         self.member, self.inputs, self.head, self.half = member, inputs, head, precision == "bf16"
         self.device = member.data.inputs.device
-        self.network = self._network().to(self.device)
-        self.optimizer = _optimizer(self.network, member.training)
+        self.network = self.first().to(self.device)
+        self.optimizer = _optimizer(self.groups(), member.training)
         self.average = None if member.model.convolutions is None else Average(self.network)
         self.augmentation = augmentation_of(member.training, member.data.inputs)
         self.taken = 0
         self.begin()
 
-    def _network(self) -> Network:
+    def first(self) -> Network:
+        """The network before its first step."""
         network = build(self.inputs.features, self.member.model, self.head.outputs)
+        assert not isinstance(network, Tuned)
         fold, bias = self.member.data.fold, self.member.data.output_bias
         network.initialise(seeds.generator(self.member.seeds.trial, fold, "weights"), bias)
         return network
+
+    def groups(self) -> list[dict[str, Any]]:
+        """The parameters, as an optimiser takes them: each group may have a learning rate of its own."""
+        return [{"params": list(self.network.parameters())}]
 
     def begin(self) -> None:
         """A new epoch."""
@@ -125,18 +139,22 @@ class _Lone:
 
     @torch.enable_grad()
     def _step(self, drawn: Draws, part: slice) -> None:
-        rows, masks = drawn.rows[part], [mask[part] for mask in drawn.masks]
-        moves = None if drawn.moves is None else drawn.moves[part]
-        fed = self._fed(drawn.read[part], self.augmentation, moves)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            outputs = self.network(fed, masks)
-        loss = self.head.loss(outputs, self.member.data.targets[rows])
         self.optimizer.zero_grad(set_to_none=False)
-        loss.backward()  # type: ignore[no-untyped-call]
+        count = len(drawn.rows[part])
+        for begin in range(part.start, part.start + count, self.at_once):
+            piece = slice(begin, min(begin + self.at_once, part.start + count))
+            rows, masks = drawn.rows[piece], [mask[piece] for mask in drawn.masks]
+            moves = None if drawn.moves is None else drawn.moves[piece]
+            fed = self.fed(drawn.read[piece], self.augmentation, moves)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+                outputs = self.network(fed, masks)
+            loss = self.head.loss(outputs, self.member.data.targets[rows]) * (len(rows) / count)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.total = self.total + loss.detach() * count
         self.optimizer.step()
-        self.total = self.total + loss.detach() * len(rows)
 
-    def _fed(self, rows: Tensor, augmentation: Augmentation | None = None, moves: Tensor | None = None) -> Tensor:
+    def fed(self, rows: Tensor, augmentation: Augmentation | None = None, moves: Tensor | None = None) -> Tensor:
+        """What the network reads of some rows."""
         raw = self.member.data.inputs[rows]
         if augmentation is not None and moves is not None:
             raw = augmentation.apply(raw, moves)
@@ -151,7 +169,7 @@ class _Lone:
         """float [V, columns], on the CPU."""
         network = self.judged.eval()
         parts = torch.split(self.member.data.validation, VALIDATED)
-        outputs = torch.cat([network(self._fed(rows)) for rows in parts])
+        outputs = torch.cat([network(self.fed(rows)) for rows in parts])
         return self.head.answer(outputs.cpu(), self.member.data.target_constants)
 
     def weights(self) -> State:
@@ -194,11 +212,11 @@ def _copied(value: Tensor) -> Tensor:
     return value.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
-def _optimizer(network: Network, training: Training) -> torch.optim.Optimizer:
+def _optimizer(groups: list[dict[str, Any]], training: Training) -> torch.optim.Optimizer:
     rate, decay = training.learning_rate, training.weight_decay
     if training.optimizer == "sgd":
-        return torch.optim.SGD(network.parameters(), lr=rate, weight_decay=decay, fused=True)
-    return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay, fused=True)
+        return torch.optim.SGD(groups, lr=rate, weight_decay=decay, fused=True)
+    return torch.optim.AdamW(groups, lr=rate, weight_decay=decay, fused=True)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipeline.config.schema import Model, Training
 from pipeline.inputs import Constants
+from pipeline.inputs.deep import DeepRows
 
 State = dict[str, Tensor]
 Precision = Literal["fp32", "bf16"]
@@ -21,6 +22,7 @@ class FoldData:
 
     inputs: [N, ...] on the device, as `Inputs.resident` gives it; targets: [N, ...] on the device, encoded by the head.
     views: of how many views of each example one is drawn in training; with several, they follow the N in `inputs`.
+    deep: where a part of the backbone is trained along, what that part reads of each example.
     train, validation: int64 row numbers on the device; a refit validates nothing.
     """
 
@@ -33,6 +35,7 @@ class FoldData:
     target_constants: Constants
     output_bias: float | None
     views: int = 1
+    deep: DeepRows | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A frozen backbone's outputs as a network reads them: each of them scaled, several views of a picture."""
+"""A pretrained backbone's outputs as a network reads them: each of them scaled, several views of a picture."""
 
 from __future__ import annotations
 
@@ -7,23 +7,16 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from pipeline.config.backbones import PRETRAINED
 from pipeline.config.datasets import STRICT, PictureSide
-from pipeline.config.schema import Whole
+from pipeline.config.schema import Pretrained, Whole
 from pipeline.data.examples import Features, Raw
-from pipeline.inputs.base import Constants, Text, float32
+from pipeline.inputs.base import Constants, float32
 
 SILENT = 100  # times less than the others on average
-
-
-def _pretrained(name: str) -> str:
-    if name not in PRETRAINED:
-        raise ValueError("a backbone that has published weights")
-    return name
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -35,7 +28,7 @@ class FeatureInputs:
     """
 
     kind: Literal["features"]
-    backbone: Annotated[Text, AfterValidator(_pretrained)]
+    backbone: Pretrained
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     size: PictureSide
     views: Annotated[Whole, Field(ge=1, le=64)]

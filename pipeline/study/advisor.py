@@ -51,7 +51,7 @@ class Advisor:
     def _forget(self) -> None:
         self.known = optuna.create_study(
             direction="maximize" if self.maximise else "minimize",
-            pruner=PRUNERS[self.search.pruner](self.baseline.training.epochs),
+            pruner=PRUNERS[self.search.pruner](self.baseline.training.all_epochs),
         )
         self.since = self.learned = 0
 
