@@ -22,10 +22,12 @@ from pipeline.report.look import (
     QUIET_OPACITY,
     cell,
     colours,
+    entries,
     escaped,
     label,
     lies,
     places,
+    ticks,
     whole,
 )
 
@@ -77,16 +79,18 @@ def _height(drawn: Chart | Grid) -> int:
 
 def _chart(chart: Chart) -> plotly.Figure:
     plot, on_side = plotly.Figure(), lies(chart)
-    for series, colour, place in zip(chart.series, colours(chart), places(chart), strict=True):
+    for series, colour, place, entry in zip(chart.series, colours(chart), places(chart), entries(chart), strict=True):
         plot.add_traces(_band(series, colour) if series.kind == "line" and series.low else [])
         bars = series.kind == "bars"
-        plot.add_trace(_bars(series, colour, on_side) if bars else _scatter(series, colour, place, on_side))
+        trace = _bars(series, colour, on_side) if bars else _scatter(series, colour, place, on_side)
+        plot.add_trace(trace.update(name=escaped(entry), showlegend=bool(entry), legendgroup=escaped(series.name)))
     across, up = (chart.y, chart.x) if on_side else (chart.x, chart.y)
     lines = {"gridcolor": GRID_LINES, "zeroline": False, "automargin": True}
-    plot.update_xaxes(title={"text": escaped(across), "standoff": 8}, **lines)
-    plot.update_yaxes(title={"text": escaped(up), "standoff": 8}, **lines)
+    plot.update_xaxes(title={"text": escaped(across), "standoff": 8, "font": {"size": 13}}, **lines)
+    plot.update_yaxes(title={"text": escaped(up), "standoff": 8, "font": {"size": 13}}, **lines)
     if chart.log_x:
-        plot.update_xaxes(type="log", dtick="D2" if _decades(chart) < 2 else 1, exponentformat="SI")
+        at = ticks(chart)
+        plot.update_xaxes(type="log", tickmode="array", tickvals=list(at), ticktext=list(at.values()))
     elif whole(chart) and _span(chart) <= 10:
         plot.update_xaxes(dtick=1)
     if on_side:
@@ -96,17 +100,8 @@ def _chart(chart: Chart) -> plotly.Figure:
     return plot
 
 
-def _decades(chart: Chart) -> float:
-    x = _across(chart)
-    return float(np.log10(x.max() / x.min()))
-
-
 def _span(chart: Chart) -> float:
-    return float(np.ptp(_across(chart)))
-
-
-def _across(chart: Chart) -> NDArray[np.float64]:
-    return np.array([x for series in chart.series for x in series.x], dtype=float)
+    return float(np.ptp([x for series in chart.series for x in series.x]))
 
 
 def _scatter(series: Series, colour: str, place: int, on_side: bool) -> plotly.Scatter:
@@ -141,8 +136,6 @@ def _line(quiet: bool, colour: str, place: int) -> dict[str, Any]:
 def _common(series: Series) -> dict[str, Any]:
     """What points, lines and bars have alike."""
     return {
-        "name": escaped(label(series.name)),
-        "showlegend": bool(series.name),
         "opacity": QUIET_OPACITY if series.quiet else 1,
         "text": [escaped(each) for each in series.labels] or None,
         "hovertemplate": "%{text}<extra></extra>" if series.labels else None,

@@ -73,7 +73,7 @@ class _Making:
         make_folder(self.folder / FOLDER / "figures")
         described, rows = description.read(self.folder), study.rows()
         metric = summary["test"]["metric"]
-        unit = described.architecture["head"].get("unit", "") if metric == "mean_absolute_error" else ""
+        unit = described.unit if metric == "mean_absolute_error" else ""
         tried = Tried(tuple(rows), rows[summary["best"]["number"]], metric, unit)
         sources = self._sources(study, tried)
         figures = [figure for name, source in sources for figure in self._tried(name, source) or ()]

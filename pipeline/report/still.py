@@ -6,6 +6,7 @@ import io
 import math
 import textwrap
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,24 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.font_manager import fontManager
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
-from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from pipeline.data.names import printable
 from pipeline.report.figure import Chart, Figure, Gallery, Grid, Series
-from pipeline.report.look import BAND_OPACITY, FULLEST, QUIET_OPACITY, cell, colours, label, lies, places, whole
+from pipeline.report.look import (
+    BAND_OPACITY,
+    FULLEST,
+    QUIET_OPACITY,
+    cell,
+    colours,
+    entries,
+    label,
+    lies,
+    places,
+    ticks,
+    whole,
+)
 
 DOTS = 150  # an inch
 WIDE, TALL = 8.0, 4.4  # inches
@@ -83,14 +96,14 @@ def _write_plainly(canvas: Canvas) -> None:
 
 def _chart(axes: Axes, chart: Chart) -> None:
     on_side, names = lies(chart), _names(chart)
-    for series, colour, place in zip(chart.series, colours(chart), places(chart), strict=True):
+    for series, colour, place, entry in zip(chart.series, colours(chart), places(chart), entries(chart), strict=True):
         x = np.array([names[each] if isinstance(each, str) else each for each in series.x], dtype=float)
-        _series(axes, series, x, colour, place, on_side)
+        _series(axes, series, x, entry, colour, place, on_side)
     across, up = (chart.y, chart.x) if on_side else (chart.x, chart.y)
     axes.set_xlabel(printable(across))
     axes.set_ylabel("" if on_side else printable(up))
     if chart.log_x:
-        _logarithmic(axes)
+        _logarithmic(axes, ticks(chart))
     elif names:
         (axes.set_yticks if on_side else axes.set_xticks)(range(len(names)), [label(name) for name in names])
     elif whole(chart):
@@ -100,7 +113,7 @@ def _chart(axes: Axes, chart: Chart) -> None:
     axes.grid(color=PALE, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    if sum(bool(series.name) for series in chart.series) > 1:
+    if sum(map(bool, entries(chart))) > 1:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize=9, borderaxespad=0.2)
 
 
@@ -110,21 +123,21 @@ def _names(chart: Chart) -> dict[str, int]:
     return {name: place for place, name in enumerate(dict.fromkeys(names))}
 
 
-def _logarithmic(axes: Axes) -> None:
+def _logarithmic(axes: Axes, at: Mapping[float, str]) -> None:
     axes.set_xscale("log")
     low, high = axes.get_xlim()
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 100 else (1.0,)))
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xticks(list(at), list(at.values()))
+    axes.set_xticks([], minor=True)
+    axes.set_xlim(low, high)
 
 
-def _series(axes: Axes, series: Series, x: Numbers, colour: str, place: int, on_side: bool) -> None:
+def _series(axes: Axes, series: Series, x: Numbers, entry: str, colour: str, place: int, on_side: bool) -> None:
     y = np.array(series.y, dtype=float)
     error = np.abs(np.array([series.low, series.high]) - y) if series.low else None
     common: dict[str, Any] = {
         "color": colour,
         "alpha": QUIET_OPACITY if series.quiet else 1.0,
-        "label": label(series.name),
+        "label": entry,
     }
     ends: dict[str, Any] = {} if error is None else {"xerr" if on_side else "yerr": error}
     if series.kind == "bars":

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from pipeline.data.names import shown
-from pipeline.display import number
+from pipeline.display import network, number
 from pipeline.record.rows import Row
-from pipeline.report.tried import Tried, hidden
+from pipeline.report.tried import Tried
 from pipeline.space import WIDTHS, typed
 
 MOST_TRIALS, MOST_REASONS = 100, 20
@@ -46,7 +46,7 @@ def _line(tried: Tried, row: Row, keys: Sequence[str]) -> list[str]:
     score = f"{number(row.value, metric)} ± {number(row.standard_error, metric)}" if row.finite else "none"
     drawn = ["" if row.fields[key] == "" else typed(row.fields[key]) for key in keys]
     facts = [f"{row.parameters:,}", str(row.epoch or ""), f"{row.seconds:.1f}"]
-    return [str(row.number), row.state, score, hidden(row), *facts, *drawn]
+    return [str(row.number), row.state, score, network(row.fields), *facts, *drawn]
 
 
 def endings(tried: Tried) -> list[tuple[str, int, str]]:

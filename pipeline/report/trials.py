@@ -9,7 +9,7 @@ from pipeline.report.figure import Chart, Figure, Series
 from pipeline.report.history import history
 from pipeline.report.size import size
 from pipeline.report.slices import layers_slice, nodes_slice
-from pipeline.report.tried import Tried, listed
+from pipeline.report.tried import Tried, listed, percent
 from pipeline.study.importance import FEWEST, Importance
 
 
@@ -30,7 +30,7 @@ def importance(tried: Tried, important: Sequence[Importance]) -> Figure:
     names = [_spoken(each.key) for each in important]
     shares = Series("importance", "bars", names, [each.share for each in important])
     chance = Series("by chance, 1 time in 20", "points", names, [each.chance for each in important])
-    drawn = Chart("hyperparameter", "share of the importance (PED-ANOVA)", (shares, chance) if important else ())
+    drawn = Chart("hyperparameter", "share of the importance", (shares, chance) if important else ())
     return Figure("importance", "What counts most", _words(tried, important), drawn)
 
 
@@ -50,8 +50,8 @@ def _words(tried: Tried, important: Sequence[Importance]) -> str:
         if complete < FEWEST:
             return f"Too few complete trials to say what counts: {complete}, and {FEWEST} are needed."
         return "One hyperparameter at most was searched, so that there is nothing to compare."
-    first = listed([f"{_spoken(each.key)} {each.share:.0%}" for each in important[:3]])
-    said = f"Shares in what makes a trial one of the best among {complete} complete ones: {first}."
+    first = listed([f"{_spoken(each.key)} {percent(each.share)}" for each in important[:3]])
+    said = f"Shares in what makes a trial one of the best among {complete} complete ones, by PED-ANOVA: {first}."
     beyond = [_spoken(each.key) for each in important if each.share > each.chance]
     if not beyond:
         return f"{said} None is beyond what shuffled scores give 1 time in 20: what counts cannot be told yet."

@@ -76,17 +76,27 @@ class Tried:
         """What a point says when it is pointed at."""
         score = f"{self.sure(row)}" if row.finite else "no score"
         why = "" if row.state == "complete" else f", {row.state}: {row.reason}"
-        return f"trial {row.number}: {score}, {hidden(row)}, {row.parameters:,} parameters{why}"
+        return f"trial {row.number}: {score}, {widths(row)}, {row.parameters:,} parameters{why}"
 
 
-def hidden(row: Row) -> str:
+def widths(row: Row) -> str:
     """A trial's network in words."""
-    return network(row.fields)
+    return with_nodes(network(row.fields))
+
+
+def with_nodes(hidden: str) -> str:
+    """Widths and what they are of: 128,64 nodes."""
+    return f"{hidden} nodes" if hidden[-1].isdigit() else hidden
+
+
+def percent(share: float) -> str:
+    """A share as a whole number of hundredths."""
+    return f"{100 * share:.0f} %"
 
 
 def named(row: Row) -> str:
     """A trial in a sentence."""
-    return f"trial {row.number} ({hidden(row)})"
+    return f"trial {row.number} ({widths(row)})"
 
 
 def many(count: int, thing: str) -> str:

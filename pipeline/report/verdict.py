@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from pipeline.closing import gain, hidden, interval, mean, pairs
 from pipeline.data.names import shown
-from pipeline.display import network, number
+from pipeline.display import number
 from pipeline.report.size import layers, smallest
-from pipeline.report.tried import METRICS, Tried, listed, many, named
+from pipeline.report.tried import METRICS, Tried, listed, many, named, widths, with_nodes
 from pipeline.summary import Summary
 
 MOST_NAMES = 40
@@ -70,7 +70,7 @@ def _over_baseline(summary: Summary, tried: Tried) -> str:
     if summary["best"]["number"] == 0:
         return "It is the baseline itself: the search found nothing better."
     gained = tried.better(test["value"], tested)
-    score = f"the baseline ({hidden(summary['baseline'])}) has {tried.says(tested)} there"
+    score = f"the baseline ({with_nodes(hidden(summary['baseline']))}) has {tried.says(tested)} there"
     if gained <= 0:
         return f"On those rows it is no better than a network typed without searching: {score}."
     difference = tried.says(abs(gained))
@@ -87,7 +87,7 @@ def cards(summary: Summary, tried: Tried) -> list[Card]:
     enough = (
         "no smaller one tried is within one standard error"
         if least is tried.best
-        else f"{least.parameters:,} are within one standard error ({named(least)})"
+        else f"{least.parameters:,} are within one standard error: trial {least.number}, {widths(least)}"
     )
     found = [
         Card(f"{METRICS[metric]}, held-out test", tried.says(test["value"]), between),
@@ -102,7 +102,7 @@ def cards(summary: Summary, tried: Tried) -> list[Card]:
 
 def _depth(tried: Tried) -> str:
     count = layers(tried.best)
-    return f"{many(count, 'hidden layer')}: {network(tried.best.fields)}" if count else network(tried.best.fields)
+    return f"{many(count, 'hidden layer')}: {widths(tried.best)}" if count else widths(tried.best)
 
 
 def scores(summary: Summary, metric: str) -> list[tuple[str, str, str, str]]:
