@@ -21,6 +21,7 @@ from pipeline.tracking import description
 from pipeline.tracking.description import Description
 
 FEW, MOST = 0.1, 0.9  # of the resamplings: 8 of 10 lie between
+FLOOR = -0.1  # of the scale as it is drawn: what is far worse than a constant answer stands there
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,9 @@ class Compared:
     def reached(self) -> float:
         return self.way(self.tried.best.value)
 
-    @property
-    def error(self) -> float:
-        """The standard error of `reached`."""
-        best = self.tried.best
-        return abs(self.way(best.value + best.standard_error) - self.reached)
+    def error_of(self, row: Row) -> float:
+        """The standard error of a trial's share of the way."""
+        return abs(self.way(row.value + row.standard_error) - self.way(row.value))
 
     def between(self, measure: Callable[[Row], int]) -> tuple[int, int]:
         """Between what and what that network's size lies in 8 of 10 resamplings of the folds."""
@@ -88,7 +87,7 @@ def figure(studies: Sequence[Compared]) -> Figure:
         for study in studies
     ]  # fmt: skip
     drawn = Chart("parameters", "share of the way from a constant answer to perfect", (*lines, *rings), log_x=True)
-    title = "Score against size; ringed: the smallest network within one standard error of the best"
+    title = "Score against size (ringed: the smallest within one standard error)"
     return Figure("compare", title, words(studies), drawn)
 
 
@@ -96,10 +95,13 @@ def _line(study: Compared) -> Series:
     rows = frontier(study.tried)
     ends = [row.parameters for row in rows[1:]] + [max(row.parameters for row in study.tried.complete)]
     x = [float(place) for row, end in zip(rows, ends, strict=True) for place in (row.parameters, end)]
-    pairs = [(study.way(row.value), row) for row in rows for _ in range(2)]
-    errors = [abs(study.way(row.value + row.standard_error) - way) for way, row in pairs]
-    low, high = ([way + sign * error for (way, _), error in zip(pairs, errors, strict=True)] for sign in (-1, 1))
-    return Series(study.name, "line", x, [way for way, _ in pairs], low, high)
+    doubled = [row for row in rows for _ in range(2)]
+
+    def drawn(errors: int) -> list[float]:
+        """So many standard errors from the score."""
+        return [max(FLOOR, study.way(row.value) + errors * study.error_of(row)) for row in doubled]
+
+    return Series(study.name, "line", x, drawn(0), drawn(-1), drawn(1))
 
 
 def table(studies: Sequence[Compared]) -> tuple[list[str], list[list[str]]]:
@@ -133,24 +135,39 @@ def words(studies: Sequence[Compared]) -> str:
 def _harder(hardest: Compared, easiest: Compared) -> str:
     reached = f"{percent(hardest.reached)} of the way from a constant answer to a perfect one"
     other = f"{easiest.name} {percent(easiest.reached)}"
-    if easiest.reached - hardest.reached <= math.hypot(hardest.error, easiest.error):
+    if easiest.reached - hardest.reached <= math.hypot(
+        *(study.error_of(study.tried.best) for study in (hardest, easiest))
+    ):
         return f"{hardest.name} gets {reached}, {other}: neither is clearly the harder."
     return f"{hardest.name} is the harder: it gets {reached}, {other}."
 
 
 def _needs(hardest: Compared, easiest: Compared) -> str:
-    """Whether the harder one needs more: the two ranges must not touch."""
-    found: dict[str, list[str]] = {"more": [], "fewer": [], "": []}
+    """Whether the harder one needs more layers, and more nodes."""
+    name, found = hardest.name, dict[str, list[str]]()
     for what, measure in (("hidden layers", layers), ("nodes", width)):
-        hard, easy = hardest.between(measure), easiest.between(measure)
-        kind = "more" if hard[0] > easy[1] else "fewer" if hard[1] < easy[0] else ""
-        found[kind].append(f"{what} ({_range(hard)} against {_range(easy)})")
-    parts = [f"needs {kind} {listed(whats)}" for kind, whats in found.items() if kind and whats]
-    said = f"{hardest.name} {listed(parts)}." if parts else ""
-    if not found[""]:
-        return said
-    begin = f"{said} Whether it needs" if said else f"Whether {hardest.name} needs"
-    return f"{begin} more {listed(found[''])} cannot be told: the ranges overlap when the folds are drawn again."
+        kind = _more(hardest, easiest, measure)
+        between = f"{_range(hardest.between(measure))} against {_range(easiest.between(measure))}"
+        found.setdefault(kind, []).append(f"{what} ({between})")
+    parts = {
+        "more": f"{name} needs more {{}}.",
+        "fewer": f"{name} does with fewer {{}}.",
+        "as many": f"{name} needs as many {{}}.",
+        "untried": f"Whether {name} needs more {{}} cannot be told, since nothing as small as the other's was tried.",
+        "unclear": f"Whether {name} needs more {{}} cannot be told: the ranges overlap when the folds are drawn again.",
+    }
+    said = [sentence.format(listed(found[kind])) for kind, sentence in parts.items() if kind in found]
+    return " ".join(said)
+
+
+def _more(hardest: Compared, easiest: Compared, measure: Callable[[Row], int]) -> str:
+    """Of the smallest networks that are as good as the best: ranges that do not touch, and that were looked into."""
+    hard, easy = hardest.between(measure), easiest.between(measure)
+    if hard[0] > easy[1]:
+        return "more" if any(measure(row) <= easy[1] for row in hardest.tried.complete) else "untried"
+    if hard[1] < easy[0]:
+        return "fewer"
+    return "as many" if hard == easy and hard[0] == hard[1] else "unclear"
 
 
 def _inputs(studies: Sequence[Compared]) -> str:

@@ -30,7 +30,7 @@ def size(tried: Tried) -> Figure:
         ),
         Series("best up to this size", "line", *_steps(tried, grown)),
         _marked("winner", tried, tried.best),
-        _marked("smallest within one standard error", tried, least),
+        _marked("smallest that is as good", tried, least),
     ]
     drawn = Chart("parameters", tried.score, tuple(series), log_x=True)
     return Figure("size", "How large a network is needed", _words(tried, least), drawn)

@@ -36,7 +36,8 @@ def _points(tried: Tried, name: str, rows: Sequence[Row], place: Callable[[Row],
 def _layers_words(tried: Tried, best: Sequence[Row]) -> str:
     counts = {layers(row): sum(layers(other) == layers(row) for other in tried.complete) for row in best}
     if len(best) == 1:
-        return f"Every complete trial has {_hidden(layers(best[0]))}: nothing can be said about other numbers."
+        trials = many(len(tried.complete), "complete trial")
+        return f"{trials}, with {_hidden(layers(best[0]))}: nothing can be said about other numbers."
     found = [f"{tried.sure(row)} with {_hidden(layers(row))} ({many(counts[layers(row)], 'trial')})" for row in best]
     top, error = tried.best_of(best), tried.best.standard_error
     fewest = next(row for row in best if tried.better(row.value, top.value) >= -error)

@@ -49,13 +49,13 @@ Numbers = NDArray[np.float64]
 def png(figure: Figure) -> bytes:
     """The figure with its title above and its words below, on white; 1,200 pixels wide."""
     drawn = figure.drawn
-    words = textwrap.wrap(printable(figure.words), 126)
-    below, tall = 0.18 * len(words) + 0.15, _tall(drawn)
-    whole = tall + below + 0.35
+    title, words = textwrap.wrap(printable(figure.title), 78), textwrap.wrap(printable(figure.words), 126)
+    above, below, tall = 0.12 + 0.23 * len(title), 0.18 * len(words) + 0.15, _tall(drawn)
+    whole = tall + below + above
     room = ConstrainedLayoutEngine(rect=(0.01, below / whole, 0.98, tall / whole))
     canvas = Canvas(figsize=(WIDE, whole), dpi=DOTS, layout=room)
     FigureCanvasAgg(canvas)
-    canvas.text(0.012, 1 - 0.1 / whole, printable(figure.title), fontsize=12, weight="bold", va="top")
+    canvas.text(0.012, 1 - 0.1 / whole, "\n".join(title), fontsize=12, weight="bold", va="top")
     canvas.text(0.012, (below - 0.05) / whole, "\n".join(words), fontsize=8.5, va="top", linespacing=1.4)
     match drawn:
         case Chart():
@@ -110,11 +110,15 @@ def _chart(axes: Axes, chart: Chart) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if on_side:
         axes.invert_yaxis()
+    (axes.xaxis if on_side else axes.yaxis).set_major_formatter(lambda value, _: f"{value:,.6g}")
     axes.grid(color=PALE, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     if sum(map(bool, entries(chart))) > 1:
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize=9, borderaxespad=0.2)
+        columns = 4 if len("".join(entries(chart))) < 60 else 2
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False, fontsize=9, borderaxespad=0.2
+        )
 
 
 def _names(chart: Chart) -> dict[str, int]:

@@ -49,7 +49,7 @@ def _words(tried: Tried, important: Sequence[Importance]) -> str:
     if not important:
         if complete < FEWEST:
             return f"Too few complete trials to say what counts: {complete}, and {FEWEST} are needed."
-        return "One hyperparameter at most was searched, so that there is nothing to compare."
+        return f"In {complete} complete trials one hyperparameter at most was searched: there is nothing to compare."
     first = listed([f"{_spoken(each.key)} {percent(each.share)}" for each in important[:3]])
     said = f"Shares in what makes a trial one of the best among {complete} complete ones, by PED-ANOVA: {first}."
     beyond = [_spoken(each.key) for each in important if each.share > each.chance]
