@@ -34,7 +34,7 @@ Scores stand on one scale: the share of the way from the best constant answer
 
 examples
   python -m pipeline.compare tasks=[cat_species,day_night]
-  python -m pipeline.compare tasks=[cat_age_years,cat_age_bands] output=ages.html
+  python -m pipeline.compare tasks=[cat_age_years,cat_age_bands] output=ages.png
 """
 KEYS = ("tasks", "studies", "output", "store")
 SUFFIXES = (".html", ".png")

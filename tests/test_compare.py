@@ -46,7 +46,8 @@ def test_table_words_and_both_pictures(
     assert max(map(len, said.split("drawn in")[0].splitlines())) <= 80
     assert "of the way from a constant answer to a perfect one" in said.replace("\n", " ")
     assert f"drawn in {store}/compare.html\ndrawn in {store}/compare.png\n" in said
-    assert Image.open(store / "compare.png").size[0] == 1_200
+    with Image.open(store / "compare.png") as picture:
+        assert picture.size[0] == 1_200
     text = (store / "compare.html").read_text()
     assert text.count("<h1>") == 1
     assert "cat_species and cat_age_bands: does the harder one need more?" in text
@@ -97,7 +98,7 @@ def compared(name: str, majority: float, *rows: Row) -> Compared:
     return Compared(name, study, summary, described, smallest(study), resampled(study))
 
 
-EASY = compared("easy", 0.5, row(0, (0.98, 0.97, 0.99), 10, "4"), row(1, (0.97, 0.98, 0.98), 900, "90"))
+EASY = compared("easy", 0.5, row(0, (0.98, 0.97, 0.99), 10, "4"), row(1, (0.7, 0.8, 0.9), 900, "90"))
 HARD = compared("hard", 0.1, row(0, (0.2, 0.21, 0.2), 10, "4"), row(1, (0.6, 0.61, 0.59), 900, "90"))
 
 

@@ -181,10 +181,9 @@ def _in_one_unit(studies: Sequence[Compared]) -> str:
     known = [error for error in off if error is not None]
     if not unit or len(known) < len(studies) or any(study.described.unit != unit for study in studies):
         return ""
-    errors = [
-        f"{number(error, 'mean_absolute_error')} ({study.name})" for study, error in zip(studies, known, strict=True)
-    ]
-    said = f"On their held-out rows the winners are off by {listed(errors)} {unit} of mean absolute error"
+    pairs = zip(studies, known, strict=True)
+    errors = listed([f"{number(error, 'mean_absolute_error')} {unit} ({study.name})" for study, error in pairs])
+    said = f"On their held-out rows the winners have a mean absolute error of {errors}"
     rows = {study.described.decides["test_rows"] for study in studies}
     return f"{said}{_apart(studies, known)}{'' if len(rows) == 1 else '; the rows are not the same'}."
 

@@ -66,7 +66,7 @@ def fragment(figure: Figure) -> str:
         hoverlabel={"align": "left"},
         height=_height(drawn),
     )
-    said = escape(f"{figure.title}. {figure.words}")
+    said = escaped(f"{figure.title}. {figure.words}")
     return f'<div class="plot" role="img" aria-label="{said}" data-plot="{escape(plot.to_json())}"></div>'
 
 
