@@ -144,8 +144,8 @@ def _show(studies: Sequence[Compared]) -> None:
     console = Console(highlight=False, emoji=False, markup=False)
     headings, lines = comparison.table(studies)
     table = Table(show_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
+    for place, heading in enumerate(headings):
+        table.add_column(heading, overflow="fold", no_wrap=place == 0)
     for line in lines:
         table.add_row(*map(printable, line))
     console.print(table)

@@ -62,6 +62,7 @@ def test_two_ways_to_ask_for_an_age_are_compared_in_years(
     assert "the winners have a mean absolute error of" in said
     assert said.count(" years (cat_age_") == 2
     assert "the 95 % interval of cat_age_years" in said
+    assert "they cannot be called harder or easier" in said
     assert output.is_file()
     assert [file.name for file in tmp_path.iterdir()] == ["ages.html"]
 

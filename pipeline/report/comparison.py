@@ -112,7 +112,7 @@ def table(studies: Sequence[Compared]) -> tuple[list[str], list[list[str]]]:
             study.name,
             study.tried.sure(study.tried.best),
             percent(study.reached),
-            f"{widths(study.least)} (trial {study.least.number})",
+            widths(study.least),
             f"{study.least.parameters:,}",
             _range(study.between(parameters)),
         ]
@@ -207,4 +207,5 @@ def _absolute_error(study: Compared) -> float | None:
 
 def trials(study: Compared) -> str:
     """Which study it is, in a line under the table."""
-    return f"{study.name}: {study.summary['study']}, {many(len(study.tried.rows), 'trial')}"
+    least = f"the smallest as good is trial {study.least.number}"
+    return f"{study.name}: {study.summary['study']}, {many(len(study.tried.rows), 'trial')}; {least}"

@@ -89,4 +89,4 @@ def _verdict(tried: Tried, narrow: Row, wide: Row) -> str:
     gain, error = tried.better(wide.value, narrow.value), tried.best_of([narrow, wide]).standard_error
     if abs(gain) <= error:
         return "within one standard error, so that more nodes make no difference that can be seen"
-    return "more nodes do better" if gain > 0 else "more nodes do worse"
+    return f"more nodes did {'better' if gain > 0 else 'worse'}, by more than one standard error"
