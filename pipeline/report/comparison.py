@@ -15,7 +15,7 @@ from pipeline.record import Reader
 from pipeline.record.rows import Row
 from pipeline.report.figure import Chart, Figure, Series
 from pipeline.report.size import frontier, layers, resampled, smallest, width
-from pipeline.report.tried import Tried, listed, many, percent, widths
+from pipeline.report.tried import METRICS, Tried, listed, many, percent, widths
 from pipeline.summary import Summary
 from pipeline.tracking import description
 from pipeline.tracking.description import Description
@@ -127,7 +127,7 @@ def _range(between: tuple[int, int]) -> str:
 
 def words(studies: Sequence[Compared]) -> str:
     """What the numbers say, also where they do not say it."""
-    hardest, easiest = (choose(studies, key=lambda study: study.reached) for choose in (min, max))
+    hardest, *_, easiest = sorted(studies, key=lambda study: study.reached)
     said = [_harder(hardest, easiest), _needs(hardest, easiest), _inputs(studies), _in_one_unit(studies)]
     return " ".join(sentence for sentence in said if sentence)
 
@@ -135,6 +135,9 @@ def words(studies: Sequence[Compared]) -> str:
 def _harder(hardest: Compared, easiest: Compared) -> str:
     reached = f"{percent(hardest.reached)} of the way from a constant answer to a perfect one"
     other = f"{easiest.name} {percent(easiest.reached)}"
+    if hardest.tried.metric != easiest.tried.metric:
+        judged = listed([METRICS[study.tried.metric] for study in (hardest, easiest)])
+        return f"{hardest.name} gets {reached}, {other}; judged by {judged}, they cannot be called harder or easier."
     if easiest.reached - hardest.reached <= math.hypot(
         *(study.error_of(study.tried.best) for study in (hardest, easiest))
     ):

@@ -91,7 +91,7 @@ def with_nodes(hidden: str) -> str:
 
 def percent(share: float) -> str:
     """A share as a whole number of hundredths."""
-    return f"{100 * share:.0f} %"
+    return f"{round(100 * share)} %" if np.isfinite(share) else "-"
 
 
 def named(row: Row) -> str:
