@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import predict, search, sync
+from pipeline import compare, predict, search, sync
 from pipeline.data.drawn.scene import draw_scene
 from pipeline.data.drawn.subjects import generator, scene
 from tests.conftest import SHARED
@@ -25,7 +25,7 @@ SMALL = ["budget.trials=1", "training.epochs=1", "compute=cpu", "cv.folds=3", "c
 
 def test_every_block_is_known() -> None:
     kinds = [kind for kind, _ in BLOCKS]
-    assert (kinds.count("bash"), kinds.count("yaml"), len(kinds)) == (14, 1, 15)
+    assert (kinds.count("bash"), kinds.count("yaml"), len(kinds)) == (15, 1, 16)
     assert len(SEARCHES) == 20
     others = [line for line in COMMANDS if "pipeline.search" not in line]
     assert sum("make " in line for line in others) == 3
@@ -33,7 +33,8 @@ def test_every_block_is_known() -> None:
     assert sum("pipeline.ui" in line for line in others) == 1
     assert sum("pipeline.sync" in line for line in others) == 2
     assert sum("pipeline.cache" in line for line in others) == 1
-    assert len(others) == 9
+    assert sum("pipeline.compare" in line for line in others) == 1
+    assert len(others) == 10
 
 
 @pytest.fixture
@@ -101,6 +102,15 @@ def test_syncs_of_the_readme_run(finished: Path, place: Path, capsys: pytest.Cap
             words = [word.replace("cat_species-1a2b3c4d", finished.name) for word in shlex.split(line)[3:]]
             assert sync.main(words) == 0
     assert "MLflow has 4 trials, 4 of them written now" in capsys.readouterr().out
+
+
+def test_comparisons_of_the_readme_run(finished: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert search.main(small(["task=day_night"])) == 0
+    shutil.copytree(finished, place / "mlruns" / "studies" / finished.name)
+    for line in COMMANDS:
+        if "pipeline.compare" in line:
+            assert compare.main(shlex.split(line)[3:]) == 0
+    assert "drawn in mlruns/compare.html" in capsys.readouterr().out
 
 
 def test_make_targets_of_the_readme_are_there() -> None:

@@ -73,6 +73,11 @@ class Description:
             architecture=json.loads(architecture),
         )
 
+    @property
+    def unit(self) -> str:
+        """Of the target, such as years; "" where it has none."""
+        return str(self.architecture["head"].get("unit", ""))
+
     def write(self, folder: Path) -> None:
         """Into the study's folder."""
         write_whole(folder / FILE, (json.dumps(asdict(self), indent=2) + "\n").encode())

@@ -1,0 +1,128 @@
+"""Several finished searches side by side: one scale, the smallest that is as good, and words that do not overclaim."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pipeline import compare
+from pipeline.record.rows import Row
+from pipeline.report.comparison import Compared, words
+from pipeline.report.size import resampled, smallest
+from pipeline.tracking.description import Description
+from tests.conftest import TINY, search
+from tests.test_report import row, tried
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, finished: Path) -> Path:
+    """A store with the breeds of cats, and with both ways to ask for an age."""
+    folder = tmp_path_factory.mktemp("compared") / "mlruns"
+    folder.mkdir()
+    shutil.copy(empty_database, folder / "mlflow.db")
+    for task in ("cat_age_years", "cat_age_bands"):
+        search(folder, f"task={task}", *TINY, "dataset.count=120", "budget.trials=2")
+    shutil.copytree(finished, folder / "studies" / finished.name)
+    return folder
+
+
+def test_help_is_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare.main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= 80
+
+
+def test_table_words_and_both_pictures(
+    store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert compare.main(["tasks=[cat_species,cat_age_bands]", f"store={store}"]) == 0
+    said = capsys.readouterr().out
+    assert max(map(len, said.split("drawn in")[0].splitlines())) <= 80
+    assert "of the way from a constant answer to a perfect one" in said.replace("\n", " ")
+    assert f"drawn in {store}/compare.html\ndrawn in {store}/compare.png\n" in said
+    with Image.open(store / "compare.png") as picture:
+        assert picture.size[0] == 1_200
+    text = (store / "compare.html").read_text()
+    assert text.count("<h1>") == 1
+    assert "cat_species and cat_age_bands: does the harder one need more?" in text
+
+
+def test_two_ways_to_ask_for_an_age_are_compared_in_years(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "ages.html"
+    assert compare.main(["tasks=[cat_age_years,cat_age_bands]", f"output={output}", f"store={store}"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the winners have a mean absolute error of" in said
+    assert said.count(" years (cat_age_") == 2
+    assert "the 95 % interval of cat_age_years" in said
+    assert "they cannot be called harder or easier" in said
+    assert output.is_file()
+    assert [file.name for file in tmp_path.iterdir()] == ["ages.html"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (["tasks=[cat_specis,cat_age_years]"], "got cat_specis (did you mean cat_species?)"),
+        (["tasks=[cat_species]"], "tasks: two or more searches to compare, such as tasks=["),
+        (["taks=[a,b]"], "taks: only tasks=, studies=, output= and store= can be said; got taks=[a,b] (did you mean"),
+        (["tasks=[cat_species,cat_age_years]", "output=x.gif"], "output: a file that ends in .html or .png"),
+        (["tasks=[cat_species,cat_age_years]", "output=no/x.png"], "output: a file in a folder that exists; got no/"),
+        (["studies=[cat_species-0,x]"], "studies: finished are"),
+    ],
+)  # fmt: skip
+def test_mistake_is_told_in_a_line(
+    typed: list[str], message: str, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare.main([*typed, f"store={store}"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_store_without_a_finished_search_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare.main(["tasks=[a,b]", f"store={tmp_path}"]) == 2
+    assert capsys.readouterr().err == f"store: no search has finished there yet; got {tmp_path}\n"
+
+
+def compared(name: str, majority: float, *rows: Row) -> Compared:
+    """A study with made-up trials."""
+    study = tried(*rows)
+    architecture = {"inputs": {"kind": "pictures"}, "head": {"kind": "softmax"}}
+    described = Description(name, name, "accuracy", None, "", {}, {}, "drawn", "", {}, "", "", architecture)
+    summary = {"majority": {"value": majority}, "test": {"metric": "accuracy", "others": {}}}
+    return Compared(name, study, summary, described, smallest(study), resampled(study))
+
+
+EASY = compared("easy", 0.5, row(0, (0.98, 0.97, 0.99), 10, "4"), row(1, (0.7, 0.8, 0.9), 900, "90"))
+HARD = compared("hard", 0.1, row(0, (0.2, 0.21, 0.2), 10, "4"), row(1, (0.6, 0.61, 0.59), 900, "90"))
+
+
+def test_scale_is_the_share_of_the_way_from_a_constant_to_perfect() -> None:
+    assert EASY.way(0.5) == 0
+    assert EASY.way(1.0) == 1
+    assert EASY.reached == pytest.approx(0.96)
+    error = replace(EASY, tried=replace(EASY.tried, metric="mean_absolute_error"), summary={"majority": {"value": 4.0}})
+    assert error.way(1.0) == pytest.approx(0.75)
+
+
+def test_harder_task_that_needs_more_is_said_to() -> None:
+    said = words([EASY, HARD])
+    assert "hard is the harder: it gets 56 % of the way from a constant answer to a perfect one, easy 96 %." in said
+    assert "hard needs more nodes (90 against 4)." in said
+    assert "hard needs as many hidden layers (1 against 1)." in said
+
+
+def test_what_the_numbers_do_not_say_is_not_said() -> None:
+    untried = compared("hard", 0.1, row(1, (0.6, 0.61, 0.59), 900, "90"))
+    assert "Whether hard needs more nodes (90 against 4) cannot be told, since nothing as small" in words(
+        [EASY, untried]
+    )
+    unclear = compared("hard", 0.1, row(0, (0.5, 0.61, 0.59), 10, "4"), row(1, (0.6, 0.55, 0.59), 900, "90"))
+    assert "cannot be told: the ranges overlap when the folds are drawn again" in words([EASY, unclear])
+    assert "neither is clearly the harder" in words([EASY, replace(EASY, name="other")])

@@ -1,0 +1,254 @@
+"""The report: figures of the trials, drawn twice, and one page that a real browser opens without a request."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from optuna.distributions import FloatDistribution
+from optuna.trial import FrozenTrial, create_trial
+from PIL import Image
+
+from pipeline.epoch import Epoch
+from pipeline.record.rows import Row, State
+from pipeline.report import interactive, making, still, trials
+from pipeline.report.figure import Chart, Figure, Gallery, Grid, Series
+from pipeline.report.history import history
+from pipeline.report.look import COLOURS
+from pipeline.report.size import frontier, resampled, smallest
+from pipeline.report.tables import endings, lines
+from pipeline.report.tried import Tried
+from pipeline.study.importance import FEWEST, importances
+from tests.conftest import TINY, search
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+NASTY = '<script>alert("$x^2$")</script> \x1b[31m 고양이'
+
+
+def row(number: int, folds: tuple[float, ...], parameters: int, nodes: str = "64", state: State = "complete") -> Row:
+    """A trial with made-up scores, the best of its three epochs the second."""
+    finite = bool(folds)
+    curve = tuple(Epoch(1.0, tuple(score - less for score in folds)) for less in (0.1, 0.0, 0.05)) if finite else ()
+    reason = "all epochs done" if state == "complete" else f"RuntimeError: {NASTY}"
+    fields = {
+        "model.layers": len(nodes.split("-")) if nodes else 0,
+        "model.nodes": nodes,
+        "training.learning_rate": 0.1,
+    }
+    value = sum(folds) / len(folds) if finite else float("nan")
+    return Row(number, state, value, 2 if finite else 0, fields, folds, curve, reason, parameters, 1.5, 1000.0 + number)
+
+
+def tried(*rows: Row, metric: str = "accuracy", unit: str = "") -> Tried:
+    best = Tried(rows, rows[0], metric, unit)  # type: ignore[arg-type]
+    return replace(best, best=best.best_of(best.complete))
+
+
+def many(count: int, seed: int = 0) -> Tried:
+    noise = np.random.default_rng(seed)
+    rows = []
+    for number in range(count):
+        width = int(noise.integers(4, 200))
+        score = 0.5 + 0.05 * np.log10(width) + noise.normal(0, 0.02)
+        folds = tuple(float(score + each) for each in noise.normal(0, 0.03, 3))
+        rows.append(row(number, folds, 100 * width, str(width), "pruned" if number % 5 == 4 else "complete"))
+    return tried(*rows)
+
+
+def test_smallest_network_is_within_one_standard_error_of_the_best() -> None:
+    """The best has 0.80 ± 0.058: 0.76 is within, 0.70 is not."""
+    small, enough, large = row(0, (0.7, 0.7, 0.7), 10), row(1, (0.76, 0.76, 0.76), 100), row(3, (0.79,) * 3, 500)
+    study = tried(small, enough, row(2, (0.7, 0.8, 0.9), 1_000), large)
+    assert study.best.number == 2
+    assert smallest(study).number == 1
+    assert [each.number for each in frontier(study)] == [0, 1, 3, 2]
+    assert {each.number for each in resampled(study)} <= {0, 1, 2, 3}
+    assert [each.number for each in resampled(study)] == [each.number for each in resampled(study)]
+
+
+def test_smallest_of_an_error_is_found_downwards() -> None:
+    study = tried(
+        row(0, (9.0, 9.1, 8.9), 10), row(1, (5.0, 5.2, 5.1), 50), row(2, (4.8, 5.0, 5.2), 500),
+        metric="mean_absolute_error", unit="years",
+    )  # fmt: skip
+    assert (study.best.number, smallest(study).number) == (2, 1)
+    words = trials.figures(study, [])[1].words
+    assert "5 ± 0.1155 years" in words
+    assert "trial 1 (64 nodes), with 5.1 ± 0.05774 years and 50 parameters: 10 times fewer" in words
+
+
+def test_history_says_what_was_found_and_when() -> None:
+    words = history(many(20)).words
+    assert re.match(
+        r"20 trials: 16 complete and 4 pruned\. The best, trial \d+ \(\d+ nodes\), has 0\.\d{3} ± 0\.", words
+    )
+    first = tried(row(0, (0.9, 0.9, 0.9), 10), row(1, (0.5, 0.6, 0.5), 10), row(2, (), 10, state="failed"))
+    assert "2 complete and 1 failed" in history(first).words
+    assert "no other was better" in history(first).words
+
+
+def test_absurd_score_stands_at_the_edge_and_is_said() -> None:
+    rows = [row(number, (5.0 + number / 10,) * 2 + (5.0,), 10) for number in range(8)]
+    study = tried(*rows, row(8, (1e12, 1e12, 2e12), 10), metric="mean_absolute_error")
+    figure = history(study)
+    assert isinstance(figure.drawn, Chart)
+    assert max(y for series in figure.drawn.series for y in series.y) < 100
+    assert "1 with a far worse score stands at the edge" in figure.words
+
+
+def test_each_figure_has_words_with_numbers_also_when_it_shows_nothing() -> None:
+    for study in (many(30), tried(row(0, (0.5, 0.6, 0.7), 10)), tried(row(0, (0.5, 0.6, 0.7), 10, nodes=""))):
+        figures = trials.figures(study, [])
+        assert [figure.name for figure in figures] == ["history", "size", "importance", "layers", "nodes", "curves"]
+        assert all(re.search(r"\d", figure.words) for figure in figures)
+        for figure in figures:
+            assert Image.open(io.BytesIO(still.png(figure))).size[0] == 1_200
+            interactive.fragment(figure)
+    assert "Too few complete trials to say what counts: 1, and 15 are needed" in figures[2].words
+    assert "1 complete trial, with no hidden layer: nothing can be said about other numbers" in figures[3].words
+
+
+def frozen(count: int, seed: int = 0) -> list[FrozenTrial]:
+    """Trials whose score one hyperparameter decides, and another does not."""
+    noise, ranges = np.random.default_rng(seed), {key: FloatDistribution(0, 1) for key in ("training.a", "training.b")}
+    drawn = [{key: float(noise.random()) for key in ranges} for _ in range(count)]
+    return [create_trial(params=each, distributions=dict(ranges), value=each["training.a"]) for each in drawn]
+
+
+def test_importance_is_that_of_what_decides_and_is_beyond_chance() -> None:
+    first, second = importances(frozen(60), maximise=True)
+    assert (first.key, second.key) == ("training.a", "training.b")
+    assert first.share > 0.9 > first.chance or first.share > first.chance
+    assert first.share + second.share == pytest.approx(1)
+    figure = trials.importance(many(60), [first, second])
+    assert "Beyond what shuffled scores give 1 time in 20: a." in figure.words
+    assert importances(frozen(FEWEST - 1), maximise=True) == []
+
+
+def test_names_from_outside_are_text_in_every_drawing() -> None:
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    drawn = (
+        Chart(NASTY, NASTY, (Series(NASTY, "points", [1, 2], [1, 2], labels=[NASTY, NASTY]),)),
+        Chart("x", "y", (Series(NASTY, "bars", [NASTY, "b"], [1, 2], [0.5, 1], [1.5, 3]),)),
+        Grid(NASTY, "y", (NASTY, "b"), (NASTY, "b"), np.eye(2)),
+        Gallery((pixels,), (NASTY,)),
+    )
+    for each in drawn:
+        figure = Figure("nasty", NASTY, NASTY, each)
+        fragment = interactive.fragment(figure)
+        assert "<script" not in fragment
+        assert "\x1b" not in fragment
+        assert still.png(figure)[:4] == b"\x89PNG"
+
+
+def test_colours_have_contrast_on_light_and_on_dark() -> None:
+    """At least 3:1 to the page (WCAG 2.2, 1.4.11)."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for colour in COLOURS:
+        assert 1.05 / (luminance(colour) + 0.05) >= 3
+        assert (luminance(colour) + 0.05) / (luminance("#14171c") + 0.05) >= 3
+
+
+def test_drawing_touches_no_pyplot() -> None:
+    code = (
+        "import sys; from pipeline.report import still; from pipeline.report.figure import *; "
+        "still.png(Figure('a', 'a', 'a', Chart('x', 'y', (Series('s', 'line', [1, 2], [1, 2]),)))); "
+        "print('matplotlib.pyplot' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_table_lists_the_best_first_and_endings_count_all() -> None:
+    study = tried(
+        row(0, (0.5, 0.5, 0.5), 10), row(1, (0.8, 0.8, 0.8), 10, state="pruned"), row(2, (0.7, 0.7, 0.7), 10),
+        row(3, (), 10, state="failed"),
+    )  # fmt: skip
+    assert [line[0] for line in lines(study)] == ["2", "0", "1", "3"]
+    assert sum(count for _, count, _ in endings(study)) == 4
+    assert len(lines(many(130))) == 100
+
+
+@pytest.fixture(scope="module")
+def page(finished: Path) -> Path:
+    return finished / "report" / "report.html"
+
+
+def test_page_has_the_winner_its_score_and_its_command(page: Path) -> None:
+    text = page.read_text()
+    assert len(text) < 10_000_000
+    assert text.count("<h1>") == 1
+    assert '<html lang="en">' in text
+    assert re.search(r"cat_species: which one of 12\?", text)
+    assert re.search(r"The winner of 4 trials is trial \d+ \(.*\): accuracy 0\.\d{3} on 24 held-out rows", text)
+    assert "python -m pipeline.predict model=" in text
+    assert 'scope="col"' in text
+    names = ["history", "size", "importance", "layers", "nodes", "curves"]
+    assert [name for name in names if f'id="{name}"' in text] == names
+    assert {f"{name}.png" for name in names} <= {file.name for file in (page.parent / "figures").iterdir()}
+
+
+def test_report_is_in_mlflow(finished: Path) -> None:
+    client = MlflowClient(f"sqlite:///{finished.parents[1]}/mlflow.db")
+    experiment = client.get_experiment_by_name("cat_species")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id], "tags.kind = 'study'")
+    assert "report/report.html" in [file.path for file in client.list_artifacts(run.info.run_id, "report")]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_browser_draws_every_figure_without_a_request(page: Path, width: int, scheme: str) -> None:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        opened = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+        requests, errors = list[str](), list[str]()
+        opened.on("request", lambda request: requests.append(request.url))
+        opened.on("console", lambda message: errors.append(message.text))
+        opened.on("pageerror", lambda error: errors.append(str(error)))
+        opened.goto(page.resolve().as_uri())
+        opened.wait_for_selector(".plot .main-svg")
+        drawn, placed = (opened.locator(at).count() for at in (".plot:has(.main-svg)", "[data-plot]"))
+        across = opened.evaluate("document.documentElement.scrollWidth")
+        ink = opened.evaluate("getComputedStyle(document.querySelector('.xtick text')).fill")
+        browser.close()
+    assert [url for url in requests if not url.startswith("data:")] == [page.resolve().as_uri()]
+    assert errors == []
+    assert drawn == placed >= 5
+    assert across == width
+    assert ink == ("rgb(27, 31, 36)" if scheme == "light" else "rgb(230, 232, 235)")
+
+
+def test_report_that_fails_costs_a_line_and_is_made_by_the_next_start(
+    finished: Path, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(finished, store / "studies" / finished.name)
+    folder = store / "studies" / finished.name
+    shutil.rmtree(folder / "report")
+    (folder / "report").write_text("in the way")
+    words = ["task=cat_species", *TINY, "dataset.count=120", "budget.trials=4"]
+    search(store, *words)
+    said = capsys.readouterr().out
+    assert len([line for line in said.splitlines() if line.startswith("report: not made (NotWrittenError: ")]) == 1
+    assert "winner" in said
+    assert not making.made(folder)
+    (folder / "report").unlink()
+    search(store, *words)
+    assert making.made(folder)
+    assert "report/report.html" in capsys.readouterr().out
