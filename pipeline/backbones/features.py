@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
-from rich.progress import track
 
 from pipeline.backbones import weights
 from pipeline.backbones.networks import Body, build
@@ -24,6 +23,7 @@ from pipeline.config.schema import Backbone
 from pipeline.data.examples import DataError, Features, Pictures
 from pipeline.data.kept import keep, kept
 from pipeline.files import NotWrittenError, make_folder
+from pipeline.progress import watched
 
 VERSION = 1  # a change to a view, or to how one is looked at, needs a new number, or old features come from the cache
 AT_ONCE = 32  # pictures
@@ -93,11 +93,11 @@ class Frozen:
 
     def _shown(self, pictures: Pictures, number: int, views: int) -> Iterator[NDArray[np.float32]]:
         """The outputs, with a bar where someone is looking, and otherwise a line."""
-        steps, said = -(-len(pictures) // AT_ONCE), f"{self.name} looks at {len(pictures):,} pictures"
+        said = f"{self.name} looks at {len(pictures):,} pictures"
         said += f", view {number + 1} of {views}" if views > 1 else ""
         if not sys.stdout.isatty():
             print(f"{said}, once for all searches", flush=True)
-        return track(self._outputs(pictures, number), said, steps, transient=True, disable=not sys.stdout.isatty())  # type: ignore[return-value]
+        return watched(self._outputs(pictures, number), said, len(pictures), len)
 
     def _outputs(self, pictures: Pictures, number: int) -> Iterator[NDArray[np.float32]]:
         """float32 [n, count] of a few pictures after the other, in full precision whatever the device is."""
