@@ -22,10 +22,10 @@ def left(seconds: float) -> str:
 
 
 @contextmanager
-def counted(said: str, total: int, unit: str = "") -> Iterator[Callable[[int], None]]:
+def counted(said: str, total: int | None, unit: str = "") -> Iterator[Callable[[int], None]]:
     """Inside, a bar shows how much of the total is done; what is yielded is told of each further part.
 
-    said: what is done, in a few words. unit: `bytes`, where the numbers are to be said as megabytes.
+    said: what is done, in a few words. total: None where nobody knows. unit: `bytes`, where megabytes are to be said.
     """
     numbers = _Megabytes() if unit == "bytes" else TextColumn("{task.completed:,.0f}/{task.total:,.0f}")
     with Progress(
