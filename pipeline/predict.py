@@ -42,10 +42,12 @@ def main(texts: Sequence[str]) -> int:
         return 0 if texts else MISTAKE
     from pipeline.data.names import printable
     from pipeline.files import NotWrittenError
+    from pipeline.progress import waiting
 
     try:
         words = parse(texts)
-        from pipeline.predicting import answering
+        with waiting("starting"):
+            from pipeline.predicting import answering
 
         return 0 if answering.answer(words) else UNANSWERED
     except WordError as error:

@@ -62,11 +62,12 @@ def waiting(said: str) -> Iterator[None]:
 
 
 class _Left(ProgressColumn):
-    """How long the rest will take, by the pace of the last while."""
+    """How long the rest will take at the pace so far; work that comes in batches would make the latest pace jump."""
 
     def render(self, task: Task) -> Text:
-        seconds = task.time_remaining
-        return Text("" if seconds is None or task.finished else left(seconds))
+        elapsed, total = task.elapsed or 0.0, task.total or 0.0
+        known = elapsed > 1 and 0 < task.completed < total
+        return Text(left(elapsed / task.completed * (total - task.completed)) if known else "")
 
 
 class _Megabytes(ProgressColumn):
