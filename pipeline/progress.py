@@ -32,7 +32,7 @@ def counted(said: str, total: int | None, unit: str = "") -> Iterator[Callable[[
         TextColumn("{task.description}", markup=False),
         BarColumn(WIDTH),
         numbers,
-        _Left(),
+        Left(),
         console=Console(file=sys.stderr, highlight=False, emoji=False),
         transient=True,
         disable=not sys.stderr.isatty(),
@@ -61,12 +61,16 @@ def waiting(said: str) -> Iterator[None]:
         yield
 
 
-class _Left(ProgressColumn):
-    """How long the rest will take at the pace so far; work that comes in batches would make the latest pace jump."""
+class Left(ProgressColumn):
+    """How long the rest will take at the pace so far; work that comes in batches would make the latest pace jump.
+
+    A bar whose field `timed` is False says nothing of it: it began before.
+    """
 
     def render(self, task: Task) -> Text:
+        """`about 12 s left`, once it can be told."""
         elapsed, total = task.elapsed or 0.0, task.total or 0.0
-        known = elapsed > 1 and 0 < task.completed < total
+        known = task.fields.get("timed", True) and elapsed > 1 and 0 < task.completed < total
         return Text(left(elapsed / task.completed * (total - task.completed)) if known else "")
 
 

@@ -1,16 +1,23 @@
 """Bars: on a real terminal with a time left, gone at the end; without one, nothing."""
 
+import io
 import os
 import pty
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from pipeline.config.read import read
+from pipeline.display import Display
 from pipeline.progress import counted, left, waiting, watched
+from pipeline.space import fixed
+from pipeline.study import Proposal
 from tests.test_folder import picture
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,3 +93,18 @@ def test_answers_are_counted_on_the_terminal_and_the_pipe_gets_them_alone(finish
     assert "answering" in seen
     assert "/300" in seen
     assert "contact sheet" in seen
+
+
+def test_bars_of_a_search_fit_80_columns_and_say_how_long_a_trial_will_take() -> None:
+    candidate = fixed(read(["task=cat_species", "space=none", "model.nodes=[128,64]", "training.epochs=30"]).space)
+    with Display(Console(file=io.StringIO(), force_terminal=True), "accuracy", 40, 17, None) as display:
+        display.start(0, [Proposal(17, candidate)])
+        time.sleep(1.1)
+        display.epoch(0, 10)
+        rendered = io.StringIO()
+        Console(file=rendered, width=80).print(display.progress.get_renderable())
+    search, trial = rendered.getvalue().splitlines()
+    assert search.startswith("search")
+    assert "17/40" in search
+    assert trial.startswith("trial 17")
+    assert "10/30 128,64 about 2 s left" in trial
