@@ -18,6 +18,7 @@ from pipeline.heads import Scores
 from pipeline.intervals import LEVEL, bootstrap, wilson
 from pipeline.model import ARCHITECTURE, PARAMETERS, TrainedModel
 from pipeline.preparation import Preparation
+from pipeline.progress import counted
 from pipeline.question import Question
 from pipeline.record.rows import Row
 from pipeline.space import Candidate
@@ -50,9 +51,13 @@ class Champion:
         opened: how often the test rows have been opened for this study, this time included. Returns the parts of the
         summary that depend on it.
         """
-        winner = self._refit(best)
+        winner = self._refit(best, "winner")
         tested = self._test(winner)
-        first = tested if baseline is None or baseline.number == best.number else self._test(self._refit(baseline))
+        first = (
+            tested
+            if baseline is None or baseline.number == best.number
+            else self._test(self._refit(baseline, "baseline"))
+        )
         architecture = winner.write(folder / "model")
         metric = self.search.metric
         rows = {"rows": len(self.targets), "opened": opened}
@@ -64,11 +69,13 @@ class Champion:
             "files": _files(folder),
         }
 
-    def _refit(self, row: Row) -> TrainedModel:
+    def _refit(self, row: Row, said: str) -> TrainedModel:
         """The row's candidate trained on all development rows, for as many epochs as cross-validation chose."""
         candidate: Candidate = space.restored(row.fields)
         names = Seeds(self.search.seed, seeds.number(self.search.seed, row.number))
-        weights = refit(self.question.task, Member(candidate.model, candidate.training, names, self.data), row.epoch)
+        member = Member(candidate.model, candidate.training, names, self.data)
+        with counted(f"training the {said} on all rows", row.epoch) as done:
+            weights = refit(self.question.task, member, row.epoch, done)
         constants = {key: value.cpu() for key, value in self.data.input_constants.items()}
         architecture = model.describe(self.search.task, self.question.inputs, candidate.model, self.question.head)
         return TrainedModel(architecture, weights, constants, self.data.target_constants)

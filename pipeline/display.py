@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from pipeline.progress import WIDTH, Left, left
+
 if TYPE_CHECKING:
     from pipeline.record.rows import Row
     from pipeline.study import Proposal
@@ -40,14 +42,15 @@ class Display:
         self.best, self.begin, self.here = best, time.monotonic(), 0
         self.progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(24),
+            BarColumn(WIDTH),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
             TextColumn("{task.fields[note]}"),
+            Left(),
             console=console,
             transient=True,
             disable=not console.is_terminal,
         )
-        self.search = self.progress.add_task("search", total=total, completed=done, note=self._note())
+        self.search = self.progress.add_task("search", total=total, completed=done, note=self._note(), timed=False)
         self.trials = [self.progress.add_task("trial", total=1, note="") for _ in range(hands)]
 
     def __enter__(self) -> Self:
@@ -87,8 +90,6 @@ class Display:
     def _note(self) -> str:
         if self.best is None:
             return ""
-        left = (time.monotonic() - self.begin) / self.here * (self.total - self.done) if self.here else math.nan
-        minutes = (
-            f", about {left / 60:.0f} min left" if left >= 90 else (f", about {left:.0f} s left" if left > 0 else "")
-        )
-        return f"best {number(self.best.value, self.metric)} (trial {self.best.number}){minutes}"
+        seconds = (time.monotonic() - self.begin) / self.here * (self.total - self.done) if self.here else 0.0
+        more = f", {left(seconds)}" if seconds > 0 else ""
+        return f"best {number(self.best.value, self.metric)} (trial {self.best.number}){more}"

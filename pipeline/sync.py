@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from pipeline import words
+from pipeline.progress import waiting
 from pipeline.words import UsageError
 
 HELP = """\
@@ -27,6 +28,7 @@ for a mlflow.db that was lost.
 """
 KEYS = ("study", "rebuild", "store")
 INCOMPLETE = 1
+MOST = 3  # names of studies that are said
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -40,7 +42,10 @@ def main(given: Sequence[str] | None = None) -> int:
 
 def _run(given: Sequence[str]) -> int:
     folders, rebuild = read(given)
-    print("MLflow is starting ...", file=sys.stderr, flush=True)
+    studies = "1 study" if len(folders) == 1 else f"{len(folders)} studies"
+    print(
+        f"MLflow is starting, which takes some seconds; then it is told of {studies} ...", file=sys.stderr, flush=True
+    )
     done = [_sync(folder, rebuild=rebuild) for folder in folders]
     return 0 if all(done) else INCOMPLETE
 
@@ -58,12 +63,19 @@ def read(given: Sequence[str]) -> tuple[list[Path], bool]:
     if not found:
         mistakes.append(f"store: nothing has been searched there yet; got {store}")
     elif name is not None and name not in found:
-        near = get_close_matches(name, found, n=1, cutoff=0.4)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        mistakes.append(f"study: one of {', '.join(sorted(found))}; got {name or 'nothing'}{hint}")
+        near = get_close_matches(name, found, MOST, cutoff=0.4)
+        hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+        mistakes.append(f"study: one of {_some(found.values())}; got {name or 'nothing'}{hint}")
     if mistakes:
         raise UsageError(*mistakes)
     return sorted(found.values(), key=_ended) if name is None else [found[name]], rebuild == "true"
+
+
+def _some(folders: Collection[Path]) -> str:
+    """The names of studies, of many those that ended last."""
+    newest = sorted(folders, key=_ended, reverse=True)[:MOST]
+    more = f" and {len(folders) - MOST} more" if len(folders) > MOST else ""
+    return ", ".join(folder.name for folder in newest) + more
 
 
 def _ended(folder: Path) -> float:
@@ -73,10 +85,10 @@ def _ended(folder: Path) -> float:
 
 def _sync(folder: Path, *, rebuild: bool) -> bool:
     """One study; whether MLflow has all of it now."""
-    from pipeline.tracking.view import View
-
     try:
-        with FileLock(folder / ".tracking.lock", timeout=0):
+        with waiting(f"{folder.name}: MLflow is told"), FileLock(folder / ".tracking.lock", timeout=0):
+            from pipeline.tracking.view import View
+
             view = View(folder, rebuild=rebuild)
             view.configure()
             written = view.catch_up()

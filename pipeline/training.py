@@ -57,10 +57,13 @@ def search_folds(
     return [course.outcome for course in courses]
 
 
-def refit(task: Task, member: Member, epochs: int) -> State:
-    """Trains one network on all of its training rows for so many epochs, and returns its weights."""
+def refit(task: Task, member: Member, epochs: int, done: Callable[[int], None] = lambda _: None) -> State:
+    """Trains one network on all of its training rows for so many epochs, and returns its weights.
+
+    done: told of each epoch, that it is one more.
+    """
     networks = stack([member], task.inputs, task.head, task.device.precision)
-    _fit(lambda: _Fit(networks), task.device, range(epochs))
+    _fit(lambda: _Refit(networks, done), task.device, range(epochs))
     return networks.state_dict(0)
 
 
@@ -86,6 +89,19 @@ class _Fit(lightning.LightningModule):
     def training_step(self, batch: Any, index: int) -> None:
         """An epoch of every member."""
         self.stack.train_epoch(batch)
+
+
+class _Refit(_Fit):
+    """One network that nobody judges."""
+
+    def __init__(self, stack: Stack, done: Callable[[int], None]) -> None:
+        super().__init__(stack)
+        self.done = done
+
+    def training_step(self, batch: Any, index: int) -> None:
+        """An epoch, and the word that it is over."""
+        super().training_step(batch, index)
+        self.done(1)
 
 
 class _Race(_Fit):

@@ -104,6 +104,30 @@ def test_says_all_mistakes_at_once() -> None:
         assert words in text
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("nodes=[64]", "nodes: no such key (did you mean model.nodes?)"),
+        ("epochs=5", "epochs: no such key (did you mean training.epochs?)"),
+        ("trials=5", "trials: no such key (did you mean budget.trials?)"),
+        ("batch=5", "batch: no such key (did you mean training.batch_size?)"),
+        ("backbone=resnet18", "backbone: no such key (did you mean model.backbone?)"),
+        ("modle.nodes=5", "modle: no such key (did you mean model?)"),
+        ("model.node=5", "model.node: no such key (did you mean model.nodes?)"),
+        ("budget.hours=5", "budget.hours: no such key; budget has trials, minutes"),
+        ("dataset.rot=a", "dataset.rot: no such key; dataset has kind, subject, count, size, seed"),
+    ],
+)
+def test_key_that_is_not_there_is_said_with_the_nearest_or_those_of_its_group(word: str, said: str) -> None:
+    assert mistakes("task=cat_species", word) == (said,)
+
+
+def test_key_like_no_other_is_told_the_groups_alone() -> None:
+    (line,) = mistakes("task=cat_species", "lr=0.1")
+    assert line.startswith("lr: no such key; the configuration has dataset, head, features, cv, ")
+    assert len(line) < 200
+
+
 def test_missing_task_lists_the_tasks() -> None:
     (line,) = mistakes()
     assert "task: say which" in line

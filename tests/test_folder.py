@@ -92,10 +92,15 @@ def test_refuses_class_that_only_test_has(root: Path) -> None:
     assert "every class of test/ is in train/ too; only in test/: c" in refused(root)
 
 
-def test_refuses_fewer_than_two_classes(root: Path) -> None:
-    assert "a folder for each of at least two classes; got none" in refused(root / "test" / "a")
-    picture(root.parent / "one" / "cats" / "1.png")
-    assert "a folder for each of at least two classes; got cats" in refused(root.parent / "one")
+def test_refuses_fewer_than_two_classes_and_shows_where_pictures_are_looked_for(root: Path) -> None:
+    rule, one = "a folder for each of at least two classes, <root>/<class>/<picture>.jpg; got ", root.parent / "one"
+    said = refused(root / "test" / "a")
+    assert said.startswith(
+        f"dataset.root: {rule}none in {root}/test/a, and 1 pictures in no such folder; put them so: "
+    )
+    assert said.endswith(f"{root}/test/a/cat/1.jpg and {root}/test/a/dog/1.jpg")
+    picture(one / "cats" / "1.png")
+    assert refused(one) == f"dataset.root: {rule}cats in {one}; put them so: {one}/cats/1.jpg and {one}/cat/1.jpg"
 
 
 @pytest.mark.parametrize("name", ["Train", "training"])

@@ -1,20 +1,30 @@
 """Prediction from the two files: answers, mistakes, and files that cannot be answered."""
 
 import csv
+import io
 import json
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from torch import Tensor
 
 from pipeline import model, predict
-from pipeline.data.examples import Pictures
+from pipeline.data.examples import Pictures, Raw
 from pipeline.data.names import cell
 from pipeline.data.pictures import decode
+from pipeline.heads import NumberHead
+from pipeline.predicting import answers, written
+from pipeline.predicting.answers import Answer
 from tests.conftest import TINY, search
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -92,6 +102,11 @@ def test_champion_of_the_registry_is_used_by_its_task(
         (["model=no/where", "photo.png"], "model: a folder that exists; got no/where"),
         (["model=x", "photo.png", "output=/nowhere/a.csv"], "output: a file in a folder that exists"),
         (["model=x", "photo.png", "output=/tmp"], "output: a file, such as /tmp/predictions.csv; got a folder"),
+        (["model=x", "photo.png", "output="], "output: a file in a folder that exists; got nothing"),
+        (["model=x", "photo.png", "output=a.json"], "output: a file that ends in .csv or .jsonl (JSON lines); got a.j"),
+        (["model=x", "photo.png", "sheet=a.jpg"], "sheet: a picture that ends in .png; got a.jpg"),
+        (["model=x", "photo.png", "sheet=/nowhere/a.png"], "sheet: a file in a folder that exists"),
+        (["model=x", "photo.png", "shet=a.png"], "shet: no such key (did you mean sheet?)"),
     ],
 )
 def test_wrong_word_is_one_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,7 +124,115 @@ def test_existing_path_wins_over_a_key(
     assert (words.paths, words.output) == ((Path("output=photo.png"),), None)
 
 
-def test_table_is_answered_row_by_row(store: Path, tmp_path: Path) -> None:
+def test_what_is_answered_for_is_not_overwritten(
+    finished: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, words = photo.read_bytes(), [f"model={finished}/model", str(photo)]
+    (tmp_path / "linked.png").symlink_to(photo)
+    assert predict.main([*words, f"sheet={tmp_path}/linked.png"]) == 2
+    assert "sheet: not among the pictures that are to be answered for" in capsys.readouterr().err
+    assert predict.main([f"model={finished}/model", str(tmp_path), f"sheet={tmp_path}/new.png"]) == 2
+    photo.rename(tmp_path / "photo")
+    assert predict.main([f"model={finished}/model", f"{tmp_path}/photo", f"output={tmp_path}/photo"]) == 2
+    assert "output: another file than what is to be answered for" in capsys.readouterr().err
+    assert (tmp_path / "photo").read_bytes() == before
+
+
+def test_json_lines_say_what_the_csv_says(finished: Path, photo: Path, tmp_path: Path) -> None:
+    words = [f"model={finished}/model", str(photo), str(tmp_path / "gone\u202e\x9b\U000e0041고.jpg")]
+    for file in ("answers.csv", "answers", "answers.jsonl"):
+        assert predict.main([*words, f"output={tmp_path / file}"]) == 1
+    text = (tmp_path / "answers.jsonl").read_text()
+    assert all(letter.isprintable() or letter == "\n" for letter in text)
+    assert "고" in text
+    answered, gone = map(json.loads, text.splitlines())
+    first, _ = rows(tmp_path / "answers.csv")
+    assert list(answered) == ["file", "answer", "probabilities", "error"]
+    assert (answered["file"], answered["answer"], answered["error"]) == (str(photo), first["answer"], None)
+    assert {name: repr(value) for name, value in answered["probabilities"].items()} == {
+        name: first[name] for name in answered["probabilities"]
+    }
+    assert gone == {"file": words[2], "answer": None, "probabilities": None, "error": "No such file or directory"}
+    assert (tmp_path / "answers").read_bytes() == (tmp_path / "answers.csv").read_bytes()
+
+
+def test_name_that_is_no_text_is_the_same_name_in_json_lines(finished: Path, photo: Path, tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"\xff.png")
+    photo.rename(odd)
+    assert predict.main([f"model={finished}/model", str(odd), f"output={tmp_path}/a.jsonl"]) == 0
+    assert json.loads((tmp_path / "a.jsonl").read_text())["file"] == str(odd)
+
+
+def test_what_is_no_number_is_null_in_json_lines() -> None:
+    stream = io.StringIO()
+    written._json_lines(stream, NumberHead("number", "relu", "l1", "USD"))(Answer("a", (float("inf"),), "inf USD"))
+    assert json.loads(stream.getvalue()) == {"file": "a", "answer": "inf USD", "prediction": None, "error": None}
+
+
+def test_file_of_answers_is_whole_or_not_there(
+    finished: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C while the fourth picture is answered for: the file of before is still there."""
+    files = [Path(shutil.copy(photo, tmp_path / f"{number}.png")) for number in range(6)]
+    output = tmp_path / "answers.jsonl"
+    output.write_text("before")
+    monkeypatch.setattr(answers, "BATCH", 2)
+    seen = model.TrainedModel.answers
+
+    def stopped(trained: model.TrainedModel, raw: Raw) -> Tensor:
+        if (tmp_path / "0.png").exists():
+            (tmp_path / "0.png").unlink()
+            return seen(trained, raw)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model.TrainedModel, "answers", stopped)
+    words = [f"model={finished}/model", *map(str, files), f"output={output}", f"sheet={tmp_path}/sheet.png"]
+    assert predict.main(words) == 130
+    assert capsys.readouterr().err == "stopped; nothing was written\n"
+    assert output.read_text() == "before"
+    assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".jsonl"}
+    assert not (tmp_path / "sheet.png").exists()
+
+
+def test_pipe_gets_the_answers_as_they_are(finished: Path, photo: Path) -> None:
+    command = [sys.executable, "-m", "pipeline.predict", f"model={finished}/model", str(photo), "output=/dev/stdout"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    header, row, said = done.stdout.splitlines()
+    assert header.startswith("file,")
+    assert row.startswith(str(photo))
+    assert (said, done.stderr) == ("1 answers in /dev/stdout", "")
+
+
+def test_link_to_a_file_of_answers_stays_a_link(finished: Path, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.csv").symlink_to(tmp_path / "answers.csv")
+    assert predict.main([f"model={finished}/model", str(photo), f"output={tmp_path}/link.csv"]) == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert len(rows(tmp_path / "answers.csv")) == 1
+
+
+def test_files_that_are_no_pictures_are_counted(
+    finished: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "deep" / ".git").mkdir(parents=True)
+    for name in ("deep/notes.txt", ".hidden", "deep/.git/config"):
+        (tmp_path / name).write_text("text")
+    assert predict.main([f"model={finished}/model", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == "passed over: 1 file that is no picture\n"
+    (tmp_path / "more.csv").write_text("text")
+    assert predict.main([f"model={finished}/model", str(tmp_path), str(photo)]) == 0
+    assert capsys.readouterr().err == "passed over: 2 files that are no pictures\n"
+
+
+def test_copy_of_a_registered_model_does_not_stay(
+    finished: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    assert predict.main(["model=cat_species", f"store={finished.parents[1]}", str(photo)]) == 0
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_table_is_answered_row_by_row(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sizes = [word for word in TINY if not word.startswith("dataset.size")]
     folder = search(store, "task=house_price", *sizes, "budget.trials=1")
     houses = pd.DataFrame(
@@ -129,6 +252,11 @@ def test_table_is_answered_row_by_row(store: Path, tmp_path: Path) -> None:
     assert [row["file"] for row in answered] == [f"{tmp_path}/houses.csv row {number}" for number in (1, 2, 3, 4)]
     assert all(float(row["prediction (USD)"]) >= 0 for row in answered[:3])
     assert answered[3]["error"] == "bedrooms: no number"
+    assert predict.main([f"model={folder}/model", str(tmp_path / "houses.csv"), f"output={tmp_path}/a.jsonl"]) == 1
+    lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert [repr(line["prediction"]) for line in lines[:3]] == [row["prediction (USD)"] for row in answered[:3]]
+    assert predict.main([f"model={folder}/model", str(tmp_path / "houses.csv"), f"sheet={tmp_path}/a.png"]) == 2
+    assert "sheet: shows pictures, and this model answers for the rows of a table" in capsys.readouterr().err
     houses.drop(columns="wealth").to_csv(tmp_path / "less.csv", index=False)
     assert predict.main([f"model={folder}/model", str(tmp_path / "less.csv"), f"output={output}"]) == 1
     assert rows(output)[0]["error"] == "no column wealth; the model was trained with it"

@@ -29,12 +29,12 @@ def test_every_block_is_known() -> None:
     assert len(SEARCHES) == 20
     others = [line for line in COMMANDS if "pipeline.search" not in line]
     assert sum("make " in line for line in others) == 3
-    assert sum("pipeline.predict" in line for line in others) == 2
+    assert sum("pipeline.predict" in line for line in others) == 3
     assert sum("pipeline.ui" in line for line in others) == 1
     assert sum("pipeline.sync" in line for line in others) == 2
     assert sum("pipeline.cache" in line for line in others) == 1
     assert sum("pipeline.compare" in line for line in others) == 1
-    assert len(others) == 10
+    assert len(others) == 11
 
 
 @pytest.fixture
@@ -93,6 +93,9 @@ def test_predictions_of_the_readme_run(finished: Path, place: Path) -> None:
         if "pipeline.predict" in line:
             assert predict.main(shlex.split(line)[3:]) == 0
     assert len((place / "predictions.csv").read_text().splitlines()) == 1 + 1 + 60
+    assert len((place / "answers.jsonl").read_text().splitlines()) == 60
+    with Image.open(place / "sheet.png", formats=["PNG"]) as sheet:
+        assert sheet.width > 1000
 
 
 def test_syncs_of_the_readme_run(finished: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import shutil
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +209,17 @@ def test_sync_says_what_was_typed_wrong(
     store = [] if words[0].startswith("store") else [f"store={finished.parents[1]}"]
     assert sync.main([*words, *store]) == 2
     assert said in capfd.readouterr().err
+
+
+def test_sync_of_a_study_that_is_not_there_says_near_and_newest_names(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for number, name in enumerate(["day_night-1a", "day_night-2b", "animals-3c", "house_price-4d", "mine"]):
+        (tmp_path / "studies" / name).mkdir(parents=True)
+        (tmp_path / "studies" / name / "study.json").touch()
+        os.utime(tmp_path / "studies" / name / "study.json", (number, number))
+    assert sync.main(["study=day_nigth", f"store={tmp_path}"]) == 2
+    said = "study: one of mine, house_price-4d, animals-3c and 2 more; got day_nigth (did you mean "
+    assert capfd.readouterr().err in {
+        f"{said}{a} or {b}?)\n" for a, b in permutations(["day_night-1a", "day_night-2b"])
+    }

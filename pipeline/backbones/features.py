@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
-from rich.progress import track
 from torch import Tensor
 
 from pipeline.backbones import parts, weights
@@ -25,6 +24,7 @@ from pipeline.config.schema import Backbone, Part, Tail
 from pipeline.data.examples import DataError, Deep, Features, Pictures
 from pipeline.data.kept import keep, kept
 from pipeline.files import NotWrittenError, make_folder
+from pipeline.progress import watched
 
 VERSION = 1  # a change to a view, or to how one is looked at, needs a new number, or old features come from the cache
 AT_ONCE = 32  # pictures
@@ -116,12 +116,11 @@ class Frozen:
 
     def _shown(self, pictures: Pictures, number: int, views: int, seen: Seen) -> Iterator[NDArray[Any]]:
         """The outputs, with a bar where someone is looking, and otherwise a line."""
-        steps, said = -(-len(pictures) // AT_ONCE), f"{self.name} looks at {len(pictures):,} pictures"
+        said = f"{self.name} looks at {len(pictures):,} pictures"
         said += f", view {number + 1} of {views}" if views > 1 else ""
         if not sys.stdout.isatty():
             print(f"{said}, once for all searches", flush=True)
-        outputs = self._outputs(pictures, number, seen)
-        return track(outputs, said, steps, transient=True, disable=not sys.stdout.isatty())  # type: ignore[return-value]
+        return watched(self._outputs(pictures, number, seen), said, len(pictures), len)
 
     def _outputs(self, pictures: Pictures, number: int, seen: Seen) -> Iterator[NDArray[Any]]:
         """[n, ...] of a few pictures after the other, in full precision whatever the device is."""

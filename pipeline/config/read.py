@@ -9,7 +9,7 @@ from typing import Any, Literal, cast, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.config import blocks, datasets, fit, schema, tuning
+from pipeline.config import blocks, datasets, fit, keys, schema, tuning
 from pipeline.config.backbones import BACKBONES, PIXELS, side
 from pipeline.config.compose import ConfigError, composed, known_groups, nearest
 from pipeline.config.overrides import Word, parse
@@ -45,6 +45,7 @@ SECTIONS = {
     "compute": schema.Compute,
     "tracking": schema.Tracking,
 }
+SEARCHED: dict[str, tuple[type, ...]] = {"model": (Blocks, Layout, Model), "training": (Training, Tuning)}
 SINGLE = {
     "metric": schema.Metric,
     "sampler": Literal["tpe", "random", "gp"],
@@ -101,7 +102,7 @@ class _Reader:
         }
         parts |= {name: self.section(name, config.get(name), kind) for name, kind in SECTIONS.items()}
         parts |= {key: self.single(key, config.get(key), kind) for key, kind in SINGLE.items()}
-        self.unknown("", config, [*parts, *FACTS, "model", "training"])
+        self.unknown("", config, [*(key for key in parts if key != "backbone"), *FACTS, "model", "training"])
         settings = _without_moves(self.settings(config), backbone)
         fixed = _without_moves(self.settings(baseline, quiet=True), backbone)
         self.mistakes += fit.mistakes(parts, settings, self.words)
@@ -145,7 +146,7 @@ class _Reader:
         if not isinstance(raw, Mapping):
             self.mistakes.append(f"{section}: holds {', '.join(_names(kind))}; got {raw!r}")
             return None
-        self.unknown(f"{section}.", raw, _names(kind))
+        self.unknown(section, raw, _names(kind))
         known = {
             key: _tuples(value)
             for key, value in raw.items()
@@ -159,17 +160,12 @@ class _Reader:
     def settings(self, config: Mapping[str, Any], quiet: bool = False) -> dict[str, Any]:
         """A value or a range for each searchable field."""
         found: dict[str, Any] = {}
-        for section, kinds in (("model", (Blocks, Layout, Model)), ("training", (Training, Tuning))):
-            hints = {
-                name: hint
-                for kind in kinds
-                for name, hint in get_type_hints(kind, include_extras=True).items()
-                if name not in DERIVED
-            }
+        for section, kinds in SEARCHED.items():
+            hints = _hints(kinds)
             raw = config.get(section)
             raw = raw if isinstance(raw, Mapping) else {}
             if not quiet:
-                self.unknown(f"{section}.", raw, [*(FIXED if section == "model" else ()), *hints])
+                self.unknown(section, raw, [*(FIXED if section == "model" else ()), *hints])
             for name, hint in hints.items():
                 found[f"{section}.{name}"] = self.setting(f"{section}.{name}", raw.get(name), hint)
         return found
@@ -203,11 +199,9 @@ class _Reader:
             return True
         return False
 
-    def unknown(self, prefix: str, raw: Mapping[str, Any], known: Sequence[str]) -> None:
-        for name in raw:
-            if name not in known:
-                near = nearest(f"{prefix}{name}", [prefix + key for key in known])
-                self.mistakes.append(f"{prefix}{name}: no such key{near}; known: {', '.join(known)}")
+    def unknown(self, group: str, raw: Mapping[str, Any], known: Sequence[str]) -> None:
+        elsewhere = [] if group else _every_key()
+        self.mistakes += [keys.unknown(group, name, known, elsewhere) for name in raw if name not in known]
 
 
 PLAIN = {"a valid integer": "a whole number", "a valid number": "a number", "a valid boolean": "true or false"}
@@ -232,6 +226,21 @@ def _sized(config: Mapping[str, Any], backbone: Backbone | None) -> dict[str, An
         return dict(config)
     own = side(backbone.name if backbone else PIXELS, str(dataset.get("kind")))
     return {**config, "dataset": {**dataset, "size": own}}
+
+
+def _hints(kinds: Sequence[type]) -> dict[str, Any]:
+    """The type of each field that can be searched."""
+    found = [get_type_hints(kind, include_extras=True) for kind in kinds]
+    return {name: hint for hints in found for name, hint in hints.items() if name not in DERIVED}
+
+
+def _every_key() -> list[str]:
+    """All that lies in a group, in full; of a name that several have, the first is meant first."""
+    fixed = [f"model.{name}" for name in FIXED]
+    searched = [f"{section}.{name}" for section, kinds in SEARCHED.items() for name in _hints(kinds)]
+    others = [f"{section}.{name}" for section, kind in SECTIONS.items() for name in _names(kind)]
+    kinds = [("dataset", kind) for kind in DATASETS.values()] + [("head", kind) for kind in HEADS.values()]
+    return fixed + searched + others + [f"{section}.{name}" for section, kind in kinds for name in _names(kind)]
 
 
 def _names(kind: type) -> list[str]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,13 +13,14 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 from pipeline.data.examples import DataError, Pictures
 from pipeline.data.kept import used
 from pipeline.data.names import printable
-from pipeline.data.pictures import VERSION, Picture, processors, read_or_reason, without_warnings
+from pipeline.data.parallel import in_order
+from pipeline.data.pictures import VERSION, Picture, read_or_reason, without_warnings
 from pipeline.files import NotWrittenError, make_folder, moved_whole, write_whole
+from pipeline.progress import watched
 
 Bad = tuple[tuple[str, str], ...]
 SHOWN = 3
@@ -129,12 +128,7 @@ class _Scan:
 
     def pictures(self) -> Iterator[Picture | str]:
         """For each name its picture or a reason, in order; with a bar where someone is looking."""
-        pool = ThreadPoolExecutor(processors())
-        try:
-            results = pool.map(self.read, self.names)
-            yield from track(results, "decoding", len(self.names), transient=True, disable=not sys.stdout.isatty())
-        finally:
-            pool.shutdown(cancel_futures=True)  # an interrupted search does not decode the rest first
+        yield from watched(in_order(self.read, self.names), "decoding pictures", len(self.names))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
 import tempfile
 import zlib
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from pipeline.config.datasets import Cifar, OxfordPets
 from pipeline.data.decoded import copies_note, copies_share_a_group, decode_all
 from pipeline.data.examples import DataError, Examples, Pictures
-from pipeline.data.fetching import fetching
+from pipeline.data.fetching import download, fetching
 from pipeline.data.pictures import resized
 
 PETS_URL = "https://www.robots.ox.ac.uk/~vgg/data/pets/data/"
@@ -70,7 +71,6 @@ def _provide(folder: Path, archives: Sequence[Archive], kind: str) -> None:
 
 def _fetch(folder: Path, archive: Archive, kind: str) -> None:
     """The archive, unless it is there and whole."""
-    from torchvision.datasets.utils import check_integrity, download_url
 
     def said(error: Exception) -> str:
         return (
@@ -79,10 +79,17 @@ def _fetch(folder: Path, archive: Archive, kind: str) -> None:
             "or use your own: dataset=folder dataset.root=<folder>"
         )
 
-    if not check_integrity(folder / archive.name, archive.md5):
+    file = folder / archive.name
+    if not _whole(file, archive.md5):
         with fetching(archive.url, said):
-            folder.mkdir(parents=True, exist_ok=True)
-            download_url(archive.url, folder, archive.name, archive.md5)
+            download(archive.url, file, "md5", archive.md5)
+
+
+def _whole(file: Path, md5: str) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "md5").hexdigest() == md5
 
 
 def unpack(archive: Path, folder: str) -> None:

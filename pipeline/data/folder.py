@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from pipeline.config.datasets import Folder
 from pipeline.data.decoded import decode_all
 from pipeline.data.examples import DataError, Examples
-from pipeline.data.listing import pictures_below
+from pipeline.data.listing import is_picture, pictures_below
 from pipeline.data.names import printable
 
 PARTS = ("train", "test")
+EXAMPLES = ("cat", "dog")
 Files = list[tuple[Path, str]]
 
 
@@ -29,8 +30,7 @@ def load(dataset: Folder, cache: Path) -> Examples:
     train = root / "train" if has_parts else root
     classes = _class_names(train)
     if len(classes) < 2:
-        found = _said(classes) or "none"
-        raise DataError(f"dataset.root: a folder for each of at least two classes; got {found} in {train}")
+        raise DataError(_wrong_layout(train, classes))
     tested = _class_names(root / "test") if has_parts else []
     _check_classes(train, classes, root / "test", tested)
     files, test_files = _files(train, classes), _files(root / "test", tested)
@@ -67,6 +67,17 @@ def _check_parts(root: Path, has_parts: bool) -> None:
     if near and not has_parts:
         rule = "train/<class>/ and test/<class>/, written so and train/ among them, or just <class>/"
         raise DataError(f"dataset.root: {rule}; got {_said(near)} in {root}")
+
+
+def _wrong_layout(folder: Path, classes: Sequence[str]) -> str:
+    """What was found instead of classes, and what is looked for."""
+    loose = sum(is_picture(file) for file in folder.iterdir()) if folder.is_dir() else 0
+    found = f"{_said(classes) or 'none'} in {folder}"
+    found += f", and {loose} pictures in no such folder" if loose else ""
+    names = [*classes, *(name for name in EXAMPLES if name not in classes)][:2]
+    example = " and ".join(printable(str(folder / name / "1.jpg")) for name in names)
+    rule = "a folder for each of at least two classes, <root>/<class>/<picture>.jpg"
+    return f"dataset.root: {rule}; got {found}; put them so: {example}"
 
 
 def _check_classes(train: Path, classes: Sequence[str], test: Path, tested: Sequence[str]) -> None:

@@ -24,9 +24,21 @@ def pictures_below(folder: Path) -> list[Path]:
 
     A folder that may not be listed stands for itself, so that it is said and not passed over.
     """
+    return _walked(folder)[0]
+
+
+def others_below(folder: Path) -> int:
+    """How many files in a folder and below it are no pictures, by their names; hidden ones are not counted."""
+    return _walked(folder)[1]
+
+
+def _walked(folder: Path) -> tuple[list[Path], int]:
+    """The pictures, and how many other files there are beside them."""
     closed: list[Path] = []
-    found = []
+    found, others = [], 0
     for parent, folders, files in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [path for name in files if is_picture(path := Path(parent, name)) and not name.startswith(".")]
-    return sorted(found + closed)
+        seen = [path for name in files if not (path := Path(parent, name)).name.startswith(".")]
+        found += [path for path in seen if is_picture(path)]
+        others += sum(not is_picture(path) for path in seen)
+    return sorted(found + closed), others

@@ -6,11 +6,9 @@ import os
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
 from threading import Lock
 
@@ -62,14 +60,26 @@ def read(path: Path, size: int) -> Picture:
     16-bit grey keeps its upper 8 bits, transparency lies on white, of an animation the first frame is taken.
     Raises PictureError.
     """
+    with _opened(path) as picture:
+        small = _decoded(picture, (size, size))
+        pixels = np.asarray(small, dtype=np.uint8).transpose(2, 0, 1)
+        return Picture(pixels, getattr(picture, "n_frames", 1) > 1)
+
+
+def thumbnail(path: Path, side: int) -> Image.Image:
+    """The whole picture as a person looks at it: upright, RGB, as large as fits into a square. Raises PictureError."""
+    with _opened(path) as picture:
+        larger = max(picture.width, picture.height)
+        fitting = (max(1, picture.width * side // larger), max(1, picture.height * side // larger))
+        return _decoded(picture, fitting)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[ImageFile]:
+    """As `opened`; whatever goes wrong inside is a PictureError."""
     try:
         with opened(path) as picture:
-            whole = picture.width * picture.height
-            picture.draft("RGB", (size, size))  # a JPEG is decoded no larger than needed; in several scans, it is
-            kept = whole if picture.info.get("progressive") else picture.width * picture.height
-            with ONE_LARGE if kept > LARGE else nullcontext():
-                pixels = _decoded(picture, size)
-            return Picture(pixels, getattr(picture, "n_frames", 1) > 1)
+            yield picture
     except Image.DecompressionBombError:
         raise PictureError(f"too many pixels; at most {MAX_PIXELS:,} are read") from None
     except BROKEN as error:
@@ -85,11 +95,14 @@ def _reason(error: Exception) -> str:
     return next(plain, shown(first, LONGEST_REASON))
 
 
-def _decoded(picture: ImageFile, size: int) -> Pixels:
+def _decoded(picture: ImageFile, shape: tuple[int, int]) -> Image.Image:
     """Shrunk before all else: a turned or converted copy of a large picture would take its memory again."""
-    small = _shrinkable(picture).resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    upright = _upright(_rgb(small), _orientation(picture))
-    return np.asarray(upright, dtype=np.uint8).transpose(2, 0, 1)
+    whole = picture.width * picture.height
+    picture.draft("RGB", shape)  # a JPEG is decoded no larger than needed; in several scans, it is
+    kept = whole if picture.info.get("progressive") else picture.width * picture.height
+    with ONE_LARGE if kept > LARGE else nullcontext():
+        small = _shrinkable(picture).resize(shape, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return _upright(_rgb(small), _orientation(picture))
 
 
 def decode(path: Path, size: int) -> Pixels:
@@ -138,12 +151,6 @@ def decode_or_reason(path: Path, size: int) -> Pixels | str:
     """The pixels, or why there are none."""
     found = read_or_reason(path, size)
     return found if isinstance(found, str) else found.pixels
-
-
-def decode_some(paths: Sequence[Path], size: int) -> list[Pixels | str]:
-    """For each path its pixels, or why there are none; decoded in parallel."""
-    with without_warnings(), ThreadPoolExecutor(processors()) as pool:
-        return list(pool.map(decode_or_reason, paths, repeat(size)))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pydantic import Field
 from pipeline.config import schema
 from pipeline.data.examples import DataError, Examples
 from pipeline.data.names import listed_names
+from pipeline.heads import measures
 from pipeline.heads.base import Head, Scores
 from pipeline.heads.classes import SigmoidHead, SigmoidsHead, SoftmaxHead
 from pipeline.heads.numbers import BandsHead, NumberHead
@@ -33,6 +34,7 @@ def build(config: schema.Head, examples: Examples) -> AnyHead:
 
     Raises DataError where a sigmoid is to answer for other than two classes, or a ReLU for numbers below 0.
     """
+    measures.prepare()
     match config:
         case schema.Softmax():
             return SoftmaxHead("softmax", examples.classes)

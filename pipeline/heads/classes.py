@@ -11,10 +11,10 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
-from torchmetrics.functional import classification as measures
 
 from pipeline.config.datasets import STRICT
 from pipeline.config.schema import Metric
+from pipeline.heads import measures
 from pipeline.heads.base import Classes, Head, Scores, Targets
 from pipeline.inputs import Constants, Names
 
@@ -28,8 +28,7 @@ def class_score(metric: Metric, answers: Tensor, classes: Tensor) -> float:
     """
     if metric == "accuracy":
         return float((answers.argmax(dim=1) == classes).double().mean())
-    count = answers.shape[1]
-    return float(measures.multiclass_f1_score(answers, classes, count, average="macro", validate_args=False))
+    return measures.f1_of_classes(answers, classes)
 
 
 def class_scores(answers: Tensor, classes: Tensor) -> Scores:
@@ -204,12 +203,11 @@ class SigmoidsHead(Head):
     def score(self, metric: Metric, answers: Tensor, targets: Tensor, constants: Constants) -> float:
         if metric == "accuracy":
             return float(((answers > 0.5) == targets.bool()).all(dim=1).double().mean())
-        return float(measures.multilabel_f1_score(answers, targets.long(), self.outputs, validate_args=False))
+        return measures.macro_f1_of_labels(answers, targets.long())
 
     def report(self, answers: Tensor, targets: Tensor, constants: Constants) -> Scores:
         truth = targets.long()
-        right = measures.multilabel_accuracy(answers, truth, self.outputs, average="none", validate_args=False)
-        f1 = measures.multilabel_f1_score(answers, truth, self.outputs, average="none", validate_args=False)
+        right, f1 = measures.accuracy_of_labels(answers, truth), measures.f1_of_labels(answers, truth)
         scores = {name: self.score(name, answers, targets, constants) for name in ("accuracy", "f1_macro")}
         for index, label in enumerate(measured(self.labels)):
             scores |= {f"accuracy/{label}": float(right[index]), f"f1/{label}": float(f1[index])}

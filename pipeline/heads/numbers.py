@@ -11,12 +11,12 @@ from pydantic import AfterValidator, FailFast, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
-from torchmetrics import functional as measures
 
 from pipeline.config.datasets import STRICT
 from pipeline.config.schema import Metric, Real
 from pipeline.heads.base import Head, Scores, Targets
 from pipeline.heads.classes import certain, class_score, class_scores, softmax_gradient
+from pipeline.heads.measures import errors
 from pipeline.inputs import Constants, Text
 
 
@@ -24,15 +24,6 @@ def _rising(edges: tuple[float, ...]) -> tuple[float, ...]:
     if list(edges) != sorted(set(edges)):
         raise ValueError("rising numbers")
     return edges
-
-
-def errors(predicted: Tensor, truth: Tensor) -> Scores:
-    """Mean absolute and root mean squared error in the target's unit, and R2 (0: as good as the mean)."""
-    return {
-        "mean_absolute_error": float(measures.mean_absolute_error(predicted, truth)),
-        "root_mean_squared_error": float(measures.mean_squared_error(predicted, truth, squared=False)),
-        "r2": float(measures.r2_score(predicted, truth)) if len(truth) > 1 else float("nan"),
-    }
 
 
 @dataclass(frozen=True, config=STRICT)

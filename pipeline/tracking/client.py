@@ -53,9 +53,10 @@ def experiment(client: MlflowClient, task: str, place: str | None) -> str:
 
 
 def fetch(uri: str, store: Path) -> Path:
-    """The folder of a registered model's two files, such as `models:/cat_species@champion`, copied where it is remote.
+    """A copy of the folder of a registered model's two files, such as `models:/cat_species@champion`.
 
-    Raises LookupError where the registry has no such model.
+    It lies in a temporary folder of its own, which is the caller's to remove. Raises LookupError where the registry
+    has no such model.
     """
     if not (store / "mlflow.db").is_file():
         way_out = "say store=<folder>, or search first"

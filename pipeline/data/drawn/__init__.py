@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import Progress
 
 from pipeline.config.datasets import Drawn
 from pipeline.data.drawn.scene import draw_scene
 from pipeline.data.drawn.subjects import SUBJECTS, generator, scene, targets
 from pipeline.data.examples import Examples, Pictures
 from pipeline.data.kept import keep, kept
+from pipeline.progress import watched
 
 VERSION = 2  # a change to how anything is drawn needs a new number, or old pictures come from the cache
 NOTE = "drawn pictures; for photographs: dataset=folder dataset.root=..."
@@ -100,8 +100,4 @@ def _said(classes: tuple[str, ...], target: np.int64 | np.float32 | NDArray[np.f
 def _chunks(dataset: Drawn, processes: int) -> Iterator[Pixels]:
     """All pictures, with a bar where someone is looking."""
     few = dataset.count < WORTH_PROCESSES
-    with Progress(transient=True, disable=not sys.stdout.isatty()) as progress:
-        task = progress.add_task("drawing", total=dataset.count)
-        for chunk in draw_all(dataset, 1 if few else processes):
-            yield chunk
-            progress.advance(task, len(chunk))
+    return watched(draw_all(dataset, 1 if few else processes), "drawing pictures", dataset.count, len)

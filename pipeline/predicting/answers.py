@@ -1,0 +1,160 @@
+"""An answer for each picture or table row, one after the other as they are asked for."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline import model
+from pipeline.config.schema import Backbone, Tail
+from pipeline.data.examples import DataError, Pictures, Raw
+from pipeline.data.listing import listed, others_below
+from pipeline.data.opening import FORMATS
+from pipeline.data.parallel import in_order
+from pipeline.data.pictures import Pixels, decode_or_reason
+from pipeline.inputs import FeatureInputs, TableInputs
+from pipeline.model import TrainedModel
+from pipeline.predicting.words import WordError, Words
+from pipeline.progress import watched
+
+BATCH, NUMBERS = 256, 2**24  # pictures that the network sees at once, and how many numbers they are at the most
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One row of the answers: the numbers of the head's columns and what they say, or why there is none.
+
+    picture: the file, where it is one.
+    """
+
+    name: str
+    values: tuple[float, ...] = ()
+    answer: str = ""
+    error: str = ""
+    picture: Path | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be answered for: the paths as typed; for a model of pictures the files and folders without one.
+
+    passed_over: how many files of the folders are no pictures.
+    """
+
+    paths: tuple[Path, ...]
+    pictures: tuple[Path, ...] = ()
+    empty: tuple[Path, ...] = ()
+    passed_over: int = 0
+
+    @classmethod
+    def of(cls, trained: TrainedModel, paths: Sequence[Path]) -> Asked:
+        """Looks into the folders; raises OSError where a name is too long."""
+        if isinstance(trained.architecture.inputs, TableInputs):
+            return cls(tuple(paths))
+        folders = [path for path in paths if path.is_dir()]
+        empty = tuple(folder for folder in folders if not listed([folder]))
+        return cls(tuple(paths), tuple(listed(paths)), empty, sum(map(others_below, folders)))
+
+
+def load(words: Words) -> TrainedModel:
+    """The model from a folder's two files or from the registry; raises WordError where there is none."""
+    try:
+        if Path(words.model).is_dir():
+            return model.read(Path(words.model))
+        if "/" in words.model and not words.model.startswith("models:/"):
+            raise WordError(f"model: a folder that exists; got {words.model}")
+        from pipeline.tracking.client import fetch
+
+        uri = words.model if words.model.startswith("models:/") else f"models:/{words.model}@champion"
+        copy = fetch(uri, words.store)
+        try:
+            return model.read(copy)
+        finally:
+            shutil.rmtree(copy.parent, ignore_errors=True)
+    except (model.ModelError, LookupError) as error:
+        raise WordError(f"model: {error.args[0]}") from None
+
+
+def answers(trained: TrainedModel, words: Words, asked: Asked) -> Generator[Answer, None, None]:
+    """An answer for each picture or table row, in the order of the paths; what cannot be answered says why.
+
+    Raises WordError where the weights of the model's backbone are not at hand.
+    """
+    layout = trained.architecture.inputs
+    if isinstance(layout, TableInputs):
+        for path in asked.paths:
+            yield from _rows(trained, layout, path)
+        return
+    tail = trained.architecture.model.tail
+    seen = _backbone(layout, tail, words) if isinstance(layout, FeatureInputs) else _as_they_are
+    for folder in asked.empty:
+        yield Answer(str(folder), error=f"no picture in this folder ({FORMATS})")
+    yield from watched(_pictures(trained, layout.size, asked.pictures, seen), "answering", len(asked.pictures))
+
+
+def _as_they_are(pictures: Pictures) -> Raw:
+    return pictures
+
+
+def _backbone(layout: FeatureInputs, tail: Tail | None, words: Words) -> Callable[[Pictures], Raw]:
+    """What the model's backbone makes of pictures; raises WordError where its weights are not those of the search."""
+    from pipeline.backbones import Frozen
+
+    try:
+        named = Backbone(layout.backbone, words.weights, "none" if tail is None else tail.part)
+        frozen = Frozen.of(named, words.store / "cache", torch.device("cpu"))
+        if frozen.sha256 != layout.weights_sha256:
+            raise WordError(
+                f"weights: the file that {layout.backbone} had in the search (its SHA-256 begins with "
+                f"{layout.weights_sha256[:12]}); got {frozen.file} ({frozen.sha256[:12]})"
+            )
+    except DataError as error:
+        raise WordError(str(error)) from None
+    return lambda pictures: frozen.look(pictures, layout.views)
+
+
+def _pictures(
+    trained: TrainedModel, size: int, files: Sequence[Path], seen: Callable[[Pictures], Raw]
+) -> Iterator[Answer]:
+    """seen: what the network reads of the pictures. A batch of them is held at a time."""
+    decoded = in_order(lambda file: (file, decode_or_reason(file, size)), files)
+    batch = max(1, min(BATCH, NUMBERS // (3 * size * size)))
+    while some := list(islice(decoded, batch)):
+        yield from _batch(trained, some, seen)
+
+
+def _batch(
+    trained: TrainedModel, some: Sequence[tuple[Path, Pixels | str]], seen: Callable[[Pictures], Raw]
+) -> Iterator[Answer]:
+    good = [picture for _, picture in some if not isinstance(picture, str)]
+    answered = iter(trained.answers(seen(Pictures(np.stack(good)))) if good else ())
+    for file, picture in some:
+        if isinstance(picture, str):
+            yield Answer(str(file), error=picture, picture=file)
+        else:
+            yield _answer(trained, str(file), next(answered), file)
+
+
+def _rows(trained: TrainedModel, layout: TableInputs, path: Path) -> Iterator[Answer]:
+    from pipeline.data.table import read_rows
+
+    try:
+        rows, errors = read_rows(path, layout.numbers, layout.categories)
+    except DataError as error:
+        yield Answer(str(path), error=str(error))
+        return
+    answered = watched(trained.answers(rows), f"answering {len(rows):,} rows", len(rows))
+    for number, (reason, row) in enumerate(zip(errors, answered, strict=True), start=1):
+        name = f"{path} row {number}"
+        yield Answer(name, error=reason) if reason else _answer(trained, name, row)
+
+
+def _answer(trained: TrainedModel, name: str, row: Tensor, picture: Path | None = None) -> Answer:
+    return Answer(name, tuple(row.tolist()), trained.architecture.head.words(row), picture=picture)

@@ -1,0 +1,111 @@
+"""What was typed after `python -m pipeline.predict`: pictures, folders or tables, and a few `key=value`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+KEYS = ("model", "output", "sheet", "store", "weights")
+CSV, JSON_LINES, SHEET = ".csv", ".jsonl", ".png"
+
+
+class WordError(Exception):
+    """A word that cannot be understood, in one line."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """What was typed."""
+
+    model: str
+    paths: tuple[Path, ...]
+    output: Path | None
+    store: Path
+    weights: Path | None = None
+    sheet: Path | None = None
+
+
+def parse(texts: Sequence[str]) -> Words:
+    """The words as typed: an existing path wins, then `key=value` with a known key, then a path that is not there.
+
+    Raises WordError.
+    """
+    given, paths = _sorted(texts)
+    if "model" not in given:
+        raise WordError("model: say which, model=<folder, task or models:/...>")
+    if not paths:
+        raise WordError("say what to answer for: a picture, a folder of pictures or a table")
+    output = _output(given, paths)
+    sheet = _sheet(given, paths)
+    weights = Path(given["weights"]) if "weights" in given else None
+    if weights is not None and not weights.is_file():
+        raise WordError(f"weights: a file that exists; got {weights}")
+    return Words(given["model"], tuple(paths), output, Path(given.get("store", "mlruns")), weights, sheet)
+
+
+def _sorted(texts: Sequence[str]) -> tuple[dict[str, str], list[Path]]:
+    """The value of each key, and the paths."""
+    given: dict[str, str] = {}
+    paths: list[Path] = []
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or _exists(Path(text)):
+            paths.append(Path(text))
+        elif key in KEYS:
+            given[key] = value
+        elif near := get_close_matches(key, KEYS, n=1):
+            raise WordError(f"{key}: no such key (did you mean {near[0]}?); known: {', '.join(KEYS)}")
+        else:
+            paths.append(Path(text))
+    return given, paths
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # as a name it is too long
+        return False
+
+
+def _output(given: Mapping[str, str], paths: Sequence[Path]) -> Path | None:
+    """Where the answers are to go: a CSV file, also by a name without an ending, or one of JSON lines."""
+    if "output" not in given:
+        return None
+    file = _place("output", given["output"], "predictions.csv")
+    if file.suffix.lower() not in ("", CSV, JSON_LINES):
+        raise WordError(f"output: a file that ends in {CSV} or {JSON_LINES} (JSON lines); got {file}")
+    if any(_same(file, path) for path in paths):
+        raise WordError(f"output: another file than what is to be answered for; got {file}")
+    return file
+
+
+def _sheet(given: Mapping[str, str], paths: Sequence[Path]) -> Path | None:
+    """Where the contact sheet is to go; in a folder that is answered for it would be a picture of the next call."""
+    if "sheet" not in given:
+        return None
+    file = _place("sheet", given["sheet"], "sheet.png")
+    if file.suffix.lower() != SHEET:
+        raise WordError(f"sheet: a picture that ends in {SHEET}; got {file}")
+    if any(_same(file, path) or (path.is_dir() and _inside(file, path)) for path in paths if _exists(path)):
+        raise WordError(f"sheet: not among the pictures that are to be answered for; got {file}")
+    return file
+
+
+def _place(key: str, text: str, example: str) -> Path:
+    """A file that can be written there."""
+    file = Path(text)
+    if not text or not file.parent.is_dir():
+        raise WordError(f"{key}: a file in a folder that exists; got {text or 'nothing'}")
+    if file.is_dir():
+        raise WordError(f"{key}: a file, such as {file / example}; got a folder, {file}")
+    return file
+
+
+def _same(file: Path, path: Path) -> bool:
+    return _exists(file) and _exists(path) and file.samefile(path)
+
+
+def _inside(file: Path, folder: Path) -> bool:
+    return file.resolve().is_relative_to(folder.resolve())

@@ -1,0 +1,82 @@
+"""Bars with a time left: on a terminal only, on standard error, and gone when the work is over."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
+
+Item = TypeVar("Item")
+WIDTH = 24  # of a bar; what it is of, the numbers and the time left stand beside it in 80 columns
+MINUTES = 90.0  # seconds, from where on minutes are said
+
+
+def left(seconds: float) -> str:
+    """A time as a person wants to know it."""
+    return f"about {seconds / 60:.0f} min left" if seconds >= MINUTES else f"about {max(seconds, 1):.0f} s left"
+
+
+@contextmanager
+def counted(said: str, total: int | None, unit: str = "") -> Iterator[Callable[[int], None]]:
+    """Inside, a bar shows how much of the total is done; what is yielded is told of each further part.
+
+    said: what is done, in a few words. total: None where nobody knows. unit: `bytes`, where megabytes are to be said.
+    """
+    numbers = _Megabytes() if unit == "bytes" else TextColumn("{task.completed:,.0f}/{task.total:,.0f}")
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(WIDTH),
+        numbers,
+        Left(),
+        console=Console(file=sys.stderr, highlight=False, emoji=False),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as progress:
+        task = progress.add_task(said, total=total)
+        yield lambda more: progress.advance(task, more)
+
+
+def watched(items: Iterable[Item], said: str, total: int, each: Callable[[Item], int] = lambda _: 1) -> Iterator[Item]:
+    """The items, while a bar shows how far their reader has come; each: how much of the total an item is."""
+    with counted(said, total) as done:
+        for item in items:
+            yield item
+            done(each(item))
+
+
+@contextmanager
+def waiting(said: str) -> Iterator[None]:
+    """Inside, a line says what is waited for, where nobody can know for how long."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    with Console(file=sys.stderr).status(Text(said), spinner="line"):
+        yield
+
+
+class Left(ProgressColumn):
+    """How long the rest will take at the pace so far; work that comes in batches would make the latest pace jump.
+
+    A bar whose field `timed` is False says nothing of it: it began before.
+    """
+
+    def render(self, task: Task) -> Text:
+        """`about 12 s left`, once it can be told."""
+        elapsed, total = task.elapsed or 0.0, task.total or 0.0
+        known = task.fields.get("timed", True) and elapsed > 1 and 0 < task.completed < total
+        return Text(left(elapsed / task.completed * (total - task.completed)) if known else "")
+
+
+class _Megabytes(ProgressColumn):
+    """How much has come of how much."""
+
+    def render(self, task: Task) -> Text:
+        total = f"/{task.total / 1e6:.0f}" if task.total else ""
+        return Text(f"{task.completed / 1e6:.0f}{total} MB")
