@@ -141,20 +141,11 @@ def answers(trained: TrainedModel, words: Words) -> Iterator[Answer]:
 
 def _backbone(layout: FeatureInputs, words: Words) -> Callable[[Pictures], Raw]:
     """What the model's backbone makes of pictures; raises WordError where its weights are not those of the search."""
-    import torch
-
     from pipeline.backbones import Frozen
-    from pipeline.config.schema import Backbone
     from pipeline.data.examples import DataError
 
     try:
-        named = Backbone(layout.backbone, words.weights, "none")
-        frozen = Frozen.of(named, words.store / "cache", torch.device("cpu"))
-        if frozen.sha256 != layout.weights_sha256:
-            raise WordError(
-                f"weights: the file that {layout.backbone} had in the search (its SHA-256 begins with "
-                f"{layout.weights_sha256[:12]}); got {frozen.file} ({frozen.sha256[:12]})"
-            )
+        frozen = Frozen.of_model(layout, words.weights, words.store / "cache")
     except DataError as error:
         raise WordError(str(error)) from None
     return lambda pictures: frozen.look(pictures, layout.views)

@@ -25,7 +25,7 @@ SMALL = ["budget.trials=1", "training.epochs=1", "compute=cpu", "cv.folds=3", "c
 
 def test_every_block_is_known() -> None:
     kinds = [kind for kind, _ in BLOCKS]
-    assert (kinds.count("bash"), kinds.count("yaml"), len(kinds)) == (14, 1, 15)
+    assert (kinds.count("bash"), kinds.count("yaml"), kinds.count("json"), len(kinds)) == (16, 1, 1, 18)
     assert len(SEARCHES) == 20
     others = [line for line in COMMANDS if "pipeline.search" not in line]
     assert sum("make " in line for line in others) == 3
@@ -33,7 +33,8 @@ def test_every_block_is_known() -> None:
     assert sum("pipeline.ui" in line for line in others) == 1
     assert sum("pipeline.sync" in line for line in others) == 2
     assert sum("pipeline.cache" in line for line in others) == 1
-    assert len(others) == 9
+    assert sum("mlflow models serve" in line or "curl" in line for line in others) == 2
+    assert len(others) == 11
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from pipeline.config.schema import Backbone
 from pipeline.data.examples import DataError, Features, Pictures
 from pipeline.data.kept import keep, kept
 from pipeline.files import NotWrittenError, make_folder
+from pipeline.inputs import FeatureInputs
 
 VERSION = 1  # a change to a view, or to how one is looked at, needs a new number, or old features come from the cache
 AT_ONCE = 32  # pictures
@@ -41,6 +42,20 @@ class Frozen:
     def of(cls, backbone: Backbone, cache: Path, device: torch.device) -> Frozen:
         """The one that a search names; its weights are fetched where they have to be. Raises DataError."""
         return cls(backbone.name, weights.find(backbone, cache), device)
+
+    @classmethod
+    def of_model(cls, layout: FeatureInputs, file: Path | None, cache: Path) -> Frozen:
+        """The one that a trained model looks through, on the CPU; file: of its weights, if they are not the published.
+
+        Raises DataError where the weights are not at hand, or are others than in the search.
+        """
+        frozen = cls.of(Backbone(layout.backbone, file, "none"), cache, torch.device("cpu"))
+        if frozen.sha256 != layout.weights_sha256:
+            raise DataError(
+                f"weights: the file that {layout.backbone} had in the search (its SHA-256 begins with "
+                f"{layout.weights_sha256[:12]}); got {frozen.file} ({frozen.sha256[:12]})"
+            )
+        return frozen
 
     @cached_property
     def sha256(self) -> str:
