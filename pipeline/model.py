@@ -96,11 +96,12 @@ class TrainedModel:
         shape = self.architecture
         resident = shape.inputs.resident(shape.inputs.recode(raw), self.input_constants, torch.device("cpu"))
         rows = resident[: len(raw)]  # what follows are views of them, for training
-        built = self._network()
+        built = self.network()
         outputs = [built(shape.inputs.batch(part, self.input_constants)) for part in torch.split(rows, 1024)]
         return shape.head.answer(torch.cat(outputs), self.target_constants)
 
-    def _network(self) -> Network:
+    def network(self) -> Network:
+        """The network with its weights, which does not train."""
         shape = self.architecture
         built = network.build(shape.inputs.features, shape.model, shape.head.outputs)
         built.load_state_dict(self.weights)

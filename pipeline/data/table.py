@@ -58,7 +58,7 @@ def rows_of(frame: pd.DataFrame, numbers: Sequence[str], categories: Sequence[st
     if missing := [name for name in [*numbers, *categories] if name not in frame]:
         raise DataError(f"no column {listed_names(missing)}; the model was trained with it")
     values = float32(frame[list(numbers)].apply(pd.to_numeric, errors="coerce"))
-    wrong = (np.isnan(values) & frame[list(numbers)].notna().to_numpy()) | np.isinf(values)
+    wrong = (np.isnan(values) & frame[list(numbers)].notna().to_numpy(dtype=np.bool_)) | np.isinf(values)
     errors = [
         ", ".join(f"{shown(numbers[column])}: no number" for column in np.flatnonzero(row).tolist()) for row in wrong
     ]
