@@ -306,7 +306,10 @@ def test_backbone_of_a_served_model_is_that_of_the_search(
     same(served.to_dict("records"), predicted(study, tmp_path / "photo.png"))
     monkeypatch.setenv("LAYERS_AND_NODES_WEIGHTS", str(tmp_path / "gone.pth"))
     context = PythonModelContext({"architecture": str(study / "model" / "architecture.json")}, None)
-    with pytest.raises(MlflowException, match=r"gone.pth: No such file.*LAYERS_AND_NODES_WEIGHTS=<file>"):
+    with pytest.raises(MlflowException, match=r"gone.pth: No such file.*; LAYERS_AND_NODES_WEIGHTS=<file>"):
+        ServedModel().load_context(context)
+    monkeypatch.setenv("__pyfunc_model_path__", "in a server")
+    with pytest.raises(SystemExit, match=r"gone.pth: No such file"):
         ServedModel().load_context(context)
 
 

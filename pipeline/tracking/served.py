@@ -21,18 +21,25 @@ class ServedModel(PythonModel):
     """Our two files behind MLflow's interface; answers as `pipeline.predict` does."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Reads the two files; raises MlflowException where they, or the backbone's weights, are not as they were."""
+        """Reads the two files; raises MlflowException where they, or the backbone's weights, are not as they were.
+
+        A server ends with that sentence.
+        """
         from pipeline import model
         from pipeline.data.examples import DataError
         from pipeline.serving import Served
 
-        weights = os.environ.get(WEIGHTS)
+        weights, in_server = os.environ.get(WEIGHTS), SERVER in os.environ
         folder = Path(context.artifacts["architecture"]).parent
         try:
             self.served = Served(model.read(folder), Path(weights) if weights else None, _store() / "cache")
         except (model.ModelError, DataError) as error:
-            raise MlflowException(f"{error} (a server is told of weights by {WEIGHTS}=<file>)") from None
-        if SERVER in os.environ:
+            hint = f"; {WEIGHTS}=<file> names a file of weights" if isinstance(error, DataError) else ""
+            said = f"{error}{hint}"
+            raise (
+                SystemExit(said) if in_server else MlflowException(said)
+            ) from None  # a server has no one to catch it
+        if in_server:
             in_one_sentence()
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
