@@ -95,7 +95,7 @@ class TrainedModel:
     @torch.no_grad()
     def answers(self, raw: Raw) -> Tensor:
         """float [N, columns of the head]: what a person gets for each picture or row."""
-        shape, built = self.architecture, self._network()
+        shape, built = self.architecture, self.network()
         if isinstance(built, Tuned):
             return shape.head.answer(self._deep(built, raw), self.target_constants)
         resident = shape.inputs.resident(shape.inputs.recode(raw), self.input_constants, torch.device("cpu"))
@@ -107,14 +107,16 @@ class TrainedModel:
         """The outputs of a network with a part of a backbone, from what that part reads."""
         assert isinstance(raw, Features)
         assert raw.deep is not None
-        built.backbone.scale(self.input_constants)
         rows = DeepRows(raw.deep, torch.device("cpu"))
         return torch.cat([built(rows[part]) for part in torch.split(torch.arange(len(raw)), AT_ONCE)])
 
-    def _network(self) -> Network:
+    def network(self) -> Network:
+        """The network with its weights, which does not train."""
         shape = self.architecture
         built = network.build(shape.inputs.features, shape.model, shape.head.outputs)
         built.load_state_dict(self.weights)
+        if isinstance(built, Tuned):
+            built.backbone.scale(self.input_constants)
         return built.eval()
 
     def tensors(self) -> dict[str, Tensor]:

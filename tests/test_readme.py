@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import compare, predict, search, sync
+from pipeline import compare, export, predict, search, sync
 from pipeline.data.drawn.scene import draw_scene
 from pipeline.data.drawn.subjects import generator, scene
 from tests.conftest import SHARED
@@ -25,7 +25,7 @@ SMALL = ["budget.trials=1", "training.epochs=1", "compute=cpu", "cv.folds=3", "c
 
 def test_every_block_is_known() -> None:
     kinds = [kind for kind, _ in BLOCKS]
-    assert (kinds.count("bash"), kinds.count("yaml"), len(kinds)) == (15, 1, 16)
+    assert (kinds.count("bash"), kinds.count("yaml"), kinds.count("json"), len(kinds)) == (18, 1, 1, 20)
     assert len(SEARCHES) == 20
     others = [line for line in COMMANDS if "pipeline.search" not in line]
     assert sum("make " in line for line in others) == 3
@@ -34,7 +34,9 @@ def test_every_block_is_known() -> None:
     assert sum("pipeline.sync" in line for line in others) == 2
     assert sum("pipeline.cache" in line for line in others) == 1
     assert sum("pipeline.compare" in line for line in others) == 1
-    assert len(others) == 11
+    assert sum("mlflow models serve" in line or "curl" in line for line in others) == 2
+    assert sum("pipeline.export" in line for line in others) == 1
+    assert len(others) == 14
 
 
 @pytest.fixture
@@ -96,6 +98,14 @@ def test_predictions_of_the_readme_run(finished: Path, place: Path) -> None:
     assert len((place / "answers.jsonl").read_text().splitlines()) == 60
     with Image.open(place / "sheet.png", formats=["PNG"]) as sheet:
         assert sheet.width > 1000
+
+
+def test_export_of_the_readme_runs(finished: Path, place: Path) -> None:
+    shutil.rmtree(place / "mlruns")
+    (place / "mlruns").symlink_to(finished.parents[1])
+    (line,) = (line for line in COMMANDS if "pipeline.export" in line)
+    assert export.main(shlex.split(line)[3:]) == 0
+    assert len(list(place.glob("cat_species-opset*.onnx"))) == 1
 
 
 def test_syncs_of_the_readme_run(finished: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:

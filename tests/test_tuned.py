@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
 
-from pipeline import model, network, predict
+from pipeline import export, model, network, predict
 from pipeline.backbones import Frozen, networks, parts
 from pipeline.checkpoint import Checkpoints, OnDisk
 from pipeline.config import schema
@@ -227,6 +228,11 @@ def test_prediction_is_what_was_trained_from_the_two_files_and_the_package(
     expected = trained.answers(backbone(part).features(Pictures(pixels.transpose(2, 0, 1)[None]), 2, tmp_path))[0]
     columns: Sequence[str] = trained.architecture.head.columns
     assert [float(row[name]) for name in columns] == pytest.approx(expected.tolist(), abs=1e-5)
+    assert export.main([f"model={folder}/model", "format=onnx", f"output={tmp_path}"]) == 0
+    (file,) = tmp_path.glob("*.onnx")
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    (answers,) = session.run(None, {"pixels": pixels.transpose(2, 0, 1)[None]})
+    assert answers[0] == pytest.approx(expected.numpy(), abs=1e-5)
 
 
 def test_file_with_a_part_of_another_backbone_is_refused(asked: Question, tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import nn
 
 from pipeline.backbones import parts, weights
 from pipeline.backbones.networks import Body, build
@@ -24,7 +24,11 @@ from pipeline.config.schema import Backbone, Part, Tail
 from pipeline.data.examples import DataError, Deep, Features, Pictures
 from pipeline.data.kept import keep, kept
 from pipeline.files import NotWrittenError, make_folder
+from pipeline.inputs import FeatureInputs
 from pipeline.progress import watched
+
+if TYPE_CHECKING:
+    from pipeline.model import Architecture
 
 VERSION = 1  # a change to a view, or to how one is looked at, needs a new number, or old features come from the cache
 AT_ONCE = 32  # pictures
@@ -48,6 +52,23 @@ class Frozen:
         """The one that a search names; its weights are fetched where they have to be. Raises DataError."""
         return cls(backbone.name, weights.find(backbone, cache), device, backbone.part)
 
+    @classmethod
+    def of_model(cls, shape: Architecture, file: Path | None, cache: Path) -> Frozen:
+        """The one that a trained model looks through, on the CPU; file: of its weights, if they are not the published.
+
+        Raises DataError where the weights are not at hand, or are others than in the search.
+        """
+        layout, tail = shape.inputs, shape.model.tail
+        assert isinstance(layout, FeatureInputs)
+        named = Backbone(layout.backbone, file, "none" if tail is None else tail.part)
+        frozen = cls.of(named, cache, torch.device("cpu"))
+        if frozen.sha256 != layout.weights_sha256:
+            raise DataError(
+                f"weights: the file that {layout.backbone} had in the search (its SHA-256 begins with "
+                f"{layout.weights_sha256[:12]}); got {frozen.file} ({frozen.sha256[:12]})"
+            )
+        return frozen
+
     @cached_property
     def sha256(self) -> str:
         """Of the file of its weights."""
@@ -59,10 +80,10 @@ class Frozen:
         return build(self.name, self.file).to(self.device)
 
     @cached_property
-    def stem(self) -> Callable[[Tensor], Tensor]:
+    def stem(self) -> nn.Module:
         """What comes before the part that is trained along: of all of it, nothing does."""
         assert self.part is not None
-        return parts.stem(self.body, Tail(self.name, self.part)) or (lambda pictures: pictures)
+        return parts.stem(self.body, Tail(self.name, self.part)) or nn.Identity()
 
     def look(self, pictures: Pictures, views: int) -> Features:
         """The features of a few pictures, computed now."""

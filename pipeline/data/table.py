@@ -46,15 +46,19 @@ def load(dataset: TableFile, wants: TargetKind) -> Examples:
 
 
 def read_rows(file: Path, numbers: Sequence[str], categories: Sequence[str]) -> tuple[Table, list[str]]:
-    """The rows of a file that a trained model is asked about, and for each row "" or why it cannot be answered.
+    """The rows of a file, as `rows_of` gives them; raises DataError also where the file cannot be read."""
+    return rows_of(read_frame(file), numbers, categories)
 
-    Raises DataError where the file cannot be read or lacks a column of the model's.
+
+def rows_of(frame: pd.DataFrame, numbers: Sequence[str], categories: Sequence[str]) -> tuple[Table, list[str]]:
+    """The rows that a trained model is asked about, and for each row "" or why it cannot be answered.
+
+    Raises DataError where a column of the model's is missing.
     """
-    frame = read_frame(file)
     if missing := [name for name in [*numbers, *categories] if name not in frame]:
         raise DataError(f"no column {listed_names(missing)}; the model was trained with it")
     values = float32(frame[list(numbers)].apply(pd.to_numeric, errors="coerce"))
-    wrong = (np.isnan(values) & frame[list(numbers)].notna().to_numpy()) | np.isinf(values)
+    wrong = (np.isnan(values) & frame[list(numbers)].notna().to_numpy(dtype=np.bool_)) | np.isinf(values)
     errors = [
         ", ".join(f"{shown(numbers[column])}: no number" for column in np.flatnonzero(row).tolist()) for row in wrong
     ]

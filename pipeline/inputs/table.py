@@ -51,12 +51,16 @@ class TableInputs:
     def resident(self, raw: Raw, constants: Constants, device: torch.device) -> Tensor:
         """float32 [N, features] on the device: the whole table, ready for the network."""
         assert isinstance(raw, Table)
-        numbers = torch.from_numpy(np.array(raw.numbers)).to(device)
+        numbers, codes = (torch.from_numpy(np.array(columns)).to(device) for columns in (raw.numbers, raw.codes))
+        return self.prepared(numbers, codes, constants)
+
+    def prepared(self, numbers: Tensor, codes: Tensor, constants: Constants) -> Tensor:
+        """float32 [N, features], from numbers float32 [N, D], NaN where one is missing, and codes int64 [N, C]."""
         missing = numbers.isnan()
         filled = torch.where(missing, constants["input.median"], numbers)
         scaled = (filled - constants["input.mean"]) / constants["input.spread"]
         flags = missing[:, [self.numbers.index(name) for name in self.flagged]].float()
-        return torch.cat([scaled, flags, *self._one_hot(raw, constants, device)], dim=1)
+        return torch.cat([scaled, flags, *self._one_hot(codes, constants)], dim=1)
 
     def batch(self, rows: Tensor, constants: Constants) -> Tensor:
         """float32 [n, features], as it is."""
@@ -70,13 +74,12 @@ class TableInputs:
         """Writes some of the resident rows, as they are."""
         torch.index_select(resident, 0, rows, out=out)
 
-    def _one_hot(self, raw: Table, constants: Constants, device: torch.device) -> list[Tensor]:
+    def _one_hot(self, codes: Tensor, constants: Constants) -> list[Tensor]:
         """A float32 [N, levels + 1] for each category column; the last column is "missing or unseen"."""
         columns, start = [], 0
-        for column, levels in enumerate(self.levels):
-            codes = torch.from_numpy(raw.codes[:, column].copy()).to(device)
+        for coded, levels in zip(codes.unbind(1), self.levels, strict=True):
             seen = torch.nn.functional.pad(constants["input.seen"][start : start + len(levels)], (0, 1))
-            known = torch.where(seen[codes] > 0, codes, len(levels))  # code -1 reads the padding: not seen
+            known = torch.where(seen[coded] > 0, coded, len(levels))  # code -1 reads the padding: not seen
             columns.append(torch.nn.functional.one_hot(known, len(levels) + 1).float())
             start += len(levels)
         return columns

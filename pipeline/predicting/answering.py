@@ -22,7 +22,7 @@ def answer(words: Words) -> bool:
     Raises WordError where a word does not fit the model, NotWrittenError, and OSError where a name is too long.
     """
     with waiting("reading the model"):
-        trained = load(words)
+        trained = load(words.model, words.store)
     head = trained.architecture.head
     if words.sheet is not None and isinstance(trained.architecture.inputs, TableInputs):
         raise WordError("sheet: shows pictures, and this model answers for the rows of a table; leave it out")

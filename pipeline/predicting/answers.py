@@ -9,11 +9,9 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from pipeline import model
-from pipeline.config.schema import Backbone, Tail
 from pipeline.data.examples import DataError, Pictures, Raw
 from pipeline.data.listing import listed, others_below
 from pipeline.data.opening import FORMATS
@@ -63,17 +61,16 @@ class Asked:
         return cls(tuple(paths), tuple(listed(paths)), empty, sum(map(others_below, folders)))
 
 
-def load(words: Words) -> TrainedModel:
+def load(name: str, store: Path) -> TrainedModel:
     """The model from a folder's two files or from the registry; raises WordError where there is none."""
     try:
-        if Path(words.model).is_dir():
-            return model.read(Path(words.model))
-        if "/" in words.model and not words.model.startswith("models:/"):
-            raise WordError(f"model: a folder that exists; got {words.model}")
+        if Path(name).is_dir():
+            return model.read(Path(name))
+        if "/" in name and not name.startswith("models:/"):
+            raise WordError(f"model: a folder that exists; got {name}")
         from pipeline.tracking.client import fetch
 
-        uri = words.model if words.model.startswith("models:/") else f"models:/{words.model}@champion"
-        copy = fetch(uri, words.store)
+        copy = fetch(name if name.startswith("models:/") else f"models:/{name}@champion", store)
         try:
             return model.read(copy)
         finally:
@@ -92,8 +89,7 @@ def answers(trained: TrainedModel, words: Words, asked: Asked) -> Generator[Answ
         for path in asked.paths:
             yield from _rows(trained, layout, path)
         return
-    tail = trained.architecture.model.tail
-    seen = _backbone(layout, tail, words) if isinstance(layout, FeatureInputs) else _as_they_are
+    seen = _backbone(trained, layout.views, words) if isinstance(layout, FeatureInputs) else _as_they_are
     for folder in asked.empty:
         yield Answer(str(folder), error=f"no picture in this folder ({FORMATS})")
     yield from watched(_pictures(trained, layout.size, asked.pictures, seen), "answering", len(asked.pictures))
@@ -103,21 +99,15 @@ def _as_they_are(pictures: Pictures) -> Raw:
     return pictures
 
 
-def _backbone(layout: FeatureInputs, tail: Tail | None, words: Words) -> Callable[[Pictures], Raw]:
+def _backbone(trained: TrainedModel, views: int, words: Words) -> Callable[[Pictures], Raw]:
     """What the model's backbone makes of pictures; raises WordError where its weights are not those of the search."""
     from pipeline.backbones import Frozen
 
     try:
-        named = Backbone(layout.backbone, words.weights, "none" if tail is None else tail.part)
-        frozen = Frozen.of(named, words.store / "cache", torch.device("cpu"))
-        if frozen.sha256 != layout.weights_sha256:
-            raise WordError(
-                f"weights: the file that {layout.backbone} had in the search (its SHA-256 begins with "
-                f"{layout.weights_sha256[:12]}); got {frozen.file} ({frozen.sha256[:12]})"
-            )
+        frozen = Frozen.of_model(trained.architecture, words.weights, words.store / "cache")
     except DataError as error:
         raise WordError(str(error)) from None
-    return lambda pictures: frozen.look(pictures, layout.views)
+    return lambda pictures: frozen.look(pictures, views)
 
 
 def _pictures(

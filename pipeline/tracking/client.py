@@ -13,6 +13,8 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.files import moved_whole
 
+FILES = "artifacts"  # where a registered model has its two files, beside what MLflow serves it with
+
 
 def store_uri(store: Path) -> str:
     """The tracking address of a store's own database."""
@@ -74,7 +76,8 @@ def fetch(uri: str, store: Path) -> Path:
             version = client.get_model_version(name, number_)
         run = client.get_run(str(version.run_id)).info
         path = str(version.source).removeprefix(f"{run.artifact_uri}/")
-        return Path(client.download_artifacts(run.run_id, path, tempfile.mkdtemp(prefix="model-")))
+        folder = Path(client.download_artifacts(run.run_id, path, tempfile.mkdtemp(prefix="model-")))
+        return inner if (inner := folder / FILES).is_dir() else folder  # as it was before models could be served
     except MlflowException:
         known = ", ".join(sorted(found.name for found in client.search_registered_models())) or "no model at all"
         raise LookupError(f"{uri}: not in the registry of store={store}, which has {known}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,8 @@ class Description:
 
     uri: the tracking address, or none where the store has its own; facts: what decides the result; rows: how many are
     there, to develop on and to test; dataset, source: its kind and its settings; decides: what a registered version is
-    compared by; architecture: as a file has it, but for its layers, which each trial has its own of.
+    compared by; architecture: as a file has it, but for its layers, which each trial has its own of;
+    columns: of the answers, which a description did not have before models could be served.
     """
 
     study: str
@@ -45,6 +46,7 @@ class Description:
     configuration: str
     typed: str
     architecture: Mapping[str, Any]
+    columns: Sequence[str] = ()
 
     @classmethod
     def of(cls, search: Search, question: Question, architecture: str) -> Description:
@@ -71,6 +73,7 @@ class Description:
             configuration=search.yaml,
             typed=" ".join(search.typed),
             architecture=json.loads(architecture),
+            columns=question.head.columns,
         )
 
     @property

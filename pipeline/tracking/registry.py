@@ -11,6 +11,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from pipeline.tracking.description import Description
+from pipeline.tracking.package import packaged
 
 HASH = "parameters_sha256"
 PLACED = "placed"  # a version without this tag was made by a process that was killed before it gave an alias
@@ -25,7 +26,8 @@ def register(
     """
     name, mine = described.task, summary["files"][HASH]
     place = f"versions/{mine[:12]}"  # of its own: a later winner of the study does not change a version
-    client.log_artifacts(run, str(folder), place)
+    with packaged(folder, described, run, place) as served:
+        client.log_artifacts(run, str(served), place)
     try:
         client.create_registered_model(name)
     except MlflowException as error:
