@@ -252,9 +252,11 @@ def test_lines_of_the_readme_serve_and_ask(finished: Path, ports: dict[str, int]
 
 
 @pytest.mark.parametrize("kind", ["pictures", "rows"])
-def test_registered_model_has_a_signature_an_example_and_no_pickle(finished: Path, houses: Path, kind: str) -> None:
+def test_registered_model_has_a_signature_an_example_and_no_pickle(
+    finished: Path, houses: Path, kind: str, tmp_path: Path
+) -> None:
     study = finished if kind == "pictures" else houses
-    files = fetch(f"models:/{study.name.rpartition('-')[0]}@champion", study.parents[1])
+    files = fetch(f"models:/{study.name.rpartition('-')[0]}@champion", study.parents[1], tmp_path)
     folder, trained = files.parent, model.read(files)
     assert sorted(file.name for file in files.iterdir()) == ["architecture.json", "parameters.safetensors"]
     assert not [file for file in folder.rglob("*") if file.suffix in (".pkl", ".pickle", ".pt", ".pth")]
@@ -272,13 +274,13 @@ def test_registered_model_has_a_signature_an_example_and_no_pickle(finished: Pat
     assert {"mlflow", "torch", "pillow"} <= {line.partition("==")[0] for line in requirements}
 
 
-def test_model_that_was_registered_before_is_still_read(finished: Path, store: Path) -> None:
+def test_model_that_was_registered_before_is_still_read(finished: Path, store: Path, tmp_path: Path) -> None:
     client = MlflowClient(store_uri(store))
     run = client.create_run(client.create_experiment("cat_species", str(store / "artifacts"))).info
     client.log_artifacts(run.run_id, str(finished / "model"), "versions/old")
     client.create_registered_model("cat_species")
     client.create_model_version("cat_species", f"{run.artifact_uri}/versions/old", run.run_id)
-    assert model.read(fetch("models:/cat_species/1", store)).architecture.task == "cat_species"
+    assert model.read(fetch("models:/cat_species/1", store, tmp_path)).architecture.task == "cat_species"
 
 
 def test_class_that_is_called_answer_makes_room(tmp_path: Path) -> None:

@@ -89,22 +89,22 @@ def test_study_run_has_data_configuration_summary_and_model(client: MlflowClient
     assert study.data.metrics["test/accuracy"] == test["value"]
 
 
-def test_champion_is_registered_and_fetched_with_its_two_files(finished: Path) -> None:
-    fetched = read(fetch("models:/cat_species@champion", finished.parents[1]))
+def test_champion_is_registered_and_fetched_with_its_two_files(finished: Path, tmp_path: Path) -> None:
+    fetched = read(fetch("models:/cat_species@champion", finished.parents[1], tmp_path))
     assert fetched.architecture == read(finished / "model").architecture
 
 
-def test_unknown_model_is_named(finished: Path) -> None:
+def test_unknown_model_is_named(finished: Path, tmp_path: Path) -> None:
     with pytest.raises(LookupError, match="models:/dogs@champion: "):
-        fetch("models:/dogs@champion", finished.parents[1])
+        fetch("models:/dogs@champion", finished.parents[1], tmp_path)
 
 
 def test_lost_registry_says_what_makes_it_again(finished: Path, tmp_path: Path) -> None:
     with pytest.raises(LookupError, match="say store=<folder>, or search first"):
-        fetch("models:/cat_species@champion", tmp_path)
+        fetch("models:/cat_species@champion", tmp_path, tmp_path)
     shutil.copytree(finished.parent, tmp_path / "studies")
     with pytest.raises(LookupError, match=rf"python -m pipeline\.sync store={tmp_path} makes it again"):
-        fetch("models:/cat_species@champion", tmp_path)
+        fetch("models:/cat_species@champion", tmp_path, tmp_path)
 
 
 def test_alias_moves_by_new_data_or_cross_validation_and_never_by_the_test_score(store: Path) -> None:
@@ -181,7 +181,7 @@ def test_everything_can_be_rebuilt_from_the_studies(
     assert [line for line in said if line.startswith("registered")] == [
         "registered as models:/cat_species@champion (version 1: the first)"
     ]
-    fetched = read(fetch("models:/cat_species@champion", tmp_path))
+    fetched = read(fetch("models:/cat_species@champion", tmp_path, tmp_path))
     assert fetched.architecture == read(finished / "model").architecture
 
 

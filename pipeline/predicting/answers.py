@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from torch import Tensor
@@ -70,11 +70,9 @@ def load(name: str, store: Path) -> TrainedModel:
             raise WordError(f"model: a folder that exists; got {name}")
         from pipeline.tracking.client import fetch
 
-        copy = fetch(name if name.startswith("models:/") else f"models:/{name}@champion", store)
-        try:
-            return model.read(copy)
-        finally:
-            shutil.rmtree(copy.parent, ignore_errors=True)
+        with TemporaryDirectory(prefix="model-") as place:
+            uri = name if name.startswith("models:/") else f"models:/{name}@champion"
+            return model.read(fetch(uri, store, Path(place)))
     except (model.ModelError, LookupError) as error:
         raise WordError(f"model: {error.args[0]}") from None
 

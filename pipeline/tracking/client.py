@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import tempfile
 from pathlib import Path
 
 from filelock import FileLock
@@ -54,11 +53,10 @@ def experiment(client: MlflowClient, task: str, place: str | None) -> str:
         return str(client.get_experiment_by_name(task).experiment_id)  # type: ignore[union-attr]
 
 
-def fetch(uri: str, store: Path) -> Path:
-    """A copy of the folder of a registered model's two files, such as `models:/cat_species@champion`.
+def fetch(uri: str, store: Path, place: Path) -> Path:
+    """A folder, below `place`, with a copy of a registered model's two files, such as `models:/cat_species@champion`.
 
-    It lies in a temporary folder of its own, which is the caller's to remove. Raises LookupError where the registry
-    has no such model.
+    Raises LookupError where the registry has no such model.
     """
     if not (store / "mlflow.db").is_file():
         way_out = "say store=<folder>, or search first"
@@ -76,7 +74,7 @@ def fetch(uri: str, store: Path) -> Path:
             version = client.get_model_version(name, number_)
         run = client.get_run(str(version.run_id)).info
         path = str(version.source).removeprefix(f"{run.artifact_uri}/")
-        folder = Path(client.download_artifacts(run.run_id, path, tempfile.mkdtemp(prefix="model-")))
+        folder = Path(client.download_artifacts(run.run_id, path, str(place)))
         return inner if (inner := folder / FILES).is_dir() else folder  # as it was before models could be served
     except MlflowException:
         known = ", ".join(sorted(found.name for found in client.search_registered_models())) or "no model at all"
