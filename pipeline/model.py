@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import replace
 from pathlib import Path
@@ -93,14 +94,19 @@ class TrainedModel:
     @torch.no_grad()
     def answers(self, raw: Raw) -> Tensor:
         """float [N, columns of the head]: what a person gets for each picture or row."""
-        shape = self.architecture
-        resident = shape.inputs.resident(shape.inputs.recode(raw), self.input_constants, torch.device("cpu"))
-        rows = resident[: len(raw)]  # what follows are views of them, for training
-        built = self._network()
-        outputs = [built(shape.inputs.batch(part, self.input_constants)) for part in torch.split(rows, 1024)]
-        return shape.head.answer(torch.cat(outputs), self.target_constants)
+        built = self.network()
+        outputs = torch.cat([built(fed) for fed in self.fed(raw)])
+        return self.architecture.head.answer(outputs, self.target_constants)
 
-    def _network(self) -> Network:
+    def fed(self, raw: Raw) -> Iterator[Tensor]:
+        """float [n, features]: what the network reads of some pictures or rows after the other."""
+        inputs = self.architecture.inputs
+        resident = inputs.resident(inputs.recode(raw), self.input_constants, torch.device("cpu"))
+        rows = resident[: len(raw)]  # what follows are views of them, for training
+        return (inputs.batch(part, self.input_constants) for part in torch.split(rows, 1024))
+
+    def network(self) -> Network:
+        """The network with its weights, ready to answer."""
         shape = self.architecture
         built = network.build(shape.inputs.features, shape.model, shape.head.outputs)
         built.load_state_dict(self.weights)
