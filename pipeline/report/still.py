@@ -6,6 +6,7 @@ import io
 import math
 import textwrap
 import warnings
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -27,8 +28,8 @@ MARKS = ("o", "D", "s", "^", "X", "P")
 DASHES = ("-", "--", ":", "-.")
 FONTS = ("DejaVu Sans", "Noto Sans CJK KR", "NanumGothic", "Noto Sans CJK JP", "Malgun Gothic", "Apple SD Gothic Neo")
 PALE = "#d0d0d0"
-POINT = {"markersize": 5.0}
-RING = {"markersize": 11.0, "markerfacecolor": "none", "markeredgewidth": 1.8, "zorder": 3}
+POINT: dict[str, Any] = {"markersize": 5.0}
+RING: dict[str, Any] = {"markersize": 11.0, "markerfacecolor": "none", "markeredgewidth": 1.8, "zorder": 3}
 Numbers = NDArray[np.float64]
 
 
@@ -120,8 +121,12 @@ def _logarithmic(axes: Axes) -> None:
 def _series(axes: Axes, series: Series, x: Numbers, colour: str, place: int, on_side: bool) -> None:
     y = np.array(series.y, dtype=float)
     error = np.abs(np.array([series.low, series.high]) - y) if series.low else None
-    common = {"color": colour, "alpha": QUIET_OPACITY if series.quiet else 1.0, "label": label(series.name)}
-    ends = {} if error is None else {"xerr" if on_side else "yerr": error}
+    common: dict[str, Any] = {
+        "color": colour,
+        "alpha": QUIET_OPACITY if series.quiet else 1.0,
+        "label": label(series.name),
+    }
+    ends: dict[str, Any] = {} if error is None else {"xerr" if on_side else "yerr": error}
     if series.kind == "bars":
         (axes.barh if on_side else axes.bar)(x, y, **common, **ends)
         return
