@@ -25,6 +25,7 @@ from pipeline.owner import check_store, owned
 from pipeline.preparation import Preparation
 from pipeline.question import Question, pose
 from pipeline.record.rows import Row
+from pipeline.report import making
 from pipeline.study import Study, waves
 from pipeline.summary import Summary
 from pipeline.tracking.description import Description
@@ -89,6 +90,8 @@ class _Searching:
         self._track()
         previous = summary.read(self.folder)
         if previous is not None and previous["trials"]["total"] == len(self.study.rows()) >= self.study.total:
+            if not making.made(self.folder):
+                self._report(previous)
             self._finish_tracking()
             self._show(previous)
             self.console.print(self._more())
@@ -178,6 +181,7 @@ class _Searching:
             crowned = Champion(self.search, self.question).crown(best, baseline, self.folder, opened)
         built = summary.build(self.search, self.question, rows, best, crowned, self._seconds())
         summary.write(self.folder, built, rows)
+        self._report(built)
         self._finish_tracking()
         built["seconds"] = self._seconds()
         summary.write(self.folder, built, rows)
@@ -198,19 +202,24 @@ class _Searching:
         """The word that other commands need to find the store."""
         return [] if str(self.search.store) == "mlruns" else [f"store={self.search.store}"]
 
+    def _report(self, built: Summary) -> None:
+        """The page and its figures, before MLflow is given them; they cost nothing where they fail."""
+        making.make(self.console, self.folder, self.question, self.study, built, self._commands(built))
+
     def _show(self, built: Summary) -> None:
+        report = " report/report.html" * making.made(self.folder)
+        files = {"files": f"{self.folder}/: model/ summary.json trials.csv{report}"}
+        closing.show(self.console, built, self._commands(built) | files)
+
+    def _commands(self, built: Summary) -> dict[str, str]:
+        """What a person may want to do next, by a word each."""
         store, folder = self._store, self.folder
         own = [] if self.search.config_dir is None else ["--config-dir", str(self.search.config_dir)]
         example = "rows.csv" if isinstance(self.question.inputs, TableInputs) else "photo.jpg"
         weights = self.search.backbone.weights
         predict = [f"model={folder}/model", *([] if weights is None else [f"weights={weights}"]), example]
-        closing.show(
-            self.console,
-            built,
-            {
-                "again": shlex.join(["python", "-m", "pipeline.search", *own, *built["best"]["overrides"], *store]),
-                "browse": shlex.join(["python", "-m", "pipeline.ui", *store]),
-                "predict": shlex.join(["python", "-m", "pipeline.predict", *predict]),
-                "files": f"{folder}/: model/ summary.json trials.csv",
-            },
-        )
+        return {
+            "again": shlex.join(["python", "-m", "pipeline.search", *own, *built["best"]["overrides"], *store]),
+            "browse": shlex.join(["python", "-m", "pipeline.ui", *store]),
+            "predict": shlex.join(["python", "-m", "pipeline.predict", *predict]),
+        }

@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import platform
-import statistics
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -88,12 +86,11 @@ def overrides(search: Search, row: Row, baseline: Row) -> list[str]:
 
 def _cross_validation(row: Row, question: Question) -> dict[str, Any]:
     """A trial's score: the mean over the folds at its best epoch, and its standard error."""
-    error = statistics.stdev(row.folds) / math.sqrt(len(row.folds))
     return {
         "metric": question.task.metric,
         "direction": "maximize" if question.task.maximise else "minimize",
         "mean": row.value,
-        "standard_error": error,
+        "standard_error": row.standard_error,
         "folds": list(row.folds),
     }
 

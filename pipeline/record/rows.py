@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,6 +48,11 @@ class Row:
     @property
     def finite(self) -> bool:
         return math.isfinite(self.value)
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean over the folds."""
+        return statistics.stdev(self.folds) / math.sqrt(len(self.folds))
 
     @property
     def cause(self) -> str:

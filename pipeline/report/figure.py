@@ -17,7 +17,7 @@ class Series:
     """One line, cloud of points or row of bars of a chart.
 
     low, high: of each y, where it is known how sure it is; labels: what each point is, in a few words.
-    quiet: of little weight beside the others, such as one of many curves.
+    quiet: of little weight beside the others, such as one of many curves; ring: drawn around the points of others.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Series:
     high: Sequence[float] = ()
     labels: Sequence[str] = ()
     quiet: bool = False
+    ring: bool = False
 
 
 @dataclass(frozen=True)

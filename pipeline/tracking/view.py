@@ -18,7 +18,7 @@ from pipeline.tracking.client import connect, experiment
 from pipeline.tracking.entries import Point, log, write
 from pipeline.tracking.registry import register
 
-CONCLUDED = "summary_sha256"
+CONCLUDED, REPORTED = "summary_sha256", "report_sha256"
 
 
 class View:
@@ -34,7 +34,8 @@ class View:
         place = None if self.told.uri else str(store / "artifacts")
         self.experiment = experiment(self.client, self.told.task, place)
         run = self._study_run()
-        self.run, self.concluded = run.info.run_id, "" if rebuild else run.data.tags.get(CONCLUDED, "")
+        tags = {} if rebuild else run.data.tags
+        self.run, self.concluded, self.reported = run.info.run_id, tags.get(CONCLUDED, ""), tags.get(REPORTED, "")
         self.reader, self.latest = Reader(folder, self.told.study), 0.0
         self.numbers = self._present(rebuild)
 
@@ -106,8 +107,17 @@ class View:
             self.client.log_artifacts(self.run, str(self.folder / "model"), "model")
             registered = register(self.client, self.run, self.folder / "model", self.told, summary)
             self.client.set_tag(self.run, CONCLUDED, digest)
+        self._report()
         self.client.set_terminated(self.run, "FINISHED", stamp)
         return registered
+
+    def _report(self) -> None:
+        """The page and its figures, where there are newer ones than those that MLflow has."""
+        page = self.folder / "report" / "report.html"
+        digest = hashlib.sha256(page.read_bytes()).hexdigest() if page.is_file() else self.reported
+        if digest != self.reported:
+            self.client.log_artifacts(self.run, str(page.parent), "report")
+            self.client.set_tag(self.run, REPORTED, digest)
 
     def _leader(self, trial: int) -> None:
         """The fold parameters of the best trial, to that trial's run."""
