@@ -1,6 +1,5 @@
 """The figures of the winner: made-up answers with known figures, and real searches of each kind of task."""
 
-
 import numpy as np
 import pytest
 
@@ -49,7 +48,9 @@ def test_calibration_error_is_how_far_it_is_off() -> None:
     truth = np.array([0] * 60 + [1] * 40)
     choices = Choices(CATS, np.array(calm([0.9] * 100)), truth)
     words = calibration.of_classes(choices).words
-    assert words.startswith("Expected calibration error 0.300 over 100 answers: its probabilities are 0.30 too high")
+    assert words.startswith(
+        "Expected calibration error 0.300 over 100 answers: on average it is 0.30 surer than it is right."
+    )
     (bin_,) = calibration.bins(choices.sure, choices.right)
     assert (bin_.answers, bin_.said, bin_.true) == (100, pytest.approx(0.9), 0.6)
 

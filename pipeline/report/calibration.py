@@ -53,16 +53,20 @@ def by_chance(found: list[Bin]) -> float:
 def of_classes(choices: Choices) -> Figure:
     """The probability of the class that is answered, against how often it is right."""
     found = bins(choices.sure, choices.right)
-    return _figure(found, "the answer", "share of right answers")
+    excess = float(choices.sure.mean() - choices.right.mean())
+    return _figure(found, excess, "probability of the answer", "share of right answers")
 
 
 def of_labels(labels: Labels) -> Figure:
     """The probability of each label of each row, against how often it is there."""
     found = bins(labels.chances.reshape(-1), labels.truth.reshape(-1))
-    return _figure(found, "a label", "share of rows with the label")
+    sure = np.maximum(labels.chances, 1 - labels.chances)
+    excess = float(sure.mean() - (labels.said == labels.truth).mean())
+    return _figure(found, excess, "probability of a label", "share of rows with the label")
 
 
-def _figure(found: list[Bin], what: str, share: str) -> Figure:
+def _figure(found: list[Bin], excess: float, probability: str, share: str) -> Figure:
+    """excess: by how much it is surer than right, in the mean."""
     ends = [wilson(each.true, each.answers) for each in found]
     points = Series(
         "winner, with 95 % intervals",
@@ -71,20 +75,23 @@ def _figure(found: list[Bin], what: str, share: str) -> Figure:
         [each.true for each in found],
         [low for low, _ in ends],
         [high for _, high in ends],
-        [f"{each.answers:,} answer{'s' * (each.answers != 1)}" for each in found],
+        [_counted(each.answers) for each in found],
     )
     line = Series("as sure as right", "line", [0.0, 1.0], [0.0, 1.0], quiet=True)
-    chart = Chart(f"probability of {what}", share, (line, points))
-    return Figure("calibration", "Can its probabilities be believed?", _words(found), chart)
+    chart = Chart(probability, share, (line, points))
+    return Figure("calibration", "Can its probabilities be believed?", _words(found, excess), chart)
 
 
-def _words(found: list[Bin]) -> str:
+def _words(found: list[Bin], excess: float) -> str:
     error, chance = expected_error(found), by_chance(found)
-    count = sum(each.answers for each in found)
-    answers = f"{count:,} answer{'s' * (count != 1)}"
-    measured = f"Expected calibration error {error:.3f} over {answers}"
+    measured = f"Expected calibration error {error:.3f} over {_counted(sum(each.answers for each in found))}"
     if error <= chance:
         return f"{measured}: no more than chance gives where every probability is true (up to {chance:.3f})."
-    excess = sum(each.answers * (each.said - each.true) for each in found) / count
-    way = f"{abs(excess):.2f} too {'high' if excess > 0 else 'low'} on average"
-    return f"{measured}: its probabilities are {way}. Were they true, chance would give up to {chance:.3f}."
+    way = "its probabilities are too high in places and too low in others"
+    if abs(excess) >= error / 2:
+        way = f"on average it is {abs(excess):.2f} {'surer' if excess > 0 else 'less sure'} than it is right"
+    return f"{measured}: {way}. Were its probabilities true, chance would give up to {chance:.3f}."
+
+
+def _counted(answers: int) -> str:
+    return f"{answers:,} answer{'s' * (answers != 1)}"

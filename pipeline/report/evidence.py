@@ -122,9 +122,9 @@ class Evidence:
             return None
         return Amounts(self.head.unit, said.astype(np.float64), np.asarray(self.targets, dtype=np.float64))
 
-    def file(self, row: int) -> str:
-        """What a row is called under a picture or beside a bar: the end of its name."""
-        return short(self.names[row])
+    def named(self, row: int) -> str:
+        """What a row is called under a picture or beside a bar: its file, or its number in the table."""
+        return short(self.names[row]) if self.pictures is not None else f"row {short(self.names[row])}"
 
     def picture(self, row: int) -> NDArray[np.uint8]:
         """uint8 [H, W, 3]; only this one is read."""

@@ -34,7 +34,7 @@ def _wrong_choices(evidence: Evidence, choices: Choices) -> Figure | None:
     if not rows:
         return None
     said = [f"{choices.classes[choices.truth[row]]}, said {_answer(choices, row)}" for row in rows]
-    worst = f"Most surely wrong: {evidence.file(rows[0])} is {said[0]}."
+    worst = f"Most surely wrong: {evidence.named(rows[0])} is {said[0]}."
     count = int((~choices.right).sum())
     return _drawn(
         evidence,
@@ -52,7 +52,7 @@ def _unsure_choices(evidence: Evidence, choices: Choices) -> Figure:
     said = [f"{_answer(choices, row)}, is {choices.classes[choices.truth[row]]}" for row in rows]
     chance = 1 / len(choices.classes)
     words = (
-        f"Least sure: {evidence.file(rows[0])}, said {said[0]}. Knowing nothing would be {chance:.2g} for each class."
+        f"Least sure: {evidence.named(rows[0])}, said {said[0]}. Knowing nothing would be {chance:.2g} for each class."
     )
     sure = ("probability of its answer", choices.sure[rows].tolist())
     return _drawn(evidence, "unsure", "Least sure", words, rows, said, sure)
@@ -70,7 +70,7 @@ def _wrong_labels(evidence: Evidence, labels: Labels) -> Figure | None:
         return None
     worst = missed_by.argmax(axis=1)
     said = [_label(labels, row, int(worst[row])) for row in rows]
-    words = f"Most surely wrong: {evidence.file(rows[0])}: {said[0]}."
+    words = f"Most surely wrong: {evidence.named(rows[0])}: {said[0]}."
     count = _of(int(missed_by.any(axis=1).sum()), len(evidence), "wrong about a label")
     sure = ("how far from the truth", missed_by.max(axis=1)[rows].tolist())
     return _drawn(evidence, "mistakes", "Most surely wrong", f"{words} {count}", rows, said, sure)
@@ -81,7 +81,7 @@ def _unsure_labels(evidence: Evidence, labels: Labels) -> Figure:
     apart = np.abs(labels.chances - 0.5)
     rows, nearest = _first(apart.min(axis=1), np.arange(len(evidence))), apart.argmin(axis=1)
     said = [_label(labels, row, int(nearest[row])) for row in rows]
-    words = f"Least sure: {evidence.file(rows[0])}: {said[0]}."
+    words = f"Least sure: {evidence.named(rows[0])}: {said[0]}."
     near = ("probability of the label", [float(labels.chances[row, nearest[row]]) for row in rows])
     return _drawn(evidence, "unsure", "Least sure", words, rows, said, near)
 
@@ -97,7 +97,7 @@ def _farthest(evidence: Evidence, amounts: Amounts) -> Figure:
         f"{_amount(evidence.head, amounts.truth[row])}, said {_amount(evidence.head, amounts.said[row])}"
         for row in rows
     ]
-    words = f"Farthest off: {evidence.file(rows[0])} is {said[0]}."
+    words = f"Farthest off: {evidence.named(rows[0])} is {said[0]}."
     title = f"error, said minus true ({amounts.unit})" if amounts.unit else "error, said minus true"
     return _drawn(evidence, "mistakes", "Farthest off", words, rows, said, (title, amounts.error[rows].tolist()))
 
@@ -123,9 +123,9 @@ def _drawn(
 ) -> Figure:
     """Pictures with what was said under them; rows of a table as bars, whose axis and heights are given."""
     if evidence.pictures is not None:
-        captions = tuple(f"{evidence.file(row)}: {words}" for row, words in zip(rows, said, strict=True))
+        captions = tuple(f"{evidence.named(row)}: {words}" for row, words in zip(rows, said, strict=True))
         return Figure(name, title, words, Gallery(tuple(map(evidence.picture, rows)), captions))
     axis, heights = bars
-    names = [f"row {evidence.file(row)}" for row in rows]
+    names = list(map(evidence.named, rows))
     series = Series("test rows", "bars", names, heights, labels=said)
     return Figure(name, title, words, Chart("", axis, (series,)))

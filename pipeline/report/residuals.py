@@ -30,7 +30,7 @@ def _against(evidence: Evidence, amounts: Amounts) -> Figure:
         "points",
         [float(amounts.truth[row]) for row in shown],
         [float(amounts.said[row]) for row in shown],
-        labels=[evidence.file(row) for row in shown],
+        labels=[evidence.named(row) for row in shown],
     )
     chart = Chart(
         _titled("true", amounts.unit),

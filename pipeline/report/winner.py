@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline import model
+from pipeline.model import TrainedModel
 from pipeline.question import Question
-from pipeline.report import calibration, confusion, mistakes, residuals
+from pipeline.report import activations, calibration, confusion, excite, first_layer, mistakes, residuals
 from pipeline.report.evidence import Evidence, gather
 from pipeline.report.figure import Figure
 
@@ -18,7 +19,7 @@ def figures(question: Question, folder: Path) -> list[Figure]:
     where there is no model.
     """
     trained = model.read(folder / "model")
-    return answered(gather(question, trained))
+    return [*answered(gather(question, trained)), *looked_into(question, trained)]
 
 
 def answered(evidence: Evidence) -> list[Figure]:
@@ -31,3 +32,14 @@ def answered(evidence: Evidence) -> list[Figure]:
     if evidence.amounts is not None:
         made += residuals.figures(evidence, evidence.amounts)
     return [*made, *mistakes.figures(evidence)]
+
+
+def looked_into(question: Question, trained: TrainedModel) -> list[Figure]:
+    """What the network looks for in pictures, from its first layer to its last hidden one; nothing of a table."""
+    if question.pictures is None:
+        return []
+    layers = activations.layers(trained, question.examples.inputs, question.splits.development)
+    first = first_layer.figure(trained, layers)
+    examples, pictures = question.examples, question.pictures
+    excited = [excite.figure(layer, place, pictures, examples) for place, layer in enumerate(layers, 1)]
+    return [*([] if first is None else [first]), *excited]
