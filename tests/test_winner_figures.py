@@ -1,14 +1,29 @@
 """The figures of the winner: made-up answers with known figures, and real searches of each kind of task."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 
-from pipeline.data.examples import Pictures
+from pipeline import model
+from pipeline.config import schema
+from pipeline.config.schema import Convolutions, Model, Training
+from pipeline.data.examples import Features, Pictures
+from pipeline.engine import Member, Seeds
 from pipeline.heads import AnyHead, BandsHead, NumberHead, SigmoidHead, SigmoidsHead, SoftmaxHead
+from pipeline.model import TrainedModel
+from pipeline.preparation import Preparation
+from pipeline.question import Question
 from pipeline.report import calibration
+from pipeline.report.activations import layers
 from pipeline.report.evidence import Choices, Evidence, distinct, short
 from pipeline.report.figure import Chart, Figure, Gallery, Grid
-from pipeline.report.winner import answered
+from pipeline.report.first_layer import drawn
+from pipeline.report.winner import answered, figures
+from pipeline.training import refit
+from tests.conftest import picture_examples, question, table_examples
 
 CATS = ("birman", "persian", "siamese")
 
@@ -191,3 +206,116 @@ def test_names_are_printable_and_short() -> None:
     assert short("a" * 200 + "17.jpg").endswith("a17.jpg")
     assert len(short("a" * 200 + "17.jpg")) == 32
     assert distinct(("a" * 100, "a" * 101, "b")) == (f"{'a' * 25}... (0)", f"{'a' * 25}... (1)", "b")
+
+
+SEEN = ["confusion", "calibration", "mistakes", "unsure"]
+NUMBERS = ["residuals", "error_spread", "mistakes"]
+
+
+def posed(kind: str) -> Question:
+    """A small question of each kind."""
+    pictures = picture_examples(90, 2 if kind == "sigmoid" else 3)
+    if kind in ("number", "bands"):
+        targets = pictures.targets.astype(np.float32) * 3 + 1
+        aged = replace(pictures, targets=targets, kind="numbers", classes=()).with_fingerprint()
+        head = (
+            schema.Number("number", "relu", "l1", "years")
+            if kind == "number"
+            else schema.Bands("bands", (3.0,), "years")
+        )
+        return question(aged, head, "mean_absolute_error")
+    if kind == "sigmoids":
+        there = np.stack([pictures.targets != each for each in range(3)], axis=1).astype(np.float32)
+        labelled = replace(pictures, targets=there, kind="labels").with_fingerprint()
+        return question(labelled, schema.Sigmoids("sigmoids"), "f1_macro")
+    if kind == "table":
+        return question(table_examples(), schema.Number("number", "relu", "l1", "USD"), "mean_absolute_error")
+    if kind == "features":
+        assert isinstance(pictures.inputs, Pictures)
+        means = pictures.inputs.pixels.mean(axis=(2, 3)).astype(np.float32)
+        seen = replace(pictures, inputs=Features((means, means + 1), "resnet18", "0" * 64, 8))
+        return replace(question(seen, schema.Softmax("softmax"), "accuracy"), pictures=pictures.inputs)
+    head = schema.Sigmoid("sigmoid") if kind == "sigmoid" else schema.Softmax("softmax")
+    return question(pictures, head, "accuracy")
+
+
+def trained(asked: Question, network: Model) -> TrainedModel:
+    data = Preparation(asked.examples, asked.inputs, asked.head, torch.device("cpu")).all_rows(asked.splits.development)
+    training = Training(2, 16, 0.01, 0.0, "adamw", None, flip=False, shift=0)
+    weights = refit(asked.task, Member(network, training, Seeds(0, 0), data), 2)
+    described = model.describe("colours", asked.inputs, network, asked.head)
+    return TrainedModel(described, weights, data.input_constants, data.target_constants)
+
+
+HIDDEN, NONE = Model((8, 6), "gelu", 0.1), Model((), "relu", 0.0)
+BLOCKS = Model((4,), "relu", 0.0, Convolutions((4, 6), 3, "max"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "network", "names"),
+    [
+        ("softmax", HIDDEN, [*SEEN, "first_layer", "excite_1", "excite_2"]),
+        ("softmax", NONE, [*SEEN, "first_layer"]),
+        ("softmax", BLOCKS, [*SEEN, "first_layer", "excite_1", "excite_2", "excite_3"]),
+        ("sigmoid", NONE, [*SEEN, "first_layer"]),
+        ("sigmoids", HIDDEN, [*SEEN, "first_layer", "excite_1", "excite_2"]),
+        ("number", HIDDEN, [*NUMBERS, "first_layer", "excite_1", "excite_2"]),
+        ("bands", NONE, ["confusion", "calibration", *NUMBERS, "unsure", "first_layer"]),
+        ("features", HIDDEN, [*SEEN, "excite_1", "excite_2"]),
+        ("features", NONE, SEEN),
+        ("table", HIDDEN, NUMBERS),
+    ],
+)
+def test_every_kind_of_task_and_network_has_its_figures(
+    kind: str, network: Model, names: list[str], tmp_path: Path
+) -> None:
+    asked = posed(kind)
+    trained(asked, network).write(tmp_path / "model")
+    made = figures(asked, tmp_path)
+    found = [figure.name for figure in made]
+    assert found == [name for name in names if name in found]
+    assert set(names) - set(found) <= {"mistakes"}  # where nothing is wrong
+    for figure in made:
+        finite(figure)
+
+
+def test_weights_are_drawn_symmetrically_around_grey() -> None:
+    weights = torch.zeros(3, 8, 8)
+    weights[0, 0, 0], weights[0, 1, 1], weights[0, 2, 2] = 2.0, -2.0, 1.0
+    picture = drawn(weights)[3::6, 3::6]  # each weight was enlarged to 6 x 6
+    assert picture.shape == (8, 8, 3)
+    assert (picture[0, 0, 0], picture[1, 1, 0], picture[5, 5, 0]) == (255, 0, 128)
+    assert picture[2, 2, 0] in range(190, 256)
+    assert (drawn(torch.zeros(3, 4, 4)) == 128).all()
+
+
+def test_node_that_answers_to_one_colour_is_excited_by_it(tmp_path: Path) -> None:
+    """Planted: node 2 of 3 reads the red of the pictures, the others nothing; class `a` is red."""
+    asked = posed("softmax")
+    planted = trained(asked, Model((3,), "relu", 0.0))
+    planted.weights["layers.0.weight"].zero_()
+    planted.weights["layers.0.weight"][2, :64] = 0.1
+    planted.weights["layers.1.weight"].fill_(1.0)
+    (layer,) = layers(planted, asked.examples.inputs, asked.splits.development)
+    assert layer.most_used(1) == [2]
+    planted.write(tmp_path / "model")
+    excited = by_name(figures(asked, tmp_path))["excite_1"]
+    assert isinstance(excited.drawn, Gallery)
+    rows = [int(caption.removeprefix("node 2: ").removesuffix(".png")) for caption in excited.drawn.captions]
+    assert {row % 3 for row in rows} == {0}
+    assert set(rows) <= set(asked.splits.development.tolist())
+    assert "Two that excite the same node are of one class in 100% of cases" in excited.words
+
+
+def test_wrong_pictures_of_a_backbone_are_the_pictures_themselves(tmp_path: Path) -> None:
+    asked = posed("features")
+    trained(asked, NONE).write(tmp_path / "model")
+    made = by_name(figures(asked, tmp_path))["unsure"].drawn
+    assert isinstance(made, Gallery)
+    assert made.pictures[0].shape == (8, 8, 3)
+
+
+def test_finished_search_leaves_them_in_its_report(finished: Path) -> None:
+    left = {file.stem for file in (finished / "report" / "figures").iterdir()}
+    assert {"confusion", "calibration", "mistakes", "unsure", "first_layer", "more_data"} <= left
+    assert (finished / "report" / "more_data.json").is_file()
