@@ -75,7 +75,7 @@ def posed(name: str, trials: int, store: Path, more: Sequence[str] = ()) -> tupl
         return search, pose(search)
     examples = MADE[name]()
     task, splits = asked(examples, search.cv)
-    return search, Question(name, "0" * 64, {}, examples, splits, task.inputs, task.head, task)
+    return search, Question(name, "0" * 64, {}, examples, splits, task.inputs, task.head, task, None)
 
 
 def ours(search: Search, question: Question, ended: Callable[[], object] = lambda: None) -> Took:

@@ -72,6 +72,18 @@ def split(examples: Examples, cv: CrossValidation, seed: int) -> Folds:
     return Folds(np.sort(test), development, tuple(folds), left_out)
 
 
+def part(examples: Examples, rows: Rows, share: float, state: int) -> Rows:
+    """About a share of some rows, by chance: whole groups, and of each stratum that share as nearly as can be.
+
+    Every so-manieth group is taken, of all of them in a random order within their strata (systematic sampling).
+    """
+    noise, own = np.random.default_rng(state), examples.groups[rows]
+    groups, first = np.unique(own, return_index=True)
+    order = np.lexsort((noise.random(len(groups)), _strata(examples)[rows[first]]))
+    taken = np.diff(np.floor(np.arange(len(groups) + 1) * share + noise.random())) > 0
+    return rows[np.isin(own, groups[order[taken]])]
+
+
 def _test_rows(examples: Examples, strata: Rows, cv: CrossValidation, seed: int) -> Rows:
     """The data set's own test part; otherwise a share of the rows, by group where rows share one."""
     if examples.test.any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import replace
 from pathlib import Path
@@ -95,23 +96,22 @@ class TrainedModel:
     @torch.no_grad()
     def answers(self, raw: Raw) -> Tensor:
         """float [N, columns of the head]: what a person gets for each picture or row."""
-        shape, built = self.architecture, self.network()
-        if isinstance(built, Tuned):
-            return shape.head.answer(self._deep(built, raw), self.target_constants)
-        resident = shape.inputs.resident(shape.inputs.recode(raw), self.input_constants, torch.device("cpu"))
-        rows = resident[: len(raw)]  # what follows are views of them, for training
-        outputs = [built(shape.inputs.batch(part, self.input_constants)) for part in torch.split(rows, 1024)]
-        return shape.head.answer(torch.cat(outputs), self.target_constants)
+        built = self.network()
+        outputs = torch.cat([built(fed) for fed in self.fed(raw)])
+        return self.architecture.head.answer(outputs, self.target_constants)
 
-    def _deep(self, built: Tuned, raw: Raw) -> Tensor:
-        """The outputs of a network with a part of a backbone, from what that part reads."""
-        assert isinstance(raw, Features)
-        assert raw.deep is not None
-        rows = DeepRows(raw.deep, torch.device("cpu"))
-        return torch.cat([built(rows[part]) for part in torch.split(torch.arange(len(raw)), AT_ONCE)])
+    def fed(self, raw: Raw) -> Iterator[Tensor]:
+        """[n, ...]: what the network reads of some pictures or rows after the other."""
+        if isinstance(raw, Features) and raw.deep is not None:
+            deep = DeepRows(raw.deep, torch.device("cpu"))
+            return (deep[part] for part in torch.split(torch.arange(len(raw)), AT_ONCE))
+        inputs = self.architecture.inputs
+        resident = inputs.resident(inputs.recode(raw), self.input_constants, torch.device("cpu"))
+        rows = resident[: len(raw)]  # what follows are views of them, for training
+        return (inputs.batch(part, self.input_constants) for part in torch.split(rows, 1024))
 
     def network(self) -> Network:
-        """The network with its weights, which does not train."""
+        """The network with its weights, ready to answer."""
         shape = self.architecture
         built = network.build(shape.inputs.features, shape.model, shape.head.outputs)
         built.load_state_dict(self.weights)

@@ -29,6 +29,7 @@ class Question:
     """What is asked, of which rows, and how answers are judged.
 
     facts: everything that decides a result, by name; fingerprint: their SHA-256; name: the study's.
+    pictures: what people see of the examples, also where a backbone reads them; none of a table.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Question:
     inputs: Inputs
     head: AnyHead
     task: Task
+    pictures: Pictures | None
 
     @property
     def notes(self) -> list[str]:
@@ -55,7 +57,8 @@ def pose(search: Search) -> Question:
     """
     device, begin = resolve(search.compute), int(time.time())
     cache = search.store / "cache"
-    examples = _seen(search, data.load(search.dataset, TARGETS[type(search.head)], cache), device, cache)
+    loaded = data.load(search.dataset, TARGETS[type(search.head)], cache)
+    examples = _seen(search, loaded, device, cache)
     make_room(cache, search.cache.max_gb, begin)
     splits = folds.split(examples, search.cv, search.seed)
     head = heads.build(search.head, examples)
@@ -63,9 +66,9 @@ def pose(search: Search) -> Question:
     task = Task(layout, head, search.metric, torch.from_numpy(examples.targets.copy()), device)
     facts = _facts(search, examples, splits, device)
     fingerprint = hashlib.sha256(repr(sorted(facts.items())).encode()).hexdigest()
-    return Question(
-        search.study or f"{search.task}-{fingerprint[:8]}", fingerprint, facts, examples, splits, layout, head, task
-    )
+    pictures = loaded.inputs if isinstance(loaded.inputs, Pictures) else None
+    name = search.study or f"{search.task}-{fingerprint[:8]}"
+    return Question(name, fingerprint, facts, examples, splits, layout, head, task, pictures)
 
 
 def _seen(search: Search, examples: Examples, device: Device, cache: Path) -> Examples:

@@ -41,18 +41,25 @@ def search_folds(
     The trials have networks of one shape. After each epoch a trial's judge sees its mean over the folds; a trial that
     has ended leaves the others at once.
     """
-    courses = [Course(task, trial) for trial in trials]
+    return race(task, [(trial, folds) for trial in trials], keeper)
+
+
+def race(
+    task: Task, entries: Sequence[tuple[Trial, Sequence[FoldData]]], keeper: Keeper | None = None
+) -> list[Outcome]:
+    """As `search_folds`, of trials that have data of their own, each of equally many folds."""
+    courses = [Course(task, trial) for trial, _ in entries]
     saved = keeper.found() if keeper is not None else None
     if saved is not None:
         saved.restore(courses)
-    running = [course for course in courses if course.ending is None]
+    running = [place for place, course in enumerate(courses) if course.ending is None]
     if running:
-        members = [member for course in running for member in course.trial.members(folds)]
+        members = [member for place in running for member in courses[place].trial.members(entries[place][1])]
         networks = stack(members, task.inputs, task.head, task.device.precision)
         if saved is not None:
-            saved.restore_stack(networks, [place for place, course in enumerate(courses) if course.ending is None])
+            saved.restore_stack(networks, running)
         first = 0 if saved is None else saved.position[0]
-        epochs = range(first, max(course.trial.training.all_epochs for course in running))
+        epochs = range(first, max(courses[place].trial.training.all_epochs for place in running))
         _fit(lambda: _Race(networks, courses, keeper), task.device, epochs)
     return [course.outcome for course in courses]
 

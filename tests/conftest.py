@@ -59,7 +59,8 @@ def question(examples: Examples, head: schema.Head, metric: schema.Metric, folds
     built = heads.build(head, examples)
     layout = inputs.describe(examples, splits.development)
     task = Task(layout, built, metric, torch.from_numpy(examples.targets.copy()), resolve(Compute("cpu", "fp32", 1)))
-    return Question("study", "0" * 64, {}, examples, splits, layout, built, task)
+    pictures = examples.inputs if isinstance(examples.inputs, Pictures) else None
+    return Question("study", "0" * 64, {}, examples, splits, layout, built, task, pictures)
 
 
 @pytest.fixture(scope="session", autouse=True)

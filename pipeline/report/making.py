@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from pipeline.files import make_folder, write_whole
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.question import Question
     from pipeline.report.figure import Figure
     from pipeline.report.page import Drawn
+    from pipeline.report.refits import Watch
     from pipeline.report.tried import Tried
     from pipeline.study import Study
     from pipeline.summary import Summary
@@ -69,13 +70,15 @@ class _Making:
         from pipeline.report.tried import Tried
         from pipeline.tracking import description
 
-        shutil.rmtree(self.folder / FOLDER, ignore_errors=True)  # of an earlier winner
+        make_folder(self.folder / FOLDER)
+        (self.folder / FOLDER / PAGE).unlink(missing_ok=True)  # of an earlier winner
+        shutil.rmtree(self.folder / FOLDER / "figures", ignore_errors=True)
         make_folder(self.folder / FOLDER / "figures")
         described, rows = description.read(self.folder), study.rows()
         metric = summary["test"]["metric"]
         unit = described.unit if metric == "mean_absolute_error" else ""
         tried = Tried(tuple(rows), rows[summary["best"]["number"]], metric, unit)
-        sources = self._sources(study, tried)
+        sources = self._sources(question, study, tried)
         figures = [figure for name, source in sources for figure in self._tried(name, source) or ()]
         self.bar.update(self.step, total=len(sources) + len(figures) + 1)
         drawn = []
@@ -87,16 +90,34 @@ class _Making:
         told = page.Study(summary, described, tried, question.notes, commands)
         write_whole(self.folder / FOLDER / PAGE, page.report(told, drawn, self.failures).encode())
 
-    def _sources(self, study: Study, tried: Tried) -> list[tuple[str, Callable[[], Sequence[Figure]]]]:
+    def _sources(
+        self, question: Question, study: Study, tried: Tried
+    ) -> list[tuple[str, Callable[[], Sequence[Figure]]]]:
         """Where the figures come from, in the order of the page, by what they are of."""
-        from pipeline.report import trials
+        from pipeline.report import more_data, trials, winner
         from pipeline.study.importance import importances
 
         def of_trials() -> Sequence[Figure]:
             ended = [study.record.trials[row.number] for row in tried.rows]
             return trials.figures(tried, importances(ended, maximise=tried.maximise))
 
-        return [("the trials", of_trials)]
+        def of_more_data() -> Sequence[Figure]:
+            if "model.finetune" in tried.best.fields:
+                return []  # a backbone is not trained three times more
+            refits = self.bar.add_task("the winner on parts of the data", total=None)
+            try:
+                return [more_data.figure(question, study.search.seed, tried, self.folder / FOLDER, watch(refits))]
+            finally:
+                self.bar.remove_task(refits)
+
+        def watch(task: TaskID) -> Watch:
+            return lambda done, total: self.bar.update(task, completed=done, total=total)
+
+        return [
+            ("the trials", of_trials),
+            ("the winner", partial(winner.figures, question, self.folder)),
+            ("more data", of_more_data),
+        ]
 
     def _tried(self, name: str, act: Callable[[], Thing]) -> Thing | None:
         """What comes of it; None where it fails, which is said."""

@@ -1,0 +1,225 @@
+"""Would more data help: planted laws and what is said of them; the winner refit on parts of its training rows."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline import space
+from pipeline.config import schema
+from pipeline.config.read import read
+from pipeline.config.schema import Model, Training
+from pipeline.course import Trial
+from pipeline.data.examples import Examples
+from pipeline.engine import Seeds
+from pipeline.epoch import Epoch
+from pipeline.folds import part
+from pipeline.interrupt import Stopped
+from pipeline.preparation import Preparation
+from pipeline.question import Question
+from pipeline.record.rows import Row
+from pipeline.report import power_law, refits
+from pipeline.report.figure import Chart, Figure
+from pipeline.report.more_data import drawn, figure
+from pipeline.report.refits import Curve
+from pipeline.report.tried import Tried
+from pipeline.training import race, search_folds
+from tests.conftest import picture_examples, question, table_examples
+
+ROWS = (100.0, 250.0, 500.0, 1000.0)
+MODEL = Model((8,), "relu", 0.1)
+TRAINING = Training(6, 16, 0.01, 0.0, "adamw", 10, flip=False, shift=0)
+
+
+def nothing(done: int, total: int) -> None:
+    """Watches nothing."""
+
+
+def planted(a: float, b: float, c: float, noise: float, *, error: bool = False, folds: int = 5) -> Figure:
+    """The figure of a learning curve that follows a law, but for the folds' noise."""
+    off = np.random.default_rng(0).normal(0, noise, (4, folds))
+    errors = a + b * np.array(ROWS)[:, None] ** -c + off - off.mean(axis=1, keepdims=True)
+    scores = errors if error else 1 - errors
+    metric = "mean_absolute_error" if error else "accuracy"
+    return drawn(Curve(ROWS, tuple(map(tuple, scores))), Tried((), best_of((0.5, 0.5), 1), metric, "USD" * error))
+
+
+def best_of(folds: tuple[float, ...], epoch: int) -> Row:
+    words = ("model.nodes=[8]", "training.learning_rate=0.01", "training.batch_size=16")
+    fields = space.fixed(read(["task=cat_species", "space=none", *words]).space).fields
+    curve = tuple(Epoch(0.1, folds) for _ in range(epoch))
+    return Row(3, "complete", float(np.mean(folds)), epoch, fields, folds, curve, "", 10, 1.0, 0.0)
+
+
+def test_planted_law_is_found() -> None:
+    errors = 0.1 + 2.0 * np.array(ROWS) ** -0.5
+    laws = power_law.fit(np.array(ROWS), np.tile(errors, (5, 1)))
+    assert laws.a[0] == pytest.approx(0.1, abs=0.005)
+    assert laws.c[0] == pytest.approx(0.5, abs=0.05)
+    low, high = laws.gain
+    truth = 2.0 * (1000**-0.5 - 2000**-0.5)
+    assert low == pytest.approx(truth, abs=0.002)
+    assert high == pytest.approx(truth, abs=0.002)
+
+
+def test_falling_error_says_gain_with_its_interval() -> None:
+    words = planted(0.05, 3.0, 0.5, 0.005).words
+    assert words.startswith("Twice the data would probably gain ")
+    low, high = (float(word) for word in words.removeprefix("Twice the data would probably gain ").split()[:3:2])
+    assert low <= 100 * 3.0 * (1000**-0.5 - 2000**-0.5) <= high
+    assert "points (95 % interval of the fit)" in words
+
+
+def test_flat_curve_says_that_more_data_would_not_help() -> None:
+    assert planted(0.3, 0.0, 1.0, 0.002).words.startswith(
+        "More data would not help: of twice as much the fit expects 0.0 "
+    )
+
+
+def test_noise_says_that_it_cannot_be_told() -> None:
+    words = planted(0.2, 0.5, 0.5, 0.06).words
+    assert words.startswith("Whether more data would help cannot be told: of twice as much the fit expects ")
+
+
+def test_points_on_no_such_curve_say_so() -> None:
+    scores = tuple((value,) * 5 for value in (0.10, 0.11, 0.12, 0.60))
+    words = drawn(Curve(ROWS, scores), Tried((), best_of((0.5, 0.5), 1), "accuracy")).words
+    assert words.startswith("What more data would bring cannot be told: the points do not lie on the curve")
+
+
+def test_error_is_told_in_its_unit() -> None:
+    words = planted(50_000, 3_000_000, 0.5, 500, error=True).words
+    assert words.startswith("Twice the data would probably gain ")
+    assert "USD less error (95 % interval of the fit)" in words
+
+
+def test_few_sizes_are_shown_without_a_fit() -> None:
+    made = drawn(Curve((20.0, 40.0), ((0.5, 0.6), (0.6, 0.7))), Tried((), best_of((0.6, 0.7), 1), "accuracy"))
+    assert made.words.startswith("There are too few training rows")
+    assert isinstance(made.drawn, Chart)
+    assert len(made.drawn.series) == 1
+
+
+def test_interval_is_wider_where_the_folds_differ_more() -> None:
+    def width(noise: float) -> float:
+        off = np.random.default_rng(1).normal(0, noise, (5, 4))
+        low, high = power_law.fit(np.array(ROWS), 0.1 + 2.0 * np.array(ROWS) ** -0.5 + off).gain
+        return high - low
+
+    assert width(0.001) < width(0.01) < width(0.03)
+
+
+def test_part_has_its_share_of_each_class_and_whole_groups() -> None:
+    examples = picture_examples(300)
+    groups = np.arange(300) // 6
+    grouped = Examples(examples.inputs, groups % 3, "classes", examples.names, groups, examples.test, examples.classes)
+    rows = np.arange(30, 270)
+    drawn_rows = part(grouped, rows, 0.25, 7)
+    assert set(drawn_rows) <= set(rows)
+    assert len(drawn_rows) == pytest.approx(60, abs=6)
+    assert all((groups[rows] == group).sum() == (groups[drawn_rows] == group).sum() for group in groups[drawn_rows])
+    assert np.bincount(groups[drawn_rows] % 3).min() >= 18
+    assert (drawn_rows == part(grouped, rows, 0.25, 7)).all()
+    assert (rows == part(grouped, rows, 1.0, 7)).all()
+
+
+def asked(kind: str = "pictures") -> Question:
+    if kind == "pictures":
+        return question(picture_examples(150), schema.Softmax("softmax"), "accuracy")
+    return question(table_examples(200), schema.Number("number", "relu", "l1", "USD"), "mean_absolute_error")
+
+
+@pytest.mark.parametrize("kind", ["pictures", "table"])
+def test_all_rows_are_the_trial_itself(kind: str) -> None:
+    """So the last point of the curve needs no training."""
+    posed = asked(kind)
+    preparation = Preparation(posed.examples, posed.inputs, posed.head, torch.device("cpu"))
+    trial = Trial(MODEL, TRAINING, Seeds(0, 5), lambda _: False)
+    (alone,) = search_folds(posed.task, preparation.folds(posed.splits), [trial])
+    whole, half = refits._parts(posed, preparation, 1.0, 0), refits._parts(posed, preparation, 0.5, 0)
+    together, smaller = race(posed.task, [(trial, whole), (trial, half)])
+    assert (together.epochs, together.best) == (alone.epochs, alone.best)
+    assert smaller.epochs != alone.epochs
+
+
+@pytest.mark.parametrize("kind", ["pictures", "table"])
+def test_curve_has_each_share_and_never_a_test_row(kind: str) -> None:
+    posed, best = asked(kind), best_of((0.8, 0.9, 1.0), 4)
+    told: list[tuple[int, int]] = []
+    curve = refits.measure(posed, 0, best, lambda done, total: told.append((done, total)))
+    whole = np.mean([len(fold.train) for fold in posed.splits.folds])
+    assert [rows / whole for rows in curve.rows][-3:] == pytest.approx((0.25, 0.5, 1), abs=0.02)
+    assert curve.scores[-1] == best.folds
+    assert all(len(scores) == 3 and np.isfinite(scores).all() for scores in curve.scores)
+    assert told[0][0] == 0
+    assert all(done <= total == told[0][1] for done, total in told)
+    again = refits.measure(posed, 0, best, nothing)
+    assert again == curve
+    if kind == "table":  # the pictures are too easy to differ
+        assert refits.measure(posed, 1, best, nothing) != curve
+
+
+def test_parts_take_as_many_steps_as_all_rows_did() -> None:
+    best = best_of((0.8, 0.9, 1.0), 4)
+    trials = {share: refits._trial(best, 0, share, lambda _: False).training for share in (0.1, 0.25, 0.5)}
+    assert {share: training.epochs for share, training in trials.items()} == {0.1: 40, 0.25: 16, 0.5: 8}
+    assert trials[0.1].patience == 100
+
+
+def test_test_rows_do_not_train_or_judge() -> None:
+    posed = asked()
+    preparation = Preparation(posed.examples, posed.inputs, posed.head, torch.device("cpu"))
+    for data, fold in zip(refits._parts(posed, preparation, 0.5, 0), posed.splits.folds, strict=True):
+        assert set(data.train.tolist()) < set(fold.train.tolist())
+        assert data.validation.tolist() == fold.validation.tolist()
+        assert not set(data.train.tolist()) & set(posed.splits.test.tolist())
+
+
+def test_it_is_trained_once_and_kept(tmp_path: Path) -> None:
+    posed, best = asked(), best_of((0.8, 0.9, 1.0), 2)
+    tried = Tried((best,), best, "accuracy")
+    told: list[int] = []
+
+    def watch(done: int, _: int) -> None:
+        told.append(done)
+
+    first = figure(posed, 0, tried, tmp_path, watch)
+    assert told
+    told.clear()
+    assert figure(posed, 0, tried, tmp_path, watch).words == first.words
+    assert not told
+    file = tmp_path / refits.FILE
+    kept = json.loads(file.read_text())
+    assert kept["trial"] == 3
+    file.write_text(json.dumps(kept | {"trial": 4}))  # of an earlier winner
+    figure(posed, 0, tried, tmp_path, watch)
+    assert told
+    for damaged in ("", "[]", '{"study": 1}', json.dumps(kept | {"rows": ["x"]})):
+        told.clear()
+        file.write_text(damaged)
+        figure(posed, 0, tried, tmp_path, watch)
+        assert told
+
+
+def test_stopped_it_ends_at_once_and_keeps_nothing(tmp_path: Path) -> None:
+    posed, best = asked(), best_of((0.8, 0.9, 1.0), 50)
+    told: list[int] = []
+
+    def stop(done: int, _: int) -> None:
+        told.append(done)
+        if done:
+            raise Stopped(130)
+
+    with pytest.raises(Stopped):
+        figure(posed, 0, Tried((best,), best, "accuracy"), tmp_path, stop)
+    assert len(told) == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_few_rows_leave_small_shares_out() -> None:
+    posed = question(picture_examples(45), schema.Softmax("softmax"), "accuracy")
+    curve = refits.measure(posed, 0, best_of((0.8, 0.9, 1.0), 2), nothing)
+    assert len(curve.rows) == 2
+    assert min(curve.rows) >= refits.FEWEST_ROWS
