@@ -13,22 +13,19 @@ from pipeline.display import network, number
 
 def show(console: Console, summary: Mapping[str, Any], commands: Mapping[str, str]) -> None:
     """Prints the table; `commands` are what a person may want to do next, by a word each."""
-    best, test, baseline = summary["best"], summary["test"], summary["baseline"]
-    metric = test["metric"]
+    test = summary["test"]
     table = Table(
-        title=f"{summary['study']}: {_counted(summary['trials'])}; {metric}", title_justify="left", show_edge=False
+        title=f"{summary['study']}: {counted(summary['trials'])}; {test['metric']}",
+        title_justify="left",
+        show_edge=False,
     )
     for heading in ("", "hidden layers", "cross-validation*", "held-out test, 95 %"):
         table.add_column(heading, justify="left", overflow="fold")
-    if baseline is not None:
-        table.add_row("baseline", _hidden(baseline), _mean(baseline, metric), _interval(baseline["test"], metric))
-    table.add_row(f"winner (trial {best['number']})", _hidden(best), _mean(best, metric), _interval(test, metric))
-    if baseline is not None:
-        table.add_row("gain", "", *(_gain(*pair, metric) for pair in _pairs(best, test, baseline)))
-    table.add_row("always the same", "", "", number(summary["majority"]["value"], metric))
+    for row in rows(summary):
+        table.add_row(*row)
     console.print(table)
     chosen = f"* optimistic: the best of {summary['trials']['total']} is chosen by it"
-    console.print(f"{chosen}; this study opened the test rows {_times(test['opened'])}.")
+    console.print(f"{chosen}; this study opened the test rows {times(test['opened'])}.")
     console.print(
         f"{summary['parameters']:,} parameters, {test['rows']} test rows, {summary['seconds']['total']:.0f} s."
     )
@@ -36,16 +33,32 @@ def show(console: Console, summary: Mapping[str, Any], commands: Mapping[str, st
         console.print(f"{label:<8}{command}", soft_wrap=True, markup=False)
 
 
-def _counted(trials: Mapping[str, int]) -> str:
+def rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """The lines of the table: what it is, its hidden layers, its cross-validation score, its score on the test rows."""
+    best, test, baseline = summary["best"], summary["test"], summary["baseline"]
+    metric = test["metric"]
+    winner = (f"winner (trial {best['number']})", hidden(best), _mean(best, metric), interval(test, metric))
+    constant = ("always the same", "", "", number(summary["majority"]["value"], metric))
+    if baseline is None:
+        return [winner, constant]
+    first = ("baseline", hidden(baseline), _mean(baseline, metric), interval(baseline["test"], metric))
+    validated, tested = (gain(*pair, metric) for pair in _pairs(best, test, baseline))
+    return [first, winner, ("gain", "", validated, tested), constant]
+
+
+def counted(trials: Mapping[str, int]) -> str:
+    """How many trials, and how they ended."""
     parts = [f"{count} {state}" for state, count in trials.items() if state != "total" and count]
     return f"{trials['total']} trial{'s' * (trials['total'] != 1)} ({', '.join(parts)})"
 
 
-def _times(count: int) -> str:
+def times(count: int) -> str:
+    """How often."""
     return "once" if count == 1 else f"{count} times"
 
 
-def _hidden(part: Mapping[str, Any]) -> str:
+def hidden(part: Mapping[str, Any]) -> str:
+    """The widths of a network, from its overrides."""
     words = dict(word.split("=", 1) for word in part["overrides"])
     return network({key: value.strip("[]") for key, value in words.items() if key in ("model.nodes", "model.channels")})
 
@@ -56,7 +69,8 @@ def _mean(part: Mapping[str, Any], metric: str) -> str:
     return number(scores["mean"], metric) + (f" ± {number(error, metric)}" if error is not None else "")
 
 
-def _interval(tested: Mapping[str, Any], metric: str) -> str:
+def interval(tested: Mapping[str, Any], metric: str) -> str:
+    """A score and its interval."""
     return f"{number(tested['value'], metric)} ({number(tested['low'], metric)} to {number(tested['high'], metric)})"
 
 
@@ -67,7 +81,7 @@ def _pairs(best: Mapping[str, Any], test: Mapping[str, Any], baseline: Mapping[s
     ]
 
 
-def _gain(winner: float, baseline: float, metric: str) -> str:
+def gain(winner: float, baseline: float, metric: str) -> str:
     """How much better the winner is; with an error, lower is better, and a gain is what it fell by."""
     gain = baseline - winner if metric == "mean_absolute_error" else winner - baseline
     return ("+" if gain >= 0 else "-") + number(abs(gain), metric)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipeline import closing, hands, model, space, summary
+from pipeline import closing, commands, hands, model, space, summary
 from pipeline.champion import Champion
 from pipeline.config.schema import Search
 from pipeline.data.examples import DataError
@@ -124,7 +123,7 @@ class _Searching:
     def _finish_tracking(self) -> None:
         """Waits until MLflow has everything; where it cannot be written to, says what will."""
         if not self.tracker.finish():
-            command = shlex.join(["python", "-m", "pipeline.sync", f"study={self.question.name}", *self._store])
+            command = commands.sync(self.search, self.question.name)
             self.console.print(f"tracking: not all of it is in MLflow; {command} writes the rest", soft_wrap=True)
 
     def _try(self) -> None:
@@ -193,24 +192,15 @@ class _Searching:
             "deciding": round(deciding + self.study.deciding, 3),
         }
 
-    @property
-    def _store(self) -> list[str]:
-        """The word that other commands need to find the store."""
-        return [] if str(self.search.store) == "mlruns" else [f"store={self.search.store}"]
-
     def _show(self, built: Summary) -> None:
-        store, folder = self._store, self.folder
-        own = [] if self.search.config_dir is None else ["--config-dir", str(self.search.config_dir)]
-        example = "rows.csv" if isinstance(self.question.inputs, TableInputs) else "photo.jpg"
-        weights = self.search.backbone.weights
-        predict = [f"model={folder}/model", *([] if weights is None else [f"weights={weights}"]), example]
+        search, folder = self.search, self.folder
         closing.show(
             self.console,
             built,
             {
-                "again": shlex.join(["python", "-m", "pipeline.search", *own, *built["best"]["overrides"], *store]),
-                "browse": shlex.join(["python", "-m", "pipeline.ui", *store]),
-                "predict": shlex.join(["python", "-m", "pipeline.predict", *predict]),
+                "again": commands.again(search, built["best"]["overrides"]),
+                "browse": commands.browse(search),
+                "predict": commands.predict(search, folder, table=isinstance(self.question.inputs, TableInputs)),
                 "files": f"{folder}/: model/ summary.json trials.csv",
             },
         )

@@ -46,6 +46,7 @@ SECTIONS = {
     "tracking": schema.Tracking,
 }
 SINGLE = {
+    "question": schema.Sentence,
     "metric": schema.Metric,
     "sampler": Literal["tpe", "random", "gp"],
     "pruner": Literal["median", "asha", "none"],

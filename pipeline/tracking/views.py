@@ -1,0 +1,55 @@
+"""The ways to look at an experiment that MLflow's page offers under Views, and links to them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+PREFIX = "mlflow.sharedViewState."
+STAMP = 1_700_000_000_000  # milliseconds; a view says when it was made, and is to be the same whenever it is written
+TRIALS, SEARCHES = "trials", "searches"
+WIDTHS = ("model.blocks", "model.channels", "model.layers", "model.nodes")
+WIDER = {"tags.`winner`": 270, "params.`model.nodes`": 120, "metrics.`standard_error`": 120}  # pixels
+
+
+def tags(metric: str, searched: Sequence[str]) -> dict[str, str]:
+    """An experiment's tags: its searches as a tree, and all trials by their score, with the columns that matter.
+
+    searched: the keys of the ranges.
+    """
+    test = f"test/{metric}"
+    scores, costs = _columns("metrics", "score", "standard_error"), _columns("metrics", "parameters", "seconds")
+    widths = _columns("params", *(key for key in WIDTHS if key in searched or key in WIDTHS[2:]))
+    drawn = _columns("params", *(key for key in searched if key not in WIDTHS))
+    tested = _columns("metrics", test, f"{test}/low", f"{test}/high", f"baseline/{test}")
+    state = _columns("tags", "state")
+    tree = [*_columns("tags", "winner"), *tested, *scores, *widths, *costs, *state]
+    trials = [*scores, *widths, *costs, *state, *_columns("metrics", "epoch"), *drawn, *_columns("tags", "study")]
+    ascending = metric == "mean_absolute_error"
+    return {
+        "mlflow.experimentKind": "custom_model_development",  # not one of language models
+        PREFIX + SEARCHES: _view("Searches and their trials", "", tree, "attributes.start_time", ascending=False),
+        PREFIX + TRIALS: _view("Trials, the best first", "tags.kind = 'trial'", trials, scores[0], ascending=ascending),
+    }
+
+
+def link(experiment: str, view: str) -> str:
+    """Where MLflow shows a view, from any of its pages."""
+    return f"#/experiments/{experiment}/runs?viewStateShareKey={view}&workflowType=machine_learning"
+
+
+def _columns(kind: str, *names: str) -> list[str]:
+    return [f"{kind}.`{name}`" for name in names]
+
+
+def _view(name: str, rows: str, columns: Sequence[str], order: str, *, ascending: bool) -> str:
+    """A saved view, as MLflow's page writes one; rows: which of them, as they are searched for."""
+    state = {
+        "searchFilter": rows,
+        "orderByKey": order,
+        "orderByAsc": ascending,
+        "selectedColumns": columns,
+        "columnOrder": columns,
+        "columnWidths": WIDER,
+    }
+    return json.dumps({"name": name, "createdAt": STAMP, "updatedAt": STAMP, "state": json.dumps(state)})
