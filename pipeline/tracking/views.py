@@ -9,7 +9,7 @@ PREFIX = "mlflow.sharedViewState."
 STAMP = 1_700_000_000_000  # milliseconds; a view says when it was made, and is to be the same whenever it is written
 TRIALS, SEARCHES = "trials", "searches"
 WIDTHS = ("model.blocks", "model.channels", "model.layers", "model.nodes")
-WIDER = {"tags.`winner`": 270, "params.`model.nodes`": 120, "metrics.`standard_error`": 120}  # pixels
+WIDER = {"tags.`winner`": 270, "tags.`study`": 190}  # pixels; others are as wide as their names
 
 
 def tags(metric: str, searched: Sequence[str]) -> dict[str, str]:
@@ -23,7 +23,7 @@ def tags(metric: str, searched: Sequence[str]) -> dict[str, str]:
     drawn = _columns("params", *(key for key in searched if key not in WIDTHS))
     tested = _columns("metrics", test, f"{test}/low", f"{test}/high", f"baseline/{test}")
     state = _columns("tags", "state")
-    tree = [*_columns("tags", "winner"), *tested, *scores, *widths, *costs, *state]
+    tree = [*_columns("tags", "winner"), *scores, *widths, *costs, *state, *tested]
     trials = [*scores, *widths, *costs, *state, *_columns("metrics", "epoch"), *drawn, *_columns("tags", "study")]
     ascending = metric == "mean_absolute_error"
     return {
@@ -44,12 +44,13 @@ def _columns(kind: str, *names: str) -> list[str]:
 
 def _view(name: str, rows: str, columns: Sequence[str], order: str, *, ascending: bool) -> str:
     """A saved view, as MLflow's page writes one; rows: which of them, as they are searched for."""
+    widths = {column: WIDER.get(column, 9 * len(column)) for column in columns}
     state = {
         "searchFilter": rows,
         "orderByKey": order,
         "orderByAsc": ascending,
         "selectedColumns": columns,
         "columnOrder": columns,
-        "columnWidths": WIDER,
+        "columnWidths": widths,
     }
     return json.dumps({"name": name, "createdAt": STAMP, "updatedAt": STAMP, "state": json.dumps(state)})
