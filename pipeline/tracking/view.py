@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pipeline.tracking.markdown import note, shortened
 from pipeline.tracking.registry import register
 
 CONCLUDED = "summary_sha256"
+REPORT = "report"  # a folder of the study's
 NOTE = "mlflow.note.content"
 LONGEST_EXPERIMENT, LONGEST_RUN = 5_000, 8_000  # letters that MLflow takes
 LONG = ("space", "baseline", "head", "arithmetic")  # facts that are told in words elsewhere
@@ -134,18 +136,27 @@ class View:
             self._describe(pages.begun(self.told, len(self.numbers), over=True))
             self.client.set_terminated(self.run, "KILLED")
             return None
-        content = json.dumps({key: value for key, value in summary.items() if key != "seconds"}, sort_keys=True)
-        digest, stamp = hashlib.sha256(content.encode()).hexdigest(), int(self.latest * 1000)
-        registered = None
+        digest, stamp, registered = self._digest(summary), int(self.latest * 1000), None
         if digest != self.concluded:
             self._leader(summary["best"]["number"])
             self._scores(summary, stamp)
-            self.client.log_artifacts(self.run, str(self.folder / "model"), "model")
+            for part in ("model", REPORT):
+                if (self.folder / part).is_dir():
+                    self.client.log_artifacts(self.run, str(self.folder / part), part)
             registered = register(self.client, self.run, self.folder / "model", self.told, summary)
             self.client.set_tag(self.run, CONCLUDED, digest)
         self._describe(pages.study(self.told, summary, self._link("All trials as a table", views.TRIALS) + "."))
         self.client.set_terminated(self.run, "FINISHED", stamp)
         return registered
+
+    def _digest(self, summary: Mapping[str, Any]) -> str:
+        """What MLflow has of a finished study, in one word: its summary, but for times, and its report."""
+        content = json.dumps({key: value for key, value in summary.items() if key != "seconds"}, sort_keys=True)
+        digest = hashlib.sha256(content.encode())
+        for file in sorted((self.folder / REPORT).rglob("*")):
+            if file.is_file():
+                digest.update(f"{file.relative_to(self.folder)}".encode() + file.read_bytes())
+        return digest.hexdigest()
 
     def _leader(self, trial: int) -> None:
         """The fold parameters of the best trial, to that trial's run, and a tag that tells it from the others."""

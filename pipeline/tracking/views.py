@@ -9,7 +9,8 @@ PREFIX = "mlflow.sharedViewState."
 STAMP = 1_700_000_000_000  # milliseconds; a view says when it was made, and is to be the same whenever it is written
 TRIALS, SEARCHES = "trials", "searches"
 WIDTHS = ("model.blocks", "model.channels", "model.layers", "model.nodes")
-WIDER = {"tags.`winner`": 270, "tags.`study`": 190}  # pixels; others are as wide as their names
+NAME = "attributes.`Run Name`"
+WIDER = {NAME: 250, "tags.`winner`": 250, "tags.`study`": 190}  # pixels; others are as wide as their names
 
 
 def tags(metric: str, searched: Sequence[str]) -> dict[str, str]:
@@ -33,9 +34,10 @@ def tags(metric: str, searched: Sequence[str]) -> dict[str, str]:
     }
 
 
-def link(experiment: str, view: str) -> str:
-    """Where MLflow shows a view, from any of its pages."""
-    return f"#/experiments/{experiment}/runs?viewStateShareKey={view}&workflowType=machine_learning"
+def link(experiment: str, view: str | None) -> str:
+    """Where MLflow shows an experiment's runs, from any of its pages, in a view or as they are."""
+    shared = "" if view is None else f"viewStateShareKey={view}&"
+    return f"#/experiments/{experiment}/runs?{shared}workflowType=machine_learning"
 
 
 def _columns(kind: str, *names: str) -> list[str]:
@@ -44,13 +46,14 @@ def _columns(kind: str, *names: str) -> list[str]:
 
 def _view(name: str, rows: str, columns: Sequence[str], order: str, *, ascending: bool) -> str:
     """A saved view, as MLflow's page writes one; rows: which of them, as they are searched for."""
-    widths = {column: WIDER.get(column, 9 * len(column)) for column in columns}
+    placed = [NAME, *columns]
+    widths = {column: WIDER.get(column, 40 + 7 * len(column.split("`")[1])) for column in placed}
     state = {
         "searchFilter": rows,
         "orderByKey": order,
         "orderByAsc": ascending,
         "selectedColumns": columns,
-        "columnOrder": columns,
+        "columnOrder": placed,
         "columnWidths": widths,
     }
     return json.dumps({"name": name, "createdAt": STAMP, "updatedAt": STAMP, "state": json.dumps(state)})
