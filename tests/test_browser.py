@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +27,7 @@ from tests.test_ui import running
 HOSTILE = ("<img src=x onerror=alert(1)>", "**a** | [b](c) `d`")
 FIGURE = (64, 48)
 COLUMNS = ("score", "standard_error", "model.layers", "model.nodes", "parameters", "seconds", "state")
+ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 30_000  # milliseconds: the machine may be busy
 
 
@@ -186,3 +190,19 @@ def test_names_of_classes_are_shown_and_do_nothing(page: Page, shown: Shown) -> 
     assert all(name in said(page) for name in HOSTILE)
     assert page.locator("img[src=x]").count() == 0
     assert asked == []
+
+
+@pytest.mark.parametrize(("ci", "ending"), [("true", "1 error"), ("", "1 skipped")])
+def test_without_chromium_tests_are_left_out_with_the_reason_but_fail_in_ci(
+    tmp_path: Path, ci: str, ending: str
+) -> None:
+    (tmp_path / "test_page.py").write_text(
+        "import pytest\nfrom tests.browser import chromium\n\n\n"
+        "@pytest.fixture\ndef browser():\n    with chromium() as found:\n        yield found\n\n\n"
+        "def test_page(browser):\n    pass\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-rs", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
+    around = os.environ | {"PATH": str(tmp_path), "CI": ci}
+    done = subprocess.run([*command, str(tmp_path)], env=around, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ending in done.stdout
+    assert "Chromium is not installed; make browser installs it" in done.stdout

@@ -62,9 +62,9 @@ def shortened(text: str, most: int) -> str:
 def note(ours: str, before: str | None, most: int) -> str:
     """The text of a page that has one already: what a person wrote below the line stays below it.
 
-    most: letters that MLflow takes; a page that would be longer stays as it was.
+    most: letters that MLflow takes; a page that would be longer is cut, or stays as it was where a person has written.
     """
     head, mark, own = (before or "").partition(MARK)
     kept = own.strip() if mark else head.strip()
     page = "\n\n".join([ours, "---", MARK, *([kept] if kept else [])])
-    return page if len(page) <= most else before or shortened(ours, most)
+    return page if len(page) <= most else before if before and kept else shortened(page, most)

@@ -31,7 +31,7 @@ LIMITS = (
     "The scores hold for rows like those it was tested on: of the same source, chosen and prepared in the same way. "
     "It always answers, also where it was never shown anything of the kind. How sure it says it is was not calibrated."
 )
-RANGES = 25  # lines
+RANGES = 20  # lines
 
 
 def task(told: Description, trials: str) -> str:
@@ -163,5 +163,5 @@ def _facts(told: Description, summary: Summary | None = None) -> str:
         seconds, device = summary["seconds"]["total"], plain(summary["device"])
         lines += [("trials", closing.counted(summary["trials"])), ("took", f"{seconds:,.0f} s on {device}")]
     ranges = list(told.searched.items())
-    lines += [(plain(key), plain(shortened(range_, 200))) for key, range_ in ranges[:RANGES]]
+    lines += [(plain(key), plain(shortened(range_, 80))) for key, range_ in ranges[:RANGES]]
     return "**What was asked**\n\n" + table(("", ""), lines)

@@ -14,7 +14,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run
 
 from pipeline.display import number
 from pipeline.record import Reader
-from pipeline.tracking import description, pages, views
+from pipeline.tracking import description, load, pages, views
 from pipeline.tracking.client import connect, experiment
 from pipeline.tracking.entries import BATCH, LONGEST, Point, log, write
 from pipeline.tracking.markdown import note, shortened
@@ -43,6 +43,7 @@ class View:
         self.run, self.concluded = run.info.run_id, "" if rebuild else run.data.tags.get(CONCLUDED, "")
         self.reader, self.latest = Reader(folder, self.told.study), 0.0
         self.numbers = self._present(rebuild)
+        self.measured = 0, 0  # lines and bytes of the machine's load
         self.best, self.better = math.nan, min if self.told.metric == "mean_absolute_error" else max
 
     def _study_run(self) -> Run:
@@ -121,9 +122,22 @@ class View:
             if row.finite:
                 self.best = self.better(row.value, row.value if math.isnan(self.best) else self.best)
                 history.append(Metric("best_so_far", self.best, int(row.ended * 1000), self.reader.read + 1))
+        history += self._load()
         for start in range(0, len(history), BATCH):  # points that are there already stay as they are
             self.client.log_batch(self.run, history[start : start + BATCH], synchronous=True)
         return written
+
+    def _load(self) -> list[Metric]:
+        """The machine's load since the last call, as MLflow's system metrics."""
+        points: list[Metric] = []
+        lines, size = self.measured
+        if (now := load.size(self.folder)) == size:
+            return points
+        for line, seconds, measured in load.read(self.folder, lines):
+            lines, stamp = line + 1, int(seconds * 1000)
+            points += [Metric(f"system/{name}", value, stamp, line) for name, value in measured.items()]
+        self.measured = lines, now
+        return points
 
     def conclude(self) -> str | None:
         """The study's scores, its tables and its model, if it is over; closes its run.
