@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 MARK = "*Written by the search; what you write below this line stays.*"
-WIDE = 76  # letters in a line: a longer one would widen the whole page
+WIDE = 72  # letters in a line: a longer one would widen the whole page
 SPECIAL = re.compile(r"[\\`*_{}\[\]#+!~|^$]")
 CODES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}  # an @ would link to a stranger's page
 

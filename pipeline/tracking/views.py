@@ -47,7 +47,7 @@ def _columns(kind: str, *names: str) -> list[str]:
 def _view(name: str, rows: str, columns: Sequence[str], order: str, *, ascending: bool) -> str:
     """A saved view, as MLflow's page writes one; rows: which of them, as they are searched for."""
     placed = [NAME, *columns]
-    widths = {column: WIDER.get(column, 40 + 7 * len(column.split("`")[1])) for column in placed}
+    widths = {column: WIDER.get(column, max(100, 40 + 7 * len(column.split("`")[1]))) for column in placed}
     state = {
         "searchFilter": rows,
         "orderByKey": order,
