@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup search test fuzz ui bench lock faults
+.PHONY: help setup search test browser screenshots fuzz ui bench lock faults
 
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	"$$python" -c "$(FITS)" 2>/dev/null && { echo "$$python"; break; }; done)
@@ -22,6 +22,18 @@ test: setup  ## linter, formatter, type checker and tests: ARGS="-k space" for s
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/python -m pytest $(ARGS)
+
+browser:  ## Chromium and a font for the tests that look at pages (of Debian, as root; nothing where they are there)
+	@if command -v chromium >/dev/null && [ -d /usr/share/fonts/truetype/dejavu ]; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then \
+		echo "make browser: Chromium is missing; on Debian, as root: apt-get install chromium fonts-dejavu-core" >&2; \
+		exit 2; \
+	fi; \
+	apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null
+
+screenshots: setup browser  ## docs/mlflow_*.png from a store with a search of cat_species: ARGS=mlruns
+	.venv/bin/python docs/screenshots.py $(or $(ARGS),mlruns)
 
 fuzz: setup  ## the readers of model files, guided by coverage: ARGS="seconds=600"
 	.venv/bin/uv pip install --python .venv/bin/python --quiet --group fuzz

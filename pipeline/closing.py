@@ -13,19 +13,16 @@ from pipeline.display import network, number
 
 def show(console: Console, summary: Mapping[str, Any], commands: Mapping[str, str]) -> None:
     """Prints the table; `commands` are what a person may want to do next, by a word each."""
-    best, test, baseline = summary["best"], summary["test"], summary["baseline"]
-    metric = test["metric"]
+    test = summary["test"]
     table = Table(
-        title=f"{summary['study']}: {counted(summary['trials'])}; {metric}", title_justify="left", show_edge=False
+        title=f"{summary['study']}: {counted(summary['trials'])}; {test['metric']}",
+        title_justify="left",
+        show_edge=False,
     )
     for heading in ("", "hidden layers", "cross-validation*", "held-out test, 95 %"):
         table.add_column(heading, justify="left", overflow="fold")
-    if baseline is not None:
-        table.add_row("baseline", hidden(baseline), mean(baseline, metric), interval(baseline["test"], metric))
-    table.add_row(f"winner (trial {best['number']})", hidden(best), mean(best, metric), interval(test, metric))
-    if baseline is not None:
-        table.add_row("gain", "", *(gain(*pair, metric) for pair in pairs(best, test, baseline)))
-    table.add_row("always the same", "", "", number(summary["majority"]["value"], metric))
+    for row in rows(summary):
+        table.add_row(*row)
     console.print(table)
     chosen = f"* optimistic: the best of {summary['trials']['total']} is chosen by it"
     console.print(f"{chosen}; this study opened the test rows {times(test['opened'])}.")
@@ -34,6 +31,19 @@ def show(console: Console, summary: Mapping[str, Any], commands: Mapping[str, st
     )
     for label, command in commands.items():
         console.print(f"{label:<8}{command}", soft_wrap=True, markup=False)
+
+
+def rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """The lines of the table: what it is, its hidden layers, its cross-validation score, its score on the test rows."""
+    best, test, baseline = summary["best"], summary["test"], summary["baseline"]
+    metric = test["metric"]
+    winner = (f"winner (trial {best['number']})", hidden(best), mean(best, metric), interval(test, metric))
+    constant = ("always the same", "", "", number(summary["majority"]["value"], metric))
+    if baseline is None:
+        return [winner, constant]
+    first = ("baseline", hidden(baseline), mean(baseline, metric), interval(baseline["test"], metric))
+    validated, tested = (gain(*pair, metric) for pair in pairs(best, test, baseline))
+    return [first, winner, ("gain", "", validated, tested), constant]
 
 
 def counted(trials: Mapping[str, int]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipeline import closing, hands, model, space, summary
+from pipeline import closing, commands, hands, model, space, summary
 from pipeline.champion import Champion
 from pipeline.config.schema import Search
 from pipeline.data.examples import DataError
@@ -127,7 +126,7 @@ class _Searching:
     def _finish_tracking(self) -> None:
         """Waits until MLflow has everything; where it cannot be written to, says what will."""
         if not self.tracker.finish():
-            command = shlex.join(["python", "-m", "pipeline.sync", f"study={self.question.name}", *self._store])
+            command = commands.sync(self.search, self.question.name)
             self.console.print(f"tracking: not all of it is in MLflow; {command} writes the rest", soft_wrap=True)
 
     def _try(self) -> None:
@@ -197,11 +196,6 @@ class _Searching:
             "deciding": round(deciding + self.study.deciding, 3),
         }
 
-    @property
-    def _store(self) -> list[str]:
-        """The word that other commands need to find the store."""
-        return [] if str(self.search.store) == "mlruns" else [f"store={self.search.store}"]
-
     def _report(self, built: Summary) -> None:
         """The page and its figures, before MLflow is given them; they cost nothing where they fail."""
         making.make(self.console, self.folder, self.question, self.study, built, self._commands(built))
@@ -213,13 +207,9 @@ class _Searching:
 
     def _commands(self, built: Summary) -> dict[str, str]:
         """What a person may want to do next, by a word each."""
-        store, folder = self._store, self.folder
-        own = [] if self.search.config_dir is None else ["--config-dir", str(self.search.config_dir)]
-        example = "rows.csv" if isinstance(self.question.inputs, TableInputs) else "photo.jpg"
-        weights = self.search.backbone.weights
-        predict = [f"model={folder}/model", *([] if weights is None else [f"weights={weights}"]), example]
+        table = isinstance(self.question.inputs, TableInputs)
         return {
-            "again": shlex.join(["python", "-m", "pipeline.search", *own, *built["best"]["overrides"], *store]),
-            "browse": shlex.join(["python", "-m", "pipeline.ui", *store]),
-            "predict": shlex.join(["python", "-m", "pipeline.predict", *predict]),
+            "again": commands.again(self.search, built["best"]["overrides"]),
+            "browse": commands.browse(self.search),
+            "predict": commands.predict(self.search, self.folder, table=table),
         }

@@ -30,7 +30,7 @@ LIBRARIES = (
     "numpy",
     "scikit-learn",
 )
-WITHOUT_EFFECT = ("study", "store", "space", "budget.", "tracking.", "hydra.", "compute.workers")
+WITHOUT_EFFECT = ("study", "store", "question", "space", "budget.", "tracking.", "hydra.", "compute.workers")
 
 
 def build(

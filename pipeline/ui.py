@@ -21,23 +21,24 @@ from typing import BinaryIO
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
-from pipeline import words
+from pipeline import addresses, words
 from pipeline.words import UsageError
 
 HELP = """\
 Shows the searches of a store in a browser: MLflow's pages, on this machine only.
 
-  python -m pipeline.ui [store=<folder>] [port=<number>] [host=<address>]
+  python -m pipeline.ui [store=<folder>] [port=<number>] [host=<address>] [open=true]
 
 store=mlruns     the folder that the searches wrote to
 port=5000        a port that is free, 1024 to 65535
 host=127.0.0.1   another IPv4 address of this machine, such as host=192.168.1.5, lets in
                  whoever reaches it, without a password
+open=false       true: in the browser, at the task that was searched last
 
-It prints the address once it answers, after about ten seconds. Ctrl-C ends it.
+It prints the addresses once it answers, after about ten seconds. Ctrl-C ends it.
 """
 HOST = "127.0.0.1"
-KEYS = ("store", "port", "host")
+KEYS = ("store", "port", "host", "open")
 START_SECONDS = 120.0  # ten on a quiet machine
 END_SECONDS = 5.0
 DIED = 0  # among the signals that end the serving: the server itself has ended
@@ -49,11 +50,12 @@ Endings = SimpleQueue[int]
 
 @dataclass(frozen=True)
 class Place:
-    """Where the searches are, and where they are shown."""
+    """Where the searches are, and where they are shown; open: also in this machine's browser."""
 
     store: Path = Path("mlruns")
     port: int = 5000
     host: str = HOST
+    open: bool = False
 
     @property
     def address(self) -> str:
@@ -91,9 +93,11 @@ def read(given: Sequence[str]) -> Place:
     if not _one_machine(host):
         rule = "an IPv4 address of this machine, such as host=192.168.1.5"
         mistakes.append(f"host: {rule}; got {host or 'nothing'}")
+    if (opened := typed.get("open", "false")) not in ("true", "false"):
+        mistakes.append(f"open: true or false; got {opened or 'nothing'}")
     if mistakes:
         raise UsageError(*mistakes)
-    return Place(Path(store), int(port), host)
+    return Place(Path(store), int(port), host, opened == "true")
 
 
 def _one_machine(host: str) -> bool:
@@ -139,6 +143,7 @@ def serve(place: Place) -> int:
         up = ended is None
         if up:
             print(f"{place.address}   Ctrl-C ends it\nsearches: {place.searches}", flush=True)
+            addresses.show(place.address, place.searches, opened=place.open)
             ended = endings.get()
     finally:
         _end(server, endings)

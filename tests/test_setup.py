@@ -103,7 +103,24 @@ def test_configuration_names_no_code() -> None:
 def test_ci_runs_what_a_person_runs() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
-    assert script.read_text().splitlines()[-1] == "make test"
+    assert script.read_text().splitlines()[-2:] == ["make browser || true", "make test"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="there is no root here")
+def test_browser_that_cannot_be_installed_is_told_in_one_line(tmp_path: Path) -> None:
+    """On a machine without Chromium, to somebody who is not root."""
+    for name in ("make", "sh"):
+        found = shutil.which(name)
+        assert found is not None
+        (tmp_path / name).symlink_to(found)
+    for name, said in (("id", "1000"), ("apt-get", "it was called")):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {said}\n")
+        (tmp_path / name).chmod(0o755)
+    done = make("browser", PATH=str(tmp_path))
+    said = [line for line in done.stderr.splitlines() if not line.startswith("make:")]
+    assert done.returncode == 2
+    assert said == ["make browser: Chromium is missing; on Debian, as root: apt-get install chromium fonts-dejavu-core"]
+    assert "it was called" not in done.stdout
 
 
 def test_help_lists_every_target() -> None:

@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import math
 import os
 import shutil
+import statistics
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -48,7 +50,10 @@ def test_trial_has_its_parameters_its_value_and_how_it_ended(client: MlflowClien
     row = dict(zip(header.split(","), first.split(","), strict=True))
     run = runs(client, "trial")[0]
     assert run.data.params["model.nodes"] == row["model.nodes"] == "64"
-    assert run.data.metrics["value"] == float(row["value"])
+    assert run.data.metrics["score"] == float(row["value"])
+    folds = [float(row[f"fold_{fold}"]) for fold in range(3)]
+    assert run.data.metrics["standard_error"] == pytest.approx(statistics.stdev(folds) / math.sqrt(3))
+    assert run.info.run_name == "trial 0: 1 x 64 relu"
     assert run.data.metrics["parameters"] == 3 * 8 * 8 * 64 + 64 + 64 * 12 + 12
     assert run.data.tags["state"] == "complete"
     assert run.data.tags["reason"]

@@ -8,20 +8,23 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from pipeline import ui
+from pipeline.tracking import views
+
+TRAINING = "workflowType=machine_learning"
 
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from mlflow import MlflowClient
-
     file = tmp_path_factory.mktemp("store") / "mlflow.db"
     MlflowClient(f"sqlite:///{file}").create_experiment("cat_species")
     return file
@@ -85,6 +88,7 @@ def test_serves_the_store_to_this_machine_alone_until_ctrl_c(store: Path, port: 
         searches = f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
         assert ours.stdout.readline() == f"searches: {searches}\n"
         path = "/api/2.0/mlflow/experiments/get-by-name?experiment_name=cat_species"
+        assert ours.stdout.readline() == f"cat_species: http://127.0.0.1:{port}/#/experiments/1/runs?{TRAINING}\n"
         hosts = [f"127.0.0.1:{port}", f"localhost:{port}", f"10.0.0.5:{port}", "127.0.0.1:5000", "evil.example"]
         assert [status(port, path, host) for host in hosts] == [200, 200, 403, 403, 403]
         if sys.platform == "linux":
@@ -93,6 +97,41 @@ def test_serves_the_store_to_this_machine_alone_until_ctrl_c(store: Path, port: 
         assert ours.wait(timeout=30) == 0
     assert processes(store) == []
     assert sorted(file.name for file in store.iterdir()) == ["mlflow.db", f"ui-{port}.log"]
+
+
+def opened(store: Path, port: int, browser: str) -> tuple[str, str, Path]:
+    """What is said and what a browser is given where one is asked for; browser: what it does."""
+    asked, program = store / "asked", store / "browser"
+    program.write_text(f'#!/bin/sh\necho "$1" >"$0.tmp" && mv "$0.tmp" "{asked}"\n{browser}\n')
+    program.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BROWSER", f"'{program}' %s")
+        with running(store, port, "open=true") as ours:
+            assert ours.stdout is not None
+            lines = [ours.stdout.readline() for _ in range(3)]
+            end = time.monotonic() + 20
+            while not asked.exists() and time.monotonic() < end:
+                time.sleep(0.05)
+            ours.send_signal(signal.SIGINT)
+            assert ours.wait(timeout=30) == 0
+            assert ours.stderr is not None
+            return lines[2], ours.stderr.read(), asked
+
+
+def test_open_shows_the_task_searched_last_once_the_server_answers(store: Path, port: int) -> None:
+    client = MlflowClient(f"sqlite:///{store / 'mlflow.db'}")
+    for key, value in views.tags("accuracy", ["model.layers"]).items():
+        client.set_experiment_tag("1", key, value)
+    line, errors, asked = opened(store, port, "sleep 5 >/dev/null 2>&1")  # a browser that stays open holds nothing up
+    page = f"http://127.0.0.1:{port}/#/experiments/1/runs?viewStateShareKey=searches&{TRAINING}"
+    assert line == f"cat_species: {page}\n"
+    assert asked.read_text() == f"{page}\n"
+    assert errors == "MLflow is starting ...\n"
+
+
+def test_browser_that_does_not_open_is_told_with_the_address(store: Path, port: int) -> None:
+    _, errors, _ = opened(store, port, "exit 1")
+    assert f"open: no browser was found here; the address is http://127.0.0.1:{port}/#/experiments/1/" in errors
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.1 is the only address that is surely here")
@@ -161,12 +200,12 @@ def test_refuses_store_without_searches_with_the_command(tmp_path: Path, capfd: 
     [
         (
             ["stroe=x"],
-            ["stroe: only store=, port= and host= can be said; got stroe=x (did you mean store=?)"],
+            ["stroe: only store=, port=, host= and open= can be said; got stroe=x (did you mean store=?)"],
         ),
         (["--port", "1"], ["--port: only", "1: only"]),
         (
             ["port"],
-            ["port: only store=, port= and host= can be said; got port (did you mean port=?)"],
+            ["port: only store=, port=, host= and open= can be said; got port (did you mean port=?)"],
         ),
         (["port=80"], ["port: a whole number from 1024 to 65535, such as port=5001; got 80"]),
         (["port=65536"], ["port: a whole number"]),
@@ -181,6 +220,8 @@ def test_refuses_store_without_searches_with_the_command(tmp_path: Path, capfd: 
         (["host=192.168.1.5,evil.example"], ["host: an IPv4 address"]),
         (["host=224.0.0.1"], ["host: an IPv4 address"]),
         (["host=1.2.3.4", "host=127.0.0.1"], ["host: said once; got 1.2.3.4 and 127.0.0.1"]),
+        (["open=yes"], ["open: true or false; got yes"]),
+        (["open="], ["open: true or false; got nothing"]),
         (["prot=1", "port=x", "store="], ["prot: only", "store: the folder", "port: a whole number"]),
     ],
 )

@@ -47,6 +47,7 @@ SECTIONS = {
 }
 SEARCHED: dict[str, tuple[type, ...]] = {"model": (Blocks, Layout, Model), "training": (Training, Tuning)}
 SINGLE = {
+    "question": schema.Sentence,
     "metric": schema.Metric,
     "sampler": Literal["tpe", "random", "gp"],
     "pruner": Literal["median", "asha", "none"],

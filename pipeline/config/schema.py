@@ -269,6 +269,15 @@ class Tracking:
     uri: str | None
 
 
+def _sentence(text: str) -> str:
+    if len(text) > 300 or not text.isprintable():
+        raise ValueError("one line of at most 300 letters")
+    return text
+
+
+Sentence = Annotated[str, AfterValidator(_sentence)]
+
+
 def _study_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise ValueError("letters, digits, dots, dashes and underscores, at most 100, a letter or digit first")
@@ -283,10 +292,11 @@ class Search:
     """Everything one search needs to know.
 
     baseline: the same command with no range in it, trial 0. typed: the words of the command, as they were typed.
-    config_dir: the folder of a person's own tasks, if one was named.
+    config_dir: the folder of a person's own tasks, if one was named. question: what is asked, in a sentence.
     """
 
     task: str
+    question: str
     dataset: Dataset
     backbone: Backbone
     features: Features

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from pipeline import space
+from pipeline import commands, space
+from pipeline.config.ranges import Choice, Range
 from pipeline.config.schema import Model
 from pipeline.files import write_whole
+from pipeline.space import WIDTHS, typed
 
 if TYPE_CHECKING:
     from pipeline.config.schema import Search
@@ -29,8 +32,12 @@ class Description:
 
     uri: the tracking address, or none where the store has its own; facts: what decides the result; rows: how many are
     there, to develop on and to test; dataset, source: its kind and its settings; decides: what a registered version is
-    compared by; architecture: as a file has it, but for its layers, which each trial has its own of;
-    columns: of the answers, which a description did not have before models could be served.
+    compared by; architecture: as a file has it, but for its layers, which each trial has its own of.
+
+    What came later has a default, so that older files can be read. columns: of the answers; question: in a sentence;
+    unit: of a number; splits, method: how it is judged and searched; budget: trials in total; searched, fixed: the
+    ranges, and the values that all trials share; before, after: a command's words around a trial's overrides; predict:
+    the command; environment: versions, and the commit of the code.
     """
 
     study: str
@@ -47,11 +54,27 @@ class Description:
     typed: str
     architecture: Mapping[str, Any]
     columns: Sequence[str] = ()
+    question: str = ""
+    unit: str = ""
+    splits: str = ""
+    method: str = ""
+    budget: int = 0
+    searched: Mapping[str, str] = field(default_factory=dict)
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    before: Sequence[str] = ()
+    after: Sequence[str] = ()
+    predict: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, search: Search, question: Question, architecture: str) -> Description:
         """The description of a search; architecture: the text of the file of a network without hidden layers."""
+        from pipeline import summary  # the search has torch; a process that only reads this file does without
+        from pipeline.inputs import TableInputs
+
         examples, splits = question.examples, question.splits
+        before, after = commands.around(search)
+        folder, table = search.store / "studies" / question.name, isinstance(question.inputs, TableInputs)
         return cls(
             study=question.name,
             task=search.task,
@@ -61,7 +84,7 @@ class Description:
             facts=question.facts,
             rows={"rows": len(examples), "development": len(splits.development), "test": len(splits.test)},
             dataset=search.dataset.kind,
-            source=repr(search.dataset),
+            source=_source(search),
             decides={
                 "study": question.name,
                 "drawn": str(examples.drawn).lower(),
@@ -74,12 +97,27 @@ class Description:
             typed=" ".join(search.typed),
             architecture=json.loads(architecture),
             columns=question.head.columns,
+            question=search.question,
+            unit=getattr(search.head, "unit", ""),
+            splits=f"{search.cv.folds} folds{times(search.cv.repeats)}",
+            method=f"sampler {search.sampler}, pruner {search.pruner}, seed {search.seed}",
+            budget=search.budget.trials,
+            searched={key: words(value) for key, value in search.space.settings.items() if isinstance(value, Range)},
+            fixed={
+                key: typed(value)
+                for key, value in search.space.settings.items()
+                if not isinstance(value, Range) and key not in WIDTHS
+            },
+            before=before,
+            after=after,
+            predict=commands.predict(search, folder, table=table),
+            environment={**summary.versions(), "device": question.task.device.name, **_commit()},
         )
 
     @property
-    def unit(self) -> str:
-        """Of the target, such as years; "" where it has none."""
-        return str(self.architecture["head"].get("unit", ""))
+    def answers(self) -> Sequence[str]:
+        """The classes or labels; none where a number is the answer."""
+        return () if self.architecture["head"]["kind"] == "number" else self.columns
 
     def write(self, folder: Path) -> None:
         """Into the study's folder."""
@@ -89,6 +127,32 @@ class Description:
         """The architecture of a trial, as a file has it."""
         model = MODEL.dump_python(space.restored(row.fields).model, mode="json")
         return json.dumps({**self.architecture, "model": model, "parameters": row.parameters}, indent=2) + "\n"
+
+
+def words(setting: Range) -> str:
+    """A range as a person says it."""
+    if isinstance(setting, Choice):
+        return ", ".join(map(typed, setting.options))
+    scale = ", on a logarithmic scale" if setting.log else f", in steps of {setting.step}" if setting.step else ""
+    return f"{setting.low} to {setting.high}{scale}"
+
+
+def times(repeats: int) -> str:
+    """How often the folds are drawn, where it is more than once."""
+    return f", drawn {repeats} times" if repeats > 1 else ""
+
+
+def _source(search: Search) -> str:
+    """The data set's settings, as they are typed."""
+    settings = {key: value for key, value in asdict(search.dataset).items() if key != "kind"}
+    return " ".join([f"dataset={search.dataset.kind}", *(f"dataset.{key}={typed(settings[key])}" for key in settings)])
+
+
+def _commit() -> dict[str, str]:
+    """The code version, where the code lies in a git checkout."""
+    here = Path(__file__).resolve().parent
+    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    return {"commit": found.stdout.strip()} if found.returncode == 0 else {}
 
 
 def read(folder: Path) -> Description:

@@ -13,6 +13,7 @@ from typing import TextIO
 
 from filelock import FileLock
 
+from pipeline.tracking import load
 from pipeline.tracking.view import View
 
 POLL = 0.2  # seconds
@@ -83,6 +84,7 @@ def main() -> int:
     if not folder:
         return 0
     Thread(target=_until_the_end, args=(over,), daemon=True).start()
+    Thread(target=load.watch, args=(Path(folder), over, os.getppid()), daemon=True).start()
     return Follower(Path(folder), words, over).run()
 
 

@@ -10,10 +10,13 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from pipeline.tracking import pages
 from pipeline.tracking.description import Description
+from pipeline.tracking.markdown import note
 from pipeline.tracking.package import packaged
 
 HASH = "parameters_sha256"
+LONGEST = 5_000  # letters of a description
 PLACED = "placed"  # a version without this tag was made by a process that was killed before it gave an alias
 
 
@@ -35,8 +38,10 @@ def register(
             raise
     known = client.search_model_versions(f"name = '{name}'")
     same = [each for each in known if (each.tags.get("study"), each.tags.get(HASH)) == (described.study, mine)]
-    if any(PLACED in version.tags for version in same):
-        return None
+    for version in same:
+        if PLACED in version.tags:
+            _describe(client, version, described, summary)
+            return None
     score = summary["best"]["cross_validation"]["mean"]
     tags = {**described.decides, "cross_validation": repr(score), HASH: mine}
     source = f"{client.get_run(run).info.artifact_uri}/{place}"
@@ -45,8 +50,20 @@ def register(
     before = None if champion is None or champion.version == version.version else champion.tags
     alias, why = _alias(before, tags, maximise=maximise)
     client.set_registered_model_alias(name, alias, version.version)
+    _describe(client, version, described, summary)
     client.set_model_version_tag(name, version.version, PLACED, alias)
     return f"registered as models:/{name}@{alias} (version {version.version}: {why})"
+
+
+def _describe(client: MlflowClient, version: ModelVersion, described: Description, summary: Mapping[str, Any]) -> None:
+    """What the version is, and where it is the champion, the model's card."""
+    name, number = version.name, version.version
+    text = note(pages.version(described, summary), version.description, LONGEST)
+    client.update_model_version(name, number, text)
+    champion = _champion(client, name)
+    if champion is not None and champion.version == number:
+        before = client.get_registered_model(name).description
+        client.update_registered_model(name, note(pages.card(described, summary), before, LONGEST))
 
 
 def _champion(client: MlflowClient, name: str) -> ModelVersion | None:
