@@ -85,16 +85,18 @@ def _run(given: Sequence[str]) -> int:
     from pipeline.graph import whole
     from pipeline.predicting.answers import load
     from pipeline.predicting.words import WordError
+    from pipeline.progress import waiting
 
     try:
-        trained = load(asked.model, asked.store)
+        with waiting("reading the model"):
+            trained = load(asked.model, asked.store)
         made = whole(trained, asked.weights, asked.store / "cache")
     except (WordError, DataError) as error:
         print(printable(str(error)), file=sys.stderr)
         return MISTAKE
-    print("the graph is written and checked ...", file=sys.stderr)
     try:
-        file, difference = portable.write(made, asked.output)
+        with waiting("writing the graph, and asking it"):
+            file, difference = portable.write(made, asked.output)
     except (portable.ExportError, NotWrittenError) as error:
         print(printable(str(error)), file=sys.stderr)
         return FAILED

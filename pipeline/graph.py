@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.backbones import Frozen
+from pipeline.backbones import Frozen, parts
 from pipeline.backbones.views import view
 from pipeline.data.examples import Pictures, Raw, Table
 from pipeline.inputs import FeatureInputs, PictureInputs, TableInputs
 from pipeline.model import TrainedModel
-from pipeline.network import Convolutional, Tuned
+from pipeline.network import Convolutional, Dense, Tuned
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Whole(nn.Module):
     def __init__(self, trained: TrainedModel) -> None:
         super().__init__()
         self.trained, self.network = trained, trained.network()
+        self.dense = self.network if isinstance(self.network, Dense) else self.network.dense
         for parameter in self.network.parameters():
             parameter.requires_grad_(False)
 
@@ -46,9 +47,9 @@ class Whole(nn.Module):
         return tuple(rows for _ in self.inputs)
 
     def answer(self, features: Tensor) -> Tensor:
-        """From what the layers read."""
+        """From what the fully connected layers read."""
         head = self.trained.architecture.head
-        return head.answer(self.network(features), self.trained.target_constants)
+        return head.answer(self.dense(features), self.trained.target_constants)
 
     def drawn(self, rows: int) -> tuple[Raw, tuple[Tensor, ...]]:
         """Some rows without meaning, as `TrainedModel.answers` takes them (but for a backbone), and as this does."""
@@ -71,9 +72,7 @@ class FromPixels(Whole):
         mean, spread = (constants[name].view(1, 3, 1, 1) for name in ("input.mean", "input.spread"))
         scaled = (pixels - mean) / spread
         if isinstance(self.network, Convolutional):  # all at once: how many there are is not known here
-            means = self.network.blocks(scaled, self.network.activation)
-            head = self.trained.architecture.head
-            return head.answer(self.network.dense(means), self.trained.target_constants)
+            return self.answer(self.network.blocks(scaled, self.network.activation))
         return self.answer(scaled.flatten(1))
 
     def drawn(self, rows: int) -> tuple[Raw, tuple[Tensor, ...]]:
@@ -83,15 +82,16 @@ class FromPixels(Whole):
 
 
 class FromViews(FromPixels):
-    """Reads pictures, and looks at them through a pretrained backbone, which is a part of it."""
+    """Reads pictures, and looks at them through a backbone, which is a part of it, trained along or not."""
 
     def __init__(self, trained: TrainedModel, layout: FeatureInputs, frozen: Frozen) -> None:
         super().__init__(trained, layout)
         self.layout, self.look = layout, frozen.look
         self.body: nn.Module = frozen.body
-        if isinstance(self.network, Tuned):  # all views at once: how many pictures there are is not known here
-            self.body = nn.Sequential(frozen.stem, self.network.backbone.tail)
-            self.network = self.network.dense
+        if isinstance(self.network, Tuned):
+            tail = trained.architecture.model.tail
+            assert tail is not None
+            self.body = nn.Sequential(parts.stem(frozen.body, tail) or nn.Identity(), self.network.backbone.tail)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """The answers, from the mean over the views."""
@@ -149,5 +149,7 @@ def whole(trained: TrainedModel, weights: Path | None, cache: Path) -> Whole:
     if isinstance(layout, TableInputs):
         return FromTable(trained, layout).eval()
     if isinstance(layout, FeatureInputs):
-        return FromViews(trained, layout, Frozen.of_model(trained.architecture, weights, cache)).eval()
+        return FromViews(
+            trained, layout, Frozen.of_model(layout, trained.architecture.model.tail, weights, cache)
+        ).eval()
     return FromPixels(trained, layout).eval()

@@ -47,7 +47,7 @@ def write(whole: Whole, folder: Path) -> tuple[Path, float]:
 
     Raises ExportError where the model is too large or the answers differ, and NotWrittenError; nothing is left then.
     """
-    size = sum(tensor.nbytes for tensor in whole.state_dict().values())
+    size = sum(tensor.nbytes for tensor in (*whole.parameters(), *whole.buffers()))
     if size > MOST_BYTES:
         raise ExportError(f"format=onnx: a file has at most {MOST_BYTES:,} bytes; the model has {size:,}")
     file = folder / name_of(whole)

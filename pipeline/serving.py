@@ -6,7 +6,8 @@ import base64
 import binascii
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,12 +41,12 @@ class Served:
         Raises DataError where the backbone's weights are not at hand, or are not those of the search.
         """
         self.trained = trained
-        layout = trained.architecture.inputs
+        layout, tail = trained.architecture.inputs, trained.architecture.model.tail
         self.seen: Callable[[Pictures], Raw] = lambda pictures: pictures
         if layout.kind == "features":
             from pipeline.backbones import Frozen
 
-            frozen, views = Frozen.of_model(trained.architecture, weights, cache), layout.views
+            frozen, views = Frozen.of_model(layout, tail, weights, cache), layout.views
             _ = frozen.body  # made now: the first request does not wait for it
             self.seen = lambda pictures: frozen.look(pictures, views)
 
@@ -90,7 +91,7 @@ def _pictures(frame: pd.DataFrame, size: int) -> Pictures:
         files = [Path(folder, str(number)) for number in range(1, len(frame) + 1)]
         for file, cell in zip(files, frame[IMAGE], strict=True):
             file.write_bytes(_content(cell, file.name))
-        return Pictures(np.stack(_read(list(in_order(lambda file: decode_or_reason(file, size), files)))))
+        return Pictures(np.stack(_read(in_order(partial(decode_or_reason, size=size), files))))
 
 
 def _content(cell: object, number: str) -> bytes:
@@ -104,8 +105,10 @@ def _content(cell: object, number: str) -> bytes:
         raise RequestError(f"picture {number}: {NOT_BASE64}; got something else ({error})") from None
 
 
-def _read(decoded: Sequence[Pixels | str]) -> list[Pixels]:
+def _read(decoded: Iterable[Pixels | str]) -> list[Pixels]:
+    found = []
     for number, picture in enumerate(decoded, start=1):
         if isinstance(picture, str):
             raise RequestError(f"picture {number}: {picture}")
-    return [picture for picture in decoded if not isinstance(picture, str)]
+        found.append(picture)
+    return found

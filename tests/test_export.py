@@ -13,12 +13,13 @@ import torch
 from PIL import Image
 
 from pipeline import export, heads, model, network, portable, predict
-from pipeline.backbones import Frozen
-from pipeline.config.schema import Backbone, Convolutions, Model
+from pipeline.backbones import Frozen, parts
+from pipeline.config.schema import Backbone, Convolutions, Model, Part, Tail
 from pipeline.data.examples import Pictures, Table
 from pipeline.data.pictures import decode
 from pipeline.inputs import FeatureInputs, Inputs, PictureInputs, TableInputs
 from pipeline.model import TrainedModel
+from pipeline.network import Tuned
 from tests.conftest import picture_examples, table_examples
 
 CLASSES = heads.SoftmaxHead("softmax", ("a", "b", "c"))
@@ -53,7 +54,13 @@ def made(layout: Inputs, shape: Model, head: heads.AnyHead, folder: Path) -> Tra
     else:
         constants = layout.learn(picture_examples(size=layout.size).inputs, np.arange(60))
     built = network.build(layout.features, shape, head.outputs)
-    built.initialise(torch.Generator().manual_seed(0))
+    if isinstance(built, Tuned):
+        assert shape.tail is not None
+        body = Frozen.of(Backbone(shape.tail.backbone, None, "none"), folder, torch.device("cpu")).body
+        built.backbone.tail.load_state_dict(parts.trained(body, shape.tail).state_dict())
+        built.dense.initialise(torch.Generator().manual_seed(0))
+    else:
+        built.initialise(torch.Generator().manual_seed(0))
     target_constants = head.learn(table_examples().targets)
     described = model.describe("my task/1", layout, shape, head)
     ours = TrainedModel(described, dict(built.state_dict()), constants, target_constants)
@@ -98,10 +105,12 @@ def test_pictures_are_answered_as_predict_answers(shape: Model, head: heads.AnyH
         assert answers == pytest.approx(np.array(predicted(folder, head.columns, *files)), abs=1e-5)
 
 
-def test_backbone_and_its_views_are_in_the_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", [None, "last", "all"])
+def test_backbone_and_its_views_are_in_the_file(part: Part | None, tmp_path: Path) -> None:
+    shape = HIDDEN if part is None else Model((8, 4), "gelu", 0.1, tail=Tail("efficientnet_lite0", part))
     frozen = Frozen.of(Backbone("efficientnet_lite0", None, "none"), tmp_path, torch.device("cpu"))
     folder = tmp_path / "model"
-    made(FeatureInputs("features", frozen.name, frozen.sha256, 32, 3, 1280), HIDDEN, CLASSES, folder)
+    made(FeatureInputs("features", frozen.name, frozen.sha256, 32, 3, 1280), shape, CLASSES, folder)
     session = exported(folder, "my_task_1-opset18-Nx3x32x32.onnx")
     files = pictures(tmp_path, 3)
     (answers,) = session.run(None, {"pixels": np.stack([decode(file, 32) for file in files])})

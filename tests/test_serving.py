@@ -256,8 +256,10 @@ def test_registered_model_has_a_signature_an_example_and_no_pickle(
     finished: Path, houses: Path, kind: str, tmp_path: Path
 ) -> None:
     study = finished if kind == "pictures" else houses
-    files = fetch(f"models:/{study.name.rpartition('-')[0]}@champion", study.parents[1], tmp_path)
-    folder, trained = files.parent, model.read(files)
+    task = study.name.rpartition("-")[0]
+    files = fetch(f"models:/{task}@champion", study.parents[1], tmp_path)
+    version = MlflowClient(store_uri(study.parents[1])).get_model_version_by_alias(task, "champion")
+    folder, trained = Path(str(version.source)), model.read(files)
     assert sorted(file.name for file in files.iterdir()) == ["architecture.json", "parameters.safetensors"]
     assert not [file for file in folder.rglob("*") if file.suffix in (".pkl", ".pickle", ".pt", ".pth")]
     logged = Model.load(str(folder))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,9 +26,6 @@ from pipeline.data.kept import keep, kept
 from pipeline.files import NotWrittenError, make_folder
 from pipeline.inputs import FeatureInputs
 from pipeline.progress import watched
-
-if TYPE_CHECKING:
-    from pipeline.model import Architecture
 
 VERSION = 1  # a change to a view, or to how one is looked at, needs a new number, or old features come from the cache
 AT_ONCE = 32  # pictures
@@ -53,15 +50,13 @@ class Frozen:
         return cls(backbone.name, weights.find(backbone, cache), device, backbone.part)
 
     @classmethod
-    def of_model(cls, shape: Architecture, file: Path | None, cache: Path) -> Frozen:
-        """The one that a trained model looks through, on the CPU; file: of its weights, if they are not the published.
+    def of_model(cls, layout: FeatureInputs, tail: Tail | None, file: Path | None, cache: Path) -> Frozen:
+        """The one that a trained model looks through, on the CPU.
 
+        tail: the part of it that was trained along; file: of its weights, if they are not the published ones.
         Raises DataError where the weights are not at hand, or are others than in the search.
         """
-        layout, tail = shape.inputs, shape.model.tail
-        assert isinstance(layout, FeatureInputs)
-        named = Backbone(layout.backbone, file, "none" if tail is None else tail.part)
-        frozen = cls.of(named, cache, torch.device("cpu"))
+        frozen = cls.of(Backbone(layout.backbone, file, tail.part if tail else "none"), cache, torch.device("cpu"))
         if frozen.sha256 != layout.weights_sha256:
             raise DataError(
                 f"weights: the file that {layout.backbone} had in the search (its SHA-256 begins with "

@@ -87,7 +87,7 @@ def answers(trained: TrainedModel, words: Words, asked: Asked) -> Generator[Answ
         for path in asked.paths:
             yield from _rows(trained, layout, path)
         return
-    seen = _backbone(trained, layout.views, words) if isinstance(layout, FeatureInputs) else _as_they_are
+    seen = _backbone(trained, layout, words) if isinstance(layout, FeatureInputs) else _as_they_are
     for folder in asked.empty:
         yield Answer(str(folder), error=f"no picture in this folder ({FORMATS})")
     yield from watched(_pictures(trained, layout.size, asked.pictures, seen), "answering", len(asked.pictures))
@@ -97,15 +97,15 @@ def _as_they_are(pictures: Pictures) -> Raw:
     return pictures
 
 
-def _backbone(trained: TrainedModel, views: int, words: Words) -> Callable[[Pictures], Raw]:
+def _backbone(trained: TrainedModel, layout: FeatureInputs, words: Words) -> Callable[[Pictures], Raw]:
     """What the model's backbone makes of pictures; raises WordError where its weights are not those of the search."""
     from pipeline.backbones import Frozen
 
     try:
-        frozen = Frozen.of_model(trained.architecture, words.weights, words.store / "cache")
+        frozen = Frozen.of_model(layout, trained.architecture.model.tail, words.weights, words.store / "cache")
     except DataError as error:
         raise WordError(str(error)) from None
-    return lambda pictures: frozen.look(pictures, views)
+    return lambda pictures: frozen.look(pictures, layout.views)
 
 
 def _pictures(

@@ -74,8 +74,10 @@ def fetch(uri: str, store: Path, place: Path) -> Path:
             version = client.get_model_version(name, number_)
         run = client.get_run(str(version.run_id)).info
         path = str(version.source).removeprefix(f"{run.artifact_uri}/")
-        folder = Path(client.download_artifacts(run.run_id, path, str(place)))
-        return inner if (inner := folder / FILES).is_dir() else folder  # as it was before models could be served
+        inner = f"{path}/{FILES}"
+        if any(each.path == inner for each in client.list_artifacts(run.run_id, path)):
+            path = inner  # as it is since models can be served
+        return Path(client.download_artifacts(run.run_id, path, str(place)))
     except MlflowException:
         known = ", ".join(sorted(found.name for found in client.search_registered_models())) or "no model at all"
         raise LookupError(f"{uri}: not in the registry of store={store}, which has {known}") from None
