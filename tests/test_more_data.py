@@ -161,7 +161,7 @@ def test_curve_has_each_share_and_never_a_test_row(kind: str) -> None:
         assert refits.measure(posed, 1, best, nothing) != curve
 
 
-def test_parts_take_as_many_steps_as_all_rows_did_and_see_no_test_row(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_epochs_of_parts_are_as_long_as_those_of_all_rows_and_see_no_test_row(monkeypatch: pytest.MonkeyPatch) -> None:
     posed, seen = asked(), []
 
     def watched(task: Task, entries: list[refits.Entry]) -> list[Outcome]:
@@ -170,7 +170,7 @@ def test_parts_take_as_many_steps_as_all_rows_did_and_see_no_test_row(monkeypatc
 
     monkeypatch.setattr(refits, "race", watched)
     refits.measure(posed, 0, best_of((0.8, 0.9, 1.0), 4), nothing)
-    assert [trial.training.epochs for trial, _ in seen] == [4, 4]
+    assert [trial.training.epochs for trial, _ in seen] == [2, 3]  # of 25 and of 50 %
     for _, folds in seen:
         for data, fold in zip(folds, posed.splits.folds, strict=True):
             assert len(data.train) == len(fold.train)

@@ -22,7 +22,7 @@ from pipeline.record.rows import Row
 from pipeline.training import race
 
 SHARES = (0.1, 0.25, 0.5)
-FEWEST_ROWS, FEWEST_EPOCHS = 10, 3
+FEWEST_ROWS = 10
 FILE = "more_data.json"
 Watch = Callable[[int, int], None]
 Entry = tuple[Trial, list[FoldData]]
@@ -67,22 +67,20 @@ def _kept(file: Path, key: dict[str, object]) -> Curve | None:
 def measure(question: Question, seed: int, best: Row, watch: Watch) -> Curve:
     """Trains the best trial's networks on parts of each fold's training rows; with all of them it is the trial itself.
 
-    An epoch takes as many steps as one of all rows does, and sees each row of a part several times: with fewer steps
-    few rows would look worse than they are, and more of them better. The test rows are not touched.
+    An epoch takes as many steps as one of all rows does, and sees each row of a part several times. The test rows are
+    not touched.
     """
     preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
     preparation.check(question.splits, len(SHARES))
     drawn = [[_part(question, fold, share, seed, place) for place, fold in _folds(question)] for share in SHARES]
-    parts = [rows for rows in drawn if min(map(len, rows)) >= FEWEST_ROWS]
-    trial, progress = _trial(best, seed), _Progress(watch, len(parts) * best.epoch)
-    entries = [
-        (
-            replace(trial, judge=progress.judge),
-            [_prepared(preparation, *each) for each in zip(_folds(question), rows, strict=True)],
-        )
-        for rows in parts
-    ]
-    found = [(_mean_rows(rows), scores) for rows, scores in zip(parts, _raced(question, entries), strict=True)]
+    parts = [(share, rows) for share, rows in zip(SHARES, drawn, strict=True) if min(map(len, rows)) >= FEWEST_ROWS]
+    trials = [_trial(best, seed, share) for share, _ in parts]
+    progress = _Progress(watch, sum(trial.training.epochs for trial in trials))
+    entries = []
+    for trial, (_, rows) in zip(trials, parts, strict=True):
+        data = [_prepared(preparation, *each) for each in zip(_folds(question), rows, strict=True)]
+        entries.append((replace(trial, judge=progress.judge), data))
+    found = [(_mean_rows(rows), scores) for (_, rows), scores in zip(parts, _raced(question, entries), strict=True)]
     whole = _mean_rows([fold.train for _, fold in _folds(question)])
     measured = [*((rows, scores) for rows, scores in found if scores), (whole, tuple(best.folds))]
     return Curve(tuple(rows for rows, _ in measured), tuple(scores for _, scores in measured))
@@ -107,11 +105,14 @@ def _mean_rows(rows: Sequence[Rows]) -> float:
     return float(np.mean(list(map(len, rows))))
 
 
-def _trial(best: Row, seed: int) -> Trial:
-    """The best trial up to its best epoch, from the same first weights; few rows are learned soon, and then overfit."""
+def _trial(best: Row, seed: int, share: float) -> Trial:
+    """The best trial from the same first weights, and with a fourth of the rows half the steps to its best epoch.
+
+    Few rows are learned sooner, but not as much sooner as they are fewer: with as many passes over them as over all,
+    few looked up to three points worse on animals and breeds than they are, and so more of them better.
+    """
     candidate = space.restored(best.fields)
-    patience = max(FEWEST_EPOCHS, math.ceil(best.epoch / 3))
-    training = replace(candidate.training, epochs=best.epoch, patience=patience)
+    training = replace(candidate.training, epochs=math.ceil(best.epoch * math.sqrt(share)))
     return Trial(candidate.model, training, Seeds(seed, seeds.number(seed, best.number)), lambda _: False)
 
 
