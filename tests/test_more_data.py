@@ -11,11 +11,11 @@ from pipeline import space
 from pipeline.config import schema
 from pipeline.config.read import read
 from pipeline.config.schema import Model, Training
-from pipeline.course import Trial
+from pipeline.course import Outcome, Task, Trial
 from pipeline.data.examples import Examples
 from pipeline.engine import Seeds
 from pipeline.epoch import Epoch
-from pipeline.folds import part
+from pipeline.folds import Fold, part
 from pipeline.interrupt import Stopped
 from pipeline.preparation import Preparation
 from pipeline.question import Question
@@ -131,17 +131,17 @@ def asked(kind: str = "pictures") -> Question:
     return question(table_examples(200), schema.Number("number", "relu", "l1", "USD"), "mean_absolute_error")
 
 
-@pytest.mark.parametrize("kind", ["pictures", "table"])
-def test_all_rows_are_the_trial_itself(kind: str) -> None:
-    """So the last point of the curve needs no training."""
-    posed = asked(kind)
+def test_trials_with_data_of_their_own_are_what_each_is_alone() -> None:
+    posed = asked()
     preparation = Preparation(posed.examples, posed.inputs, posed.head, torch.device("cpu"))
     trial = Trial(MODEL, TRAINING, Seeds(0, 5), lambda _: False)
-    (alone,) = search_folds(posed.task, preparation.folds(posed.splits), [trial])
-    whole, half = refits._parts(posed, preparation, 1.0, 0), refits._parts(posed, preparation, 0.5, 0)
-    together, smaller = race(posed.task, [(trial, whole), (trial, half)])
-    assert (together.epochs, together.best) == (alone.epochs, alone.best)
-    assert smaller.epochs != alone.epochs
+    whole = preparation.folds(posed.splits)
+    halves = [Fold(fold.train[::2], fold.validation) for fold in posed.splits.folds]
+    half = [preparation.fold_data(place, fold) for place, fold in enumerate(halves)]
+    together = race(posed.task, [(trial, whole), (trial, half)])
+    for outcome, data in zip(together, (whole, half), strict=True):
+        (alone,) = search_folds(posed.task, data, [trial])
+        assert (outcome.epochs, outcome.best) == (alone.epochs, alone.best)
 
 
 @pytest.mark.parametrize("kind", ["pictures", "table"])
@@ -161,20 +161,22 @@ def test_curve_has_each_share_and_never_a_test_row(kind: str) -> None:
         assert refits.measure(posed, 1, best, nothing) != curve
 
 
-def test_parts_take_as_many_steps_as_all_rows_did() -> None:
-    best = best_of((0.8, 0.9, 1.0), 4)
-    trials = {share: refits._trial(best, 0, share, lambda _: False).training for share in (0.1, 0.25, 0.5)}
-    assert {share: training.epochs for share, training in trials.items()} == {0.1: 40, 0.25: 16, 0.5: 8}
-    assert trials[0.1].patience == 100
+def test_epochs_of_parts_are_as_long_as_those_of_all_rows_and_see_no_test_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    posed, seen = asked(), []
 
+    def watched(task: Task, entries: list[refits.Entry]) -> list[Outcome]:
+        seen.extend(entries)
+        return race(task, entries)
 
-def test_test_rows_do_not_train_or_judge() -> None:
-    posed = asked()
-    preparation = Preparation(posed.examples, posed.inputs, posed.head, torch.device("cpu"))
-    for data, fold in zip(refits._parts(posed, preparation, 0.5, 0), posed.splits.folds, strict=True):
-        assert set(data.train.tolist()) < set(fold.train.tolist())
-        assert data.validation.tolist() == fold.validation.tolist()
-        assert not set(data.train.tolist()) & set(posed.splits.test.tolist())
+    monkeypatch.setattr(refits, "race", watched)
+    refits.measure(posed, 0, best_of((0.8, 0.9, 1.0), 4), nothing)
+    assert [trial.training.epochs for trial, _ in seen] == [2, 3]  # of 25 and of 50 %
+    for _, folds in seen:
+        for data, fold in zip(folds, posed.splits.folds, strict=True):
+            assert len(data.train) == len(fold.train)
+            assert set(data.train.tolist()) < set(fold.train.tolist())
+            assert data.validation.tolist() == fold.validation.tolist()
+            assert not set(data.train.tolist()) & set(posed.splits.test.tolist())
 
 
 def test_it_is_trained_once_and_kept(tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import seeds, space
-from pipeline.course import Judge, Trial
+from pipeline.course import Trial
 from pipeline.engine import FoldData, Seeds
 from pipeline.engine.company import Shape, groups
 from pipeline.files import make_folder, write_whole
-from pipeline.folds import Fold, part
+from pipeline.folds import Fold, Rows, part
 from pipeline.preparation import Preparation
 from pipeline.question import Question
 from pipeline.record.rows import Row
@@ -67,47 +67,53 @@ def _kept(file: Path, key: dict[str, object]) -> Curve | None:
 def measure(question: Question, seed: int, best: Row, watch: Watch) -> Curve:
     """Trains the best trial's networks on parts of each fold's training rows; with all of them it is the trial itself.
 
-    Each part takes as many steps as all rows took to their best epoch: with fewer, few rows would look worse than they
-    are, and more of them better. The test rows are not touched.
+    An epoch takes as many steps as one of all rows does, and sees each row of a part several times. The test rows are
+    not touched.
     """
     preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
     preparation.check(question.splits, len(SHARES))
-    progress, entries = _Progress(watch), list[Entry]()
-    for share in SHARES:
-        data = _parts(question, preparation, share, seed)
-        if min(len(each.train) for each in data) >= FEWEST_ROWS:
-            entries.append((_trial(best, seed, share, progress.judge(_rows(data))), data))
-    progress.expect([trial.training.epochs for trial, _ in entries])
-    found = [(_rows(data), scores) for (_, data), scores in zip(entries, _raced(question, entries), strict=True)]
-    whole = float(np.mean([len(fold.train) for fold in question.splits.folds]))
+    drawn = [[_part(question, fold, share, seed, place) for place, fold in _folds(question)] for share in SHARES]
+    parts = [(share, rows) for share, rows in zip(SHARES, drawn, strict=True) if min(map(len, rows)) >= FEWEST_ROWS]
+    trials = [_trial(best, seed, share) for share, _ in parts]
+    progress = _Progress(watch, sum(trial.training.epochs for trial in trials))
+    entries = []
+    for trial, (_, rows) in zip(trials, parts, strict=True):
+        data = [_prepared(preparation, *each) for each in zip(_folds(question), rows, strict=True)]
+        entries.append((replace(trial, judge=progress.judge), data))
+    found = [(_mean_rows(rows), scores) for (_, rows), scores in zip(parts, _raced(question, entries), strict=True)]
+    whole = _mean_rows([fold.train for _, fold in _folds(question)])
     measured = [*((rows, scores) for rows, scores in found if scores), (whole, tuple(best.folds))]
     return Curve(tuple(rows for rows, _ in measured), tuple(scores for _, scores in measured))
 
 
-def _parts(question: Question, preparation: Preparation, share: float, seed: int) -> list[FoldData]:
-    """Each fold with a share of its training rows, drawn by (seed, share, fold), and all of its validation rows."""
-    data = []
-    for place, fold in enumerate(question.splits.folds):
-        state = seeds.number(seed, "more data", str(share), place)
-        rows = part(question.examples, fold.train, share, state)
-        data.append(preparation.fold_data(place, Fold(rows, fold.validation)))
-    return data
+def _folds(question: Question) -> list[tuple[int, Fold]]:
+    return list(enumerate(question.splits.folds))
 
 
-def _rows(data: Sequence[FoldData]) -> float:
-    return float(np.mean([len(each.train) for each in data]))
+def _part(question: Question, fold: Fold, share: float, seed: int, place: int) -> Rows:
+    """A share of a fold's training rows, drawn by (seed, share, fold)."""
+    return part(question.examples, fold.train, share, seeds.number(seed, "more data", str(share), place))
 
 
-def _trial(best: Row, seed: int, share: float, judge: Judge) -> Trial:
-    """The best trial with as many steps as it took with all rows, and the same first weights."""
+def _prepared(preparation: Preparation, numbered: tuple[int, Fold], rows: Rows) -> FoldData:
+    """A fold that trains on some of its rows, again and again until they are as many as all, and judges by its own."""
+    place, fold = numbered
+    return preparation.fold_data(place, Fold(np.resize(rows, len(fold.train)), fold.validation))
+
+
+def _mean_rows(rows: Sequence[Rows]) -> float:
+    return float(np.mean(list(map(len, rows))))
+
+
+def _trial(best: Row, seed: int, share: float) -> Trial:
+    """The best trial from the same first weights, and with a fourth of the rows half the steps to its best epoch.
+
+    Few rows are learned sooner, but not as much sooner as they are fewer: with as many passes over them as over all,
+    few looked up to three points worse on animals and breeds than they are, and so more of them better.
+    """
     candidate = space.restored(best.fields)
-    training, patience = candidate.training, candidate.training.patience
-    longer = replace(
-        training,
-        epochs=math.ceil(best.epoch / share),
-        patience=None if patience is None else math.ceil(patience / share),
-    )
-    return Trial(candidate.model, longer, Seeds(seed, seeds.number(seed, best.number)), judge)
+    training = replace(candidate.training, epochs=math.ceil(best.epoch * math.sqrt(share)))
+    return Trial(candidate.model, training, Seeds(seed, seeds.number(seed, best.number)), lambda _: False)
 
 
 def _raced(question: Question, entries: Sequence[Entry]) -> list[tuple[float, ...]]:
@@ -123,31 +129,14 @@ def _raced(question: Question, entries: Sequence[Entry]) -> list[tuple[float, ..
 
 
 class _Progress:
-    """Counts the rows that have been trained on, of all that are to be."""
+    """Counts the epochs that are done, of all there may be; `judge` is told of each, and never stops a trial."""
 
-    def __init__(self, watch: Watch) -> None:
-        self.watch = watch
-        self.rows: list[float] = []
-        self.done: list[int] = []
-        self.total = 0
+    def __init__(self, watch: Watch, epochs: int) -> None:
+        self.watch, self.epochs, self.done = watch, epochs, 0
+        watch(0, epochs)
 
-    def judge(self, rows: float) -> Judge:
-        """One that never stops a trial on so many rows, and counts its epochs."""
-        place = len(self.rows)
-        self.rows.append(rows)
-        self.done.append(0)
-
-        def never(means: Sequence[float]) -> bool:
-            self.done[place] = len(means)
-            self.watch(self._sum(self.done), self.total)
-            return False
-
-        return never
-
-    def expect(self, epochs: Sequence[int]) -> None:
-        """So many epochs of each."""
-        self.total = self._sum(epochs)
-        self.watch(0, self.total)
-
-    def _sum(self, epochs: Sequence[int]) -> int:
-        return round(sum(rows * count for rows, count in zip(self.rows, epochs, strict=True)))
+    def judge(self, means: Sequence[float]) -> bool:
+        """An epoch of one part is over."""
+        self.done += 1
+        self.watch(self.done, self.epochs)
+        return False
