@@ -15,17 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from pipeline import sync, ui
+from pipeline import ui
 from tests.browser import chromium, complaints
 from tests.conftest import TINY, search
 from tests.test_data import picture
 from tests.test_ui import running
 
 HOSTILE = ("<img src=x onerror=alert(1)>", "**a** | [b](c) `d`")
-FIGURE = (64, 48)
 COLUMNS = ("score", "standard_error", "model.layers", "model.nodes", "parameters", "seconds", "state")
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 30_000  # milliseconds: the machine may be busy
@@ -44,23 +42,18 @@ class Shown:
 
 
 def searched(store: Path) -> dict[str, Path]:
-    """Three small searches, of which one has classes whose names are Markdown and HTML, and one has a report."""
+    """Three small searches, of which one has classes whose names are Markdown and HTML."""
     for number in range(24):
         picture(store / "pictures" / HOSTILE[number % 2] / f"{number}.png", number)
     folder = ["dataset=folder", f"dataset.root={store / 'pictures'}", "dataset.size=8"]
     small = ["budget.trials=3", "compute=cpu"]
-    studies = {
+    return {
         "cat_species": search(store, "task=cat_species", *TINY, "dataset.count=120", *small),
         "house_price": search(
             store, "task=house_price", "dataset.count=120", "training.epochs=4", "cv.folds=3", *small
         ),
         "day_night": search(store, "task=day_night", *folder, "training.epochs=1", "cv.folds=3", "budget.trials=1"),
     }
-    figures = studies["cat_species"] / "report" / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", FIGURE, "teal").save(figures / "drawn_here.png")
-    assert sync.main([f"store={store}"]) == 0
-    return studies
 
 
 @pytest.fixture(scope="module")
@@ -164,10 +157,10 @@ def test_model_files_and_figures_are_there(page: Page, shown: Shown) -> None:
     expect(page.get_by_text("parameters.safetensors", exact=True)).to_be_visible()
     page.get_by_text("report", exact=True).click()
     page.get_by_text("figures", exact=True).click()
-    page.get_by_text("drawn_here.png", exact=True).click()
+    page.get_by_text("history.png", exact=True).click()
     picture = page.locator("img[src^=blob], img[src*=artifact]").first
     expect(picture).to_be_visible()
-    assert picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == list(FIGURE)
+    assert picture.evaluate("image => image.naturalWidth") > 300
 
 
 @pytest.mark.parametrize("task", ["cat_species", "house_price"])
