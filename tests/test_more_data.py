@@ -73,7 +73,7 @@ def test_falling_error_says_gain_with_its_interval() -> None:
 
 def test_flat_curve_says_that_more_data_would_not_help() -> None:
     assert planted(0.3, 0.0, 1.0, 0.002).words.startswith(
-        "More data would not help: of twice as much the fit expects 0.0 "
+        "More data would not help: of twice as much the fit expects at most 0."
     )
 
 
@@ -224,3 +224,9 @@ def test_few_rows_leave_small_shares_out() -> None:
     curve = refits.measure(posed, 0, best_of((0.8, 0.9, 1.0), 2), nothing)
     assert len(curve.rows) == 2
     assert min(curve.rows) >= refits.FEWEST_ROWS
+
+
+def test_perfect_scores_say_that_nothing_is_left_to_gain() -> None:
+    found = Curve(ROWS, tuple((1.0,) * 5 for _ in ROWS))
+    words = drawn(found, Tried((), best_of((1.0, 1.0), 1), "accuracy")).words
+    assert words.startswith("More data would not help: of twice as much the fit expects nothing.")
