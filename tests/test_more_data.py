@@ -58,10 +58,9 @@ def test_planted_law_is_found() -> None:
     laws = power_law.fit(np.array(ROWS), np.tile(errors, (5, 1)))
     assert laws.a[0] == pytest.approx(0.1, abs=0.005)
     assert laws.c[0] == pytest.approx(0.5, abs=0.05)
-    low, high = laws.gain
+    likely, low, high = laws.gain
     truth = 2.0 * (1000**-0.5 - 2000**-0.5)
-    assert low == pytest.approx(truth, abs=0.002)
-    assert high == pytest.approx(truth, abs=0.002)
+    assert (likely, low, high) == pytest.approx((truth,) * 3, abs=0.002)
 
 
 def test_falling_error_says_gain_with_its_interval() -> None:
@@ -74,7 +73,7 @@ def test_falling_error_says_gain_with_its_interval() -> None:
 
 def test_flat_curve_says_that_more_data_would_not_help() -> None:
     assert planted(0.3, 0.0, 1.0, 0.002).words.startswith(
-        "More data would not help: of twice as much the fit expects 0.0 "
+        "More data would not help: of twice as much the fit expects at most 0."
     )
 
 
@@ -105,7 +104,7 @@ def test_few_sizes_are_shown_without_a_fit() -> None:
 def test_interval_is_wider_where_the_folds_differ_more() -> None:
     def width(noise: float) -> float:
         off = np.random.default_rng(1).normal(0, noise, (5, 4))
-        low, high = power_law.fit(np.array(ROWS), 0.1 + 2.0 * np.array(ROWS) ** -0.5 + off).gain
+        _, low, high = power_law.fit(np.array(ROWS), 0.1 + 2.0 * np.array(ROWS) ** -0.5 + off).gain
         return high - low
 
     assert width(0.001) < width(0.01) < width(0.03)
@@ -225,3 +224,9 @@ def test_few_rows_leave_small_shares_out() -> None:
     curve = refits.measure(posed, 0, best_of((0.8, 0.9, 1.0), 2), nothing)
     assert len(curve.rows) == 2
     assert min(curve.rows) >= refits.FEWEST_ROWS
+
+
+def test_perfect_scores_say_that_nothing_is_left_to_gain() -> None:
+    found = Curve(ROWS, tuple((1.0,) * 5 for _ in ROWS))
+    words = drawn(found, Tried((), best_of((1.0, 1.0), 1), "accuracy")).words
+    assert words.startswith("More data would not help: of twice as much the fit expects nothing.")

@@ -91,7 +91,7 @@ def test_most_surely_wrong_picture_comes_first() -> None:
     wrong = made["mistakes"]
     assert isinstance(wrong.drawn, Gallery)
     assert wrong.words == "Most surely wrong: 1.jpg is siamese, said birman 0.97. 2 of 4 test rows are wrong."
-    assert wrong.drawn.captions == ("1.jpg: siamese, said birman 0.97", "2.jpg: persian, said birman 0.60")
+    assert wrong.drawn.captions == ("siamese, said birman 0.97: 1.jpg", "persian, said birman 0.60: 2.jpg")
     assert [int(picture[0, 0, 0]) for picture in wrong.drawn.pictures] == [1, 2]
     assert made["unsure"].words.startswith("Least sure: 0.jpg, said birman 0.50, is birman.")
 

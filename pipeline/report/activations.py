@@ -48,6 +48,8 @@ def layers(trained: TrainedModel, inputs: Raw, rows: NDArray[np.int64]) -> list[
     dense = network if isinstance(network, Dense) else network.dense
     blocks = list(network.blocks.blocks) if isinstance(network, Convolutional) else []
     hidden = list(dense.layers[:-1])
+    if not blocks and not hidden:
+        return []
     found: list[list[Tensor]] = [[] for _ in (*blocks, *hidden)]
     act = ACTIVATIONS[trained.architecture.model.activation]
 

@@ -16,7 +16,7 @@ from pipeline.report.figure import Figure, Gallery
 MOST, WIDE = 24, 8
 SIDE = 48  # pixels, at least, of a picture of weights
 FULL = 0.995  # of a node's weights lie between black and white
-READ = "Grey is a weight of 0; a light pixel there speaks for the node, a dark one against it."
+READ = "Grey is a weight of 0: where it is lighter, light pixels speak for it, and where it is darker, against it."
 
 
 def figure(trained: TrainedModel, layers: list[Layer]) -> Figure | None:
@@ -47,10 +47,8 @@ def figure(trained: TrainedModel, layers: list[Layer]) -> Figure | None:
 def _of_nodes(weights: Tensor, layer: Layer, title: str) -> Figure:
     used = layer.most_used(MOST)
     captions = tuple(f"{layer.node} {node}" for node in used)
-    words = (
-        f"The weights of {'the ' * (len(used) < len(weights))}{len(used)} most used of {len(weights):,} {layer.node}s, "
-        f"the most used first. {READ}"
-    )
+    some = f"the {len(used)} most used of {len(weights):,}" if len(used) < len(weights) else f"all {len(used)}"
+    words = f"The weights of {some} {layer.node}s, the most used first. {READ}"
     pictures = tuple(drawn(weights[node]) for node in used)
     return Figure("first_layer", title, words, Gallery(pictures, captions, _wide(len(used))))
 

@@ -123,7 +123,7 @@ def _drawn(
 ) -> Figure:
     """Pictures with what was said under them; rows of a table as bars, whose axis and heights are given."""
     if evidence.pictures is not None:
-        captions = tuple(f"{evidence.named(row)}: {words}" for row, words in zip(rows, said, strict=True))
+        captions = tuple(f"{words}: {evidence.named(row)}" for row, words in zip(rows, said, strict=True))
         return Figure(name, title, words, Gallery(tuple(map(evidence.picture, rows)), captions))
     axis, heights = bars
     names = list(map(evidence.named, rows))

@@ -64,15 +64,22 @@ def _fitted(laws: Laws, rows: Numbers, tried: Tried) -> Series:
 
 def _answer(laws: Laws, tried: Tried, rows: Numbers, errors: Numbers, spread: Numbers) -> str:
     """What twice the data would gain, or that it would not help, or that the fit does not say."""
-    low, high = laws.gain
+    likely, low, high = laws.gain
     gain, worth = _gain(low, high, tried), WORTH if tried.maximise else 2 * WORTH * float(errors[-1])
     if (np.abs(laws.at(rows)[0] - errors) > np.maximum(2 * spread, worth)).any():
         return "What more data would bring cannot be told: the points do not lie on the curve that such points follow."
     if high < worth:
-        return f"More data would not help: of twice as much the fit expects {gain} (95 % interval)."
-    if low >= worth / 2:
+        return f"More data would not help: of twice as much the fit expects {_most(high, tried)}."
+    if likely >= worth and low > worth / 10:  # nearly every draw of the folds says that the error falls
         return f"Twice the data would probably gain {gain} (95 % interval of the fit)."
     return f"Whether more data would help cannot be told: of twice as much the fit expects {gain} (95 % interval)."
+
+
+def _most(high: float, tried: Tried) -> str:
+    """The upper end of the interval, where it is little."""
+    if tried.maximise:
+        return f"at most {100 * high:.1f} points" if high >= 0.0005 else "nothing"
+    return f"at most {number(high, tried.metric)} {tried.unit}".strip() + " less error"
 
 
 def _gain(low: float, high: float, tried: Tried) -> str:

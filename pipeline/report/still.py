@@ -110,7 +110,9 @@ def _chart(axes: Axes, chart: Chart) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if on_side:
         axes.invert_yaxis()
-    (axes.xaxis if on_side else axes.yaxis).set_major_formatter(lambda value, _: f"{value:,.6g}")
+    numbered = [axes.xaxis] if on_side else [axes.yaxis, *([] if names or chart.log_x else [axes.xaxis])]
+    for axis in numbered:
+        axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     axes.grid(color=PALE, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -145,7 +147,8 @@ def _series(axes: Axes, series: Series, x: Numbers, entry: str, colour: str, pla
     }
     ends: dict[str, Any] = {} if error is None else {"xerr" if on_side else "yerr": error}
     if series.kind == "bars":
-        (axes.barh if on_side else axes.bar)(x, y, **common, **ends)
+        apart = 1.0 if len(x) < 2 else float(np.diff(np.unique(x)).min(initial=np.inf))
+        (axes.barh if on_side else axes.bar)(x, y, 0.8 * (apart if np.isfinite(apart) else 1.0), **common, **ends)
         return
     across, up = (y, x) if on_side else (x, y)
     if series.kind == "line":
@@ -181,5 +184,5 @@ def _gallery(canvas: Canvas, gallery: Gallery) -> None:
         axes = canvas.add_subplot(down, gallery.wide, place + 1)
         axes.imshow(picture, interpolation="nearest" if picture.shape[0] <= 96 else "antialiased")
         axes.set_axis_off()
-        lines = textwrap.wrap(printable(caption), letters)[:3]
-        axes.set_title("\n".join(lines), fontsize=7.5, y=-0.02, va="top")
+        lines = textwrap.wrap(printable(caption), letters)[:4]
+        axes.set_title("\n".join(lines), fontsize=7.5, y=-0.03, va="top", pad=0)
