@@ -146,3 +146,23 @@ def test_map_of_the_rooms_names_every_room() -> None:
     rooms = text[text.index("## The rooms") :]
     missing = {file.name for file in (ROOT / "pipeline").iterdir() if file.name not in rooms}
     assert missing <= {"__init__.py", "__pycache__"}
+
+
+def test_korean_readme_has_the_same_commands_tables_and_pictures() -> None:
+    def parts(name: str, other: str) -> dict[str, list[str]]:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        fenced = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+        prose = fenced.sub("", text)
+        links = re.findall(r"(?<!!)\[[^]]*\]\((?!\w+:)([^)]+)\)", prose)
+        assert links.count(other) == 1
+        return {
+            "blocks": fenced.findall(text),
+            "headings": re.findall(r"^#+(?= )", prose, re.MULTILINE),
+            "rows": [re.sub(r"[^|]", "", line) for line in prose.splitlines() if line.startswith("|")],
+            "pictures": re.findall(r"!\[[^]]*\]\(([^)]+)\)", prose),
+            "links": [link for link in links if link != other],
+        }
+
+    english, korean = parts("README.md", "README.ko.md"), parts("README.ko.md", "README.md")
+    assert all(english.values())
+    assert korean == english

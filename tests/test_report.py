@@ -192,7 +192,7 @@ def test_page_has_the_winner_its_score_and_its_command(page: Path) -> None:
     assert len(text) < 10_000_000
     assert text.count("<h1>") == 1
     assert '<html lang="en">' in text
-    assert re.search(r"cat_species: which one of 12\?", text)
+    assert re.search(r"cat_species: Which breed is it\?", text)
     assert re.search(r"The winner of 4 trials is trial \d+ \(.*\): accuracy 0\.\d{3} on 24 held-out rows", text)
     assert "python -m pipeline.predict model=" in text
     assert 'scope="col"' in text

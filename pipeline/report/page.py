@@ -67,7 +67,7 @@ def report(study: Study, figures: Sequence[Drawn], failures: Sequence[str] = ())
     return fill(
         "report.html",
         summary=summary,
-        question=f"{summary['task']}: {verdict.question(head)}",
+        question=f"{summary['task']}: {study.described.question or verdict.question(head)}",
         verdict=verdict.verdict(summary, tried),
         cards=verdict.cards(summary, tried),
         commands=[(sentence, study.commands[word]) for word, sentence in NEXT.items()],
