@@ -80,7 +80,7 @@ def test_refuses_a_single_class_and_a_class_only_in_test(photos: Path, tmp_path:
     said = refused(tmp_path, "cat_species", "dataset=folder", f"dataset.root={photos}")
     assert "every class of test/ is in train/ too; only in test/: c" in said
     said = refused(tmp_path, "cat_species", "dataset=folder", f"dataset.root={photos / 'train' / 'a'}")
-    assert "a folder for each of at least two classes; got none" in said
+    assert "a folder for each of at least two classes, <root>/<class>/<picture>.jpg; got none in" in said
 
 
 Table = Callable[[dict[str, list[object]]], Path]

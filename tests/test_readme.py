@@ -82,7 +82,7 @@ def test_search_of_the_readme_runs(words: list[str], capsys: pytest.CaptureFixtu
     assert words[:3] == ["python", "-m", "pipeline.search"]
     if "--cfg" in words:
         done = subprocess.run([".venv/bin/python", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stdout[:8]) == (0, "subject:")
+        assert (done.returncode, done.stdout[:9]) == (0, "question:")
         return
     assert search.main(small(words[3:])) == 0
     assert "winner" in capsys.readouterr().out

@@ -31,7 +31,7 @@ from PIL import Image
 from pipeline import model, predict
 from pipeline.data.opening import MAX_PIXELS
 from pipeline.serving import RequestError, Served
-from pipeline.tracking.client import fetch, store_uri
+from pipeline.tracking.client import fetched, store_uri
 from pipeline.tracking.served import ServedModel
 from tests.conftest import TINY, search
 from tests.test_readme import COMMANDS
@@ -252,15 +252,14 @@ def test_lines_of_the_readme_serve_and_ask(finished: Path, ports: dict[str, int]
 
 
 @pytest.mark.parametrize("kind", ["pictures", "rows"])
-def test_registered_model_has_a_signature_an_example_and_no_pickle(
-    finished: Path, houses: Path, kind: str, tmp_path: Path
-) -> None:
+def test_registered_model_has_a_signature_an_example_and_no_pickle(finished: Path, houses: Path, kind: str) -> None:
     study = finished if kind == "pictures" else houses
     task = study.name.rpartition("-")[0]
-    files = fetch(f"models:/{task}@champion", study.parents[1], tmp_path)
     version = MlflowClient(store_uri(study.parents[1])).get_model_version_by_alias(task, "champion")
-    folder, trained = Path(str(version.source)), model.read(files)
-    assert sorted(file.name for file in files.iterdir()) == ["architecture.json", "parameters.safetensors"]
+    folder = Path(str(version.source))
+    with fetched(f"models:/{task}@champion", study.parents[1]) as files:
+        trained = model.read(files)
+        assert sorted(file.name for file in files.iterdir()) == ["architecture.json", "parameters.safetensors"]
     assert not [file for file in folder.rglob("*") if file.suffix in (".pkl", ".pickle", ".pt", ".pth")]
     logged = Model.load(str(folder))
     assert logged.signature is not None
@@ -276,13 +275,14 @@ def test_registered_model_has_a_signature_an_example_and_no_pickle(
     assert {"mlflow", "torch", "pillow"} <= {line.partition("==")[0] for line in requirements}
 
 
-def test_model_that_was_registered_before_is_still_read(finished: Path, store: Path, tmp_path: Path) -> None:
+def test_model_that_was_registered_before_is_still_read(finished: Path, store: Path) -> None:
     client = MlflowClient(store_uri(store))
     run = client.create_run(client.create_experiment("cat_species", str(store / "artifacts"))).info
     client.log_artifacts(run.run_id, str(finished / "model"), "versions/old")
     client.create_registered_model("cat_species")
     client.create_model_version("cat_species", f"{run.artifact_uri}/versions/old", run.run_id)
-    assert model.read(fetch("models:/cat_species/1", store, tmp_path)).architecture.task == "cat_species"
+    with fetched("models:/cat_species/1", store) as files:
+        assert model.read(files).architecture.task == "cat_species"
 
 
 def test_class_that_is_called_answer_makes_room(tmp_path: Path) -> None:

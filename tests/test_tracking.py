@@ -20,7 +20,7 @@ from pipeline.model import read
 from pipeline.record import Reader
 from pipeline.run import run as run_search
 from pipeline.tracking import description
-from pipeline.tracking.client import fetch, store_uri
+from pipeline.tracking.client import fetched, store_uri
 from pipeline.tracking.tracker import Tracker
 from tests.conftest import TINY, search
 
@@ -94,22 +94,28 @@ def test_study_run_has_data_configuration_summary_and_model(client: MlflowClient
     assert study.data.metrics["test/accuracy"] == test["value"]
 
 
-def test_champion_is_registered_and_fetched_with_its_two_files(finished: Path, tmp_path: Path) -> None:
-    fetched = read(fetch("models:/cat_species@champion", finished.parents[1], tmp_path))
-    assert fetched.architecture == read(finished / "model").architecture
+def test_champion_is_registered_and_fetched_with_its_two_files(finished: Path) -> None:
+    with fetched("models:/cat_species@champion", finished.parents[1]) as folder:
+        assert read(folder).architecture == read(finished / "model").architecture
+    assert not folder.exists()
 
 
-def test_unknown_model_is_named(finished: Path, tmp_path: Path) -> None:
+def fetching(uri: str, store: Path) -> None:
+    with fetched(uri, store):
+        pass
+
+
+def test_unknown_model_is_named(finished: Path) -> None:
     with pytest.raises(LookupError, match="models:/dogs@champion: "):
-        fetch("models:/dogs@champion", finished.parents[1], tmp_path)
+        fetching("models:/dogs@champion", finished.parents[1])
 
 
 def test_lost_registry_says_what_makes_it_again(finished: Path, tmp_path: Path) -> None:
     with pytest.raises(LookupError, match="say store=<folder>, or search first"):
-        fetch("models:/cat_species@champion", tmp_path, tmp_path)
+        fetching("models:/cat_species@champion", tmp_path)
     shutil.copytree(finished.parent, tmp_path / "studies")
     with pytest.raises(LookupError, match=rf"python -m pipeline\.sync store={tmp_path} makes it again"):
-        fetch("models:/cat_species@champion", tmp_path, tmp_path)
+        fetching("models:/cat_species@champion", tmp_path)
 
 
 def test_alias_moves_by_new_data_or_cross_validation_and_never_by_the_test_score(store: Path) -> None:
@@ -186,8 +192,8 @@ def test_everything_can_be_rebuilt_from_the_studies(
     assert [line for line in said if line.startswith("registered")] == [
         "registered as models:/cat_species@champion (version 1: the first)"
     ]
-    fetched = read(fetch("models:/cat_species@champion", tmp_path, tmp_path))
-    assert fetched.architecture == read(finished / "model").architecture
+    with fetched("models:/cat_species@champion", tmp_path) as folder:
+        assert read(folder).architecture == read(finished / "model").architecture
 
 
 def test_architecture_of_a_trial_is_that_of_its_network(finished: Path) -> None:

@@ -23,9 +23,11 @@ def unknown(group: str, name: str, known: Sequence[str], elsewhere: Sequence[str
 
 
 def _near(name: str, whole: Sequence[str]) -> list[str]:
-    """Of whole keys, those whose last word begins as the name does, or else is like it."""
+    """Of whole keys, the one whose last word is the name; else those where it begins so, or else is like it."""
     ends: dict[str, str] = {}
     for key in whole:
         ends.setdefault(key.rpartition(".")[2], key)
+    if name in ends:
+        return [ends[name]]
     longer = [end for end in ends if len(name) > SHORT and end.startswith(name)]
     return [ends[end] for end in (longer or get_close_matches(name, list(ends), MOST, LIKE))[:MOST]]

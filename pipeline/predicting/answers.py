@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from torch import Tensor
@@ -68,11 +67,10 @@ def load(name: str, store: Path) -> TrainedModel:
             return model.read(Path(name))
         if "/" in name and not name.startswith("models:/"):
             raise WordError(f"model: a folder that exists; got {name}")
-        from pipeline.tracking.client import fetch
+        from pipeline.tracking.client import fetched
 
-        with TemporaryDirectory(prefix="model-") as place:
-            uri = name if name.startswith("models:/") else f"models:/{name}@champion"
-            return model.read(fetch(uri, store, Path(place)))
+        with fetched(name if name.startswith("models:/") else f"models:/{name}@champion", store) as folder:
+            return model.read(folder)
     except (model.ModelError, LookupError) as error:
         raise WordError(f"model: {error.args[0]}") from None
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from filelock import FileLock
 from mlflow import MlflowClient
@@ -53,10 +56,11 @@ def experiment(client: MlflowClient, task: str, place: str | None) -> str:
         return str(client.get_experiment_by_name(task).experiment_id)  # type: ignore[union-attr]
 
 
-def fetch(uri: str, store: Path, place: Path) -> Path:
-    """A folder, below `place`, with a copy of a registered model's two files, such as `models:/cat_species@champion`.
+@contextmanager
+def fetched(uri: str, store: Path) -> Iterator[Path]:
+    """A temporary folder with a registered model's two files, such as those of `models:/cat_species@champion`.
 
-    Raises LookupError where the registry has no such model.
+    Raises LookupError where the registry has no such model; nothing is written then.
     """
     if not (store / "mlflow.db").is_file():
         way_out = "say store=<folder>, or search first"
@@ -65,19 +69,24 @@ def fetch(uri: str, store: Path, place: Path) -> Path:
             way_out = f"python -m pipeline.sync{word} makes it again from the studies there"
         raise LookupError(f"{uri}: no registry at {store}/mlflow.db; {way_out}")
     client = MlflowClient(store_uri(store))
-    name, _, alias = uri.removeprefix("models:/").partition("@")
     try:
-        if alias:
-            version = client.get_model_version_by_alias(name, alias)
-        else:
-            name, _, number_ = name.partition("/")
-            version = client.get_model_version(name, number_)
-        run = client.get_run(str(version.run_id)).info
-        path = str(version.source).removeprefix(f"{run.artifact_uri}/")
-        inner = f"{path}/{FILES}"
-        if any(each.path == inner for each in client.list_artifacts(run.run_id, path)):
-            path = inner  # as it is since models can be served
-        return Path(client.download_artifacts(run.run_id, path, str(place)))
+        run, path = _artifact(client, uri)
     except MlflowException:
         known = ", ".join(sorted(found.name for found in client.search_registered_models())) or "no model at all"
         raise LookupError(f"{uri}: not in the registry of store={store}, which has {known}") from None
+    with TemporaryDirectory(prefix="model-") as place:
+        yield Path(client.download_artifacts(run, path, place))
+
+
+def _artifact(client: MlflowClient, uri: str) -> tuple[str, str]:
+    """The run whose artifacts hold a registered model's two files, and where there."""
+    name, _, alias = uri.removeprefix("models:/").partition("@")
+    if alias:
+        version = client.get_model_version_by_alias(name, alias)
+    else:
+        name, _, number = name.partition("/")
+        version = client.get_model_version(name, number)
+    run = client.get_run(str(version.run_id)).info
+    path = str(version.source).removeprefix(f"{run.artifact_uri}/")
+    inner = f"{path}/{FILES}"  # where they are since models can be served
+    return run.run_id, inner if any(each.path == inner for each in client.list_artifacts(run.run_id, path)) else path
