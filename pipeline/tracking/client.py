@@ -27,8 +27,8 @@ def connect(uri: str | None, store: Path) -> MlflowClient:
     """A client of an address, or of the store's own database, which is made first, by one process at a time."""
     if uri:
         return MlflowClient(uri)
-    for name in ("mlflow.store.db.utils", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # what it says is in the exception as well
     with FileLock(store / ".mlflow.lock"):
         if not (store / "mlflow.db").exists():
             _make(store / "mlflow.db")
@@ -52,8 +52,10 @@ def experiment(client: MlflowClient, task: str, place: str | None) -> str:
         return str(found.experiment_id)
     try:
         return str(client.create_experiment(task, artifact_location=place))
-    except MlflowException:  # another search made it in between
-        return str(client.get_experiment_by_name(task).experiment_id)  # type: ignore[union-attr]
+    except MlflowException:
+        if (found := client.get_experiment_by_name(task)) is None:
+            raise
+        return str(found.experiment_id)  # another search made it in between
 
 
 @contextmanager

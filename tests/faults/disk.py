@@ -94,6 +94,8 @@ def locked(count: int, folder: Path) -> Measured:
     expected = whole(WORDS, folder / "whole")
     process = Forked([*WORDS, f"store={store}"], folder / "said.txt")
     process.until("trial   0")
+    while not (store / "mlflow.db").exists() and process.ended() is None:
+        time.sleep(0.05)  # one that is still to be made would take the place of what is held
 
     def hold() -> None:
         database = sqlite3.connect(store / "mlflow.db", isolation_level=None)
