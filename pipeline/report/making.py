@@ -103,7 +103,8 @@ class _Making:
 
         def of_more_data() -> Sequence[Figure]:
             if "model.finetune" in tried.best.fields:
-                return []  # a backbone is not trained three times more
+                self.failures.append("Not made: more data (for it, the backbone would be trained three times more).")
+                return []
             refits = self.bar.add_task("the winner on parts of the data", total=None)
             try:
                 return [more_data.figure(question, study.search.seed, tried, self.folder / FOLDER, watch(refits))]

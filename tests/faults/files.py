@@ -18,7 +18,7 @@ from PIL import Image
 
 from pipeline import data, sync
 from pipeline.config.datasets import Folder
-from pipeline.tracking.client import store_uri
+from pipeline.tracking.client import FILES, store_uri
 from tests.crash import KILLED, Steps
 from tests.faults.process import TINY, Forked, same_table, study, synced, whole
 from tests.faults.row import Measured, Row
@@ -62,7 +62,7 @@ def registering(count: int, folder: Path) -> Measured:
         wrong = synced(study(store))
         versions = MlflowClient(store_uri(store)).search_model_versions("name = 'cat_species'")
         champion = MlflowClient(store_uri(store)).get_model_version_by_alias("cat_species", "champion")
-        kept = Path(champion.source)
+        kept = Path(champion.source, FILES)
         same = all((kept / file.name).read_bytes() == file.read_bytes() for file in (study(store) / "model").iterdir())
         if wrong or len(versions) != 1 or not same:
             odd.append(f"{wrong}, {len(versions)} versions, the two files: {same}")
