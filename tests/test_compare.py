@@ -11,8 +11,8 @@ from PIL import Image
 
 from pipeline import compare
 from pipeline.record.rows import Row
-from pipeline.report.comparison import Compared, words
-from pipeline.report.size import resampled, smallest
+from pipeline.report.comparison import Compared, parameters, words
+from pipeline.report.size import layers, resampled, smallest, width
 from pipeline.tracking.description import Description
 from tests.conftest import TINY, search
 from tests.test_report import row, tried
@@ -126,3 +126,12 @@ def test_what_the_numbers_do_not_say_is_not_said() -> None:
     unclear = compared("hard", 0.1, row(0, (0.5, 0.61, 0.59), 10, "4"), row(1, (0.6, 0.55, 0.59), 900, "90"))
     assert "cannot be told: the ranges overlap when the folds are drawn again" in words([EASY, unclear])
     assert "neither is clearly the harder" in words([EASY, replace(EASY, name="other")])
+
+
+def test_nodes_are_those_of_the_network_with_the_fewest_nodes_and_not_the_fewest_parameters() -> None:
+    """Layers side by side have few nodes and many parameters."""
+    same = (0.98, 0.97, 0.99)
+    study = compared("easy", 0.5, row(0, same, 100, "64-64-64"), row(1, same, 900, "96"))
+    assert study.between(width) == (96, 96)
+    assert study.between(layers) == (1, 1)
+    assert study.between(parameters) == (100, 100)

@@ -28,7 +28,7 @@ FLOOR = -0.1  # of the scale as it is drawn: what is far worse than a constant a
 class Compared:
     """A finished study, and the smallest network that does as well as its best.
 
-    name: the task, or the study where two are of one task; again: that network for resampled folds.
+    name: the task, or the study where two are of one task; again: for resampled folds, all that do.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Compared:
     summary: Summary
     described: Description
     least: Row
-    again: Sequence[Row]
+    again: Sequence[Sequence[Row]]
 
     @classmethod
     def read(cls, folder: Path, name: str) -> Compared:
@@ -68,8 +68,9 @@ class Compared:
         return abs(self.way(row.value + row.standard_error) - self.way(row.value))
 
     def between(self, measure: Callable[[Row], int]) -> tuple[int, int]:
-        """Between what and what that network's size lies in 8 of 10 resamplings of the folds."""
-        low, high = np.quantile([measure(row) for row in self.again], [FEW, MOST], method="nearest")
+        """Between what and what the smallest by that measure lies in 8 of 10 resamplings of the folds."""
+        least = [min(map(measure, rows)) for rows in self.again]
+        low, high = np.quantile(least, [FEW, MOST], method="nearest")
         return int(low), int(high)
 
 

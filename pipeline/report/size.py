@@ -58,12 +58,12 @@ def smallest(tried: Tried) -> Row:
     return min(enough, key=lambda row: (row.parameters, -tried.better(row.value, 0), row.number))
 
 
-def resampled(tried: Tried, seed: int = 0) -> list[Row]:
-    """The smallest sufficient network again, for folds drawn with replacement: how firmly it stands.
+def resampled(tried: Tried, seed: int = 0) -> list[list[Row]]:
+    """The networks as good as the best again and again, for folds drawn with replacement: how firmly each stands.
 
     All trials share the folds, so that a resampling draws the same ones for all of them.
     """
-    rows = sorted(tried.complete, key=lambda row: (row.parameters, row.number))
+    rows = tried.complete
     scores = np.array([row.folds for row in rows])
     if not tried.maximise:
         scores = -scores
@@ -73,7 +73,7 @@ def resampled(tried: Tried, seed: int = 0) -> list[Row]:
     best = means.argmax(axis=1)
     spread = (drawn * (scores[best] - means.max(axis=1)[:, None]) ** 2).sum(axis=1) / (folds - 1)
     enough = means >= means.max(axis=1)[:, None] - np.sqrt(spread / folds)[:, None]
-    return [rows[place] for place in enough.argmax(axis=1)]  # rows are sorted: the first is the smallest
+    return [[rows[place] for place in np.flatnonzero(each)] for each in enough]
 
 
 def _steps(tried: Tried, rows: Sequence[Row]) -> tuple[list[float], list[float]]:

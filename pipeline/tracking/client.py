@@ -6,6 +6,7 @@ import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -74,8 +75,11 @@ def fetched(uri: str, store: Path) -> Iterator[Path]:
     try:
         run, path = _artifact(client, uri)
     except MlflowException:
-        known = ", ".join(sorted(found.name for found in client.search_registered_models())) or "no model at all"
-        raise LookupError(f"{uri}: not in the registry of store={store}, which has {known}") from None
+        known = sorted(found.name for found in client.search_registered_models())
+        near = get_close_matches(uri.removeprefix("models:/").partition("@")[0].partition("/")[0], known, 1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        there = ", ".join(known) or "no model at all"
+        raise LookupError(f"{uri}: not in the registry of store={store}{meant}, which has {there}") from None
     with TemporaryDirectory(prefix="model-") as place:
         yield Path(client.download_artifacts(run, path, place))
 
