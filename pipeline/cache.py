@@ -74,7 +74,7 @@ def make_room(cache: Path, max_gb: float, since: float) -> None:
 
 def main(given: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    return words.command(given, HELP, _run)
+    return words.command(given, HELP, _run, "stopped")
 
 
 def _run(given: Sequence[str]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,11 +49,7 @@ class Words:
 
 def main(given: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    try:
-        return words.command(given, HELP, _run)
-    except KeyboardInterrupt:
-        print("stopped; nothing was written", file=sys.stderr)
-        return 128 + signal.SIGINT
+    return words.command(given, HELP, _run)
 
 
 def _run(given: Sequence[str]) -> int:

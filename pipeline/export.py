@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,11 +65,7 @@ def read(given: Sequence[str]) -> Words:
 
 def main(given: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 1 where no file was written, 2 where a word is wrong."""
-    try:
-        return words.command(given, HELP, _run)
-    except KeyboardInterrupt:
-        print("stopped; nothing was written", file=sys.stderr)
-        return 128 + signal.SIGINT
+    return words.command(given, HELP, _run)
 
 
 def _run(given: Sequence[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ class Input:
     says: str
 
 
-class Whole(nn.Module):
+class Whole(nn.Module, ABC):
     """Everything that a model does, in full precision; gives float32 [N, columns of the head].
 
     inputs: what `forward` reads, each with the rows first.
@@ -51,9 +52,9 @@ class Whole(nn.Module):
         head = self.trained.architecture.head
         return head.answer(self.dense(features), self.trained.target_constants)
 
+    @abstractmethod
     def drawn(self, rows: int) -> tuple[Raw, tuple[Tensor, ...]]:
         """Some rows without meaning, as `TrainedModel.answers` takes them (but for a backbone), and as this does."""
-        raise NotImplementedError
 
 
 class FromPixels(Whole):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
@@ -33,11 +32,7 @@ MOST = 3  # names of studies that are said
 
 def main(given: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    try:
-        return words.command(given, HELP, _run)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
-        return 128 + signal.SIGINT
+    return words.command(given, HELP, _run, "stopped; the same command goes on")
 
 
 def _run(given: Sequence[str]) -> int:

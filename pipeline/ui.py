@@ -70,10 +70,7 @@ class Place:
 
 def main(given: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    try:
-        return words.command(given, HELP, _run)
-    except KeyboardInterrupt:  # before the server is started
-        return 128 + signal.SIGINT
+    return words.command(given, HELP, _run, "stopped")
 
 
 def _run(given: Sequence[str]) -> int:

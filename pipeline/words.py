@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -17,8 +18,16 @@ class UsageError(Exception):
         self.mistakes = mistakes
 
 
-def command(given: Sequence[str] | None, help_text: str, act: Callable[[Sequence[str]], int]) -> int:
-    """Runs a command on what was given, or typed: its help where that is asked for, 2 where a word is wrong."""
+def command(
+    given: Sequence[str] | None,
+    help_text: str,
+    act: Callable[[Sequence[str]], int],
+    stopped: str = "stopped; nothing was written",
+) -> int:
+    """Runs a command on what was given, or typed: its help where that is asked for, 2 where a word is wrong.
+
+    stopped: what is said at Ctrl-C.
+    """
     typed = sys.argv[1:] if given is None else given
     if {"-h", "--help"} & set(typed):
         print(help_text, end="")
@@ -28,6 +37,9 @@ def command(given: Sequence[str] | None, help_text: str, act: Callable[[Sequence
     except UsageError as error:
         print(*error.mistakes, sep="\n", file=sys.stderr)
         return MISTAKE
+    except KeyboardInterrupt:
+        print(stopped, file=sys.stderr)
+        return 128 + signal.SIGINT
 
 
 def read(words: Sequence[str], keys: Sequence[str]) -> tuple[dict[str, str], list[str]]:
