@@ -77,7 +77,8 @@ class Champion:
         with counted(f"training the {said} on all rows", row.epoch) as done:
             weights = refit(self.question.task, member, row.epoch, done)
         constants = {key: value.cpu() for key, value in self.data.input_constants.items()}
-        architecture = model.describe(self.search.task, self.question.inputs, candidate.model, self.question.head)
+        question, drawn = self.question, self.question.examples.drawn
+        architecture = model.describe(self.search.task, question.inputs, candidate.model, question.head, drawn=drawn)
         return TrainedModel(architecture, weights, constants, self.data.target_constants)
 
     def _test(self, trained: TrainedModel) -> Tested:

@@ -26,9 +26,9 @@ def show(console: Console, summary: Mapping[str, Any], commands: Mapping[str, st
     console.print(table)
     chosen = f"* optimistic: the best of {summary['trials']['total']} is chosen by it"
     console.print(f"{chosen}; this study opened the test rows {times(test['opened'])}.")
-    console.print(
-        f"{summary['parameters']:,} parameters, {test['rows']} test rows, {summary['seconds']['total']:.0f} s."
-    )
+    seconds = summary["seconds"]
+    took = f"the trials took {seconds['training']:,.0f} s, the whole {seconds['total']:,.0f} s"
+    console.print(f"{summary['parameters']:,} parameters, {test['rows']:,} test rows; {took}.")
     for label, command in commands.items():
         console.print(f"{label:<8}{command}", soft_wrap=True, markup=False)
 

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.config.schema import Search
+from pipeline.data.names import listed_names
+
+MOST_COLUMNS = 24
 
 
 def around(search: Search) -> tuple[list[str], list[str]]:
@@ -31,6 +34,12 @@ def predict(search: Search, folder: Path, *, table: bool) -> str:
     weights = [] if search.backbone.weights is None else [f"weights={search.backbone.weights}"]
     example = "rows.csv" if table else "photo.jpg"
     return shlex.join(["python", "-m", "pipeline.predict", f"model={folder}/model", *weights, example])
+
+
+def columns(names: Sequence[str]) -> str:
+    """What a table must have so that a model can answer for its rows; nothing where a model answers for pictures."""
+    more = f" and {len(names) - MOST_COLUMNS} more" if len(names) > MOST_COLUMNS else ""
+    return f"rows.csv: a table with the columns {listed_names(names[:MOST_COLUMNS])}{more}" if names else ""
 
 
 def sync(search: Search, study: str) -> str:

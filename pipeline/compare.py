@@ -144,6 +144,7 @@ def _show(studies: Sequence[Compared]) -> None:
     for line in lines:
         table.add_row(*map(printable, line))
     console.print(table)
+    console.print(comparison.LEGEND)
     for study in studies:
         console.print(comparison.trials(study))
     console.print(f"\n{comparison.words(studies)}")
@@ -162,7 +163,8 @@ def _write(file: Path, studies: Sequence[Compared]) -> None:
             headings, lines = comparison.table(studies)
             content = {"names": " and ".join(study.name for study in studies), "headings": headings, "lines": lines}
             about = [comparison.trials(study) for study in studies]
-            text = page.fill("compare.html", figure=page.draw(figure), studies=about, **content)
+            legend = comparison.LEGEND
+            text = page.fill("compare.html", figure=page.draw(figure), studies=about, legend=legend, **content)
             write_whole(file, text.encode())
     except NotWrittenError as error:
         raise UsageError(f"output: {error}") from None

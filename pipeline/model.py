@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -44,6 +44,7 @@ class Architecture:
     """What a model is, apart from its numbers; a closed vocabulary.
 
     parameters: how many numbers were learned. parameters_sha256: of the whole parameters file that belongs to it.
+    drawn: it learned from what the program made up.
     """
 
     format: Annotated[Whole, Field(ge=1, le=1)]
@@ -53,6 +54,7 @@ class Architecture:
     head: AnyHead
     parameters: Annotated[Whole, Field(ge=1, le=MOST_NUMBERS)]
     parameters_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    drawn: Annotated[bool, Strict(), Field(exclude_if=lambda drawn: not drawn)] = False
 
     def canonical(self) -> bytes:
         """The same bytes for the same architecture: sorted keys, no spaces, without the hash of the parameters."""
@@ -78,10 +80,10 @@ class Architecture:
 ADAPTER: TypeAdapter[Architecture] = TypeAdapter(Architecture)
 
 
-def describe(task: str, inputs: Inputs, model: Model, head: AnyHead) -> Architecture:
-    """The architecture of a network for a task."""
+def describe(task: str, inputs: Inputs, model: Model, head: AnyHead, *, drawn: bool = False) -> Architecture:
+    """The architecture of a network for a task; drawn: its examples were made up by the program."""
     count = network.learned(inputs.features, model, head.outputs)
-    return Architecture(1, task, inputs, model, head, count)
+    return Architecture(1, task, inputs, model, head, count, drawn=drawn)
 
 
 @plain_dataclass(frozen=True)

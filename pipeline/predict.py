@@ -51,7 +51,7 @@ def main(texts: Sequence[str]) -> int:
 
         return 0 if answering.answer(words) else UNANSWERED
     except WordError as error:
-        print(printable(str(error)), file=sys.stderr)
+        print(*map(printable, error.mistakes), sep="\n", file=sys.stderr)
     except (OSError, NotWrittenError) as error:  # a name that is too long, a folder that may not be looked into
         print(printable(str(error))[:LONGEST], file=sys.stderr)
     except KeyboardInterrupt:

@@ -119,8 +119,11 @@ class _Searching:
 
     def _track(self) -> None:
         """MLflow is told of the study, and follows it."""
-        architecture = model.describe(self.search.task, self.question.inputs, space.NO_HIDDEN, self.question.head)
-        Description.of(self.search, self.question, architecture.text()).write(self.folder)
+        search, question = self.search, self.question
+        architecture = model.describe(
+            search.task, question.inputs, space.NO_HIDDEN, question.head, drawn=question.examples.drawn
+        )
+        Description.of(search, question, architecture.text()).write(self.folder)
         self.tracker.begin(self.folder, lambda line: self.console.print(line, soft_wrap=True, markup=False))
 
     def _finish_tracking(self) -> None:
@@ -207,9 +210,11 @@ class _Searching:
 
     def _commands(self, built: Summary) -> dict[str, str]:
         """What a person may want to do next, by a word each."""
-        table = isinstance(self.question.inputs, TableInputs)
-        return {
+        inputs = self.question.inputs
+        columns = inputs.columns if isinstance(inputs, TableInputs) else ()
+        found = {
             "again": commands.again(self.search, built["best"]["overrides"]),
             "browse": commands.browse(self.search),
-            "predict": commands.predict(self.search, self.folder, table=table),
+            "predict": commands.predict(self.search, self.folder, table=bool(columns)),
         }
+        return found | {"": commands.columns(columns)} if columns else found

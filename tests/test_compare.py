@@ -50,7 +50,7 @@ def test_table_words_and_both_pictures(
         assert picture.size[0] == 1_200
     text = (store / "compare.html").read_text()
     assert text.count("<h1>") == 1
-    assert "cat_species and cat_age_bands: does the harder one need more?" in text
+    assert "cat_species and cat_age_bands: how many layers and nodes?" in text
 
 
 def test_two_ways_to_ask_for_an_age_are_compared_in_years(

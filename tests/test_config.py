@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config import command
 from pipeline.config.compose import CONF, ConfigError, options
 from pipeline.config.datasets import Drawn, Folder
 from pipeline.config.ranges import Choice, Interval
@@ -120,6 +121,21 @@ def test_says_all_mistakes_at_once() -> None:
 )
 def test_key_that_is_not_there_is_said_with_the_nearest_or_those_of_its_group(word: str, said: str) -> None:
     assert mistakes("task=cat_species", word) == (said,)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--budget.trials", "5"], "--budget.trials: settings have no dashes and an equals sign; budget.trials=5"),
+        (["--seed=3", "x=1"], "--seed=3: settings have no dashes and an equals sign; seed=3"),
+        (["--nodes"], "--nodes: settings have no dashes and an equals sign; nodes=<value>"),
+    ],
+)
+def test_setting_with_dashes_is_told_how_it_is_said(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.run(["task=cat_species", *words], lambda _: "", lambda _: 0) == 2
+    assert capsys.readouterr().err.splitlines()[0] == said
 
 
 def test_key_like_no_other_is_told_the_groups_alone() -> None:

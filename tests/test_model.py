@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,18 @@ def test_model_without_convolutions_does_not_have_the_word(folder: Path) -> None
     """So it is the file that it was before there were any, and those written then are read."""
     assert json.loads((folder / ARCHITECTURE).read_text())["model"].keys() == {"hidden", "activation", "dropout"}
     assert model.read(folder).architecture.model.convolutions is None
+
+
+def test_demonstration_cannot_be_passed_off_as_a_model_of_real_data(tmp_path: Path) -> None:
+    ours = trained()
+    replace(ours, architecture=replace(ours.architecture, drawn=True)).write(tmp_path)
+    assert model.read(tmp_path).architecture.drawn
+    with pytest.raises(ModelError, match="was trained with another architecture"):
+        model.read(rewritten(tmp_path, drawn=False))
+
+
+def test_model_of_real_data_does_not_have_the_word_drawn(folder: Path) -> None:
+    assert "drawn" not in json.loads((folder / ARCHITECTURE).read_text())
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_study_page_begins_with_winner_score_interval_gain_and_command(finished:
     assert f"{built['parameters']:,} parameters" in first
     assert f"**accuracy {test['value']:.3f}** (95 % interval {test['low']:.3f} to {test['high']:.3f})" in first
     assert "Gain over the baseline: **" in first or "It is the baseline itself" in first
-    assert second == f"Use it: `python -m pipeline.predict model={finished}/model photo.jpg`"
+    assert second == f"**Use.** `python -m pipeline.predict model={finished}/model photo.jpg`"
 
 
 def test_error_is_told_in_its_unit_and_a_gain_is_what_it_fell_by(finished: Path) -> None:

@@ -73,13 +73,19 @@ def test_bad_files_cost_a_line_and_the_others_are_answered(
     assert "No such file" in gone["error"]
     assert answered["answer"]
     assert not answered["error"]
-    errors = capsys.readouterr().err.splitlines()
+    told, *errors = capsys.readouterr().err.splitlines()
+    assert told.startswith("cat_species: a demonstration, which learned from what the program made up")
     assert len(errors) == 2
+
+
+def errors(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What is said beside the answers, but for the first line: that the model is a demonstration."""
+    return capsys.readouterr().err.splitlines()[1:]
 
 
 def test_folder_without_a_picture_is_said(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert predict.main([f"model={finished}/model", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == f"{tmp_path}: no picture in this folder (JPEG, PNG, WEBP, BMP)\n"
+    assert errors(capsys) == [f"{tmp_path}: no picture in this folder (JPEG, PNG, WEBP, BMP)"]
 
 
 def test_champion_of_the_registry_is_used_by_its_task(
@@ -109,10 +115,23 @@ def test_champion_of_the_registry_is_used_by_its_task(
         (["model=x", "photo.png", "shet=a.png"], "shet: no such key (did you mean sheet?)"),
     ],
 )
-def test_wrong_word_is_one_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_word_is_one_line(
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("photo.png").touch()
     assert predict.main(words) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+def test_all_wrong_words_are_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict.main(["model=x", "phto.jpg", "shet=a.png", "output=a.json"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "shet: no such key (did you mean sheet?); known: model, output, sheet, store, weights",
+        "output: a file that ends in .csv or .jsonl (JSON lines); got a.json",
+        "phto.jpg: no such file",
+    ]
 
 
 def test_existing_path_wins_over_a_key(
@@ -188,7 +207,7 @@ def test_file_of_answers_is_whole_or_not_there(
     monkeypatch.setattr(model.TrainedModel, "answers", stopped)
     words = [f"model={finished}/model", *map(str, files), f"output={output}", f"sheet={tmp_path}/sheet.png"]
     assert predict.main(words) == 130
-    assert capsys.readouterr().err == "stopped; nothing was written\n"
+    assert errors(capsys) == ["stopped; nothing was written"]
     assert output.read_text() == "before"
     assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".jsonl"}
     assert not (tmp_path / "sheet.png").exists()
@@ -200,7 +219,8 @@ def test_pipe_gets_the_answers_as_they_are(finished: Path, photo: Path) -> None:
     header, row, said = done.stdout.splitlines()
     assert header.startswith("file,")
     assert row.startswith(str(photo))
-    assert (said, done.stderr) == ("1 answers in /dev/stdout", "")
+    assert said == "1 answer in /dev/stdout"
+    assert len(done.stderr.splitlines()) == 1  # that the model is a demonstration
 
 
 def test_link_to_a_file_of_answers_stays_a_link(finished: Path, photo: Path, tmp_path: Path) -> None:
@@ -217,10 +237,10 @@ def test_files_that_are_no_pictures_are_counted(
     for name in ("deep/notes.txt", ".hidden", "deep/.git/config"):
         (tmp_path / name).write_text("text")
     assert predict.main([f"model={finished}/model", str(tmp_path)]) == 0
-    assert capsys.readouterr().err == "passed over: 1 file that is no picture\n"
+    assert errors(capsys) == ["passed over: 1 file that is no picture"]
     (tmp_path / "more.csv").write_text("text")
     assert predict.main([f"model={finished}/model", str(tmp_path), str(photo)]) == 0
-    assert capsys.readouterr().err == "passed over: 2 files that are no pictures\n"
+    assert errors(capsys) == ["passed over: 2 files that are no pictures"]
 
 
 def test_copy_of_a_registered_model_does_not_stay(

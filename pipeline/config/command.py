@@ -19,7 +19,9 @@ def run(words: Sequence[str], help_text: Callable[[Path | None], str], search: C
     """Reads the words, searches, and returns the exit code: 2 where a word is wrong."""
     from hydra._internal.utils import get_args_parser
 
-    args = get_args_parser().parse_intermixed_args(list(words))
+    args, unknown = get_args_parser().parse_known_intermixed_args(list(words))
+    if unknown:
+        return refuse([_dashed(word, words) for word in unknown])
     config_dir = Path(args.config_dir) if args.config_dir else None
     if args.help:
         print(help_text(config_dir), end="")
@@ -45,6 +47,14 @@ def _several(jobs: Sequence[Search], search: Callable[[Search], int]) -> int:
         if highest >= BY_A_SIGNAL:
             break
     return highest
+
+
+def _dashed(word: str, words: Sequence[str]) -> str:
+    """What a word with dashes may have been meant to be; its value may be the word after it."""
+    key, equals, value = word.lstrip("-").partition("=")
+    after = words[words.index(word) + 1 :]
+    meant = value if equals else after[0] if after and "=" not in after[0] else "<value>"
+    return f"{word}: settings have no dashes and an equals sign; {key}={meant}"
 
 
 def refuse(mistakes: Sequence[str]) -> int:

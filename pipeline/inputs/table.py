@@ -40,6 +40,11 @@ class TableInputs:
             raise ValueError("numbers or categories: one column at least")
 
     @property
+    def columns(self) -> Names:
+        """What a table must have."""
+        return (*self.numbers, *self.categories)
+
+    @property
     def features(self) -> int:
         """How many numbers a row becomes."""
         return len(self.numbers) + len(self.flagged) + sum(len(levels) + 1 for levels in self.levels)

@@ -8,12 +8,15 @@ from contextlib import ExitStack, closing
 from pipeline.data.names import printable
 from pipeline.data.pictures import without_warnings
 from pipeline.inputs import TableInputs
+from pipeline.model import Architecture
 from pipeline.predicting.answers import Asked, answers, load
 from pipeline.predicting.sheet import Sheet
 from pipeline.predicting.shown import Shown
 from pipeline.predicting.words import WordError, Words
 from pipeline.predicting.written import written
 from pipeline.progress import waiting
+
+DRAWN = "a demonstration, which learned from what the program made up; for real ones, search with your own"
 
 
 def answer(words: Words) -> bool:
@@ -27,8 +30,10 @@ def answer(words: Words) -> bool:
     if words.sheet is not None and isinstance(trained.architecture.inputs, TableInputs):
         raise WordError("sheet: shows pictures, and this model answers for the rows of a table; leave it out")
     asked = Asked.of(trained, words.paths)
-    table, sheet = Shown(head.columns), Sheet(trained.architecture.task, head)
+    table, sheet = Shown(head.columns), Sheet(_titled(trained.architecture), head)
     errors, count = list[str](), 0
+    if trained.architecture.drawn:
+        print(f"{trained.architecture.task}: {DRAWN}", file=sys.stderr)
     with ExitStack() as files, without_warnings():
         take = files.enter_context(written(words.output, head)) if words.output is not None else table.take
         found = files.enter_context(closing(answers(trained, words, asked)))
@@ -41,13 +46,18 @@ def answer(words: Words) -> bool:
         if words.sheet is not None and sheet.answers:
             sheet.write(words.sheet)
     if words.output is not None:
-        print(f"{count} answers in {words.output}")
+        print(f"{count:,} answer{'s' * (count != 1)} in {words.output}")
     if words.sheet is not None and sheet.answers:
         print(f"{words.sheet}: {sheet.said}")
         if sheet.squares:
             print(f"on the sheet, letters that no font here has are squares: {sheet.squares} names", file=sys.stderr)
     _complain(asked.passed_over, errors)
     return not errors
+
+
+def _titled(architecture: Architecture) -> str:
+    """Of a contact sheet: the task, and that it is a demonstration where it is one."""
+    return f"{architecture.task} (learned from drawn pictures)" if architecture.drawn else architecture.task
 
 
 def _complain(passed_over: int, errors: list[str]) -> None:

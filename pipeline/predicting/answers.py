@@ -134,7 +134,7 @@ def _rows(trained: TrainedModel, layout: TableInputs, path: Path) -> Iterator[An
     try:
         rows, errors = read_rows(path, layout.numbers, layout.categories)
     except DataError as error:
-        yield Answer(str(path), error=str(error))
+        yield Answer(str(path), error=str(error).removeprefix(f"{path}: "))
         return
     answered = watched(trained.answers(rows), f"answering {len(rows):,} rows", len(rows))
     for number, (reason, row) in enumerate(zip(errors, answered, strict=True), start=1):

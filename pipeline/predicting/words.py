@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,7 +12,11 @@ CSV, JSON_LINES, SHEET = ".csv", ".jsonl", ".png"
 
 
 class WordError(Exception):
-    """A word that cannot be understood, in one line."""
+    """Words that cannot be understood; `mistakes` has a line for each reason."""
+
+    def __init__(self, *mistakes: str) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
 
 
 @dataclass(frozen=True)
@@ -30,25 +34,28 @@ class Words:
 def parse(texts: Sequence[str]) -> Words:
     """The words as typed: an existing path wins, then `key=value` with a known key, then a path that is not there.
 
-    Raises WordError.
+    Raises WordError with all that is wrong.
     """
-    given, paths = _sorted(texts)
-    if "model" not in given:
-        raise WordError("model: say which, model=<folder, task or models:/...>")
+    given, paths, mistakes = _sorted(texts)
+    if "model" not in given and not mistakes:
+        mistakes.append("model: say which, model=<folder, task or models:/...>")
     if not paths:
-        raise WordError("say what to answer for: a picture, a folder of pictures or a table")
-    output = _output(given, paths)
-    sheet = _sheet(given, paths)
-    weights = Path(given["weights"]) if "weights" in given else None
-    if weights is not None and not weights.is_file():
-        raise WordError(f"weights: a file that exists; got {weights}")
-    return Words(given["model"], tuple(paths), output, Path(given.get("store", "mlruns")), weights, sheet)
+        mistakes.append("say what to answer for: a picture, a folder of pictures or a table")
+    files = dict[str, Path]()
+    for key, place in PLACES.items():
+        try:
+            files |= {key: place(given[key], paths)} if key in given else {}
+        except WordError as error:
+            mistakes += error.mistakes
+    if mistakes:
+        raise WordError(*mistakes, *(f"{path}: no such file" for path in paths if not _exists(path)))
+    store = Path(given.get("store", "mlruns"))
+    return Words(given["model"], tuple(paths), files.get("output"), store, files.get("weights"), files.get("sheet"))
 
 
-def _sorted(texts: Sequence[str]) -> tuple[dict[str, str], list[Path]]:
-    """The value of each key, and the paths."""
-    given: dict[str, str] = {}
-    paths: list[Path] = []
+def _sorted(texts: Sequence[str]) -> tuple[dict[str, str], list[Path], list[str]]:
+    """The value of each key, the paths, and a line for each key that is misspelt."""
+    given, paths, mistakes = dict[str, str](), list[Path](), list[str]()
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or _exists(Path(text)):
@@ -56,10 +63,10 @@ def _sorted(texts: Sequence[str]) -> tuple[dict[str, str], list[Path]]:
         elif key in KEYS:
             given[key] = value
         elif near := get_close_matches(key, KEYS, n=1):
-            raise WordError(f"{key}: no such key (did you mean {near[0]}?); known: {', '.join(KEYS)}")
+            mistakes.append(f"{key}: no such key (did you mean {near[0]}?); known: {', '.join(KEYS)}")
         else:
             paths.append(Path(text))
-    return given, paths
+    return given, paths, mistakes
 
 
 def _exists(path: Path) -> bool:
@@ -69,11 +76,9 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _output(given: Mapping[str, str], paths: Sequence[Path]) -> Path | None:
+def _output(text: str, paths: Sequence[Path]) -> Path:
     """Where the answers are to go: a CSV file, also by a name without an ending, or one of JSON lines."""
-    if "output" not in given:
-        return None
-    file = _place("output", given["output"], "predictions.csv")
+    file = _place("output", text, "predictions.csv")
     if file.suffix.lower() not in ("", CSV, JSON_LINES):
         raise WordError(f"output: a file that ends in {CSV} or {JSON_LINES} (JSON lines); got {file}")
     if any(_same(file, path) for path in paths):
@@ -81,15 +86,21 @@ def _output(given: Mapping[str, str], paths: Sequence[Path]) -> Path | None:
     return file
 
 
-def _sheet(given: Mapping[str, str], paths: Sequence[Path]) -> Path | None:
+def _sheet(text: str, paths: Sequence[Path]) -> Path:
     """Where the contact sheet is to go; in a folder that is answered for it would be a picture of the next call."""
-    if "sheet" not in given:
-        return None
-    file = _place("sheet", given["sheet"], "sheet.png")
+    file = _place("sheet", text, "sheet.png")
     if file.suffix.lower() != SHEET:
         raise WordError(f"sheet: a picture that ends in {SHEET}; got {file}")
     if any(_same(file, path) or (path.is_dir() and _inside(file, path)) for path in paths if _exists(path)):
         raise WordError(f"sheet: not among the pictures that are to be answered for; got {file}")
+    return file
+
+
+def _weights(text: str, _: Sequence[Path]) -> Path:
+    """The file of a backbone's weights."""
+    file = Path(text)
+    if not file.is_file():
+        raise WordError(f"weights: a file that exists; got {file}")
     return file
 
 
@@ -109,3 +120,6 @@ def _same(file: Path, path: Path) -> bool:
 
 def _inside(file: Path, folder: Path) -> bool:
     return file.resolve().is_relative_to(folder.resolve())
+
+
+PLACES: Mapping[str, Callable[[str, Sequence[Path]], Path]] = {"output": _output, "sheet": _sheet, "weights": _weights}

@@ -21,6 +21,11 @@ from pipeline.tracking import description
 from pipeline.tracking.description import Description
 
 FEW, MOST = 0.1, 0.9  # of the resamplings: 8 of 10 lie between
+ENOUGH = 10  # complete trials, before a need for more layers or nodes is said without a warning
+LEGEND = (
+    "Smallest as good: the smallest network within one standard error of the best. 8 of 10 resampled: where its number "
+    "of parameters lies when the folds are drawn again."
+)
 FLOOR = -0.1  # of the scale as it is drawn: what is far worse than a constant answer stands there
 
 
@@ -129,7 +134,8 @@ def _range(between: tuple[int, int]) -> str:
 def words(studies: Sequence[Compared]) -> str:
     """What the numbers say, also where they do not say it."""
     hardest, *_, easiest = sorted(studies, key=lambda study: study.reached)
-    said = [_harder(hardest, easiest), _needs(hardest, easiest), _inputs(studies), _in_one_unit(studies)]
+    harder, needs = _harder(hardest, easiest), _needs(hardest, easiest)
+    said = [harder, needs, _few(studies), _inputs(studies), _in_one_unit(studies)]
     return " ".join(sentence for sentence in said if sentence)
 
 
@@ -172,6 +178,14 @@ def _more(hardest: Compared, easiest: Compared, measure: Callable[[Row], int]) -
     if hard[1] < easy[0]:
         return "fewer"
     return "as many" if hard == easy and hard[0] == hard[1] else "unclear"
+
+
+def _few(studies: Sequence[Compared]) -> str:
+    """Whether that stands on so few trials that more of them would probably change it."""
+    counts = [len(study.tried.complete) for study in studies]
+    if min(counts) >= ENOUGH:
+        return ""
+    return f"That stands on {listed([f'{count:,}' for count in counts])} complete trials: more may change it."
 
 
 def _inputs(studies: Sequence[Compared]) -> str:

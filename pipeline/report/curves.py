@@ -50,7 +50,7 @@ def _worst(tried: Tried) -> float:
 
 def _joined(tried: Tried, lines: Sequence[Sequence[float]], worst: float) -> tuple[list[float], list[float]]:
     """Several curves as one, with a gap after each; what is too bad to be drawn is a gap as well."""
-    x = [float(epoch) for line in lines for epoch in range(1, len(line) + 2)]
+    x = [float(epoch) for line in lines for epoch in (*range(1, len(line) + 1), len(line))]
     y = [score if tried.better(score, worst) >= 0 else math.nan for line in lines for score in [*line, math.nan]]
     return x, y
 
@@ -66,5 +66,6 @@ def _words(tried: Tried, pruned: Sequence[Row]) -> str:
     if pruned:
         middle = statistics.median(len(row.curve) for row in pruned)
         shown = f" (the last {MOST_PRUNED} are drawn)" if len(pruned) > MOST_PRUNED else ""
-        said.append(f"{many(len(pruned), 'trial')} pruned, half of them by epoch {middle:.0f}{shown}.")
+        half = "half of them by" if len(pruned) > 1 else "after"
+        said.append(f"{many(len(pruned), 'trial')} pruned, {half} epoch {middle:.0f}{shown}.")
     return " ".join(said)

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipeline import commands
 from pipeline.closing import counted, times
 from pipeline.report import interactive, tables, verdict
 from pipeline.report.figure import Chart, Figure
@@ -50,7 +51,7 @@ class Drawn:
 
 def draw(figure: Figure) -> Drawn:
     """The figure's piece of a page; what plotly and the gallery say of it is escaped there."""
-    whole = not isinstance(figure.drawn, Chart)
+    whole = not isinstance(figure.drawn, Chart) or not figure.drawn.series
     return Drawn(figure.name, figure.title, figure.words, Markup(interactive.fragment(figure)), whole)
 
 
@@ -71,7 +72,8 @@ def report(study: Study, figures: Sequence[Drawn], failures: Sequence[str] = ())
         verdict=verdict.verdict(summary, tried),
         cards=verdict.cards(summary, tried),
         commands=[(sentence, study.commands[word]) for word, sentence in NEXT.items()],
-        metric=tried.score.removesuffix(" in cross-validation"),
+        columns=commands.columns(study.described.needs),
+        metric=f"{METRICS[tried.metric]} ({tried.unit})" if tried.unit else METRICS[tried.metric],
         opened=times(summary["test"]["opened"]),
         scores=verdict.scores(summary, tried.metric),
         facts=_facts(study, head),
@@ -95,7 +97,7 @@ def _facts(study: Study, head: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("folds", f"{folds}; the held-out rows are seen once a winner"),
         ("judged by", METRICS[study.tried.metric]),
         ("trials", counted(summary["trials"])),
-        ("time", f"{seconds['total']:,.0f} s, {seconds['training']:,.0f} s of them training; seed {summary['seed']}"),
+        ("the trials took", f"{seconds['training']:,.0f} s; seed {summary['seed']}"),
     ]
     backbone = study.described.facts["backbone"]
     return facts if backbone == "none" else [*facts, ("backbone", backbone)]

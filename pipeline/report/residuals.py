@@ -7,6 +7,7 @@ import numpy as np
 from pipeline.display import number
 from pipeline.report.evidence import Amounts, Evidence
 from pipeline.report.figure import Chart, Figure, Series
+from pipeline.report.tried import many
 
 MOST_POINTS, BARS = 2_000, 30
 METRIC = "mean_absolute_error"
@@ -65,6 +66,7 @@ def _spread(amounts: Amounts) -> Figure:
     counts, _ = np.histogram(np.clip(amounts.error, low, high), edges)
     middles = ((edges[:-1] + edges[1:]) / 2).tolist()
     bars = Series("test rows", "bars", middles, counts.astype(float).tolist())
+    beyond = int(((amounts.error < low) | (amounts.error > high)).sum())
     chart = Chart(_titled("error, said minus true", amounts.unit), "test rows", (bars,))
     half, most = (float(share) for share in np.quantile(np.abs(amounts.error), [0.5, 0.9]))
     words = (
@@ -72,6 +74,7 @@ def _spread(amounts: Amounts) -> Figure:
         f"{_said(amounts, most)}; the middle one is {_said(amounts, abs(float(np.median(amounts.error))))} too "
         f"{'large' if np.median(amounts.error) > 0 else 'small'}."
     )
+    words += f" The first and the last bar also hold the {many(beyond, 'row')} with larger errors." if beyond else ""
     return Figure("error_spread", "The spread of the error", words, chart)
 
 

@@ -29,11 +29,17 @@ def size(tried: Tried) -> Figure:
             quiet=True,
         ),
         Series("best up to this size", "line", *_steps(tried, grown)),
-        _marked("winner", tried, tried.best),
-        _marked("smallest that is as good", tried, least),
+        *_rings(tried, least),
     ]
     drawn = Chart("parameters", tried.score, tuple(series), log_x=True)
     return Figure("size", "How large a network is needed", _words(tried, least), drawn)
+
+
+def _rings(tried: Tried, least: Row) -> list[Series]:
+    """Around the winner and the smallest that is as good; around one trial that is both, one."""
+    if least is tried.best:
+        return [_marked("winner, and the smallest that is as good", tried, least)]
+    return [_marked("winner", tried, tried.best), _marked("smallest that is as good", tried, least)]
 
 
 def _marked(name: str, tried: Tried, row: Row) -> Series:

@@ -85,8 +85,10 @@ def widths(row: Row) -> str:
 
 
 def with_nodes(hidden: str) -> str:
-    """Widths and what they are of: 128,64 nodes."""
-    return f"{hidden} nodes" if hidden[-1].isdigit() else hidden
+    """Widths and what they are of, so that no comma is read as one in a number: 128 and 64 nodes."""
+    *channels, nodes = hidden.split(" channels, ")
+    blocks = [f"{listed(each.split(','))} channels" for each in channels]
+    return ", ".join([*blocks, f"{listed(nodes.split(','))} nodes" if nodes[-1].isdigit() else nodes])
 
 
 def percent(share: float) -> str:

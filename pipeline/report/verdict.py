@@ -96,7 +96,8 @@ def cards(summary: Summary, tried: Tried) -> list[Card]:
     ]
     if baseline is not None:
         validated, tested = (gain(*pair, metric) for pair in pairs(summary["best"], test, baseline))
-        found.insert(1, Card("gain over the baseline", tested, f"{validated} in cross-validation"))
+        unit = f" {tried.unit}" if tried.unit else ""
+        found.insert(1, Card("gain over the baseline", f"{tested}{unit}", f"{validated}{unit} in cross-validation"))
     return found
 
 

@@ -119,6 +119,12 @@ class Description:
         """The classes or labels; none where a number is the answer."""
         return () if self.architecture["head"]["kind"] == "number" else self.columns
 
+    @property
+    def needs(self) -> Sequence[str]:
+        """The columns of a table that a model answers for; none where it answers for pictures."""
+        inputs = self.architecture["inputs"]
+        return [*inputs.get("numbers", ()), *inputs.get("categories", ())]
+
     def write(self, folder: Path) -> None:
         """Into the study's folder."""
         write_whole(folder / FILE, (json.dumps(asdict(self), indent=2) + "\n").encode())

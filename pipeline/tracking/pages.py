@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline import closing
+from pipeline import closing, commands
 from pipeline.display import number
 from pipeline.tracking.description import Description
 from pipeline.tracking.markdown import code, inline, listed, plain, shortened, table
@@ -41,6 +41,7 @@ def task(told: Description, trials: str) -> str:
             f"{_asked(told)} {_answers(told)}",
             f"Data: {_data(told)}.",
             f"Judged by {_metric(told)}: on cross-validated folds; the winner once on rows that nothing has seen.",
+            f"In the tables, `score` is the former and `test/{told.metric}` the latter.",
             f"A run is a search, with its summary; a nested run is a trial, with its curves. {trials}",
         ]
     )
@@ -59,7 +60,7 @@ def study(told: Description, summary: Summary, trials: str) -> str:
     return "\n\n".join(
         [
             f"**{_asked(told)}** {_verdict(told, summary)}",
-            f"Use it: {inline(told.predict)}",
+            _use(told),
             _scores(summary),
             f"\\* optimistic: the best of {summary['trials']['total']} trials is chosen by it. {opened} {trials}",
             "**The winner as a command**",
@@ -86,7 +87,7 @@ def card(told: Description, summary: Summary) -> str:
             f"**Scores.** {_verdict(told, summary)}",
             _scores(summary),
             f"**Limits.** {drawn}{LIMITS} \\* optimistic: the best of {trials} trials was chosen by it.",
-            f"**Use.** {inline(told.predict)}",
+            _use(told),
         ]
     )
 
@@ -106,6 +107,12 @@ def _answers(told: Description) -> str:
 
 def _data(told: Description) -> str:
     return f"{DATA.get(told.dataset, plain(told.dataset))}, {told.rows['rows']:,} of them"
+
+
+def _use(told: Description) -> str:
+    """The command that answers, and what it needs."""
+    needs = plain(commands.columns(told.needs))
+    return f"**Use.** {inline(told.predict)}" + (f" ({needs})" if needs else "")
 
 
 def _metric(told: Description) -> str:
@@ -160,8 +167,8 @@ def _facts(told: Description, summary: Summary | None = None) -> str:
         ("searched by", plain(told.method)),
     ]
     if summary is not None:
-        seconds, device = summary["seconds"]["total"], plain(summary["device"])
-        lines += [("trials", closing.counted(summary["trials"])), ("took", f"{seconds:,.0f} s on {device}")]
+        seconds, device = summary["seconds"]["training"], plain(summary["device"])
+        lines += [("trials", closing.counted(summary["trials"])), ("they took", f"{seconds:,.0f} s on {device}")]
     ranges = list(told.searched.items())
     lines += [(plain(key), plain(shortened(range_, 80))) for key, range_ in ranges[:RANGES]]
     return "**What was asked**\n\n" + table(("", ""), lines)
