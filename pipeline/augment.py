@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config.schema import Training
+from pipeline.inputs.streamed import Streamed
 
 
 class Augmentation:
@@ -30,7 +31,7 @@ class Augmentation:
         return pictures.flatten(2).gather(2, index).view_as(pictures)
 
 
-def augmentation_of(training: Training, inputs: Tensor) -> Augmentation | None:
+def augmentation_of(training: Training, inputs: Tensor | Streamed) -> Augmentation | None:
     """The augmentation of uint8 [N, 3, H, W], if a training asks for one."""
     if not (training.flip or training.shift):
         return None

@@ -8,19 +8,32 @@ import torch
 
 from pipeline.config.schema import Compute
 from pipeline.engine import Precision
+from pipeline.engine.company import Room
 from pipeline.engine.library import onednn_is_faster
 
 
 @dataclass(frozen=True)
 class Device:
-    """Where networks are trained, and how exactly: resolved once a search, a function of machine and configuration."""
+    """Where networks are trained, and how exactly: resolved once a search, a function of machine and configuration.
+
+    stack: at most so many trials side by side, None for all that pay.
+    """
 
     torch: torch.device
     precision: Precision
+    stack: int | None = None
 
     @property
     def on_gpu(self) -> bool:
         return self.torch.type == "cuda"
+
+    @property
+    def room(self) -> Room:
+        """For trials side by side; what torch has set aside for later is free as well."""
+        if not self.on_gpu:
+            return Room(None, self.stack)
+        aside = torch.cuda.memory_reserved(self.torch) - torch.cuda.memory_allocated(self.torch)
+        return Room(torch.cuda.mem_get_info(self.torch)[0] + aside, self.stack)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -47,4 +60,5 @@ def resolve(compute: Compute) -> Device:
     precision: Precision = "bf16" if on_gpu and torch.cuda.is_bf16_supported() else "fp32"
     if compute.precision != "auto":
         precision = compute.precision
-    return Device(torch.device("cuda", 0) if on_gpu else torch.device("cpu"), precision)
+    stack = None if compute.stack == "auto" else compute.stack
+    return Device(torch.device("cuda", 0) if on_gpu else torch.device("cpu"), precision, stack)

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.data.examples import DataError, Examples, Features
+from pipeline.data.examples import DataError, Examples, Features, Pictures
 from pipeline.engine import FoldData
 from pipeline.folds import Fold, Folds, Rows
 from pipeline.heads import Head
-from pipeline.inputs import FeatureInputs, Inputs, TableInputs
+from pipeline.inputs import FeatureInputs, Inputs, PictureInputs, TableInputs
 from pipeline.inputs.deep import DeepRows
+from pipeline.inputs.streamed import SHARE, Streamed
 
 REFIT = -1
 
@@ -27,7 +28,7 @@ class Preparation:
         self.examples, self.inputs, self.head, self.device = examples, inputs, head, device
         self.raw = inputs.recode(examples.inputs)
         self.targets = torch.from_numpy(np.array(examples.targets))
-        self._shared: Tensor | None = None
+        self._shared: Tensor | Streamed | None = None
 
     def folds(self, folds: Folds) -> list[FoldData]:
         """The data of each fold; raises DataError where they do not fit into the device's memory."""
@@ -44,12 +45,13 @@ class Preparation:
         input_constants = {
             name: value.to(self.device) for name, value in self.inputs.learn(self.raw, fold.train).items()
         }
-        target_constants = self.head.learn(targets)
+        target_constants, inputs = self.head.learn(targets), self._resident(input_constants)
+        where = torch.device("cpu") if isinstance(inputs, Streamed) else self.device
         return FoldData(
             fold=number,
-            train=torch.from_numpy(fold.train).to(self.device),
-            validation=torch.from_numpy(fold.validation).to(self.device),
-            inputs=self._resident(input_constants),
+            train=torch.from_numpy(fold.train).to(where),
+            validation=torch.from_numpy(fold.validation).to(where),
+            inputs=inputs,
             input_constants=input_constants,
             targets=self.head.encode(self.targets, target_constants).to(self.device),
             target_constants=target_constants,
@@ -64,23 +66,33 @@ class Preparation:
         return DeepRows(raw.deep, self.device) if isinstance(raw, Features) and raw.deep is not None else None
 
     def check(self, folds: Folds, processes: int = 1) -> None:
-        """Raises DataError where the data of all folds, in so many processes, do not fit into the memory."""
+        """Raises DataError where the data of all folds, in so many processes, do not fit into the memory.
+
+        Pictures need none: they stay where they lie, and are streamed to a GPU that cannot hold them.
+        """
+        if isinstance(self.inputs, PictureInputs):
+            return
         copies = len(folds.folds) if isinstance(self.inputs, TableInputs) else 1
         needed = processes * copies * self.inputs.bytes(len(self.examples))
         free = _free_bytes(self.device)
         if needed > free:
             there = f"needs {needed / 2**30:.1f} GiB; got {free / 2**30:.1f} GiB free"
-            raise DataError(
-                f"dataset: training keeps it in memory, which {there}; use fewer rows, smaller pictures "
-                "(dataset.size=) or fewer cv.folds"
-            )
+            fewer = "cv.folds" if isinstance(self.inputs, TableInputs) else "features.views"
+            raise DataError(f"dataset: training keeps it in memory, which {there}; use fewer rows or fewer {fewer}")
 
-    def _resident(self, constants: dict[str, Tensor]) -> Tensor:
+    def _resident(self, constants: dict[str, Tensor]) -> Tensor | Streamed:
         if isinstance(self.inputs, TableInputs):
             return self.inputs.resident(self.raw, constants, self.device)
         if self._shared is None:
-            self._shared = self.inputs.resident(self.raw, constants, self.device)
+            self._shared = self._streamed() or self.inputs.resident(self.raw, constants, self.device)
         return self._shared
+
+    def _streamed(self) -> Streamed | None:
+        """Pictures that do not fit on the GPU."""
+        there = isinstance(self.raw, Pictures) and self.device.type == "cuda"
+        if not there or self.inputs.bytes(len(self.examples)) < SHARE * _free_bytes(self.device):
+            return None
+        return Streamed(self.inputs.resident(self.raw, {}, torch.device("cpu")), self.device)
 
 
 def _free_bytes(device: torch.device) -> float:

@@ -32,8 +32,8 @@ training  training.epochs  batch_size  learning_rate  weight_decay  optimizer
           patience  flip  shift        (a value, or a range in its place)
 splits    cv.folds=5  cv.repeats=1  cv.test=0.2
 where     store=mlruns   study=<name>   cache.max_gb=20   tracking.uri=
-          compute=auto | cpu | gpu
-          compute.workers=1 | auto   compute.precision=auto | fp32 | bf16
+          compute=auto | cpu | gpu   compute.precision=auto | fp32 | bf16
+          compute.workers=1 | auto   compute.stack=auto
 
 examples
   python -m pipeline.search task=cat_species

@@ -30,7 +30,17 @@ LIBRARIES = (
     "numpy",
     "scikit-learn",
 )
-WITHOUT_EFFECT = ("study", "store", "question", "space", "budget.", "tracking.", "hydra.", "compute.workers")
+WITHOUT_EFFECT = (
+    "study",
+    "store",
+    "question",
+    "space",
+    "budget.",
+    "tracking.",
+    "hydra.",
+    "compute.workers",
+    "compute.stack",
+)
 
 
 def build(

@@ -87,7 +87,7 @@ class Trials:
         """The trials that are trained side by side."""
         task, folds = self.question.task, len(self.question.splits.folds)
         shapes = [Shape.of(each.candidate.model, each.candidate.training) for each in wave]
-        found = groups(shapes, folds, task.inputs.features, task.head.outputs, on_gpu=task.device.on_gpu)
+        found = groups(shapes, folds, task.inputs.features, task.head.outputs, task.device.room)
         return [[wave[place] for place in group] for group in found]
 
     def _work(self, group: Sequence[Proposal]) -> int:

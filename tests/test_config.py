@@ -219,12 +219,13 @@ def test_refuses_several_workers_where_trials_are_compared_while_they_run() -> N
         read(["task=cat_species", "pruner=asha", "compute.workers=auto"])
 
 
+@pytest.mark.parametrize("key", ["workers", "stack"])
 @pytest.mark.parametrize("typed", ["0", "many", "1.5", "257"])
-def test_number_of_workers_is_refused_in_one_line(typed: str) -> None:
+def test_number_of_workers_or_trials_side_by_side_is_refused_in_one_line(typed: str, key: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        read(["task=cat_species", f"compute.workers={typed}"])
+        read(["task=cat_species", f"compute.{key}={typed}"])
     (line,) = refused.value.mistakes
-    assert line.startswith("compute.workers: a whole number from 1 to 256, or auto; got ")
+    assert line.startswith(f"compute.{key}: a whole number from 1 to 256, or auto; got ")
 
 
 @pytest.mark.parametrize(

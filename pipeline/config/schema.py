@@ -241,25 +241,27 @@ class Budget:
     minutes: Annotated[Real, Field(gt=0)] | None
 
 
-def _workers(workers: object) -> object:
-    if workers != "auto" and not (type(workers) is int and 1 <= workers <= 256):
+def _count(count: object) -> object:
+    if count != "auto" and not (type(count) is int and 1 <= count <= 256):
         raise ValueError("a whole number from 1 to 256, or auto")
-    return workers
+    return count
 
 
-Workers = Annotated[int | Literal["auto"], PlainValidator(_workers)]
+Count = Annotated[int | Literal["auto"], PlainValidator(_count)]
 
 
 @dataclass(frozen=True, config=STRICT)
 class Compute:
     """Where it is computed, how exactly the products are (fp32, or bf16 with fp32 weights), and by how many processes.
 
-    workers: more than one train trials at once on a CPU, each with one core; auto: one a core.
+    workers: more than one train trials at once on a CPU, each with one core; auto: one a core. stack: at most so many
+    trials of one shape are trained side by side in a process; auto: as many as pay, and fit into a GPU's free memory.
     """
 
     device: Literal["auto", "cpu", "gpu"]
     precision: Literal["auto", "fp32", "bf16"]
-    workers: Workers
+    workers: Count
+    stack: Count = "auto"
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -10,7 +10,10 @@ from pipeline.network import parameter_count
 
 STEP_ON_A_CPU = 5_000_000  # weights times rows of one step of a trial, over its folds: about half a millisecond
 TRIALS_ON_A_CPU = 8
-MEMBERS_ON_A_GPU = 320
+MEMBERS_ON_A_GPU = 320  # of small networks: more of them gain nothing
+SHARE = 0.8  # of a GPU's free memory
+KEPT = 4  # numbers for each weight: itself, its gradient, and two running means
+BUFFERS = 4  # numbers for each node of each row of a minibatch
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,15 @@ class Shape:
         return cls(*between, model.convolutions, model.tail)
 
 
-def most(shape: Shape, folds: int, features: int, outputs: int, *, on_gpu: bool) -> int:
+@dataclass(frozen=True)
+class Room:
+    """free: bytes of a GPU's memory, None on a CPU. stack: at most so many trials side by side; None: all that pay."""
+
+    free: float | None = None
+    stack: int | None = None
+
+
+def most(shape: Shape, folds: int, features: int, outputs: int, room: Room) -> int:
     """How many trials of a shape are trained side by side.
 
     On a CPU that pays only where a step is so short that calling the library takes most of it, and never from where
@@ -39,19 +50,22 @@ def most(shape: Shape, folds: int, features: int, outputs: int, *, on_gpu: bool)
     """
     if shape.convolutions is not None or shape.tail is not None:
         return 1
-    if on_gpu:
-        return max(1, MEMBERS_ON_A_GPU // folds)
-    work = parameter_count(features, shape.hidden, outputs) * shape.batch_size * folds
-    return TRIALS_ON_A_CPU if work <= STEP_ON_A_CPU else 1
+    weights = parameter_count(features, shape.hidden, outputs)
+    if room.free is None:
+        pays = TRIALS_ON_A_CPU if weights * shape.batch_size * folds <= STEP_ON_A_CPU else 1
+    else:
+        numbers = KEPT * weights + shape.batch_size * (features + BUFFERS * (sum(shape.hidden) + outputs))
+        pays = min(MEMBERS_ON_A_GPU, int(SHARE * room.free / (4 * numbers))) // folds
+    return max(1, min(pays, room.stack or pays))
 
 
-def groups(shapes: Sequence[Shape], folds: int, features: int, outputs: int, *, on_gpu: bool) -> list[list[int]]:
+def groups(shapes: Sequence[Shape], folds: int, features: int, outputs: int, room: Room) -> list[list[int]]:
     """The places of the trials that share a stack, each place once; groups in the order of their first trial."""
     found: list[list[int]] = []
     open_: dict[Shape, list[int]] = {}
     for place, shape in enumerate(shapes):
         group = open_.get(shape)
-        if group is None or len(group) >= most(shape, folds, features, outputs, on_gpu=on_gpu):
+        if group is None or len(group) >= most(shape, folds, features, outputs, room):
             group = open_[shape] = []
             found.append(group)
         group.append(place)

@@ -13,12 +13,13 @@ from pipeline.augment import augmentation_of
 from pipeline.engine.draws import Draws, draw
 from pipeline.engine.library import fastest
 from pipeline.engine.parameters import Parameters, filled
-from pipeline.engine.parts import Member, Precision, State
+from pipeline.engine.parts import FoldData, Member, Precision, State
 from pipeline.engine.plan import Block, plan
 from pipeline.engine.products import PRODUCTS
 from pipeline.engine.step import SLOPES, Pass, Update
 from pipeline.heads import Head
 from pipeline.inputs import Inputs
+from pipeline.inputs.streamed import Streamed
 from pipeline.network import Dense
 
 GATHERED = 2**21  # numbers of inputs that are gathered at a time: 8 MiB, which the caches hold
@@ -160,10 +161,17 @@ class DenseStack:
     def _gather(self, slot: int, drawn: Draws, rows: slice, out: Tensor) -> None:
         data, augmentation = self.placed[slot].data, self.augmentations[slot]
         if augmentation is None or drawn.moves is None:
-            self.inputs.gather(data.inputs, drawn.read[rows], data.input_constants, out)
+            self._fill(data, drawn.read[rows], out)
             return
         changed = augmentation.apply(data.inputs[drawn.read[rows]], drawn.moves[rows])
         self.inputs.scale(changed, data.input_constants, out)
+
+    def _fill(self, data: FoldData, rows: Tensor, out: Tensor) -> None:
+        """Writes what the networks read of some rows."""
+        if isinstance(data.inputs, Streamed):
+            self.inputs.scale(data.inputs[rows], data.input_constants, out)
+        else:
+            self.inputs.gather(data.inputs, rows, data.input_constants, out)
 
     @torch.no_grad()
     def validate(self) -> list[Tensor]:
@@ -177,7 +185,7 @@ class DenseStack:
         at_once = min(VALIDATED, max(filled(self.batch_size), GATHERED // self.inputs.features))
         for rows in torch.split(data.validation, at_once):
             fed = self.scratch[: len(rows) * self.inputs.features].view(len(rows), -1)
-            self.inputs.gather(data.inputs, rows, data.input_constants, fed)
+            self._fill(data, rows, fed)
             outputs.append(self._forward(slot, fed))
         return self.head.answer(torch.cat(outputs).cpu(), data.target_constants)
 

@@ -33,7 +33,7 @@ class Draws:
 def draw(member: Member, epoch: int, augmentation: Augmentation | None, widths: Sequence[int]) -> Draws:
     """The epoch of a member: row order from (study, fold, epoch), the rest from (trial, fold, epoch)."""
     data, seeds, share = member.data, member.seeds, member.model.dropout
-    device, count = data.train.device, len(data.train)
+    device, count = data.inputs.device, len(data.train)
     order = torch.randperm(count, generator=generator(seeds.study, data.fold, epoch, "order"))
     moves = None
     if augmentation is not None:
@@ -42,7 +42,7 @@ def draw(member: Member, epoch: int, augmentation: Augmentation | None, widths: 
     if share > 0 and widths:
         bits = np.random.Generator(np.random.SFC64(number(seeds.trial, data.fold, epoch, "dropout")))
         masks = tuple(dropout_mask(count, width, share, bits).to(device) for width in widths)
-    rows = data.train[order.to(device)]
+    rows = data.train[order.to(data.train.device)]
     return Draws(rows, _read(member, epoch, rows), moves, masks)
 
 

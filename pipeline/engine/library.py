@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -10,7 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-LARGE = 2**19  # weights of one layer of one network, from which oneDNN is the faster one
+LARGE, LARGE_OF_ZEN_5 = 2**19, 2**15  # weights of one layer of one network, from which oneDNN is the faster one
+ZEN_5 = 26  # the family of AMD's processors whose units are as wide as AVX-512; before, they were half as wide
 SMALL = 2**19  # weights of one network times rows of a minibatch, up to which a second thread gains nothing
 SMALL_CONVOLUTIONS = 2**25  # multiplications of a step of convolutions, likewise
 
@@ -29,7 +31,7 @@ def fastest(weights: Sequence[Tensor], batch_size: int) -> Iterator[None]:
     elif sum(sizes) * batch_size <= SMALL:
         with one_thread():
             yield
-    elif sizes[0] >= LARGE and onednn_is_faster():
+    elif onednn_is_faster() and max(sizes) >= _large():
         with onednn():
             yield
     else:
@@ -65,8 +67,7 @@ def onednn_is_faster() -> bool:
 
     With Intel's AMX the same permission would mean bfloat16.
     """
-    file = Path("/proc/cpuinfo")
-    words = set(file.read_text().split()) if file.is_file() else set[str]()
+    words = set(_processor().split())
     if "AuthenticAMD" not in words or "avx512f" not in words or any(word.startswith("amx") for word in words):
         return False
     left, right = (torch.randn(256, 256, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
@@ -74,3 +75,15 @@ def onednn_is_faster() -> bool:
     with onednn():
         error = (left @ right - exact).abs().max() / exact.abs().max()
     return float(error) < 1e-5
+
+
+@cache
+def _large() -> int:
+    family = re.search(r"^cpu family\s*: (\d+)$", _processor(), re.MULTILINE)
+    return LARGE_OF_ZEN_5 if family is not None and int(family[1]) >= ZEN_5 else LARGE
+
+
+def _processor() -> str:
+    """What Linux says of the processor; nothing elsewhere."""
+    file = Path("/proc/cpuinfo")
+    return file.read_text() if file.is_file() else ""

@@ -11,6 +11,7 @@ from torch import Tensor
 from pipeline.config.schema import Model, Training
 from pipeline.inputs import Constants
 from pipeline.inputs.deep import DeepRows
+from pipeline.inputs.streamed import Streamed
 
 State = dict[str, Tensor]
 Precision = Literal["fp32", "bf16"]
@@ -20,16 +21,17 @@ Precision = Literal["fp32", "bf16"]
 class FoldData:
     """What one fold trains on: its rows, and what was learned from its training rows alone.
 
-    inputs: [N, ...] on the device, as `Inputs.resident` gives it; targets: [N, ...] on the device, encoded by the head.
+    inputs: [N, ...] on the device, as `Inputs.resident` gives it, or pictures that are streamed to it.
+    targets: [N, ...] on the device, encoded by the head.
     views: of how many views of each example one is drawn in training; with several, they follow the N in `inputs`.
     deep: where a part of the backbone is trained along, what that part reads of each example.
-    train, validation: int64 row numbers on the device; a refit validates nothing.
+    train, validation: int64 row numbers, on the device where the inputs are; a refit validates nothing.
     """
 
     fold: int
     train: Tensor
     validation: Tensor
-    inputs: Tensor
+    inputs: Tensor | Streamed
     input_constants: Constants
     targets: Tensor
     target_constants: Constants

@@ -13,6 +13,7 @@ from torch import Tensor
 from pipeline.config.datasets import STRICT, PictureSide
 from pipeline.data.examples import Pictures, Raw
 from pipeline.inputs.base import Constants, float32
+from pipeline.inputs.streamed import shared
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -36,9 +37,12 @@ class PictureInputs:
         return raw
 
     def resident(self, raw: Raw, constants: Constants, device: torch.device) -> Tensor:
-        """uint8 [N, 3, H, W] on the device; scaled only when a batch is taken, so that all folds share one copy."""
+        """uint8 [N, 3, H, W] on the device; scaled only when a batch is taken, so that all folds share one copy.
+
+        On the CPU they stay where they lie, in memory or in a file of the cache.
+        """
         assert isinstance(raw, Pictures)
-        return torch.from_numpy(np.array(raw.pixels)).to(device)
+        return shared(raw.pixels).to(device)
 
     def batch(self, rows: Tensor, constants: Constants) -> Tensor:
         """uint8 [n, 3, H, W] to float32 [n, 3 H W]."""

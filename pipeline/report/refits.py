@@ -122,7 +122,7 @@ def _raced(question: Question, entries: Sequence[Entry]) -> list[tuple[float, ..
     shapes = [Shape.of(trial.model, trial.training) for trial, _ in entries]
     outcomes = [
         outcome
-        for group in groups(shapes, folds, task.inputs.features, task.head.outputs, on_gpu=task.device.on_gpu)
+        for group in groups(shapes, folds, task.inputs.features, task.head.outputs, task.device.room)
         for outcome in race(task, [entries[place] for place in group])
     ]
     return [outcome.epochs[outcome.best - 1].folds if outcome.best else () for outcome in outcomes]
