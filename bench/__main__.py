@@ -32,6 +32,11 @@ from bench.sides import SIDES
 from pipeline.training import swept
 
 OWN = ("case", "search", "growth", "pairs", "epochs", "side", "trials")
+PEERS: Mapping[str, Mapping[str, bool]] = {
+    "peer": {},
+    "peer, best epochs kept": {"keeps": True},
+    "tuned, untracked": {"tracked": False},
+}
 FAR = 0.01  # mean scores that differ by more, as a share of ours, are not the same work
 
 
@@ -92,16 +97,15 @@ def _case(name: str, sides: Sequence[str], epochs: int, pairs: int, table: Table
 
 def _search(name: str, trials: int, more: Sequence[str], pairs: int, table: Table) -> list[str]:
     """A whole search: ours draws the trials, the peers train the same ones."""
-    times: dict[str, list[float]] = {side: [] for side in ("ours", "peer", "tuned, untracked")}
+    times: dict[str, list[float]] = {side: [] for side in ("ours", *PEERS)}
     scores: dict[str, float] = {}
     notes = {}
     for _ in range(pairs):
         with tempfile.TemporaryDirectory() as folder:
             search, question = posed(name, trials, Path(folder), more)
             first = ours(search, question)
-            took = {"ours": first, "peer": peer(search, question, first.rows)}
-            (Path(folder) / "peer").rename(Path(folder) / "peer-tracked")
-            took["tuned, untracked"] = peer(search, question, first.rows, tracked=False)
+            took = {"ours": first}
+            took |= {side: peer(search, question, first.rows, side, **how) for side, how in PEERS.items()}
         for side, each in took.items():
             times[side].append(1000 * each.seconds / trials)
             scores[side] = statistics.mean(each.scores)

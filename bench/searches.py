@@ -117,9 +117,14 @@ def _until_tracked(store: Path) -> None:
         time.sleep(0.05)
 
 
-def peer(search: Search, question: Question, rows: Sequence[Row], *, tracked: bool = True) -> Took:
-    """The same trials with the same libraries, as they are mostly put together; untracked and tuned as the second."""
-    folder = search.store / "peer"
+def peer(
+    search: Search, question: Question, rows: Sequence[Row], name: str, *, tracked: bool = True, keeps: bool = False
+) -> Took:
+    """The same trials with the same libraries, as they are mostly put together; untracked, it is the tuned loop.
+
+    keeps: each fold's best epoch is kept, as ours keeps those of the best trial.
+    """
+    folder = search.store / name
     folder.mkdir()
     tracking = f"sqlite:///{(folder / 'mlflow.db').resolve()}"
     if tracked:
@@ -139,12 +144,12 @@ def peer(search: Search, question: Question, rows: Sequence[Row], *, tracked: bo
         names = Seeds(search.seed, seeds.number(search.seed, row.number))
         found = []
         for data in folds:
-            name = f"trial {row.number} fold {data.fold}"
-            logger = MLFlowLogger("peer", run_name=name, tracking_uri=tracking) if tracked else False
+            run = f"trial {row.number} fold {data.fold}"
+            logger = MLFlowLogger("peer", run_name=run, tracking_uri=tracking) if tracked else False
             if isinstance(logger, MLFlowLogger):
                 logger.log_hyperparams(dict(row.fields))
             arguments = question.task, data, candidate.model, candidate.training, names
-            found.append(fit(*arguments, tuned=not tracked, logger=logger))
+            found.append(fit(*arguments, tuned=not tracked, logger=logger, kept=folder / run if keeps else None))
         scores.append(sum(found) / len(found))
         study.tell(trial, scores[-1])
     return Took(time.perf_counter() - begin, tuple(scores))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytorch_lightning as lightning
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from torch import Tensor, nn
 from torch.nn import functional
@@ -181,8 +183,9 @@ def fit(
     *,
     tuned: bool = False,
     logger: Logger | bool = False,
+    kept: Path | None = None,
 ) -> float:
-    """One Trainer, one fold; its last score."""
+    """One Trainer, one fold; its last score. kept: a folder for the parameters of its best epoch."""
     module = Module(task, data, network_of(task, data, model, names), training, tuned)
     order, size = _Order(data, names), training.batch_size
     parts = [
@@ -201,7 +204,8 @@ def fit(
         max_epochs=training.epochs,
         accelerator="cpu",
         logger=logger,
-        enable_checkpointing=False,
+        enable_checkpointing=kept is not None,
+        callbacks=[] if kept is None else [ModelCheckpoint(kept, monitor="score", mode="max")],
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,

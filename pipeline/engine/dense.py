@@ -22,7 +22,7 @@ from pipeline.inputs import Inputs
 from pipeline.inputs.streamed import Streamed
 from pipeline.network import Dense
 
-GATHERED = 2**21  # numbers of inputs that are gathered at a time: 8 MiB, which the caches hold
+GATHERED = 2**19  # numbers of inputs that are gathered at a time: 2 MiB, which two cores' own caches hold
 VALIDATED = 512  # rows
 
 
