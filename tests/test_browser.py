@@ -130,12 +130,26 @@ def test_study_page_tells_winner_score_interval_gain_size_and_command(page: Page
     assert f"Trial {summary['best']['number']} won: " in text
     assert f"{summary['parameters']:,} parameters" in text
     assert "95 % interval " in text
-    assert "Gain over the baseline: " in text or "It is the baseline itself" in text
+    assert "Gain over the baseline's " in text or "It is the baseline itself" in text
     example = "photo.jpg" if task == "cat_species" else "rows.csv"
     assert f"model={shown.studies[task]}/model'" in text or f"model={shown.studies[task]}/model {example}" in text
     assert "space=none" in text
     assert "always the same" in text
     assert "held out" in text
+
+
+@pytest.mark.parametrize("task", ["cat_species", "house_price"])
+def test_command_is_seen_without_a_click(page: Page, shown: Shown, task: str) -> None:
+    page.set_viewport_size({"width": 1400, "height": 900})
+    page.goto(shown.tasks[task])
+    page.get_by_role("link", name=shown.studies[task].name).click()
+    more, command = page.get_by_text("Show more", exact=True), page.locator("code", has_text="pipeline.predict").first
+    expect(more).to_be_visible()
+    place, end = command.bounding_box(), more.bounding_box()
+    assert place is not None
+    assert end is not None
+    line = 24  # pixels at the most; the store's folder is long here, and at its end the command may be cut
+    assert place["y"] + line < end["y"]
 
 
 def test_learning_curve_of_a_trial_is_drawn(page: Page, shown: Shown) -> None:

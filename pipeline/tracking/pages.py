@@ -59,8 +59,7 @@ def study(told: Description, summary: Summary, trials: str) -> str:
     opened = f"The test rows were opened {closing.times(test['opened'])}."
     return "\n\n".join(
         [
-            f"**{_asked(told)}** {_verdict(told, summary)}",
-            _use(told),
+            f"{_verdict(told, summary)}  \n{_use(told)}",  # MLflow shows five lines of it, and hides the rest
             _scores(summary),
             f"\\* optimistic: the best of {summary['trials']['total']} trials is chosen by it. {opened} {trials}",
             "**The winner as a command**",
@@ -141,8 +140,8 @@ def _gain(best: Summary, test: Summary, first: Summary, unit: str) -> str:
     metric, score = test["metric"], first["test"]["value"]
     gained = closing.gain(test["value"], score, metric)
     inside = test["low"] <= score <= test["high"]
-    sure = "inside that interval: the difference may be chance" if inside else "outside that interval"
-    return f"Gain over the baseline: **{gained}{unit}**; the baseline's {number(score, metric)} lies {sure}."
+    sure = "may be chance, since that lies inside the interval" if inside else "that lies outside the interval"
+    return f"Gain over the baseline's {number(score, metric)}{unit}: **{gained}{unit}** ({sure})."
 
 
 def _scores(summary: Summary) -> str:
@@ -159,7 +158,7 @@ def _facts(told: Description, summary: Summary | None = None) -> str:
     rows = told.rows
     split = f"{rows['development']:,} to search on ({told.splits}), {rows['test']:,} held out"
     lines = [
-        ("task", plain(told.task)),
+        ("task", f"{plain(told.task)}: {_asked(told)}" if told.question else plain(told.task)),
         ("answer", _answers(told)),
         ("data", f"{_data(told)}: {split}"),
         ("", plain(shortened(told.source, 300))),
