@@ -1,5 +1,7 @@
 """Heads: activation, loss, scores and answers are those of the textbook."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -100,6 +102,65 @@ def test_majority_looks_at_no_input() -> None:
     assert SoftmaxHead("softmax", ANIMALS).majority(np.array([1, 1, 2]), "accuracy").tolist() == [0, 1, 0]
     numbers = np.array([1.0, 2.0, 9.0], dtype=np.float32)
     assert NumberHead("number", "relu", "l1", "").majority(numbers, "mean_absolute_error").tolist() == [2]
+
+
+HEADS = [
+    (SoftmaxHead("softmax", ANIMALS), "accuracy"),
+    (SoftmaxHead("softmax", ANIMALS), "f1_macro"),
+    (SigmoidHead("sigmoid", ("day", "night")), "accuracy"),
+    (SigmoidHead("sigmoid", ("day", "night")), "f1_macro"),
+    (SigmoidsHead("sigmoids", ANIMALS), "accuracy"),
+    (SigmoidsHead("sigmoids", ANIMALS), "f1_macro"),
+    (BandsHead("bands", (1.0, 3.0, 7.0), "years"), "accuracy"),
+    (BandsHead("bands", (1.0, 3.0, 7.0), "years"), "f1_macro"),
+    (BandsHead("bands", (1.0, 3.0, 7.0), "years"), "mean_absolute_error"),
+    (NumberHead("number", "relu", "l1", "years"), "mean_absolute_error"),
+    (NumberHead("number", "identity", "l2", "years"), "mean_absolute_error"),
+]
+
+
+def constants(head: heads.Head, targets: np.ndarray) -> list[torch.Tensor]:
+    """Answers that look at no input: each set of columns, alone and mixed with another, or each number there is."""
+    if isinstance(head, NumberHead):
+        return [torch.tensor([float(number)]) for number in targets]
+    sets = [torch.tensor(each) for each in itertools.product((0.0, 1.0), repeat=len(head.columns))]
+    if isinstance(head, SigmoidsHead):
+        return sets
+    shares = (each / each.sum() for each in sets if each.any())
+    return [(weight * share + (1 - weight) * share.roll(1)) for share in shares for weight in (1.0, 0.7, 0.3)]
+
+
+@pytest.mark.parametrize(("head", "metric"), HEADS)
+@pytest.mark.parametrize("seed", range(5))
+def test_no_constant_answer_beats_the_majority(head: heads.Head, metric: schema.Metric, seed: int) -> None:
+    noise = np.random.default_rng(seed)
+    targets = {
+        SigmoidsHead: lambda: (noise.random((31, 3)) < noise.random(3)).astype(np.float32),
+        BandsHead: lambda: noise.gamma(noise.uniform(0.2, 3), 3, 31).astype(np.float32),
+        NumberHead: lambda: noise.gamma(2, 3, 31).astype(np.float32),
+    }.get(type(head), lambda: noise.choice(len(head.columns), 31, p=noise.dirichlet(np.ones(len(head.columns)))))()
+    learned, truth = head.learn(targets), torch.from_numpy(targets)
+
+    def score(answer: torch.Tensor) -> float:
+        return head.score(metric, answer.expand(len(targets), -1), truth, learned)
+
+    tried = list(map(score, constants(head, targets)))
+    best = score(head.majority(targets, metric))
+    assert best <= min(tried) + 1e-5 if metric == "mean_absolute_error" else best >= max(tried) - 1e-6
+
+
+def test_majority_of_labels_is_all_for_f1_and_the_most_frequent_set_for_accuracy() -> None:
+    head, targets = SigmoidsHead("sigmoids", ANIMALS), np.eye(3, dtype=np.float32)[[0, 0, 1, 2]]
+    assert head.majority(targets, "f1_macro").tolist() == [1, 1, 1]
+    assert head.majority(targets, "accuracy").tolist() == [1, 0, 0]
+    assert head.majority(targets[:2], "f1_macro").tolist() == [1, 0, 0]
+
+
+def test_majority_of_bands_as_a_number_is_the_median() -> None:
+    head, ages = BandsHead("bands", (1.0, 3.0, 7.0), "years"), np.array([0.5, 2.0, 4.0, 6.0, 9.0], dtype=np.float32)
+    constants = head.learn(ages)
+    assert head.as_numbers(head.majority(ages, "mean_absolute_error"), constants).item() == pytest.approx(4.0)
+    assert head.majority(ages, "accuracy").tolist() == [0, 0, 1, 0]
 
 
 def test_refuses_sigmoid_for_three_classes() -> None:

@@ -198,7 +198,10 @@ class SigmoidsHead(Head):
         return outputs.sigmoid()
 
     def majority(self, targets: Targets, metric: Metric) -> Tensor:
-        return torch.from_numpy((np.asarray(targets).mean(axis=0) > 0.5).astype(np.float32))
+        """The set of labels that most rows have; for F1, which true negatives do not raise, all that occur."""
+        rows = np.asarray(targets, dtype=np.float32)
+        sets, counts = np.unique(rows, axis=0, return_counts=True)
+        return torch.from_numpy(rows.max(axis=0) if metric == "f1_macro" else sets[counts.argmax()])
 
     def score(self, metric: Metric, answers: Tensor, targets: Tensor, constants: Constants) -> float:
         if metric == "accuracy":
