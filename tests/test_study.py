@@ -10,7 +10,7 @@ from pipeline.config.schema import Search
 from pipeline.course import Outcome
 from pipeline.data.examples import DataError
 from pipeline.epoch import Epoch
-from pipeline.record.rows import Row
+from pipeline.record.rows import Row, row_of
 from pipeline.study import Study, waves
 
 FACTS = {"seed": "0", "data": "abc"}
@@ -254,6 +254,27 @@ def test_row_keeps_every_fold_of_every_epoch(tmp_path: Path) -> None:
     (row,) = opened(tmp_path).rows()
     assert (row.curve, row.epoch, row.folds, row.value) == (epochs, 2, (0.4, 0.6), 0.5)
     assert row.state == "complete"
+
+
+def test_repeats_do_not_make_the_rows_more(tmp_path: Path) -> None:
+    """Twice as often the same scores are as sure as once."""
+    once, twice = Epoch(1.0, (0.4, 0.5, 0.6)), Epoch(1.0, (0.4, 0.5, 0.6) * 2)
+    for place in ("once", "twice"):
+        (tmp_path / place).mkdir()
+    told(opened(tmp_path / "once"), Outcome((once,), 1, "complete", ()))
+    told(opened(tmp_path / "twice", "cv.repeats=2"), Outcome((twice,), 1, "complete", ()))
+    (first,), (second,) = opened(tmp_path / "once").rows(), opened(tmp_path / "twice", "cv.repeats=2").rows()
+    assert first.standard_error == pytest.approx(0.1 / math.sqrt(3))
+    assert (second.parts, len(second.folds)) == (3, 6)
+    assert second.standard_error == pytest.approx(math.sqrt(0.008 / 3))
+
+
+def test_record_from_before_repeats_were_kept_is_read(tmp_path: Path) -> None:
+    study = opened(tmp_path)
+    told(study, scored(0.01))
+    kept = dict(study.record.trials[0].user_attrs["record"])
+    del kept["repeats"]
+    assert row_of(kept) == study.rows()[0]
 
 
 def test_waves_take_every_number_once_and_the_baseline_alone() -> None:

@@ -30,7 +30,8 @@ class Row:
 
     value: the mean over the folds at `epoch`, the best of the mean curve (from 1; 0 and NaN where there is none);
     folds: each fold's score there; curve: for each epoch its mean training loss and its score on each fold;
-    parameters: learned numbers of one fold's network; ended: seconds since 1970 (UTC).
+    parameters: learned numbers of one fold's network; ended: seconds since 1970 (UTC); repeats: how often all rows were
+    drawn into folds.
     """
 
     number: int
@@ -44,15 +45,26 @@ class Row:
     parameters: int
     seconds: float
     ended: float
+    repeats: int = 1
 
     @property
     def finite(self) -> bool:
         return math.isfinite(self.value)
 
     @property
+    def parts(self) -> int:
+        """Into how many folds the rows are drawn at a time: so many scores come from rows of their own."""
+        return len(self.folds) // self.repeats
+
+    @property
     def standard_error(self) -> float:
-        """Of the mean over the folds."""
-        return statistics.stdev(self.folds) / math.sqrt(len(self.folds))
+        """Of the mean over the folds.
+
+        Repeats judge by the same rows again, and what they add to the certainty is not new rows: divided by the root of
+        all scores, it would go to 0 with more of them (Nadeau, Bengio 2003, Machine Learning 52, 239). So the spread of
+        all is divided by the root of those of one drawing.
+        """
+        return statistics.stdev(self.folds) / math.sqrt(self.parts)
 
     @property
     def cause(self) -> str:
@@ -61,7 +73,12 @@ class Row:
 
 
 def record(
-    number: int, candidate: Candidate, outcome: Outcome | Exception, parameters: int, seconds: float
+    number: int,
+    candidate: Candidate,
+    outcome: Outcome | Exception,
+    parameters: int,
+    seconds: float,
+    repeats: int,
 ) -> dict[str, Any]:
     """How a trial went, in plain words and numbers; a NaN or an exception is never a score."""
     facts = {
@@ -70,6 +87,7 @@ def record(
         "parameters": parameters,
         "seconds": seconds,
         "ended": time.time(),
+        "repeats": repeats,
     }
     if isinstance(outcome, Exception):
         reason = f"{type(outcome).__name__}: {outcome}".splitlines()[0]
@@ -104,4 +122,5 @@ def row_of(record: Mapping[str, Any]) -> Row:
         parameters=record["parameters"],
         seconds=record["seconds"],
         ended=record["ended"],
+        repeats=record.get("repeats", 1),  # older records tell nothing of them
     )

@@ -27,7 +27,7 @@ def figure(question: Question, seed: int, tried: Tried, folder: Path, watch: Wat
 def drawn(found: Curve, tried: Tried) -> Figure:
     """The measured scores, the fitted law up to twice the rows, and the answer in words."""
     rows, scores = np.array(found.rows), np.array(found.scores)  # [sizes], [sizes, folds]
-    means, spread = scores.mean(axis=1), scores.std(axis=1, ddof=1) / math.sqrt(scores.shape[1])
+    means, spread = scores.mean(axis=1), scores.std(axis=1, ddof=1) / math.sqrt(scores.shape[1] / tried.best.repeats)
     measured = Series(
         "measured, ± standard error",
         "points",

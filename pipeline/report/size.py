@@ -67,18 +67,19 @@ def smallest(tried: Tried) -> Row:
 def resampled(tried: Tried, seed: int = 0) -> list[list[Row]]:
     """The networks as good as the best again and again, for folds drawn with replacement: how firmly each stands.
 
-    All trials share the folds, so that a resampling draws the same ones for all of them.
+    All trials share the folds, so that a resampling draws the same ones for all of them: as many as one drawing of the
+    rows has, since repeats judge by the same rows again.
     """
-    rows = tried.complete
+    rows, count = tried.complete, tried.best.parts
     scores = np.array([row.folds for row in rows])
     if not tried.maximise:
         scores = -scores
     folds = scores.shape[1]
-    drawn = np.random.default_rng(seed).multinomial(folds, np.full(folds, 1 / folds), RESAMPLES)  # [resamples, folds]
-    means = drawn @ scores.T / folds  # [resamples, trials]
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(folds, 1 / folds), RESAMPLES)  # [resamples, folds]
+    means = drawn @ scores.T / count  # [resamples, trials]
     best = means.argmax(axis=1)
-    spread = (drawn * (scores[best] - means.max(axis=1)[:, None]) ** 2).sum(axis=1) / (folds - 1)
-    enough = means >= means.max(axis=1)[:, None] - np.sqrt(spread / folds)[:, None]
+    spread = (drawn * (scores[best] - means.max(axis=1)[:, None]) ** 2).sum(axis=1) / (count - 1)
+    enough = means >= means.max(axis=1)[:, None] - np.sqrt(spread / count)[:, None]
     return [[rows[place] for place in np.flatnonzero(each)] for each in enough]
 
 

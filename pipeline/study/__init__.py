@@ -135,7 +135,7 @@ class Study:
         So the weights of the best trial are there whenever the process is killed.
         """
         with self._at_work():
-            went = record(proposal.number, proposal.candidate, outcome, parameters, seconds)
+            went = record(proposal.number, proposal.candidate, outcome, parameters, seconds, self.search.cv.repeats)
             if self._leads(row_of(went)):
                 keep()
             return self._append(proposal, went)
