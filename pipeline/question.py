@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from pipeline.config.schema import Search
 from pipeline.course import Task
 from pipeline.data.examples import Examples, Features, Pictures
 from pipeline.device import Device, resolve
-from pipeline.folds import Folds
+from pipeline.folds import Fold, Folds
 from pipeline.heads import AnyHead
 from pipeline.inputs import Inputs
 
@@ -48,6 +49,16 @@ class Question:
         count = len(self.splits.left_out)
         left_out = [f"left out, since a copy is among the held-out test rows: {count}"] if count else []
         return [*self.examples.notes, *left_out]
+
+    @property
+    def constant(self) -> float:
+        """The score in cross-validation of the best answer that looks at no input: the mean over the folds."""
+        return math.fsum(map(self._constant, self.splits.folds)) / len(self.splits.folds)
+
+    def _constant(self, fold: Fold) -> float:
+        targets = self.examples.targets[fold.train]
+        answer, truth = self.head.majority(targets, self.task.metric), self.task.targets[fold.validation]
+        return self.head.score(self.task.metric, answer.expand(len(truth), -1), truth, self.head.learn(targets))
 
 
 def pose(search: Search) -> Question:

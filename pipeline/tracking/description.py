@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -37,7 +38,8 @@ class Description:
     What came later has a default, so that older files can be read. columns: of the answers; question: in a sentence;
     unit: of a number; splits, method: how it is judged and searched; budget: trials in total; searched, fixed: the
     ranges, and the values that all trials share; before, after: a command's words around a trial's overrides; predict:
-    the command; environment: versions, and the commit of the code.
+    the command; environment: versions, and the commit of the code; constant: the score in cross-validation of the best
+    answer that looks at no input.
     """
 
     study: str
@@ -65,6 +67,7 @@ class Description:
     after: Sequence[str] = ()
     predict: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    constant: float | None = None
 
     @classmethod
     def of(cls, search: Search, question: Question, architecture: str) -> Description:
@@ -111,7 +114,8 @@ class Description:
             before=before,
             after=after,
             predict=commands.predict(search, folder, table=table),
-            environment={**summary.versions(), "device": question.task.device.name, **_commit()},
+            environment={**summary.versions(), "device": question.task.device.name, **commit(Path(__file__).resolve())},
+            constant=question.constant,
         )
 
     @property
@@ -154,11 +158,16 @@ def _source(search: Search) -> str:
     return " ".join([f"dataset={search.dataset.kind}", *(f"dataset.{key}={typed(settings[key])}" for key in settings)])
 
 
-def _commit() -> dict[str, str]:
-    """The code version, where the code lies in a git checkout."""
-    here = Path(__file__).resolve().parent
-    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
-    return {"commit": found.stdout.strip()} if found.returncode == 0 else {}
+def commit(file: Path) -> dict[str, str]:
+    """The version of the code in a file, where git keeps it: it may also be installed below another repository."""
+    if shutil.which("git") is None:
+        return {}
+
+    def git(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["git", *words], cwd=file.parent, capture_output=True, text=True, check=False)
+
+    kept, head = git("ls-files", "--error-unmatch", file.name), git("rev-parse", "HEAD")
+    return {"commit": head.stdout.strip()} if kept.returncode == head.returncode == 0 else {}
 
 
 def read(folder: Path) -> Description:
