@@ -27,7 +27,7 @@ def counted(said: str, total: int | None, unit: str = "") -> Iterator[Callable[[
 
     said: what is done, in a few words. total: None where nobody knows. unit: `bytes`, where megabytes are to be said.
     """
-    numbers = _Megabytes() if unit == "bytes" else TextColumn("{task.completed:,.0f}/{task.total:,.0f}")
+    numbers = _Megabytes() if unit == "bytes" else Numbers()
     with Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(WIDTH),
@@ -72,6 +72,14 @@ class Left(ProgressColumn):
         elapsed, total = task.elapsed or 0.0, task.total or 0.0
         known = task.fields.get("timed", True) and elapsed > 1 and 0 < task.completed < total
         return Text(left(elapsed / task.completed * (total - task.completed)) if known else "")
+
+
+class Numbers(ProgressColumn):
+    """How many are done of how many; only the former, where nobody knows the latter."""
+
+    def render(self, task: Task) -> Text:
+        total = "" if task.total is None else f"/{task.total:,.0f}"
+        return Text(f"{task.completed:,.0f}{total}")
 
 
 class _Megabytes(ProgressColumn):

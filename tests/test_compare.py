@@ -128,6 +128,58 @@ def test_what_the_numbers_do_not_say_is_not_said() -> None:
     assert "neither is clearly the harder" in words([EASY, replace(EASY, name="other")])
 
 
+def test_constant_is_judged_by_the_rows_that_judge_the_networks() -> None:
+    """A test part of the data set's own may have other shares; older descriptions tell nothing of the folds."""
+    described = replace(EASY, described=replace(EASY.described, constant=0.6))
+    assert described.way(0.6) == 0
+    assert described.reached == pytest.approx(0.95)
+    assert replace(EASY, described=replace(EASY.described, constant=None)).way(0.5) == 0
+
+
+def test_harder_is_said_beyond_two_standard_errors_and_not_at_one() -> None:
+    easy = compared("easy", 0.0, row(0, (0.86, 0.9, 0.94), 10))
+    error = easy.error_of(easy.tried.best) * 2**0.5
+
+    def against(distance: float) -> str:
+        folds = tuple(score - distance * error for score in easy.tried.best.folds)
+        return words([easy, compared("hard", 0.0, row(0, folds, 10))])
+
+    assert "neither is clearly the harder" in against(1.5)
+    assert "hard is the harder" in against(2.5)
+
+
+def test_fewer_is_said_only_where_the_other_tried_something_as_small() -> None:
+    low, high = (0.2, 0.21, 0.2), (0.6, 0.61, 0.59)
+    hard = compared("hard", 0.1, row(0, high, 10, "4"), row(1, low, 900, "90"))
+    untried = compared("easy", 0.1, row(0, (0.9, 0.91, 0.9), 900, "90"))
+    unsaid = "Whether hard does with fewer nodes (4 against 90) cannot be told: easy tried nothing as small."
+    assert unsaid in words([hard, untried])
+    tried_both = compared("easy", 0.1, row(0, (0.9, 0.91, 0.9), 900, "90"), row(1, high, 10, "4"))
+    assert "hard does with fewer nodes (4 against 90)." in words([hard, tried_both])
+
+
+def test_layers_and_nodes_behind_different_things_are_not_compared() -> None:
+    behind = row(0, (0.6, 0.61, 0.59), 900, "90")
+    convolved = compared("hard", 0.1, replace(behind, fields={**behind.fields, "model.channels": "8-16"}))
+    said = words([EASY, convolved])
+    assert "What stands before the hidden layers is convolutions in hard and nothing in easy, so that neither" in said
+    assert "nodes (" not in said
+    assert words([convolved, replace(convolved, name="other")]).count("needs as many") == 1
+    architecture = {**EASY.described.architecture, "inputs": {"kind": "features", "backbone": "resnet18"}}
+    features = replace(HARD, described=replace(HARD.described, architecture=architecture))
+    assert "is resnet18 in hard and nothing in easy" in words([EASY, features])
+
+
+def test_name_that_is_too_long_is_one_line(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    long = "x" * 300
+    for word in (f"output={long}.png", f"output={long}/a.png", f"studies=[{long}]"):
+        assert compare.main(["tasks=[cat_species,cat_age_years]", word, f"store={store}"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "xxx" in line
+    assert compare.main(["tasks=[a,b]", f"store={long}"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
 def test_nodes_are_those_of_the_network_with_the_fewest_nodes_and_not_the_fewest_parameters() -> None:
     """Layers side by side have few nodes and many parameters."""
     same = (0.98, 0.97, 0.99)

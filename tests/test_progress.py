@@ -76,6 +76,14 @@ def test_bar_says_how_much_is_done_and_how_long_it_will_take_and_goes() -> None:
     assert seen.rstrip().rpartition("\x1b[?25")[2].startswith("h")  # the cursor is there again
 
 
+def test_bar_of_what_nobody_knows_the_end_of_says_how_much_is_done() -> None:
+    unknown = "import time\nwith counted('reading', None) as done:\n    done(1234)\n    time.sleep(0.3)\n"
+    _, seen = on_a_terminal("-c", f"from pipeline.progress import counted\n{unknown}")
+    assert "reading" in seen
+    assert "1,234" in seen
+    assert "1,234/" not in seen
+
+
 def test_bar_goes_when_its_reader_stops() -> None:
     stopped = SLOW.replace("    time.sleep(0.05)\n", "    time.sleep(0.3)\n    break\n")
     _, seen = on_a_terminal("-c", stopped)

@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, create_trial
 from PIL import Image
+from rich.console import Console
 
 from pipeline.epoch import Epoch
 from pipeline.record.rows import Row, State
@@ -83,6 +84,26 @@ def test_smallest_of_an_error_is_found_downwards() -> None:
     words = trials.figures(study, [])[1].words
     assert "5 ± 0.1155 years" in words
     assert "trial 1 (64 nodes), with 5.1 ± 0.05774 years and 50 parameters: 10 times fewer" in words
+
+
+def test_resampling_draws_as_many_folds_as_the_rows_are_in_at_a_time() -> None:
+    """Repeats judge by the same rows again: what was unsure with one drawing stays so with many of them."""
+    noise = np.random.default_rng(0)
+    found = [tuple(map(float, score + noise.normal(0, 0.1, 30))) for score in (0.7, 0.73)]
+    rows = [row(number, folds, 10 + number) for number, folds in enumerate(found)]
+    both = [tried(*(replace(each, repeats=repeats) for each in rows)) for repeats in (1, 10)]
+    certain, unsure = (np.mean([len(each) == 1 for each in resampled(study)]) for study in both)
+    assert both[1].best.standard_error == pytest.approx(both[0].best.standard_error * np.sqrt(10))
+    assert unsure < certain
+
+
+def test_best_is_found_by_its_number_where_numbers_are_missing() -> None:
+    """Of a wave whose minutes were over, some trials have not ended."""
+    rows = [row(number, (score,) * 3, 10) for number, score in ((5, 0.9), (0, 0.5), (2, 0.7), (7, 0.6))]
+    study = Tried.of(rows, {"best": {"number": 5}, "test": {"metric": "accuracy"}}, "years")
+    assert [each.number for each in study.rows] == [0, 2, 5, 7]
+    assert (study.best.number, study.unit) == (5, "")
+    assert "The 1 trial after it found nothing better." in history(study).words
 
 
 def test_history_says_what_was_found_and_when() -> None:
@@ -233,6 +254,33 @@ def test_browser_draws_every_figure_without_a_request(page: Path, width: int, sc
     assert drawn == placed >= 5
     assert across == width
     assert ink == ("rgb(27, 31, 36)" if scheme == "light" else "rgb(230, 232, 235)")
+
+
+def test_report_on_a_terminal_lacks_nothing(
+    finished: Path, store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished, store / "studies" / finished.name)
+    folder = store / "studies" / finished.name
+    shutil.rmtree(folder / "report")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    search(store, "task=cat_species", *TINY, "dataset.count=120", "budget.trials=4")
+    said = capsys.readouterr().out
+    assert "report: more data" in said
+    assert "is left out" not in said
+    assert "not made" not in said
+    drawn, before = ({file.name for file in (place / "report" / "figures").iterdir()} for place in (folder, finished))
+    assert drawn == before
+    assert "more_data.png" in drawn
+
+
+def test_reason_that_looks_like_markup_is_said_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("[/red] [bold]")
+
+    monkeypatch.setattr(making, "_Making", refuse)
+    said = io.StringIO()
+    making.make(Console(file=said), tmp_path, None, None, {}, {})  # type: ignore[arg-type]
+    assert said.getvalue() == "report: not made (ValueError: [/red] [bold]); the result stands without it\n"
 
 
 def test_report_that_fails_costs_a_line_and_is_made_by_the_next_start(

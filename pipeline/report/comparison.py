@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from pipeline.tracking import description
 from pipeline.tracking.description import Description
 
 FEW, MOST = 0.1, 0.9  # of the resamplings: 8 of 10 lie between
+CLEAR = 2  # standard errors of a difference: at one, of pairs that are equally hard a fourth would be told apart
 ENOUGH = 10  # complete trials, before a need for more layers or nodes is said without a warning
 LEGEND = (
     "Smallest as good: the smallest network within one standard error of the best. 8 of 10 resampled: where its number "
@@ -48,25 +50,31 @@ class Compared:
         """From the study's folder; its trials are those that its summary counts."""
         summary: Summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         described = description.read(folder)
-        rows = sorted(Reader(folder, described.study).rows(), key=lambda row: row.number)[: summary["trials"]["total"]]
-        metric = summary["test"]["metric"]
-        unit = described.unit if metric == "mean_absolute_error" else ""
-        tried = Tried(tuple(rows), rows[summary["best"]["number"]], metric, unit)
+        rows = islice(Reader(folder, described.study).rows(), summary["trials"]["total"])  # in the order they ended
+        tried = Tried.of(rows, summary, described.unit)
         return cls(name, tried, summary, described, smallest(tried), resampled(tried))
 
     def way(self, score: float) -> float:
         """The share of the way from the best constant answer (0) to perfect (1); below 0 where it is worse than that.
 
         Cohen's kappa divides so (1960, Educ. Psychol. Meas. 20, 37), and so does a skill score in forecasting. The
-        constant's score is that on the held-out rows; folds are stratified, so that it is nearly the same on them.
+        constant's score is that in cross-validation: a test part of the data set's own may have other shares of the
+        classes. Older descriptions do not have it; then it is that on the test rows.
         """
-        constant = self.summary["majority"]["value"]
+        described = self.described.constant
+        constant = self.summary["majority"]["value"] if described is None else described
         perfect = 1.0 if self.tried.maximise else 0.0
         return (score - constant) / (perfect - constant) if constant != perfect else math.nan
 
     @property
     def reached(self) -> float:
         return self.way(self.tried.best.value)
+
+    @property
+    def before(self) -> str:
+        """What stands before the hidden layers of its networks."""
+        backbone = self.described.architecture["inputs"].get("backbone")
+        return backbone or ("convolutions" if "model.channels" in self.tried.best.fields else "nothing")
 
     def error_of(self, row: Row) -> float:
         """The standard error of a trial's share of the way."""
@@ -134,9 +142,16 @@ def _range(between: tuple[int, int]) -> str:
 def words(studies: Sequence[Compared]) -> str:
     """What the numbers say, also where they do not say it."""
     hardest, *_, easiest = sorted(studies, key=lambda study: study.reached)
-    harder, needs = _harder(hardest, easiest), _needs(hardest, easiest)
-    said = [harder, needs, _few(studies), _inputs(studies), _in_one_unit(studies)]
+    alike = hardest.before == easiest.before
+    needs = [_needs(hardest, easiest), _few(studies), _inputs(studies)] if alike else [_unlike(hardest, easiest)]
+    said = [_harder(hardest, easiest), *needs, _in_one_unit(studies)]
     return " ".join(sentence for sentence in said if sentence)
+
+
+def _unlike(hardest: Compared, easiest: Compared) -> str:
+    """Why layers and nodes are not compared."""
+    each = " and ".join(f"{study.before} in {study.name}" for study in (hardest, easiest))
+    return f"What stands before the hidden layers is {each}, so that neither layers nor nodes can be compared."
 
 
 def _harder(hardest: Compared, easiest: Compared) -> str:
@@ -145,9 +160,8 @@ def _harder(hardest: Compared, easiest: Compared) -> str:
     if hardest.tried.metric != easiest.tried.metric:
         judged = listed([METRICS[study.tried.metric] for study in (hardest, easiest)])
         return f"{hardest.name} gets {reached}, {other}; judged by {judged}, they cannot be called harder or easier."
-    if easiest.reached - hardest.reached <= math.hypot(
-        *(study.error_of(study.tried.best) for study in (hardest, easiest))
-    ):
+    error = math.hypot(*(study.error_of(study.tried.best) for study in (hardest, easiest)))
+    if easiest.reached - hardest.reached <= CLEAR * error:
         return f"{hardest.name} gets {reached}, {other}: neither is clearly the harder."
     return f"{hardest.name} is the harder: it gets {reached}, {other}."
 
@@ -164,6 +178,7 @@ def _needs(hardest: Compared, easiest: Compared) -> str:
         "fewer": f"{name} does with fewer {{}}.",
         "as many": f"{name} needs as many {{}}.",
         "untried": f"Whether {name} needs more {{}} cannot be told, since nothing as small as the other's was tried.",
+        "other untried": f"Whether {name} does with fewer {{}} cannot be told: {easiest.name} tried nothing as small.",
         "unclear": f"Whether {name} needs more {{}} cannot be told: the ranges overlap when the folds are drawn again.",
     }
     said = [sentence.format(listed(found[kind])) for kind, sentence in parts.items() if kind in found]
@@ -176,7 +191,7 @@ def _more(hardest: Compared, easiest: Compared, measure: Callable[[Row], int]) -
     if hard[0] > easy[1]:
         return "more" if any(measure(row) <= easy[1] for row in hardest.tried.complete) else "untried"
     if hard[1] < easy[0]:
-        return "fewer"
+        return "fewer" if any(measure(row) <= hard[1] for row in easiest.tried.complete) else "other untried"
     return "as many" if hard == easy and hard[0] == hard[1] else "unclear"
 
 

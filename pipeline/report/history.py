@@ -58,7 +58,7 @@ def _found(tried: Tried) -> str:
     if best is first:
         return f"{score}: it is the first one, the baseline, and no other was better."
     gained = f"; the first one, the baseline, has {tried.says(first.value)}" if first.finite else ""
-    rest = len(tried.rows) - 1 - best.number
-    if best.number >= LATE * (len(tried.rows) - 1):
+    place, last = tried.rows.index(best), len(tried.rows) - 1  # numbers may be missing
+    if place >= LATE * last:
         return f"{score}{gained}. It came late, so more trials may well find a better one."
-    return f"{score}{gained}. The {many(rest, 'trial')} after it found nothing better."
+    return f"{score}{gained}. The {many(last - place, 'trial')} after it found nothing better."

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from pipeline.files import make_folder, write_whole
+from pipeline.progress import WIDTH, Left, Numbers
 
 if TYPE_CHECKING:
     from pipeline.question import Question
@@ -41,10 +42,10 @@ def make(
     page, and the whole of it one line: the result of a search does not depend on its report.
     """
     bar = Progress(
-        TextColumn("report: {task.description}"),
-        BarColumn(24),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-        TimeRemainingColumn(),
+        TextColumn("report: {task.description}", markup=False),
+        BarColumn(WIDTH),
+        Numbers(),
+        Left(),
         console=console,
         transient=True,
         disable=not console.is_terminal,
@@ -53,7 +54,8 @@ def make(
         with bar:
             _Making(console, bar, folder).run(question, study, summary, commands)
     except Exception as error:  # noqa: BLE001 -- whatever it is, the result stands
-        console.print(f"report: not made ({_first(error)}); the result stands without it", soft_wrap=True)
+        said = f"report: not made ({_first(error)}); the result stands without it"
+        console.print(said, soft_wrap=True, markup=False)
 
 
 class _Making:
@@ -74,10 +76,8 @@ class _Making:
         (self.folder / FOLDER / PAGE).unlink(missing_ok=True)  # of an earlier winner
         shutil.rmtree(self.folder / FOLDER / "figures", ignore_errors=True)
         make_folder(self.folder / FOLDER / "figures")
-        described, rows = description.read(self.folder), study.rows()
-        metric = summary["test"]["metric"]
-        unit = described.unit if metric == "mean_absolute_error" else ""
-        tried = Tried(tuple(rows), rows[summary["best"]["number"]], metric, unit)
+        described = description.read(self.folder)
+        tried = Tried.of(study.rows(), summary, described.unit)
         sources = self._sources(question, study, tried)
         figures = [figure for name, source in sources for figure in self._tried(name, source) or ()]
         self.bar.update(self.step, total=len(sources) + len(figures) + 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.config.schema import Metric
 from pipeline.display import network, number
 from pipeline.record.rows import Row
+from pipeline.summary import Summary
 
 METRICS = {"accuracy": "accuracy", "f1_macro": "macro F1", "mean_absolute_error": "mean absolute error"}
 FAR = 3.0  # quartile ranges from the worse quartile: what lies beyond would press all others together
@@ -27,6 +28,14 @@ class Tried:
     best: Row
     metric: Metric
     unit: str = ""
+
+    @classmethod
+    def of(cls, rows: Iterable[Row], summary: Summary, unit: str) -> Tried:
+        """A finished study's trials; unit: of its answers. Numbers may be missing, where its minutes were over."""
+        ordered = sorted(rows, key=lambda row: row.number)
+        (best,) = (row for row in ordered if row.number == summary["best"]["number"])
+        metric = summary["test"]["metric"]
+        return cls(tuple(ordered), best, metric, unit if metric == "mean_absolute_error" else "")
 
     @property
     def maximise(self) -> bool:
