@@ -7,7 +7,10 @@ import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 
+from pipeline.data.names import printable
+
 MISTAKE = 2
+LONGEST = 200  # letters of the system's own reason, which repeats a name of any length
 
 
 class UsageError(Exception):
@@ -36,6 +39,9 @@ def command(
         return act(typed)
     except UsageError as error:
         print(*error.mistakes, sep="\n", file=sys.stderr)
+        return MISTAKE
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        print(printable(str(error))[:LONGEST], file=sys.stderr)
         return MISTAKE
     except KeyboardInterrupt:
         print(stopped, file=sys.stderr)

@@ -225,6 +225,8 @@ def test_what_is_not_installed_is_named(
             ["model: models:/x@champion: no registry at /nowhere/mlflow.db"],
         ),
         (["model=no/where", "format=onnx"], ["model: a folder that exists; got no/where"]),
+        (["model=x", "format=onnx", f"output={'x' * 300}"], ["[Errno 36] File name too long: 'xxx"]),
+        ([f"model={'x' * 300}", "format=onnx"], ["[Errno 36] File name too long: 'xxx"]),
     ],
 )
 def test_wrong_word_is_one_line(words: list[str], lines: list[str], capsys: pytest.CaptureFixture[str]) -> None:

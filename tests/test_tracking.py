@@ -4,8 +4,12 @@ import dataclasses
 import json
 import math
 import os
+import re
 import shutil
+import sqlite3
 import statistics
+import subprocess
+from contextlib import closing
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -19,8 +23,8 @@ from pipeline.display import Display
 from pipeline.model import read
 from pipeline.record import Reader
 from pipeline.run import run as run_search
-from pipeline.tracking import description
-from pipeline.tracking.client import fetched, store_uri
+from pipeline.tracking import description, view
+from pipeline.tracking.client import connect, fetched, store_uri
 from pipeline.tracking.tracker import Tracker
 from tests.conftest import TINY, search
 
@@ -118,6 +122,75 @@ def test_lost_registry_says_what_makes_it_again(finished: Path, tmp_path: Path) 
         fetching("models:/cat_species@champion", tmp_path)
 
 
+def changed(file: Path, *statements: str) -> None:
+    """Changes a database."""
+    with closing(sqlite3.connect(file)) as database:
+        for statement in statements:
+            database.execute(statement)
+        database.commit()
+
+
+@pytest.mark.parametrize("damage", ["text", "cut", "other"])
+def test_damaged_registry_says_what_makes_it_again(finished: Path, tmp_path: Path, damage: str) -> None:
+    whole = (finished.parents[1] / "mlflow.db").read_bytes()
+    content = {"text": b"no database" * 999, "cut": whole[: len(whole) // 2], "other": b""}[damage]
+    (tmp_path / "mlflow.db").write_bytes(content)
+    if damage == "other":
+        stamp = "INSERT INTO alembic_version VALUES ('0')"
+        changed(tmp_path / "mlflow.db", "CREATE TABLE alembic_version (version_num TEXT)", stamp)
+    with pytest.raises(LookupError, match=r"mlflow\.db is damaged, or no registry \(.*search again in another store="):
+        fetching("models:/cat_species@champion", tmp_path)
+    shutil.copytree(finished.parent, tmp_path / "studies")
+    with pytest.raises(LookupError, match=rf"move {tmp_path}/mlflow.db away, and python -m pipeline.sync store="):
+        fetching("models:/cat_species@champion", tmp_path)
+
+
+def test_moved_store_says_what_makes_its_registry_again(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished.parents[1], tmp_path / "mlruns")
+    file = tmp_path / "mlruns" / "mlflow.db"
+    columns = {"runs": "artifact_uri", "model_versions": "source"}
+    changed(file, *(f"UPDATE {table} SET {name} = '/nowhere' || {name}" for table, name in columns.items()))
+    with pytest.raises(LookupError, match=rf"its files are no longer in /nowhere.*; move {file} away, and python -m"):
+        fetching("models:/cat_species@champion", tmp_path / "mlruns")
+    file.unlink()
+    moved = (tmp_path / "mlruns").rename(tmp_path / "moved")
+    assert sync.main([f"store={moved}"]) == 0
+    with fetched("models:/cat_species@champion", moved) as folder:
+        assert read(folder).architecture == read(finished / "model").architecture
+
+
+def test_new_registry_reads_nothing_of_a_lost_one(tmp_path: Path) -> None:
+    """Beside a database whose writer was killed lies what it wrote last, and may stay there without it."""
+    file, beside = tmp_path / "mlflow.db", tmp_path / "mlflow.db-wal"
+    with closing(sqlite3.connect(file)) as lost:
+        lost.execute("PRAGMA journal_mode=WAL")
+        lost.execute("CREATE TABLE lost (x)")
+        kept = beside.read_bytes()
+    file.unlink()
+    beside.write_bytes(kept)
+    assert [found.name for found in connect(None, tmp_path).search_experiments()] == ["Default"]
+
+
+def test_commit_is_that_of_the_code_and_never_of_what_lies_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, installed = tmp_path / "ours.py", tmp_path / "site-packages" / "theirs.py"
+    installed.parent.mkdir()
+    for file in (ours, installed):
+        file.touch()
+    assert description.commit(ours) == {}
+    for words in (
+        ["init", "-q"],
+        ["add", "ours.py"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a"],
+    ):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    assert re.fullmatch("[0-9a-f]{40}", description.commit(ours)["commit"])
+    assert description.commit(installed) == {}
+    monkeypatch.setenv("PATH", "")
+    assert description.commit(ours) == {}
+
+
 def test_alias_moves_by_new_data_or_cross_validation_and_never_by_the_test_score(store: Path) -> None:
     client = MlflowClient(store_uri(store))
 
@@ -172,10 +245,17 @@ def test_killed_follower_loses_no_trial_and_doubles_none(store: Path, capfd: pyt
     assert "registered as models:/cat_species@champion (version 1" in capfd.readouterr().out
 
 
+@pytest.mark.parametrize("page", [1_000, 2])
 def test_everything_can_be_rebuilt_from_the_studies(
-    finished: Path, tmp_path: Path, empty_database: Path, capfd: pytest.CaptureFixture[str]
+    page: int,
+    finished: Path,
+    tmp_path: Path,
+    empty_database: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Once into a database that was lost, and once over one that has it all."""
+    """Once into a database that was lost, and once over one that has it all, also where its runs are several pages."""
+    monkeypatch.setattr(view, "PAGE", page)
     shutil.copytree(finished.parent, tmp_path / "studies")
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     before = everything(finished.parents[1])

@@ -24,6 +24,7 @@ CONCLUDED = "summary_sha256"
 REPORT = "report"  # a folder of the study's
 NOTE = "mlflow.note.content"
 LONGEST_EXPERIMENT, LONGEST_RUN = 5_000, 8_000  # letters that MLflow takes
+PAGE = 1_000  # runs that MLflow is asked for at a time
 LONG = ("space", "baseline", "head", "arithmetic")  # facts that are told in words elsewhere
 
 
@@ -97,18 +98,23 @@ class View:
     def _present(self, rebuild: bool) -> set[int]:
         """The numbers of the trials whose runs are complete; half-written ones and second copies are removed."""
         numbers: set[int] = set()
-        query, token = f"tags.mlflow.parentRunId = '{self.run}'", None
+        for run in self._trials():
+            trial = int(run.data.tags["trial"])
+            if rebuild or trial in numbers or run.info.status == "RUNNING":
+                self.client.delete_run(run.info.run_id)
+            else:
+                numbers.add(trial)
+        return numbers
+
+    def _trials(self) -> list[Run]:
+        """The runs of all trials, read to the end: pages are counted from the first run that is still there."""
+        runs, query, token = list[Run](), f"tags.mlflow.parentRunId = '{self.run}'", None
         while True:
-            page = self.client.search_runs([self.experiment], query, max_results=1_000, page_token=token)
-            for run in page:
-                trial = int(run.data.tags["trial"])
-                if rebuild or trial in numbers or run.info.status == "RUNNING":
-                    self.client.delete_run(run.info.run_id)
-                else:
-                    numbers.add(trial)
+            page = self.client.search_runs([self.experiment], query, max_results=PAGE, page_token=token)
+            runs += page
             token = page.token
             if not token:
-                return numbers
+                return runs
 
     def catch_up(self) -> int:
         """Writes the trials that have ended since the last call and are not there; how many it wrote."""
