@@ -23,7 +23,7 @@ from pipeline.record.rows import Row, State
 from pipeline.report import interactive, making, still, trials
 from pipeline.report.figure import Chart, Figure, Gallery, Grid, Series
 from pipeline.report.history import history
-from pipeline.report.look import COLOURS
+from pipeline.report.look import COLOURS, ticks
 from pipeline.report.size import frontier, resampled, smallest
 from pipeline.report.tables import endings, lines
 from pipeline.report.tried import Tried
@@ -177,6 +177,21 @@ def test_colours_have_contrast_on_light_and_on_dark() -> None:
     for colour in COLOURS:
         assert 1.05 / (luminance(colour) + 0.05) >= 3
         assert (luminance(colour) + 0.05) / (luminance("#14171c") + 0.05) >= 3
+
+
+@pytest.mark.parametrize(
+    ("x", "labels"),
+    [
+        ((2_100, 4_800), ["2.1k", "4.8k"]),  # between 2k and 5k, of which neither is drawn
+        ((7_765, 7_765), ["7.765k"]),
+        ((150, 450), ["100", "200", "500"]),
+        ((20, 90_000), ["10", "100", "1k", "10k", "100k"]),
+    ],
+)
+def test_logarithmic_axis_has_a_number(x: tuple[float, ...], labels: list[str]) -> None:
+    at = ticks(Chart("x", "y", (Series("s", "points", x, x),), log_x=True))
+    assert list(at.values()) == labels
+    assert any(min(x) <= place <= max(x) for place in at)
 
 
 def test_drawing_touches_no_pyplot() -> None:
