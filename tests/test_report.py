@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,7 +72,19 @@ def test_smallest_network_is_within_one_standard_error_of_the_best() -> None:
     assert study.best.number == 2
     assert smallest(study).number == 1
     assert [each.number for each in frontier(study)] == [0, 1, 3, 2]
-    assert {each.number for rows in resampled(study) for each in rows} <= {0, 1, 2, 3}
+
+
+def test_smallest_network_is_sought_again_among_folds_drawn_with_replacement() -> None:
+    """Of 27 draws of the folds 0.7, 0.8, 0.9: 0.76 is within a standard error of the best in 6, the best itself in 17.
+
+    Where they are equal or the first is low, the steady 0.79 is the best by itself.
+    """
+    steady = [row(number, (score,) * 3, 10) for number, score in ((0, 0.7), (1, 0.76), (3, 0.79))]
+    study = tried(*steady, row(2, (0.7, 0.8, 0.9), 1_000))
+    shares = Counter(tuple(sorted(each.number for each in rows)) for rows in resampled(study))
+    assert set(shares) == {(1, 2, 3), (2, 3), (2,), (3,)}
+    drawn = {kind: count / shares.total() for kind, count in shares.items()}
+    assert drawn == pytest.approx({(1, 2, 3): 6 / 27, (2, 3): 3 / 27, (2,): 8 / 27, (3,): 10 / 27}, abs=0.05)
     assert resampled(study) == resampled(study)
 
 
