@@ -9,8 +9,9 @@ import torch
 
 from pipeline import space
 from pipeline.config import schema
+from pipeline.config.networks import Model
 from pipeline.config.read import read
-from pipeline.config.schema import Model, Training
+from pipeline.config.schema import Training
 from pipeline.course import Outcome, Task, Trial
 from pipeline.data.examples import Examples
 from pipeline.engine import Seeds

@@ -9,7 +9,8 @@ import torch
 
 from pipeline import model
 from pipeline.config import schema
-from pipeline.config.schema import Convolutions, Model, Training
+from pipeline.config.networks import Convolutions, Model
+from pipeline.config.schema import Training
 from pipeline.data.examples import Features, Pictures
 from pipeline.engine import Member, Seeds
 from pipeline.heads import AnyHead, BandsHead, NumberHead, SigmoidHead, SigmoidsHead, SoftmaxHead
