@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from pipeline import heads, inputs
 from pipeline.config import schema
-from pipeline.config.schema import Compute, CrossValidation, Model, Training
+from pipeline.config.networks import Model
+from pipeline.config.schema import Compute, CrossValidation, Training
 from pipeline.course import Task
 from pipeline.data.examples import Examples, Pictures, Table
 from pipeline.device import resolve

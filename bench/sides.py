@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from bench.cases import NAMES, Case
 from pipeline import seeds
-from pipeline.config.schema import Model, Training
+from pipeline.config.networks import Model
+from pipeline.config.schema import Training
 from pipeline.course import Task, Trial
 from pipeline.engine import FoldData, Member, Seeds, stack
 from pipeline.engine.library import onednn

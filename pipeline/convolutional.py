@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.config.schema import Convolutions, Pooling
+from pipeline.config.networks import Convolutions, Pooling
 
 COLOURS = 3
 MOMENTUM, EPSILON = 0.1, 1e-5

@@ -9,7 +9,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from pipeline.config.schema import Metric, Model, Training
+from pipeline.config.networks import Model
+from pipeline.config.schema import Metric, Training
 from pipeline.device import Device
 from pipeline.engine import FoldData, Member, Seeds, State
 from pipeline.epoch import Epoch

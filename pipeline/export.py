@@ -79,14 +79,13 @@ def _run(given: Sequence[str]) -> int:
     from pipeline.files import NotWrittenError
     from pipeline.graph import whole
     from pipeline.predicting.answers import load
-    from pipeline.predicting.words import WordError
     from pipeline.progress import waiting
 
     try:
         with waiting("reading the model"):
             trained = load(asked.model, asked.store)
         made = whole(trained, asked.weights, asked.store / "cache")
-    except (WordError, DataError) as error:
+    except (UsageError, DataError) as error:
         print(printable(str(error)), file=sys.stderr)
         return MISTAKE
     try:

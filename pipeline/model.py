@@ -16,8 +16,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from pipeline import network, parameters, stranger
-from pipeline.config.datasets import STRICT
-from pipeline.config.schema import Model, Tail, Whole
+from pipeline.config.networks import Model, Tail
+from pipeline.config.strict import STRICT, Whole
 from pipeline.data.examples import Features, Raw
 from pipeline.data.names import printable
 from pipeline.engine import State

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline import convolutional
-from pipeline.config.schema import Activation, Model
+from pipeline.config.networks import Activation, Model
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,

@@ -6,7 +6,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from pipeline.predicting.words import WordError, parse
+from pipeline.predicting.words import parse
+from pipeline.words import MISTAKE, UsageError
 
 __all__ = ["MISTAKE", "UNANSWERED", "main", "parse"]
 
@@ -32,7 +33,7 @@ examples
   python -m pipeline.predict model=mlruns/studies/house_price-1a2b3c4d/model houses.csv
 """
 LONGEST = 200  # letters of the system's own reason, which repeats a name of any length
-UNANSWERED, MISTAKE = 1, 2
+UNANSWERED = 1
 
 
 def main(texts: Sequence[str]) -> int:
@@ -50,7 +51,7 @@ def main(texts: Sequence[str]) -> int:
             from pipeline.predicting import answering
 
         return 0 if answering.answer(words) else UNANSWERED
-    except WordError as error:
+    except UsageError as error:
         print(*map(printable, error.mistakes), sep="\n", file=sys.stderr)
     except (OSError, NotWrittenError) as error:  # a name that is too long, a folder that may not be looked into
         print(printable(str(error))[:LONGEST], file=sys.stderr)

@@ -9,8 +9,9 @@ from typing import Any
 
 from optuna.trial import Trial
 
+from pipeline.config.networks import Convolutions, Model, Tail
 from pipeline.config.ranges import Choice, Interval, Range, Setting
-from pipeline.config.schema import Convolutions, Model, Space, Tail, Training, Tuning
+from pipeline.config.schema import Space, Training, Tuning
 
 Suggest = Callable[[str, Range], Any]
 NO_HIDDEN = Model((), "relu", 0.0)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.backbones import parts
-from pipeline.config.schema import Tail
+from pipeline.config.networks import Tail
 
 AT_ONCE = 32  # pictures, where nothing is learned from them
 

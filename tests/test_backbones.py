@@ -21,7 +21,7 @@ from pipeline import cache, model, predict
 from pipeline.backbones import Frozen, networks, weights
 from pipeline.backbones.views import view
 from pipeline.config import backbones
-from pipeline.config.schema import Backbone
+from pipeline.config.networks import Backbone
 from pipeline.data.examples import DataError, Pictures
 from tests.conftest import picture_examples, search
 

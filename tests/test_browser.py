@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from pipeline import ui
@@ -162,19 +163,31 @@ def test_learning_curve_of_a_trial_is_drawn(page: Page, shown: Shown) -> None:
     expect(chart.locator(".scatterlayer .trace").first.locator("path.point")).to_have_count(3)  # epochs
 
 
-def test_model_files_and_figures_are_there(page: Page, shown: Shown) -> None:
+def test_model_files_are_there(page: Page, shown: Shown) -> None:
     open_study(page, shown, "cat_species")
     page.get_by_role("tab", name="Artifacts").click()
     page.get_by_text("model", exact=True).click()
     page.get_by_text("architecture.json", exact=True).click()
     expect(page.get_by_text('"hidden"').first).to_be_visible()
     expect(page.get_by_text("parameters.safetensors", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("task", ["cat_species", "house_price"])
+def test_each_figure_is_shown(page: Page, shown: Shown, task: str) -> None:
+    open_study(page, shown, task)
+    page.get_by_role("tab", name="Artifacts").click()
     page.get_by_text("report", exact=True).click()
     page.get_by_text("figures", exact=True).click()
-    page.get_by_text("history.png", exact=True).click()
-    picture = page.locator("img[src^=blob], img[src*=artifact]").first
-    expect(picture).to_be_visible()
-    assert picture.evaluate("image => image.naturalWidth") > 300
+    files = sorted((shown.studies[task] / "report" / "figures").iterdir())
+    assert len(files) >= 8
+    picture, before = page.locator("img[src^=blob], img[src*=artifact]").first, ""
+    for file in files:
+        page.get_by_text(file.name, exact=True).click()
+        expect(picture).not_to_have_attribute("src", before)
+        size = picture.evaluate("image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])")
+        with Image.open(file) as drawn:
+            assert tuple(size) == drawn.size
+        before = picture.get_attribute("src") or ""
 
 
 @pytest.mark.parametrize("task", ["cat_species", "house_price"])

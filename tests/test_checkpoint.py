@@ -12,7 +12,8 @@ import torch
 from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoints, OnDisk
 from pipeline.config import schema
-from pipeline.config.schema import Convolutions, Model, Training
+from pipeline.config.networks import Convolutions, Model
+from pipeline.config.schema import Training
 from pipeline.course import Outcome, Trial
 from pipeline.engine import DenseStack, FoldData, Seeds
 from pipeline.interrupt import Interrupt, Stopped

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.config.networks import Convolutions
 from pipeline.config.read import read
-from pipeline.config.schema import Convolutions
 from pipeline.engine.company import MEMBERS_ON_A_GPU, TRIALS_ON_A_CPU, Room, Shape, groups
 from pipeline.space import shapes
 

@@ -5,7 +5,8 @@ import torch
 
 from pipeline import seeds
 from pipeline.config import schema
-from pipeline.config.schema import Model, Training
+from pipeline.config.networks import Model
+from pipeline.config.schema import Training
 from pipeline.engine import Member, Seeds, Stack
 from pipeline.engine import stack as build
 from pipeline.preparation import Preparation

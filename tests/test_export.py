@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipeline import export, heads, model, network, portable, predict
 from pipeline.backbones import Frozen, parts
-from pipeline.config.schema import Backbone, Convolutions, Model, Part, Tail
+from pipeline.config.networks import Backbone, Convolutions, Model, Part, Tail
 from pipeline.data.examples import Pictures, Table
 from pipeline.data.pictures import decode
 from pipeline.inputs import FeatureInputs, Inputs, PictureInputs, TableInputs

@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 
 from pipeline import model
 from pipeline.config import schema
-from pipeline.config.schema import Convolutions, Model, Training
+from pipeline.config.networks import Convolutions, Model
+from pipeline.config.schema import Training
 from pipeline.engine import Member, Seeds
 from pipeline.model import ARCHITECTURE, PARAMETERS, ModelError, TrainedModel
 from pipeline.preparation import Preparation

@@ -9,8 +9,9 @@ import torch
 
 from pipeline import space
 from pipeline.config import schema
+from pipeline.config.networks import Model
 from pipeline.config.read import read
-from pipeline.config.schema import Model, Training
+from pipeline.config.schema import Training
 from pipeline.course import Outcome, Task, Trial
 from pipeline.data.examples import Examples
 from pipeline.engine import Seeds
@@ -68,7 +69,7 @@ def test_falling_error_says_gain_with_its_interval() -> None:
     assert words.startswith("Twice the data would probably gain ")
     low, high = (float(word) for word in words.removeprefix("Twice the data would probably gain ").split()[:3:2])
     assert low <= 100 * 3.0 * (1000**-0.5 - 2000**-0.5) <= high
-    assert "points (95 % interval of the fit)" in words
+    assert "points (95 % of the fits to redrawn folds)" in words
 
 
 def test_flat_curve_says_that_more_data_would_not_help() -> None:
@@ -91,7 +92,7 @@ def test_points_on_no_such_curve_say_so() -> None:
 def test_error_is_told_in_its_unit() -> None:
     words = planted(50_000, 3_000_000, 0.5, 500, error=True).words
     assert words.startswith("Twice the data would probably gain ")
-    assert "USD less error (95 % interval of the fit)" in words
+    assert "USD less error (95 % of the fits to redrawn folds)" in words
 
 
 def test_few_sizes_are_shown_without_a_fit() -> None:
@@ -108,6 +109,17 @@ def test_interval_is_wider_where_the_folds_differ_more() -> None:
         return high - low
 
     assert width(0.001) < width(0.01) < width(0.03)
+
+
+@pytest.mark.parametrize("folds", [3, 5])
+def test_gain_lies_in_its_interval_in_nearly_nine_of_ten_simulated_curves(folds: int) -> None:
+    """As few folds know little of their own spread: without that they held the truth in 80 and 83 of 100."""
+    law, held = 0.05 + 3.0 * np.array([*ROWS, 2000.0]) ** -0.5, 0
+    for seed in range(60):
+        off = np.random.default_rng(seed).normal(0, 0.01, (folds, 4))
+        _, low, high = power_law.fit(np.array(ROWS), law[:4] + off).gain
+        held += low <= law[3] - law[4] <= high
+    assert held >= 0.87 * 60
 
 
 def test_part_has_its_share_of_each_class_and_whole_groups() -> None:

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from pipeline import seeds
-from pipeline.config.schema import Convolutions, Model
+from pipeline.config.networks import Convolutions, Model
 from pipeline.network import Convolutional, Dense, build, learned, parameter_count, shapes
 
 

@@ -246,8 +246,20 @@ def test_page_that_has_no_room_for_both_stays_as_the_person_left_it() -> None:
     mine = f"{kept}\n\n{'mine ' * 180}".strip()
     assert note("new", mine, 1000) == mine.replace("ours", "new")
     assert note("new " * 100, mine, 1000) == mine
-    assert note("new " * 1000, kept, 1000) == ("new " * 1000)[:997] + "..."
     assert note("ours", "mine alone", 1000) == f"{kept}\n\nmine alone"
+
+
+@pytest.mark.parametrize(
+    ("ours", "shown"), [("new " * 1000, "new new"), ("new\n\n" + "| new |\n" * 200, "new\n\n...\n\n---")]
+)
+def test_page_that_is_cut_keeps_its_line_and_is_written_again(ours: str, shown: str) -> None:
+    below = f"\n\n---\n\n{MARK}"
+    cut = note(ours, None, 1000)
+    assert cut.startswith(shown)
+    assert cut.endswith(f"...{below}")
+    assert len(cut) <= 1000
+    assert note("newer", cut, 1000) == f"newer{below}"
+    assert note("newer", f"{cut}\n\nmine", 1000) == f"newer{below}\n\nmine"
 
 
 def test_longest_study_fits_into_what_mlflow_takes(finished: Path) -> None:

@@ -113,6 +113,7 @@ def test_champion_of_the_registry_is_used_by_its_task(
         (["model=x", "photo.png", "sheet=a.jpg"], "sheet: a picture that ends in .png; got a.jpg"),
         (["model=x", "photo.png", "sheet=/nowhere/a.png"], "sheet: a file in a folder that exists"),
         (["model=x", "photo.png", "shet=a.png"], "shet: no such key (did you mean sheet?)"),
+        (["model=x", "model=y", "photo.png"], "model: said once; got x and y"),
     ],
 )
 def test_wrong_word_is_one_line(

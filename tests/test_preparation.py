@@ -10,7 +10,8 @@ from torch import Tensor
 
 from pipeline import preparation
 from pipeline.config import schema
-from pipeline.config.schema import Convolutions, Model, Training
+from pipeline.config.networks import Convolutions, Model
+from pipeline.config.schema import Training
 from pipeline.data.examples import DataError, Pictures
 from pipeline.engine import Member, Seeds, stack
 from pipeline.inputs.streamed import Streamed

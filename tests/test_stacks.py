@@ -12,7 +12,8 @@ from torch import nn
 
 from pipeline import seeds
 from pipeline.config import schema
-from pipeline.config.schema import Convolutions, Model, Training
+from pipeline.config.networks import Convolutions, Model
+from pipeline.config.schema import Training
 from pipeline.engine import DenseStack, FoldData, LoopStack, Member, Precision, Seeds, stack
 from pipeline.engine.library import fastest, onednn_is_faster
 from pipeline.engine.plan import plan

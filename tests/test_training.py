@@ -9,7 +9,8 @@ import torch
 from pytorch_lightning import Trainer
 
 from pipeline.config import schema
-from pipeline.config.schema import Compute, Model, Training
+from pipeline.config.networks import Model
+from pipeline.config.schema import Compute, Training
 from pipeline.course import Outcome, Trial
 from pipeline.device import NoDeviceError, resolve
 from pipeline.engine import DenseStack, FoldData, Member, Seeds

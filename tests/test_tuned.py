@@ -17,7 +17,8 @@ from pipeline import export, model, network, predict
 from pipeline.backbones import Frozen, networks, parts
 from pipeline.checkpoint import Checkpoints, OnDisk
 from pipeline.config import schema
-from pipeline.config.schema import Backbone, Model, Tail, Training, Tuning
+from pipeline.config.networks import Backbone, Model, Part, Tail
+from pipeline.config.schema import Training, Tuning
 from pipeline.course import Trial
 from pipeline.data.examples import Features, Pictures
 from pipeline.engine import FoldData, Member, Seeds, stack
@@ -43,11 +44,11 @@ FAMILIES = (
 )
 
 
-def backbone(part: schema.Part) -> Frozen:
+def backbone(part: Part) -> Frozen:
     return Frozen.of(Backbone(NAME, None, part), Path("not needed"), CPU)
 
 
-def asked_of(part: schema.Part, views: int = 2) -> Question:
+def asked_of(part: Part, views: int = 2) -> Question:
     examples = picture_examples(62, size=32)
     assert isinstance(examples.inputs, Pictures)
     seen = backbone(part).look(examples.inputs, views)
@@ -203,7 +204,7 @@ def test_patience_waits_until_the_backbone_has_joined(asked: Question) -> None:
 
 @pytest.mark.parametrize("part", ["last", "all"])
 def test_prediction_is_what_was_trained_from_the_two_files_and_the_package(
-    part: schema.Part, store: Path, tmp_path: Path
+    part: Part, store: Path, tmp_path: Path
 ) -> None:
     words = ["task=day_night", "dataset.count=60", "dataset.size=32", "cv.folds=3", "compute=cpu", "budget.trials=2"]
     words += [f"model.backbone={NAME}", f"model.finetune={part}", "features.views=2"]

@@ -9,15 +9,16 @@ import torch
 
 from pipeline import model
 from pipeline.config import schema
-from pipeline.config.schema import Convolutions, Model, Training
+from pipeline.config.networks import Convolutions, Model
+from pipeline.config.schema import Training
 from pipeline.data.examples import Features, Pictures
 from pipeline.engine import Member, Seeds
 from pipeline.heads import AnyHead, BandsHead, NumberHead, SigmoidHead, SigmoidsHead, SoftmaxHead
 from pipeline.model import TrainedModel
 from pipeline.preparation import Preparation
 from pipeline.question import Question
-from pipeline.report import calibration
-from pipeline.report.activations import layers
+from pipeline.report import calibration, excite, interactive, still
+from pipeline.report.activations import Layer, layers
 from pipeline.report.evidence import Choices, Evidence, distinct, short
 from pipeline.report.figure import Chart, Figure, Gallery, Grid
 from pipeline.report.first_layer import drawn
@@ -305,6 +306,33 @@ def test_node_that_answers_to_one_colour_is_excited_by_it(tmp_path: Path) -> Non
     assert {row % 3 for row in rows} == {0}
     assert set(rows) <= set(asked.splits.development.tolist())
     assert "Two that excite the same node are of one class in 100% of cases" in excited.words
+
+
+@pytest.mark.parametrize("shown", [1, 4])
+def test_picture_at_which_a_node_is_silent_is_not_shown_as_exciting_it(shown: int) -> None:
+    """Planted: node 0 answers to so many of 90 pictures, node 1 to all of them, node 2 to none."""
+    asked, rows = posed("softmax"), np.arange(90)
+    assert asked.pictures is not None
+    answers = np.stack([np.maximum(0, shown - rows), rows, np.ones(90)], axis=1).astype(np.float32)
+    layer = Layer("hidden layer 1", "node", rows, answers, np.array([3.0, 2.0, 1.0]))
+    excited = excite.figure(layer, 1, asked.pictures, asked.examples)
+    assert isinstance(excited.drawn, Gallery)
+    captions = excited.drawn.captions
+    assert captions[:shown] == tuple(f"node 0: {row}.png" for row in range(shown))
+    assert captions[shown:6] == ("node 0: no other excites it",) * (6 - shown)
+    assert captions[6:] == tuple(f"node 1: {row}.png" for row in range(89, 83, -1))
+    assert (excited.drawn.pictures[5] == excite.GREY).all()
+    assert "the 2 most used of 3 nodes of hidden layer 1 most" in excited.words
+
+
+def test_layer_that_is_dead_shows_no_picture_and_says_so() -> None:
+    asked, rows = posed("softmax"), np.arange(90)
+    assert asked.pictures is not None
+    dead = Layer("block 1", "channel", rows, np.zeros((90, 4), np.float32), np.zeros(4))
+    excited = excite.figure(dead, 1, asked.pictures, asked.examples)
+    assert excited.words == "None of the 4 channels of block 1 makes any difference between pictures."
+    assert interactive.fragment(excited) == ""
+    assert still.png(excited)[:4] == b"\x89PNG"
 
 
 def test_wrong_pictures_of_a_backbone_are_the_pictures_themselves(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from pipeline.backbones import parts, weights
 from pipeline.backbones.networks import Body, build
 from pipeline.backbones.views import view
 from pipeline.config.backbones import PRETRAINED
-from pipeline.config.schema import Backbone, Part, Tail
+from pipeline.config.networks import Backbone, Part, Tail
 from pipeline.data.examples import DataError, Deep, Features, Pictures
 from pipeline.data.kept import keep, kept
 from pipeline.files import NotWrittenError, make_folder

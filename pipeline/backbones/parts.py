@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pipeline.backbones.networks import Body, skeleton
 from pipeline.config.backbones import LITE
-from pipeline.config.schema import Tail
+from pipeline.config.networks import Tail
 
 UNCOUNTABLE = "regnet"  # computes with numbers where it is made, so that it cannot be made without any
 

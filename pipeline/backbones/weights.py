@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config.backbones import LITE
-from pipeline.config.schema import Backbone
+from pipeline.config.networks import Backbone
 from pipeline.data.examples import DataError
 from pipeline.data.fetching import download, fetching
 

@@ -6,24 +6,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from pipeline.config import datasets, schema
+from pipeline.config import datasets, networks
 from pipeline.config.backbones import CONVOLUTIONS
 from pipeline.config.datasets import TABLES
 from pipeline.config.overrides import Word
 from pipeline.config.ranges import Choice, Interval, Range, highest
 
-KEYS = tuple(f"model.{field.name}" for field in fields(schema.Blocks))
+KEYS = tuple(f"model.{field.name}" for field in fields(networks.Blocks))
 LARGER = "use fewer, or larger pictures (dataset.size=)"
 
 
-def used(settings: Mapping[str, Any], backbone: schema.Backbone | None) -> dict[str, Any]:
+def used(settings: Mapping[str, Any], backbone: networks.Backbone | None) -> dict[str, Any]:
     """The settings without those of the blocks, where there are none."""
     has_blocks = backbone is not None and backbone.name == CONVOLUTIONS
     return {key: value for key, value in settings.items() if has_blocks or key not in KEYS}
 
 
 def mistakes(
-    backbone: schema.Backbone | None,
+    backbone: networks.Backbone | None,
     dataset: datasets.Dataset | None,
     settings: Mapping[str, Any],
     words: Sequence[Word],
@@ -43,7 +43,7 @@ def mistakes(
 
 def _halved(side: int, settings: Mapping[str, Any]) -> Iterator[str]:
     """A picture of one pixel cannot be halved."""
-    channels, most = settings["model.channels"], min(schema.MOST_BLOCKS, side.bit_length() - 1)
+    channels, most = settings["model.channels"], min(networks.MOST_BLOCKS, side.bit_length() - 1)
     if isinstance(channels, tuple) and len(channels) > most:
         yield f"model.channels: {_few(side, most)}; got {list(channels)}; {LARGER}"
     if not isinstance(channels, tuple) and (asked := int(highest(settings["model.blocks"]))) > most:
@@ -68,8 +68,8 @@ def _channels(settings: Mapping[str, Any], typed: set[str]) -> Iterator[str]:
         return
     doubles = growth == "double" or (isinstance(growth, Choice) and "double" in growth)
     widest = int(highest(channels)) << max(0, int(highest(settings["model.blocks"])) - 1)
-    if doubles and widest > schema.MOST_CHANNELS:
-        rule = f"a block has at most {schema.MOST_CHANNELS:,}, and growth=double comes to {widest:,}"
+    if doubles and widest > networks.MOST_CHANNELS:
+        rule = f"a block has at most {networks.MOST_CHANNELS:,}, and growth=double comes to {widest:,}"
         yield f"model.channels: {rule}; use fewer, fewer model.blocks, or model.growth=same"
 
 

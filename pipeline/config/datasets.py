@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, Strict, StrictBool
+from pydantic import Field, StrictBool
 from pydantic.dataclasses import dataclass
 
-STRICT = ConfigDict(extra="forbid")
+from pipeline.config.strict import STRICT, Whole
+
 Subject = Literal["breed", "presence", "animals", "together", "age", "daylight"]
-PictureSide = Annotated[int, Strict(), Field(ge=8, le=600)]
+PictureSide = Annotated[Whole, Field(ge=8, le=600)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -19,9 +20,9 @@ class Drawn:
 
     kind: Literal["drawn"]
     subject: Subject
-    count: Annotated[int, Strict(), Field(ge=60, le=100_000)]
+    count: Annotated[Whole, Field(ge=60, le=100_000)]
     size: PictureSide
-    seed: Annotated[int, Strict(), Field(ge=0)]
+    seed: Annotated[Whole, Field(ge=0)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -29,8 +30,8 @@ class DrawnHouses:
     """Houses and their prices by a formula with noise."""
 
     kind: Literal["drawn_houses"]
-    count: Annotated[int, Strict(), Field(ge=60, le=1_000_000)]
-    seed: Annotated[int, Strict(), Field(ge=0)]
+    count: Annotated[Whole, Field(ge=60, le=1_000_000)]
+    seed: Annotated[Whole, Field(ge=0)]
 
 
 @dataclass(frozen=True, config=STRICT)

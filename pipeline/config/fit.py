@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import blocks, datasets, schema, tuning
+from pipeline.config import blocks, datasets, networks, schema, tuning
 from pipeline.config.backbones import PIXELS
 from pipeline.config.datasets import TABLES
 from pipeline.config.overrides import Word
@@ -105,7 +105,7 @@ def _pictures_only(dataset: datasets.Dataset, settings: Mapping[str, Any]) -> It
 
 
 def _backbone(
-    backbone: schema.Backbone,
+    backbone: networks.Backbone,
     features: schema.Features | None,
     dataset: datasets.Dataset | None,
     words: Sequence[Word],

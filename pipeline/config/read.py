@@ -3,58 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, cast, get_type_hints
+from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.config import blocks, datasets, fit, keys, schema, tuning
+from pipeline.config import blocks, fit, keys, sections, tuning
 from pipeline.config.backbones import BACKBONES, PIXELS, side
 from pipeline.config.compose import ConfigError, composed, known_groups, nearest
+from pipeline.config.networks import Backbone
 from pipeline.config.overrides import Word, parse
 from pipeline.config.ranges import looks_like_range, read_range, refused
-from pipeline.config.schema import Backbone, Blocks, Layout, Model, Search, Space, Training, Tuning
-
-FACTS = ("subject", "unit")
-FIXED = ("backbone", "weights", "finetune")
-LISTS = ("model.nodes", "model.channels")  # a value for each layer or block
-DERIVED = ("hidden", "convolutions", "tail", "tuning")
-DATASETS = {
-    "drawn": datasets.Drawn,
-    "drawn_houses": datasets.DrawnHouses,
-    "folder": datasets.Folder,
-    "labels": datasets.Labels,
-    "hdf5": datasets.Hdf5,
-    "table": datasets.TableFile,
-    "oxford_pets": datasets.OxfordPets,
-    "cifar": datasets.Cifar,
-}
-HEADS = {
-    "sigmoid": schema.Sigmoid,
-    "sigmoids": schema.Sigmoids,
-    "softmax": schema.Softmax,
-    "number": schema.Number,
-    "bands": schema.Bands,
-}
-SECTIONS = {
-    "features": schema.Features,
-    "cv": schema.CrossValidation,
-    "budget": schema.Budget,
-    "cache": schema.Cache,
-    "compute": schema.Compute,
-    "tracking": schema.Tracking,
-}
-SEARCHED: dict[str, tuple[type, ...]] = {"model": (Blocks, Layout, Model), "training": (Training, Tuning)}
-SINGLE = {
-    "question": schema.Sentence,
-    "metric": schema.Metric,
-    "sampler": Literal["tpe", "random", "gp"],
-    "pruner": Literal["median", "asha", "none"],
-    "seed": schema.Whole,
-    "study": schema.StudyName | None,
-    "store": Path,
-}
+from pipeline.config.schema import Search, Space
 
 
 def read(texts: Sequence[str], config_dir: Path | None = None) -> Search:
@@ -97,13 +57,13 @@ class _Reader:
     def search(self, config: dict[str, Any], baseline: dict[str, Any], yaml: str) -> Search:
         backbone = self.backbone(config.get("model"))
         parts: dict[str, Any] = {
-            "dataset": self.kind("dataset", _sized(config, backbone), DATASETS),
+            "dataset": self.kind("dataset", _sized(config, backbone), sections.DATASETS),
             "backbone": backbone,
-            "head": self.kind("head", config, HEADS),
+            "head": self.kind("head", config, sections.HEADS),
         }
-        parts |= {name: self.section(name, config.get(name), kind) for name, kind in SECTIONS.items()}
-        parts |= {key: self.single(key, config.get(key), kind) for key, kind in SINGLE.items()}
-        self.unknown("", config, [*(key for key in parts if key != "backbone"), *FACTS, "model", "training"])
+        parts |= {name: self.section(name, config.get(name), kind) for name, kind in sections.SECTIONS.items()}
+        parts |= {key: self.single(key, config.get(key), kind) for key, kind in sections.SINGLE.items()}
+        self.unknown("", config, [*(key for key in parts if key != "backbone"), *sections.FACTS, "model", "training"])
         settings = _without_moves(self.settings(config), backbone)
         fixed = _without_moves(self.settings(baseline, quiet=True), backbone)
         self.mistakes += fit.mistakes(parts, settings, self.words)
@@ -131,7 +91,7 @@ class _Reader:
     def backbone(self, raw: object) -> Backbone | None:
         """What stands before the hidden layers: three fields of `model`, of which none is searched."""
         model = raw if isinstance(raw, Mapping) else {}
-        for key in FIXED:
+        for key in sections.FIXED:
             if looks_like_range(model.get(key)):
                 self.mistakes.append(f"model.{key}: one for a search, whose trials share it; got {model[key]}")
                 return None
@@ -140,18 +100,18 @@ class _Reader:
             known = "pixels, convolutions, efficientnet_lite0 or a network of torchvision's, such as resnet18"
             self.mistakes.append(f"model.backbone: {known}; got {name!r}{nearest(str(name), BACKBONES)}")
             name = PIXELS  # so that the rest is judged too
-        rest = {key: model.get(key) for key in FIXED if key != "backbone"}
+        rest = {key: model.get(key) for key in sections.FIXED if key != "backbone"}
         return cast("Backbone | None", self.validated("model", TypeAdapter(Backbone), {"name": name, **rest}))
 
     def section(self, section: str, raw: object, kind: type) -> Any:
         if not isinstance(raw, Mapping):
-            self.mistakes.append(f"{section}: holds {', '.join(_names(kind))}; got {raw!r}")
+            self.mistakes.append(f"{section}: holds {', '.join(sections.names(kind))}; got {raw!r}")
             return None
-        self.unknown(section, raw, _names(kind))
+        self.unknown(section, raw, sections.names(kind))
         known = {
             key: _tuples(value)
             for key, value in raw.items()
-            if key in _names(kind) and not self.missing(f"{section}.{key}", value)
+            if key in sections.names(kind) and not self.missing(f"{section}.{key}", value)
         }
         return self.validated(section, TypeAdapter(kind), known)
 
@@ -161,12 +121,12 @@ class _Reader:
     def settings(self, config: Mapping[str, Any], quiet: bool = False) -> dict[str, Any]:
         """A value or a range for each searchable field."""
         found: dict[str, Any] = {}
-        for section, kinds in SEARCHED.items():
-            hints = _hints(kinds)
+        for section, kinds in sections.SEARCHED.items():
+            hints = sections.searchable(kinds)
             raw = config.get(section)
             raw = raw if isinstance(raw, Mapping) else {}
             if not quiet:
-                self.unknown(section, raw, [*(FIXED if section == "model" else ()), *hints])
+                self.unknown(section, raw, [*(sections.FIXED if section == "model" else ()), *hints])
             for name, hint in hints.items():
                 found[f"{section}.{name}"] = self.setting(f"{section}.{name}", raw.get(name), hint)
         return found
@@ -180,7 +140,7 @@ class _Reader:
             except ValueError as error:
                 self.mistakes.append(f"{key}: {refused(error)}")
                 return None
-        if key in LISTS and isinstance(raw, list):
+        if key in sections.LISTS and isinstance(raw, list):
             return self.validated(key, TypeAdapter(tuple[hint, ...]), tuple(raw))
         return self.validated(key, field, raw)
 
@@ -201,7 +161,7 @@ class _Reader:
         return False
 
     def unknown(self, group: str, raw: Mapping[str, Any], known: Sequence[str]) -> None:
-        elsewhere = [] if group else _every_key()
+        elsewhere = [] if group else sections.every_key()
         self.mistakes += [keys.unknown(group, name, known, elsewhere) for name in raw if name not in known]
 
 
@@ -227,25 +187,6 @@ def _sized(config: Mapping[str, Any], backbone: Backbone | None) -> dict[str, An
         return dict(config)
     own = side(backbone.name if backbone else PIXELS, str(dataset.get("kind")))
     return {**config, "dataset": {**dataset, "size": own}}
-
-
-def _hints(kinds: Sequence[type]) -> dict[str, Any]:
-    """The type of each field that can be searched."""
-    found = [get_type_hints(kind, include_extras=True) for kind in kinds]
-    return {name: hint for hints in found for name, hint in hints.items() if name not in DERIVED}
-
-
-def _every_key() -> list[str]:
-    """All that lies in a group, in full; of a name that several have, the first is meant first."""
-    fixed = [f"model.{name}" for name in FIXED]
-    searched = [f"{section}.{name}" for section, kinds in SEARCHED.items() for name in _hints(kinds)]
-    others = [f"{section}.{name}" for section, kind in SECTIONS.items() for name in _names(kind)]
-    kinds = [("dataset", kind) for kind in DATASETS.values()] + [("head", kind) for kind in HEADS.values()]
-    return fixed + searched + others + [f"{section}.{name}" for section, kind in kinds for name in _names(kind)]
-
-
-def _names(kind: type) -> list[str]:
-    return [field.name for field in fields(kind)]
 
 
 def _tuples(value: object) -> object:

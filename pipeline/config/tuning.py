@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from pipeline.config import schema
+from pipeline.config import networks, schema
 from pipeline.config.backbones import LAST, LITE
 from pipeline.config.overrides import Word
 from pipeline.config.ranges import Range
@@ -14,14 +14,14 @@ from pipeline.config.ranges import Range
 KEYS = tuple(f"training.{field.name}" for field in fields(schema.Tuning))
 
 
-def used(settings: Mapping[str, Any], backbone: schema.Backbone | None) -> dict[str, Any]:
+def used(settings: Mapping[str, Any], backbone: networks.Backbone | None) -> dict[str, Any]:
     """The settings with what is trained along of the backbone, or without how that is done where nothing is."""
     if backbone is None or backbone.part is None:
         return {key: value for key, value in settings.items() if key not in KEYS}
     return {"model.backbone": backbone.name, "model.finetune": backbone.part, **settings}
 
 
-def mistakes(backbone: schema.Backbone, settings: Mapping[str, Any], words: Sequence[Word]) -> Iterator[str]:
+def mistakes(backbone: networks.Backbone, settings: Mapping[str, Any], words: Sequence[Word]) -> Iterator[str]:
     """A line for each rule about fine-tuning that is broken."""
     typed = {word.key for word in words}
     ignored = [key for key in KEYS if key in typed or isinstance(settings[key], Range)]

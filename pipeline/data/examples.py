@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from pipeline.config.schema import Part
+    from pipeline.config.networks import Part
 
 TargetKind = Literal["classes", "labels", "numbers"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.config.schema import Activation, Convolutions, Model, Tail, Training
+from pipeline.config.networks import Activation, Convolutions, Model, Tail
+from pipeline.config.schema import Training
 from pipeline.network import parameter_count
 
 STEP_ON_A_CPU = 5_000_000  # weights times rows of one step of a trial, over its folds: about half a millisecond

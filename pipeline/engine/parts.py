@@ -8,7 +8,8 @@ from typing import Literal, Protocol
 
 from torch import Tensor
 
-from pipeline.config.schema import Model, Training
+from pipeline.config.networks import Model
+from pipeline.config.schema import Training
 from pipeline.inputs import Constants
 from pipeline.inputs.deep import DeepRows
 from pipeline.inputs.streamed import Streamed

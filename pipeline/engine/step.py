@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pipeline.config.schema import Activation, Training
+from pipeline.config.networks import Activation
+from pipeline.config.schema import Training
 from pipeline.engine.parameters import Numbers, Parameters, filled
 from pipeline.engine.products import Products
 from pipeline.heads import Head

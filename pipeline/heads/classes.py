@@ -12,8 +12,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.config.datasets import STRICT
 from pipeline.config.schema import Metric
+from pipeline.config.strict import STRICT
 from pipeline.heads import measures
 from pipeline.heads.base import Classes, Head, Scores, Targets
 from pipeline.inputs import Constants, Names

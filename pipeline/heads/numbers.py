@@ -12,8 +12,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.config.datasets import STRICT
-from pipeline.config.schema import Metric, Real
+from pipeline.config.schema import Metric
+from pipeline.config.strict import STRICT, Real
 from pipeline.heads.base import Head, Scores, Targets
 from pipeline.heads.classes import certain, class_score, class_scores, softmax_gradient
 from pipeline.heads.measures import errors

@@ -11,8 +11,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from pipeline.config.datasets import STRICT, PictureSide
-from pipeline.config.schema import Pretrained, Whole
+from pipeline.config.datasets import PictureSide
+from pipeline.config.networks import Pretrained
+from pipeline.config.strict import STRICT, Whole
 from pipeline.data.examples import Features, Raw
 from pipeline.inputs.base import Constants, float32
 

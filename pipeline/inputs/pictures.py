@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from pipeline.config.datasets import STRICT, PictureSide
+from pipeline.config.datasets import PictureSide
+from pipeline.config.strict import STRICT
 from pipeline.data.examples import Pictures, Raw
 from pipeline.inputs.base import Constants, float32
 from pipeline.inputs.streamed import shared

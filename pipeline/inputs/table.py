@@ -12,7 +12,7 @@ from pydantic import FailFast
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from pipeline.config.datasets import STRICT
+from pipeline.config.strict import STRICT
 from pipeline.data.examples import Raw, Table
 from pipeline.inputs.base import Constants, Names, float32
 

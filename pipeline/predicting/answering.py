@@ -12,9 +12,10 @@ from pipeline.model import Architecture
 from pipeline.predicting.answers import Asked, answers, load
 from pipeline.predicting.sheet import Sheet
 from pipeline.predicting.shown import Shown
-from pipeline.predicting.words import WordError, Words
+from pipeline.predicting.words import Words
 from pipeline.predicting.written import written
 from pipeline.progress import waiting
+from pipeline.words import UsageError
 
 DRAWN = "a demonstration, which learned from what the program made up; for real ones, search with your own"
 
@@ -22,13 +23,13 @@ DRAWN = "a demonstration, which learned from what the program made up; for real 
 def answer(words: Words) -> bool:
     """Answers, and says how it went; returns whether everything could be answered.
 
-    Raises WordError where a word does not fit the model, NotWrittenError, and OSError where a name is too long.
+    Raises UsageError where a word does not fit the model, NotWrittenError, and OSError where a name is too long.
     """
     with waiting("reading the model"):
         trained = load(words.model, words.store)
     head = trained.architecture.head
     if words.sheet is not None and isinstance(trained.architecture.inputs, TableInputs):
-        raise WordError("sheet: shows pictures, and this model answers for the rows of a table; leave it out")
+        raise UsageError("sheet: shows pictures, and this model answers for the rows of a table; leave it out")
     asked = Asked.of(trained, words.paths)
     table, sheet = Shown(head.columns), Sheet(_titled(trained.architecture), head)
     errors, count = list[str](), 0

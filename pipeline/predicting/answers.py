@@ -18,8 +18,9 @@ from pipeline.data.parallel import in_order
 from pipeline.data.pictures import Pixels, decode_or_reason
 from pipeline.inputs import FeatureInputs, TableInputs
 from pipeline.model import TrainedModel
-from pipeline.predicting.words import WordError, Words
+from pipeline.predicting.words import Words
 from pipeline.progress import watched
+from pipeline.words import UsageError
 
 BATCH, NUMBERS = 256, 2**24  # pictures that the network sees at once, and how many numbers they are at the most
 
@@ -61,24 +62,24 @@ class Asked:
 
 
 def load(name: str, store: Path) -> TrainedModel:
-    """The model from a folder's two files or from the registry; raises WordError where there is none."""
+    """The model from a folder's two files or from the registry; raises UsageError where there is none."""
     try:
         if Path(name).is_dir():
             return model.read(Path(name))
         if "/" in name and not name.startswith("models:/"):
-            raise WordError(f"model: a folder that exists; got {name}")
+            raise UsageError(f"model: a folder that exists; got {name}")
         from pipeline.tracking.client import fetched
 
         with fetched(name if name.startswith("models:/") else f"models:/{name}@champion", store) as folder:
             return model.read(folder)
     except (model.ModelError, LookupError) as error:
-        raise WordError(f"model: {error.args[0]}") from None
+        raise UsageError(f"model: {error.args[0]}") from None
 
 
 def answers(trained: TrainedModel, words: Words, asked: Asked) -> Generator[Answer, None, None]:
     """An answer for each picture or table row, in the order of the paths; what cannot be answered says why.
 
-    Raises WordError where the weights of the model's backbone are not at hand.
+    Raises UsageError where the weights of the model's backbone are not at hand.
     """
     layout = trained.architecture.inputs
     if isinstance(layout, TableInputs):
@@ -96,13 +97,13 @@ def _as_they_are(pictures: Pictures) -> Raw:
 
 
 def _backbone(trained: TrainedModel, layout: FeatureInputs, words: Words) -> Callable[[Pictures], Raw]:
-    """What the model's backbone makes of pictures; raises WordError where its weights are not those of the search."""
+    """What the model's backbone makes of pictures; raises UsageError where its weights are not those of the search."""
     from pipeline.backbones import Frozen
 
     try:
         frozen = Frozen.of_model(layout, trained.architecture.model.tail, words.weights, words.store / "cache")
     except DataError as error:
-        raise WordError(str(error)) from None
+        raise UsageError(str(error)) from None
     return lambda pictures: frozen.look(pictures, layout.views)
 
 

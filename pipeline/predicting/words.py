@@ -7,16 +7,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from pipeline.words import UsageError
+
 KEYS = ("model", "output", "sheet", "store", "weights")
 CSV, JSON_LINES, SHEET = ".csv", ".jsonl", ".png"
-
-
-class WordError(Exception):
-    """Words that cannot be understood; `mistakes` has a line for each reason."""
-
-    def __init__(self, *mistakes: str) -> None:
-        super().__init__("\n".join(mistakes))
-        self.mistakes = mistakes
 
 
 @dataclass(frozen=True)
@@ -34,7 +28,7 @@ class Words:
 def parse(texts: Sequence[str]) -> Words:
     """The words as typed: an existing path wins, then `key=value` with a known key, then a path that is not there.
 
-    Raises WordError with all that is wrong.
+    Raises UsageError with all that is wrong.
     """
     given, paths, mistakes = _sorted(texts)
     if "model" not in given and not mistakes:
@@ -45,21 +39,23 @@ def parse(texts: Sequence[str]) -> Words:
     for key, place in PLACES.items():
         try:
             files |= {key: place(given[key], paths)} if key in given else {}
-        except WordError as error:
+        except UsageError as error:
             mistakes += error.mistakes
     if mistakes:
-        raise WordError(*mistakes, *(f"{path}: no such file" for path in paths if not _exists(path)))
+        raise UsageError(*mistakes, *(f"{path}: no such file" for path in paths if not _exists(path)))
     store = Path(given.get("store", "mlruns"))
     return Words(given["model"], tuple(paths), files.get("output"), store, files.get("weights"), files.get("sheet"))
 
 
 def _sorted(texts: Sequence[str]) -> tuple[dict[str, str], list[Path], list[str]]:
-    """The value of each key, the paths, and a line for each key that is misspelt."""
+    """The value of each key, the paths, and a line for each key that is misspelt or said again."""
     given, paths, mistakes = dict[str, str](), list[Path](), list[str]()
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or _exists(Path(text)):
             paths.append(Path(text))
+        elif key in given:
+            mistakes.append(f"{key}: said once; got {given[key]} and {value}")
         elif key in KEYS:
             given[key] = value
         elif near := get_close_matches(key, KEYS, n=1):
@@ -80,9 +76,9 @@ def _output(text: str, paths: Sequence[Path]) -> Path:
     """Where the answers are to go: a CSV file, also by a name without an ending, or one of JSON lines."""
     file = _place("output", text, "predictions.csv")
     if file.suffix.lower() not in ("", CSV, JSON_LINES):
-        raise WordError(f"output: a file that ends in {CSV} or {JSON_LINES} (JSON lines); got {file}")
+        raise UsageError(f"output: a file that ends in {CSV} or {JSON_LINES} (JSON lines); got {file}")
     if any(_same(file, path) for path in paths):
-        raise WordError(f"output: another file than what is to be answered for; got {file}")
+        raise UsageError(f"output: another file than what is to be answered for; got {file}")
     return file
 
 
@@ -90,9 +86,9 @@ def _sheet(text: str, paths: Sequence[Path]) -> Path:
     """Where the contact sheet is to go; in a folder that is answered for it would be a picture of the next call."""
     file = _place("sheet", text, "sheet.png")
     if file.suffix.lower() != SHEET:
-        raise WordError(f"sheet: a picture that ends in {SHEET}; got {file}")
+        raise UsageError(f"sheet: a picture that ends in {SHEET}; got {file}")
     if any(_same(file, path) or (path.is_dir() and _inside(file, path)) for path in paths if _exists(path)):
-        raise WordError(f"sheet: not among the pictures that are to be answered for; got {file}")
+        raise UsageError(f"sheet: not among the pictures that are to be answered for; got {file}")
     return file
 
 
@@ -100,7 +96,7 @@ def _weights(text: str, _: Sequence[Path]) -> Path:
     """The file of a backbone's weights."""
     file = Path(text)
     if not file.is_file():
-        raise WordError(f"weights: a file that exists; got {file}")
+        raise UsageError(f"weights: a file that exists; got {file}")
     return file
 
 
@@ -108,9 +104,9 @@ def _place(key: str, text: str, example: str) -> Path:
     """A file that can be written there."""
     file = Path(text)
     if not text or not file.parent.is_dir():
-        raise WordError(f"{key}: a file in a folder that exists; got {text or 'nothing'}")
+        raise UsageError(f"{key}: a file in a folder that exists; got {text or 'nothing'}")
     if file.is_dir():
-        raise WordError(f"{key}: a file, such as {file / example}; got a folder, {file}")
+        raise UsageError(f"{key}: a file, such as {file / example}; got a folder, {file}")
     return file
 
 

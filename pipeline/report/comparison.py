@@ -15,7 +15,7 @@ from pipeline.display import number
 from pipeline.record import Reader
 from pipeline.record.rows import Row
 from pipeline.report.figure import Chart, Figure, Series
-from pipeline.report.size import frontier, layers, resampled, smallest, width
+from pipeline.report.size import layers, resampled, smallest, steps, width
 from pipeline.report.tried import METRICS, Tried, listed, many, percent, widths
 from pipeline.summary import Summary
 from pipeline.tracking import description
@@ -106,14 +106,11 @@ def figure(studies: Sequence[Compared]) -> Figure:
 
 
 def _line(study: Compared) -> Series:
-    rows = frontier(study.tried)
-    ends = [row.parameters for row in rows[1:]] + [max(row.parameters for row in study.tried.complete)]
-    x = [float(place) for row, end in zip(rows, ends, strict=True) for place in (row.parameters, end)]
-    doubled = [row for row in rows for _ in range(2)]
+    x, best = steps(study.tried)
 
     def drawn(errors: int) -> list[float]:
         """So many standard errors from the score."""
-        return [max(FLOOR, study.way(row.value) + errors * study.error_of(row)) for row in doubled]
+        return [max(FLOOR, study.way(row.value) + errors * study.error_of(row)) for row in best]
 
     return Series(study.name, "line", x, drawn(0), drawn(-1), drawn(1))
 

@@ -6,20 +6,18 @@ import math
 import statistics
 from collections.abc import Sequence
 
-import numpy as np
-
 from pipeline.record.rows import Row
 from pipeline.report.figure import Chart, Figure, Series
-from pipeline.report.tried import FAR, Tried, many, named
+from pipeline.report.tried import Tried, many, named
 
 MOST_PRUNED = 100
 
 
 def curves(tried: Tried) -> Figure:
-    """The winner's mean and its score on each fold; the means of pruned trials and the folds are quiet."""
+    """The winner's mean and its score on each fold; behind them, quiet, the means of pruned trials."""
     best, pruned = tried.best, [row for row in tried.rows if row.state == "pruned" and row.curve]
     means = [epoch.mean for epoch in best.curve]
-    worst = _worst(tried)
+    worst = tried.worst_of([score for epoch in best.curve for score in epoch.folds])  # the first epochs' may be far
     series = [
         Series(
             "pruned trials", "line", *_joined(tried, [_means(row) for row in pruned[-MOST_PRUNED:]], worst), quiet=True
@@ -38,14 +36,6 @@ def _means(row: Row) -> list[float]:
 
 def _folds(row: Row) -> list[list[float]]:
     return [list(fold) for fold in zip(*(epoch.folds for epoch in row.curve), strict=True)]
-
-
-def _worst(tried: Tried) -> float:
-    """The worst score that is drawn: that of the first epochs may be far from all that matters."""
-    values = np.array([score for epoch in tried.best.curve for score in epoch.folds])
-    low, high = np.quantile(values, [0.25, 0.75])
-    room = FAR * (high - low) or np.ptp(values)
-    return float(max(low - room, values.min()) if tried.maximise else min(high + room, values.max()))
 
 
 def _joined(tried: Tried, lines: Sequence[Sequence[float]], worst: float) -> tuple[list[float], list[float]]:

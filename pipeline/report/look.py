@@ -52,12 +52,17 @@ def whole(chart: Chart) -> bool:
 
 
 def ticks(chart: Chart) -> dict[float, str]:
-    """Of a logarithmic axis: the round numbers 1, 2, 5, 10 ... that it reaches over; powers of ten where it is long."""
+    """Of a logarithmic axis: the round numbers 1, 2, 5, 10 ... that it reaches over; powers of ten where it is long.
+
+    Where it is so short that none lies on it, its ends: without a number nobody can read it.
+    """
     reached = [float(x) for series in chart.series for x in series.x]
     low, high = min(reached), max(reached)
     steps = (1, 2, 5) if high / low < SHORT else (1,)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     round_numbers = [step * 10.0**power for power in powers for step in steps]
+    if not any(low <= place <= high for place in round_numbers):
+        round_numbers = [low, high]
     return {place: _brief(place) for place in round_numbers if low / 2 <= place <= 2 * high}
 
 

@@ -16,6 +16,7 @@ from pipeline.report.power_law import Laws, Numbers
 from pipeline.report.refits import Curve, Watch, curve
 from pipeline.report.tried import Tried
 
+SURE = "95 % of the fits to redrawn folds"  # no interval that holds the truth as often: see power_law.fit
 WORTH = 0.01  # of a share of right answers, and of an error twice this part of it: less is no help
 
 
@@ -59,7 +60,7 @@ def _fitted(laws: Laws, rows: Numbers, tried: Tried) -> Series:
     x = np.geomspace(rows[0], 2 * rows[-1], 40)
     y, *ends = (_errors(error, tried) for error in (laws.at(x)[0], *laws.band(x)))
     low, high = np.minimum(*ends), np.maximum(*ends)
-    return Series("fit, with its 95 % interval", "line", x.tolist(), y.tolist(), low.tolist(), high.tolist())
+    return Series(f"fit, and {SURE}", "line", x.tolist(), y.tolist(), low.tolist(), high.tolist())
 
 
 def _answer(laws: Laws, tried: Tried, rows: Numbers, errors: Numbers, spread: Numbers) -> str:
@@ -71,8 +72,8 @@ def _answer(laws: Laws, tried: Tried, rows: Numbers, errors: Numbers, spread: Nu
     if high < worth:
         return f"More data would not help: of twice as much the fit expects {_most(high, tried)}."
     if likely >= worth and low > worth / 10:  # nearly every draw of the folds says that the error falls
-        return f"Twice the data would probably gain {gain} (95 % interval of the fit)."
-    return f"Whether more data would help cannot be told: of twice as much the fit expects {gain} (95 % interval)."
+        return f"Twice the data would probably gain {gain} ({SURE})."
+    return f"Whether more data would help cannot be told: of twice as much the fit expects {gain} ({SURE})."
 
 
 def _most(high: float, tried: Tried) -> str:

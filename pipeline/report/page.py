@@ -9,8 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline import commands
-from pipeline.closing import counted, times
+from pipeline import closing, commands
 from pipeline.report import interactive, tables, verdict
 from pipeline.report.figure import Chart, Figure
 from pipeline.report.tried import METRICS, Tried
@@ -74,8 +73,8 @@ def report(study: Study, figures: Sequence[Drawn], failures: Sequence[str] = ())
         commands=[(sentence, study.commands[word]) for word, sentence in NEXT.items()],
         columns=commands.columns(study.described.needs),
         metric=f"{METRICS[tried.metric]} ({tried.unit})" if tried.unit else METRICS[tried.metric],
-        opened=times(summary["test"]["opened"]),
-        scores=verdict.scores(summary, tried.metric),
+        opened=closing.times(summary["test"]["opened"]),
+        scores=closing.rows(summary),
         facts=_facts(study, head),
         figures=figures,
         failures=failures,
@@ -96,7 +95,7 @@ def _facts(study: Study, head: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("data", ". ".join([f"{origin}, {counts}", *study.notes])),
         ("folds", f"{folds}; the held-out rows are seen once a winner"),
         ("judged by", METRICS[study.tried.metric]),
-        ("trials", counted(summary["trials"])),
+        ("trials", closing.counted(summary["trials"])),
         ("the trials took", f"{seconds['training']:,.0f} s; seed {summary['seed']}"),
     ]
     backbone = study.described.facts["backbone"]

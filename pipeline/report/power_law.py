@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm, t
 
 from pipeline import seeds
 from pipeline.intervals import LEVEL, RESAMPLES
@@ -32,13 +33,13 @@ class Laws:
         return self.a[:, None] + self.b[:, None] * (rows / self.most) ** -self.c[:, None]
 
     def band(self, rows: Numbers) -> tuple[Numbers, Numbers]:
-        """The 95 % interval of the error with so many rows."""
+        """Between what the error lies with so many rows by 95 % of the laws of redrawn folds."""
         low, high = np.quantile(self.at(rows)[1:], _ENDS, axis=0)
         return low, high
 
     @property
     def gain(self) -> tuple[float, float, float]:
-        """What twice the rows take off the error by the fit of the mean, and its 95 % interval."""
+        """What twice the rows take off the error: by the fit of the mean, and between what by 95 % of the others."""
         errors = self.at(np.array([self.most, 2 * self.most]))
         gains = errors[:, 0] - errors[:, 1]
         low, high = np.quantile(gains[1:], _ENDS)
@@ -53,13 +54,17 @@ def fit(rows: Numbers, errors: Numbers) -> Laws:
 
     The law: Cortes, Jackel, Solla, Vapnik, Denker 1993 (NIPS 6, 327); it holds for networks over many magnitudes
     (Hestness et al. 2017, arXiv 1712.00409), though not near chance. Its uncertainty: folds drawn again with
-    replacement (Efron 1979), their spread widened by sqrt(folds / (folds - 1)), by which that of few is too small.
+    replacement (Efron 1979), their spread widened by sqrt(folds / (folds - 1)), by which that of few is too small, and
+    by what Student's t is wider at the ends than the normal distribution, since that spread is an estimate too. 95 % of
+    them held the true gain of simulated curves in 90 to 97 % of cases, but where a is 0, at an end of what is fitted,
+    in 73 to 87 % (Andrews 2000, Econometrica 68, 399: there a bootstrap fails).
     """
     folds = len(errors)
     noise = np.random.default_rng(seeds.number("power law"))
     mean = errors.mean(axis=0)
     drawn = errors[noise.integers(folds, size=(RESAMPLES, folds))].mean(axis=1)
-    wide = mean + (drawn - mean) * np.sqrt(folds / (folds - 1))
+    student = t.ppf(_ENDS[1], folds - 1) / norm.ppf(_ENDS[1])
+    wide = mean + (drawn - mean) * np.sqrt(folds / (folds - 1)) * student
     return Laws(*_least_squares(rows / rows.max(), np.maximum(np.vstack([mean, wide]), 0.0)), float(rows.max()))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from pipeline.record.rows import Row
@@ -16,7 +14,7 @@ RESAMPLES = 500
 def size(tried: Tried) -> Figure:
     """Each complete trial by its size, the best up to each size, and the two that matter."""
     rows, least = tried.complete, smallest(tried)
-    grown = frontier(tried)
+    x, best = steps(tried)
     series = [
         Series(
             "complete trials",
@@ -28,7 +26,7 @@ def size(tried: Tried) -> Figure:
             [tried.label(row) for row in rows],
             quiet=True,
         ),
-        Series("best up to this size", "line", *_steps(tried, grown)),
+        Series("best up to this size", "line", x, [tried.drawn(row.value) for row in best]),
         *_rings(tried, least),
     ]
     drawn = Chart("parameters", tried.score, tuple(series), log_x=True)
@@ -83,12 +81,12 @@ def resampled(tried: Tried, seed: int = 0) -> list[list[Row]]:
     return [[rows[place] for place in np.flatnonzero(each)] for each in enough]
 
 
-def _steps(tried: Tried, rows: Sequence[Row]) -> tuple[list[float], list[float]]:
-    """Level from each size until the next that is better, and on to the largest tried."""
-    largest = max(row.parameters for row in tried.complete)
-    ends = [row.parameters for row in rows[1:]] + [largest]
+def steps(tried: Tried) -> tuple[list[float], list[Row]]:
+    """The best up to each size, as places of a line and the trial at each: level until the next that is better."""
+    rows = frontier(tried)
+    ends = [row.parameters for row in rows[1:]] + [max(row.parameters for row in tried.complete)]
     x = [float(place) for row, end in zip(rows, ends, strict=True) for place in (row.parameters, end)]
-    return x, [tried.drawn(row.value) for row in rows for _ in range(2)]
+    return x, [row for row in rows for _ in range(2)]
 
 
 def _words(tried: Tried, least: Row) -> str:
@@ -107,7 +105,7 @@ def _words(tried: Tried, least: Row) -> str:
 
 def _times(ratio: float) -> str:
     if ratio < 1.05:
-        return "about as many" if ratio > 0.95 else f"{1 / ratio:.2g} times as many"
+        return "about as many"
     return f"{ratio:.2g} times fewer" if ratio < 100 else f"{ratio:,.0f} times fewer"
 
 

@@ -52,7 +52,8 @@ def _words(tried: Tried, important: Sequence[Importance]) -> str:
         return f"In {complete} complete trials one hyperparameter at most was searched: there is nothing to compare."
     first = listed([f"{_spoken(each.key)} {percent(each.share)}" for each in important[:3]])
     said = f"Shares in what makes a trial one of the best among {complete} complete ones, by PED-ANOVA: {first}."
-    beyond = [_spoken(each.key) for each in important if each.share > each.chance]
+    beyond = [_spoken(each.key) for each in important if each.share > each.chance_of_any]
+    chance = "what shuffled scores give any of them 1 time in 20"
     if not beyond:
-        return f"{said} None is beyond what shuffled scores give 1 time in 20: what counts cannot be told yet."
-    return f"{said} Beyond what shuffled scores give 1 time in 20: {listed(beyond)}."
+        return f"{said} None is beyond {chance}: what counts cannot be told yet."
+    return f"{said} Beyond {chance}: {listed(beyond)}."

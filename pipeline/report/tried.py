@@ -70,8 +70,12 @@ class Tried:
 
     @cached_property
     def worst_drawn(self) -> float:
-        """The worst score that a figure has room for: a few absurd ones must not press all the others together."""
-        values = np.array([row.value for row in self.rows if row.finite])
+        """The worst score of a trial that a figure has room for."""
+        return self.worst_of([row.value for row in self.rows if row.finite])
+
+    def worst_of(self, scores: Sequence[float]) -> float:
+        """The worst that a figure of them has room for: a few absurd ones must not press all the others together."""
+        values = np.array(scores)
         low, high = np.quantile(values, [0.25, 0.75])
         room = FAR * (high - low) or np.ptp(values)
         return float(max(low - room, values.min()) if self.maximise else min(high + room, values.max()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pipeline.closing import gain, hidden, interval, mean, pairs
+from pipeline.closing import gain, hidden, pairs
 from pipeline.data.names import shown
 from pipeline.display import number
 from pipeline.report.size import layers, smallest
@@ -104,14 +104,3 @@ def cards(summary: Summary, tried: Tried) -> list[Card]:
 def _depth(tried: Tried) -> str:
     count = layers(tried.best)
     return f"{many(count, 'hidden layer')}: {widths(tried.best)}" if count else widths(tried.best)
-
-
-def scores(summary: Summary, metric: str) -> list[tuple[str, str, str, str]]:
-    """The closing table: a name, hidden layers, cross-validation, held-out test."""
-    best, test, baseline = summary["best"], summary["test"], summary["baseline"]
-    lines = [(f"winner (trial {best['number']})", hidden(best), mean(best, metric), interval(test, metric))]
-    if baseline is not None:
-        first = ("baseline", hidden(baseline), mean(baseline, metric), interval(baseline["test"], metric))
-        validated, tested = (gain(*pair, metric) for pair in pairs(best, test, baseline))
-        lines = [first, *lines, ("gain", "", validated, tested)]
-    return [*lines, ("always the same", "", "", number(summary["majority"]["value"], metric))]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from pipeline import commands, space
+from pipeline.config.networks import Model
 from pipeline.config.ranges import Choice, Range
-from pipeline.config.schema import Model
 from pipeline.files import write_whole
 from pipeline.space import WIDTHS, typed
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,9 +14,9 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from pipeline.record.rows import Row
 from pipeline.tracking.description import Description
 from pipeline.tracking.markdown import shortened
+from pipeline.tracking.views import WIDTHS
 
 BATCH, LONGEST = 1_000, 4_000  # points in a write, letters of a tag
-SHAPE = ("model.blocks", "model.channels", "model.layers", "model.nodes")
 Point = tuple[str, int, float]
 
 
@@ -51,7 +49,7 @@ def name(row: Row) -> str:
 
 def _tried(row: Row, described: Description) -> dict[str, str]:
     """What tells the trial from others: its widths, and what was drawn; what all of them share is the study's."""
-    shown = {*SHAPE, *described.searched} if described.searched else row.fields
+    shown = {*WIDTHS, *described.searched} if described.searched else row.fields
     return {key: str(value) for key, value in row.fields.items() if key in shown and value != ""}
 
 
@@ -59,8 +57,7 @@ def _points(row: Row, metric: str) -> list[Point]:
     """The trial's own figures; the mean and each fold's score an epoch."""
     points: list[Point] = [("seconds", 0, row.seconds), ("parameters", 0, row.parameters)]
     if row.finite:
-        error = statistics.stdev(row.folds) / math.sqrt(len(row.folds))
-        points += [("score", 0, row.value), ("standard_error", 0, error), ("epoch", 0, row.epoch)]
+        points += [("score", 0, row.value), ("standard_error", 0, row.standard_error), ("epoch", 0, row.epoch)]
     for epoch, scores in enumerate(row.curve, start=1):
         points += [("train_loss", epoch, scores.loss), (f"validation/{metric}", epoch, scores.mean)]
         points += [(f"fold/{fold}/{metric}", epoch, score) for fold, score in enumerate(scores.folds)]

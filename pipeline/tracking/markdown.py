@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 MARK = "*Written by the search; what you write below this line stays.*"
+MORE = "\n\n..."
 WIDE = 72  # letters in a line: a longer one would widen the whole page
 SPECIAL = re.compile(r"[\\`*_{}\[\]#+!~|^$]")
 CODES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}  # an @ would link to a stranger's page
@@ -62,9 +63,19 @@ def shortened(text: str, most: int) -> str:
 def note(ours: str, before: str | None, most: int) -> str:
     """The text of a page that has one already: what a person wrote below the line stays below it.
 
-    most: letters that MLflow takes; a page that would be longer is cut, or stays as it was where a person has written.
+    most: letters that MLflow takes; ours is cut to fit, or where a person has written the page stays as it was.
     """
     head, mark, own = (before or "").partition(MARK)
     kept = own.strip() if mark else head.strip()
-    page = "\n\n".join([ours, "---", MARK, *([kept] if kept else [])])
-    return page if len(page) <= most else before if before and kept else shortened(page, most)
+    below = "\n\n".join(["", "---", MARK, *([kept] if kept else [])])
+    if before and kept and len(ours + below) > most:
+        return before
+    return _cut(ours, most - len(below)) + below
+
+
+def _cut(text: str, most: int) -> str:
+    """As many whole paragraphs as fit, and a sign that there were more: half a table or an open fence would spread."""
+    if len(text) <= most:
+        return text
+    end = text.rfind("\n\n", 0, most - len(MORE) + 2)
+    return text[:end] + MORE if end > 0 else shortened(text, most)
