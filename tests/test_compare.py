@@ -6,15 +6,17 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from pipeline import compare
+from pipeline.config import schema
 from pipeline.record.rows import Row
 from pipeline.report.comparison import Compared, parameters, words
 from pipeline.report.size import layers, resampled, smallest, width
 from pipeline.tracking.description import Description
-from tests.conftest import TINY, search
+from tests.conftest import TINY, picture_examples, question, search
 from tests.test_report import row, tried
 
 
@@ -126,6 +128,15 @@ def test_what_the_numbers_do_not_say_is_not_said() -> None:
     unclear = compared("hard", 0.1, row(0, (0.5, 0.61, 0.59), 10, "4"), row(1, (0.6, 0.55, 0.59), 900, "90"))
     assert "cannot be told: the ranges overlap when the folds are drawn again" in words([EASY, unclear])
     assert "neither is clearly the harder" in words([EASY, replace(EASY, name="other")])
+
+
+def test_constant_of_the_folds_knows_nothing_of_the_test_part() -> None:
+    """Three of four rows outside it are of the first class, all rows in it of the second."""
+    examples = picture_examples(60, classes=2)
+    apart = replace(examples, test=(examples.targets == 1) & (np.arange(60) < 40))
+    asked = question(apart, schema.Softmax("softmax"), "accuracy")
+    assert asked.constant == pytest.approx(0.75, abs=0.01)
+    assert asked.head.majority(apart.targets[asked.splits.development], "accuracy").tolist() == [1, 0]
 
 
 def test_constant_is_judged_by_the_rows_that_judge_the_networks() -> None:
