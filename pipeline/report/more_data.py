@@ -44,7 +44,7 @@ def drawn(found: Curve, tried: Tried) -> Figure:
     if len(rows) < power_law.FEWEST:
         few = "There are too few training rows, or too few on which it learns, to say what more would bring."
         return Figure("more_data", "Would more data help?", f"{few} {words}", chart)
-    laws = power_law.fit(rows, _errors(scores.T, tried))
+    laws = power_law.fit(rows, _errors(scores.T, tried), tried.best.repeats)
     answer = _answer(laws, tried, rows, _errors(means, tried), spread)
     series = (measured, _fitted(laws, rows, tried))
     return Figure("more_data", "Would more data help?", f"{answer} {words}", replace(chart, series=series))

@@ -49,8 +49,8 @@ class Laws:
 _ENDS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
 
-def fit(rows: Numbers, errors: Numbers) -> Laws:
-    """Least squares through the mean errors; rows: float64 [sizes]; errors: float64 [folds, sizes].
+def fit(rows: Numbers, errors: Numbers, repeats: int = 1) -> Laws:
+    """Least squares through the mean errors; rows: float64 [sizes]; errors: float64 [repeats x folds, sizes].
 
     The law: Cortes, Jackel, Solla, Vapnik, Denker 1993 (NIPS 6, 327); it holds for networks over many magnitudes
     (Hestness et al. 2017, arXiv 1712.00409), though not near chance. Its uncertainty: folds drawn again with
@@ -59,10 +59,10 @@ def fit(rows: Numbers, errors: Numbers) -> Laws:
     them held the true gain of simulated curves in 90 to 97 % of cases, but where a is 0, at an end of what is fitted,
     in 73 to 87 % (Andrews 2000, Econometrica 68, 399: there a bootstrap fails).
     """
-    folds = len(errors)
+    folds = len(errors) // repeats  # repeats judge by the same rows again: no more are drawn than one has
     noise = np.random.default_rng(seeds.number("power law"))
     mean = errors.mean(axis=0)
-    drawn = errors[noise.integers(folds, size=(RESAMPLES, folds))].mean(axis=1)
+    drawn = errors[noise.integers(len(errors), size=(RESAMPLES, folds))].mean(axis=1)
     student = t.ppf(_ENDS[1], folds - 1) / norm.ppf(_ENDS[1])
     wide = mean + (drawn - mean) * np.sqrt(folds / (folds - 1)) * student
     return Laws(*_least_squares(rows / rows.max(), np.maximum(np.vstack([mean, wide]), 0.0)), float(rows.max()))
