@@ -18,6 +18,7 @@ from pipeline.config.schema import Backbone, Blocks, Layout, Model, Search, Spac
 
 FACTS = ("subject", "unit")
 FIXED = ("backbone", "weights", "finetune")
+MISSING = "???"  # as Hydra writes a value that a person is to give
 LISTS = ("model.nodes", "model.channels")  # a value for each layer or block
 DERIVED = ("hidden", "convolutions", "tail", "tuning")
 DATASETS = {
@@ -149,9 +150,9 @@ class _Reader:
             return None
         self.unknown(section, raw, _names(kind))
         known = {
-            key: _tuples(value)
-            for key, value in raw.items()
-            if key in _names(kind) and not self.missing(f"{section}.{key}", value)
+            key: _tuples(raw[key])
+            for key in _names(kind)
+            if not self.missing(f"{section}.{key}", raw.get(key, MISSING))
         }
         return self.validated(section, TypeAdapter(kind), known)
 
@@ -195,7 +196,7 @@ class _Reader:
             return None
 
     def missing(self, key: str, value: object) -> bool:
-        if value == "???":
+        if value == MISSING:
             self.mistakes.append(f"{key}: needs a value, such as {key}={EXAMPLES.get(key, '...')}")
             return True
         return False
