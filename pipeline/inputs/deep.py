@@ -33,7 +33,7 @@ class DeepRows:
         """int64 [n] to [n, views, ...] on the device: one view, or all of them."""
         place, picture = rows.to(self.rows.device).div(self.count, rounding_mode="floor"), rows % self.count
         found = self.rows[picture.to(self.rows.device)]
-        if len(self.views) == 1:  # asked without a look at the rows, for which a GPU would have to be waited for
+        if len(self.views) == 1:  # a look at the rows would wait for the GPU
             return self._moved(self.views[0][found][:, None])
         if not bool(place.any()):
             return self._moved(torch.stack([view[found] for view in self.views], dim=1))
