@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import words
+from pipeline.files import abandoned
 from pipeline.words import UsageError
 
 HELP = """\
@@ -28,6 +30,7 @@ KINDS = {
     "drawn": "drawn pictures",
     "features": "features of a backbone",
     "weights": "weights of backbones",
+    "": "left unfinished",
 }
 
 
@@ -48,17 +51,30 @@ class Entry:
 
 def entries(cache: Path) -> list[Entry]:
     """All that is kept, in the order in which it was used."""
-    found: dict[Path, list[Path]] = {}
+    found: dict[Path, dict[Path, os.stat_result]] = {}
+    for file in _files(cache):
+        try:
+            state = file.stat()
+        except FileNotFoundError:  # another search has made room
+            continue
+        found.setdefault(file.with_suffix("") if file.parent == cache else file, {})[file] = state
+    return sorted((_entry(cache, name, states) for name, states in found.items()), key=lambda entry: entry.used)
+
+
+def _files(cache: Path) -> Iterator[Path]:
+    """What is whole, and what killed searches left; not what another one is writing."""
     for file in (*cache.glob("*-*.npy"), *cache.glob("*-*.json"), *cache.glob("weights/*")):
-        found.setdefault(file.with_suffix("") if file.parent == cache else file, []).append(file)
-    return sorted((_entry(cache, name, files) for name, files in found.items()), key=lambda entry: entry.used)
+        if not file.name.startswith("."):
+            yield file
+    yield from (*abandoned(cache), *abandoned(cache / "weights"))
 
 
-def _entry(cache: Path, name: Path, files: Sequence[Path]) -> Entry:
+def _entry(cache: Path, name: Path, states: Mapping[Path, os.stat_result]) -> Entry:
     kind = name.name.partition("-")[0] if name.parent == cache else "weights"
-    states = [file.stat() for file in files]
-    size, used = sum(state.st_size for state in states), max(max(state.st_atime, state.st_mtime) for state in states)
-    return Entry(KINDS.get(kind, kind), tuple(files), size, used)
+    kind = "" if name.name.startswith(".") else kind
+    size = sum(state.st_size for state in states.values())
+    used = max(max(state.st_atime, state.st_mtime) for state in states.values())
+    return Entry(KINDS.get(kind, kind), tuple(states), size, used)
 
 
 def make_room(cache: Path, max_gb: float, since: float) -> None:

@@ -23,7 +23,8 @@ POOLINGS: dict[Pooling, Callable[[Tensor, int], Tensor]] = {
 class Block(nn.Module):
     """A convolution, pooling that halves each side, and a normalisation of each channel over the minibatch.
 
-    mean, variance: running ones of a channel, which take the minibatch's place when it does not train; not learned.
+    mean, variance: running ones of a channel, not learned; they take the minibatch's place when it does not train, and
+    where a minibatch is a single row of a single pixel.
     """
 
     mean: Tensor
@@ -47,10 +48,9 @@ class Block(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """[n, before, H, W] to [n, channels, H / 2, W / 2], before any activation."""
-        sums = functional.conv2d(pictures, self.weight, padding="same")
-        return functional.batch_norm(
-            self.pooling(sums, 2), self.mean, self.variance, self.scale, self.offset, self.training, MOMENTUM, EPSILON
-        )
+        sums = self.pooling(functional.conv2d(pictures, self.weight, padding="same"), 2)
+        spread = self.training and sums.numel() > sums.shape[1]  # one number of a channel has none
+        return functional.batch_norm(sums, self.mean, self.variance, self.scale, self.offset, spread, MOMENTUM, EPSILON)
 
 
 class Blocks(nn.Module):

@@ -107,6 +107,13 @@ def _sweep(place: Path) -> None:
                 left.unlink()
 
 
+def abandoned(folder: Path) -> list[Path]:
+    """The files that killed writers have left in a folder, whatever they wrote; a living one's are not among them."""
+    pattern = re.compile(r"\..+\.(\d+)\.new", re.DOTALL)
+    found = [(file, pattern.fullmatch(file.name)) for file in (folder.iterdir() if folder.is_dir() else ())]
+    return [file for file, left in found if left and not _lives(int(left[1]))]
+
+
 def _lives(process: int) -> bool:
     """Whether another process of that number runs: ours has left what one before it with the same number left."""
     try:

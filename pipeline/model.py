@@ -30,6 +30,7 @@ from pipeline.stranger import RefusedError, shown
 
 ARCHITECTURE, PARAMETERS = "architecture.json", "parameters.safetensors"
 MOST_WORDS, MOST_NUMBERS = 2**22, 2**31  # bytes of architecture.json, bytes of numbers beside it
+MOST_PARAMETERS = MOST_NUMBERS // 4  # of four bytes each
 AT_ONCE = 32  # pictures, where a part of a backbone looks at them
 WAY_OUT = f"a model is {ARCHITECTURE} and {PARAMETERS} in one folder, as one search wrote them"
 AnyInputs = Annotated[PictureInputs | FeatureInputs | TableInputs, Field(discriminator="kind")]

@@ -14,13 +14,15 @@ import torch
 from pipeline import data, folds, heads, inputs
 from pipeline.cache import make_room
 from pipeline.config.fit import TARGETS
+from pipeline.config.networks import Tail
 from pipeline.config.schema import Search
 from pipeline.course import Task
-from pipeline.data.examples import Examples, Features, Pictures
+from pipeline.data.examples import DataError, Examples, Features, Pictures
 from pipeline.device import Device, resolve
 from pipeline.folds import Fold, Folds
 from pipeline.heads import AnyHead
 from pipeline.inputs import Inputs
+from pipeline.model import MOST_PARAMETERS
 
 ARITHMETIC = "3"  # raised where the same search comes to other digits, or its record is kept another way
 
@@ -89,8 +91,21 @@ def _seen(search: Search, examples: Examples, device: Device, cache: Path) -> Ex
     assert isinstance(examples.inputs, Pictures)
     from pipeline.backbones import Frozen  # only where there is one: the others start faster
 
+    if search.backbone.part is not None:
+        _check_size(Tail(search.backbone.name, search.backbone.part))
     frozen = Frozen.of(search.backbone, cache, device.torch)
     return replace(examples, inputs=frozen.features(examples.inputs, search.features.views, cache))
+
+
+def _check_size(tail: Tail) -> None:
+    """Raises DataError where no model file takes a part of a backbone; before anything of it is fetched or computed."""
+    from pipeline.backbones import parts
+
+    if (count := parts.learned(tail)) > MOST_PARAMETERS:
+        raise DataError(
+            f"model.finetune: a model has at most {MOST_PARAMETERS:,} parameters; what would be trained along of "
+            f"{tail.backbone} has {count:,}; use a smaller model.backbone, or model.finetune=none"
+        )
 
 
 def _facts(search: Search, examples: Examples, splits: Folds, device: Device) -> dict[str, str]:

@@ -18,7 +18,7 @@ from pipeline.display import Display
 from pipeline.engine.company import Shape, groups
 from pipeline.files import NotWrittenError
 from pipeline.hands import Hand, WorkerError
-from pipeline.model import MOST_NUMBERS
+from pipeline.model import MOST_PARAMETERS
 from pipeline.network import learned, multiplications, unfit
 from pipeline.question import Question
 from pipeline.record.rows import Row
@@ -26,7 +26,6 @@ from pipeline.space import Candidate
 from pipeline.study import Proposal, Study
 
 MOST_FAILURES = 3
-MOST_PARAMETERS = MOST_NUMBERS // 4  # of four bytes each
 
 
 class FailingError(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,15 +14,18 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from filelock import FileLock, Timeout
 from PIL import Image
 from safetensors.torch import save_file
 from torchvision.models import get_model, get_model_weights, list_models
 
 from pipeline import cache, model, predict
 from pipeline.backbones import Frozen, networks, weights
+from pipeline.backbones.features import _alone
 from pipeline.backbones.views import view
 from pipeline.config import backbones
 from pipeline.config.networks import Backbone
+from pipeline.config.schema import MOST_VIEWS
 from pipeline.data.examples import DataError, Pictures
 from tests.conftest import picture_examples, search
 
@@ -58,13 +62,27 @@ def test_names_and_sides_are_torchvisions_own() -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "squeezenet1_1", "convnext_tiny", "googlenet"])
-def test_last_layer_is_taken_off(name: str, tmp_path: Path) -> None:
+@torch.inference_mode()
+def test_numbers_are_what_the_last_layer_reads_in_the_whole_network(name: str, tmp_path: Path) -> None:
     network = get_model(name, weights=None, **networks.AS_PUBLISHED.get(name, {})).eval()
     torch.save(network.state_dict(), tmp_path / "own.pth")
-    body = networks.build(name, tmp_path / "own.pth")
-    numbers = body(torch.zeros(2, 3, 64, 64, dtype=torch.uint8))
-    assert numbers.shape[0] == 2
-    assert numbers.shape[1] in {512, 768, 1024}
+    body, seen = networks.build(name, tmp_path / "own.pth"), list[torch.Tensor]()
+    last = [part for part in network.modules() if isinstance(part, torch.nn.Linear | torch.nn.Conv2d)][-1]
+    last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    pictures = torch.arange(2 * 3 * 64 * 64).remainder(251).to(torch.uint8).view(2, 3, 64, 64)
+    assert network(body.scaled(pictures)).shape == (2, 1000)
+    (read,) = seen
+    torch.testing.assert_close(body(pictures), read if read.dim() == 2 else read.mean((2, 3)), atol=1e-4, rtol=1e-4)
+
+
+def test_lite0_is_the_published_network(tmp_path: Path) -> None:
+    """Some of its numbers of a made-up picture, as the package of its authors' names computes them."""
+    colour, down, right = np.ogrid[:3, :64, :64]
+    picture = ((80 * colour + 3 * down + right) % 256).astype(np.uint8)
+    (view,) = lite(tmp_path).look(Pictures(picture[None]), 1).views
+    known = {9: 2.14038, 146: 2.42002, 384: 1.06143, 661: 4.54551, 782: 0.64799, 900: 2.11686, 1168: 0.85167}
+    assert view[0, list(known)].tolist() == pytest.approx(list(known.values()), abs=1e-4)
+    assert view.sum() == pytest.approx(176.6056, abs=1e-2)
 
 
 def test_weights_with_another_classifier_do(tmp_path: Path) -> None:
@@ -112,9 +130,10 @@ def test_mirrored_view_is_that_of_mirrored_pictures(pictures: Pictures, tmp_path
 
 def test_views_are_different_parts_of_one_size() -> None:
     part = torch.arange(3 * 40 * 40).remainder(251).to(torch.uint8).view(1, 3, 40, 40)
-    seen = [view(part, number) for number in range(12)]
+    seen = [view(part, number) for number in range(MOST_VIEWS)]
     assert {each.shape for each in seen} == {part.shape}
     assert all(not torch.equal(one, other) for place, one in enumerate(seen) for other in seen[:place])
+    assert any(torch.equal(view(part, MOST_VIEWS), each) for each in seen)
 
 
 def test_features_are_computed_once(pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,15 +148,81 @@ def test_features_are_computed_once(pictures: Pictures, tmp_path: Path, monkeypa
         lite(tmp_path).features(pictures.take(np.arange(39)), 2, tmp_path)
 
 
-def test_damaged_features_are_computed_again(pictures: Pictures, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("was", "becomes"), [(b"<f4", b"<i4"), (b"False", b"True "), (b"(40, ", b"(20, "), (None, b"")]
+)
+def test_damaged_features_are_computed_again(
+    was: bytes | None, becomes: bytes, pictures: Pictures, tmp_path: Path
+) -> None:
+    """Also where what says their type and their shape is damaged."""
     first = lite(tmp_path).features(pictures, 1, tmp_path)
     expected = np.array(first.views[0])
     (file,) = tmp_path.glob("features-*.npy")
     content = bytearray(file.read_bytes())
-    content[5_000] ^= 1
+    if was is None:
+        content[5_000] ^= 1
+    else:
+        content = content.replace(was, becomes, 1)
+    assert content != file.read_bytes()
     file.write_bytes(content)
-    assert np.array_equal(lite(tmp_path).features(pictures, 1, tmp_path).views[0], expected)
+    again = lite(tmp_path).features(pictures, 1, tmp_path).views[0]
+    assert again.dtype == np.float32
+    assert np.array_equal(again, expected)
     assert file.read_bytes() != content
+
+
+def test_cudnn_is_on_and_in_full_precision_while_a_backbone_looks(
+    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+
+    class Watching(torch.nn.Module):
+        def forward(self, seen: torch.Tensor) -> torch.Tensor:
+            found.append((torch.backends.cudnn.enabled, torch.backends.cudnn.allow_tf32))
+            return seen.flatten(1)[:, :4].float()
+
+    monkeypatch.setattr("pipeline.backbones.features.build", lambda *_: Watching())
+    lite(tmp_path).look(pictures, 1)
+    assert set(found) == {(True, False)}
+
+
+@pytest.mark.parametrize(
+    ("error", "side", "kind", "said"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory."),
+            32,
+            DataError,
+            "compute: efficientnet_lite0 looks at 32 pictures",
+        ),
+        (
+            torch.OutOfMemoryError("CUDA out of memory."),
+            288,
+            DataError,
+            "CUDA out of memory.*; use compute=cpu, or smal",
+        ),
+        (RuntimeError(""), 32, DataError, r"dataset.size: efficientnet_lite0 is made for 288; got 32 \(RuntimeError\)"),
+        (RuntimeError("a bug"), 288, RuntimeError, "^a bug$"),
+    ],
+)
+def test_size_is_blamed_only_where_it_is_another_than_the_backbone_s(
+    error: Exception, side: int, kind: type[Exception], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dying(torch.nn.Module):
+        def forward(self, _: torch.Tensor) -> torch.Tensor:
+            raise error
+
+    monkeypatch.setattr("pipeline.backbones.features.build", lambda *_: Dying())
+    with pytest.raises(kind, match=said):
+        lite(tmp_path).features(Pictures(np.zeros((2, 3, side, side), np.uint8)), 1, tmp_path)
+
+
+def test_lock_is_free_again_when_the_features_are_there(tmp_path: Path) -> None:
+    alone = _alone(tmp_path)
+    with alone, pytest.raises(Timeout):
+        FileLock(tmp_path / ".features.lock").acquire(timeout=0)
+    with FileLock(tmp_path / ".features.lock").acquire(timeout=0):
+        pass
 
 
 def test_two_searches_do_not_compute_the_same(
@@ -149,7 +234,9 @@ def test_two_searches_do_not_compute_the_same(
     assert capsys.readouterr().out.count("efficientnet_lite0 looks at 40 pictures") == 1
 
 
-def test_search_on_features_and_prediction_agree(store: Path, tmp_path: Path) -> None:
+def test_search_on_features_and_prediction_agree(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["task=day_night", "dataset.count=90", "model.backbone=efficientnet_lite0", "features.views=3", *SMALL]
     folder = search(store, *words)
     summary = json.loads((folder / "summary.json").read_text())
@@ -167,6 +254,13 @@ def test_search_on_features_and_prediction_agree(store: Path, tmp_path: Path) ->
     assert [float(row[name]) for name in columns] == pytest.approx(expected.tolist(), abs=1e-5)
     again = [word for word in summary["best"]["overrides"] if word.startswith(("model.backbone", "features"))]
     assert again == ["model.backbone=efficientnet_lite0", "features.views=3"]
+    monkeypatch.setitem(sys.modules, "timm", None)
+    capsys.readouterr()
+    assert predict.main([f"model={folder}/model", str(tmp_path / "photo.png")]) == 2
+    _, line = capsys.readouterr().err.splitlines()  # the first says that it is a demonstration
+    assert line.startswith(
+        "model.backbone=efficientnet_lite0: the package timm runs it, which is not there; pip install"
+    )
 
 
 def test_own_weights_go_with_their_model(
@@ -215,3 +309,38 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path, capsys: pytest
     said = capsys.readouterr().err
     assert "clear: true or false; got yes" in said
     assert "store: a folder that searches wrote to" in said
+
+
+def test_downloaded_weights_that_a_search_uses_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "weights" / "resnet18-f37072fd.pth"
+    file.parent.mkdir()
+    file.write_bytes(bytes(1000))
+    os.utime(file, (1e9, 1e9))
+    monkeypatch.setattr(weights, "_check", lambda _: None)  # they are no weights
+    begin = int(time.time())
+    assert weights.find(Backbone("resnet18", None, "none"), tmp_path) == file
+    cache.make_room(tmp_path, 1e-9, since=begin)
+    assert file.exists()
+
+
+def test_what_killed_searches_left_is_counted_and_cleared_and_what_is_being_written_is_neither(tmp_path: Path) -> None:
+    left = {".features-a.npy.999999999.new": "left unfinished", "weights/.b.pth.999999999.new": "left unfinished"}
+    whole = {"features-a.npy": "features of a backbone", "weights/b.pth": "weights of backbones"}
+    written = [".features-a.npy.1.new", "weights/.b.pth.1.new", ".features.lock"]
+    (tmp_path / "weights").mkdir()
+    for name in (*left, *whole, *written):
+        (tmp_path / name).write_bytes(bytes(10))
+    found = cache.entries(tmp_path)
+    assert {str(entry.files[0].relative_to(tmp_path)): entry.kind for entry in found} == left | whole
+    assert {entry.size for entry in found} == {10}
+    for entry in found:
+        entry.remove()
+    assert all((tmp_path / name).exists() for name in written)
+    assert not any((tmp_path / name).exists() for name in (*left, *whole))
+
+
+def test_file_that_is_gone_meanwhile_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "features-a.npy").symlink_to(tmp_path / "gone")  # is listed, and has no size
+    (tmp_path / "features-b.npy").write_bytes(bytes(10))
+    (entry,) = cache.entries(tmp_path)
+    assert entry.files == (tmp_path / "features-b.npy",)

@@ -189,6 +189,13 @@ def test_missing_task_lists_the_tasks() -> None:
         (["study=a/b"], "study: letters, digits"),
         (["store=/dev/null/x"], "store: a folder that can be written to"),
         (["--trials"], "--trials"),
+        (["~dataset.size"], "dataset.size: needs a value, such as dataset.size="),
+        (["~cv.folds"], "cv.folds: needs a value, such as cv.folds="),
+        ([f"model.nodes={[3] * 21}"], "model.nodes: of 20 layers at most; got 21; use fewer"),
+        (
+            ["model.backbone=resnet18", "features.views=13"],
+            "features.views: from 1 to 12, of which no two are alike; got 13",
+        ),
     ],
 )
 def test_refuses_with_rule_and_key(words: list[str], said: str) -> None:
@@ -208,6 +215,34 @@ def test_own_tasks_may_live_outside_the_repo(tmp_path: Path) -> None:
     )
     search = read(["task=mine"], tmp_path)
     assert (search.task, search.head.kind) == ("mine", "sigmoid")
+
+
+def test_own_tasks_may_live_in_a_folder_with_a_quote_in_its_name(tmp_path: Path) -> None:
+    folder = tmp_path / "cat's \\ 'photos'" / "task"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text((CONF / "task" / "day_night.yaml").read_text())
+    assert read(["task=mine"], folder.parent).task == "mine"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"defaults: [\n  - a: {b\n", "while parsing a flow node"),
+        (b"model:\n\tlayers: 3\n", "cannot start any token"),
+        (b"\xff\xfe\x00x: 3\n", "codec can't decode byte 0xff"),
+        (b"3\n", "Invalid loaded object type: int"),
+        (b"defaults: 3\n", "defaults must be a list"),
+    ],
+)
+def test_own_task_that_is_no_yaml_is_one_line(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "task").mkdir()
+    (tmp_path / "task" / "mine.yaml").write_bytes(content)
+    with pytest.raises(ConfigError) as refused:
+        read(["task=mine"], tmp_path)
+    (line,) = refused.value.mistakes
+    assert line.startswith("each file of the configuration is YAML, with a value for each key; got another (")
+    assert said in line
+    assert "\n" not in line
 
 
 def test_no_yaml_names_code() -> None:

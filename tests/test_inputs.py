@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipeline import inputs
-from pipeline.data.examples import Table
+from pipeline.data.examples import Features, Pictures, Table
 from pipeline.inputs import TableInputs
 from tests.conftest import picture_examples, table_examples
 
@@ -29,6 +29,35 @@ def test_pictures_are_scaled_by_the_training_rows() -> None:
     channels = batch.view(40, 3, -1)
     assert channels.mean(dim=(0, 2)).tolist() == pytest.approx([0, 0, 0], abs=1e-4)
     assert channels.std(dim=(0, 2), correction=0).tolist() == pytest.approx([1, 1, 1], abs=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 128, 150])
+def test_pictures_are_counted_to_the_number_however_many_there_are(count: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 3, 8, 8), dtype=np.uint8)
+    rows = np.random.default_rng(1).permutation(200)[:count]
+    learned = inputs.PictureInputs("pictures", 8).learn(Pictures(pixels), rows)
+    counts = np.stack([np.bincount(pixels[rows, channel].reshape(-1), minlength=256) for channel in range(3)])
+    mean = counts / counts.sum(1, keepdims=True) @ np.arange(256)
+    spread = np.sqrt(counts / counts.sum(1, keepdims=True) @ np.arange(256) ** 2 - mean**2)
+    assert np.array_equal(learned["input.mean"].numpy(), mean.astype(np.float32))
+    assert np.array_equal(learned["input.spread"].numpy(), spread.astype(np.float32))
+
+
+def test_features_are_scaled_by_all_views_of_the_training_rows() -> None:
+    views = tuple(np.random.default_rng(seed).normal(seed, 2, (50, 4)).astype(np.float32) for seed in (1, 2, 3))
+    layout, rows = inputs.FeatureInputs("features", "resnet18", "0" * 64, 224, 3, 4), np.arange(0, 50, 2)
+    learned = layout.learn(Features(views, "resnet18", "0" * 64, 224), rows)
+    every = np.concatenate([view[rows] for view in views]).astype(np.float64)
+    assert learned["input.mean"].numpy() == pytest.approx(every.mean(axis=0), rel=1e-6)
+    assert learned["input.spread"].numpy() == pytest.approx(every.std(axis=0), rel=1e-6)
+
+
+def test_levels_are_those_of_the_rows_in_the_table_s_order() -> None:
+    table = Table(np.zeros((5, 0), np.float32), (), np.array([[2], [-1], [0], [2], [1]]), ("c",), (("a", "b", "c"),))
+    examples = replace(table_examples(5), inputs=table)
+    layout = inputs.describe(examples, np.array([0, 1, 2, 3]))
+    assert isinstance(layout, TableInputs)
+    assert layout.levels == (("a", "c"),)
 
 
 def test_numbers_are_standardised_and_missing_ones_imputed_and_flagged() -> None:

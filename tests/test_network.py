@@ -90,6 +90,18 @@ def test_blocks_are_those_of_the_library(pooling: str) -> None:
         assert torch.allclose(network(pictures.flatten(1)), plain(pictures), atol=1e-5)
 
 
+def test_single_row_of_a_single_pixel_is_normalised_by_the_running_means() -> None:
+    """The last minibatch of an epoch may have one row, and the last block leave one pixel of it."""
+    network = Convolutional(192, Model((), "relu", 0.0, Convolutions((4, 5, 6), 3, "max")), 2)
+    network.initialise(seeds.generator(0))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    picture = torch.randn(1, 192)
+    network.train()(picture).sum().backward()
+    assert torch.equal(network.blocks.blocks[2].mean, before["blocks.blocks.2.mean"])
+    assert not torch.equal(network.blocks.blocks[1].mean, before["blocks.blocks.1.mean"])
+    assert all(bool(parameter.grad.isfinite().all()) for parameter in network.parameters())
+
+
 PARTS = ("weight", "scale", "offset", "mean", "variance")
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,15 +19,16 @@ from pipeline.backbones import Frozen, networks, parts
 from pipeline.checkpoint import Checkpoints, OnDisk
 from pipeline.config import schema
 from pipeline.config.networks import Backbone, Model, Part, Tail
+from pipeline.config.read import read
 from pipeline.config.schema import Training, Tuning
 from pipeline.course import Trial
-from pipeline.data.examples import Features, Pictures
-from pipeline.engine import FoldData, Member, Seeds, stack
-from pipeline.engine.tuned import TAIL, Joined
+from pipeline.data.examples import DataError, Features, Pictures
+from pipeline.engine import FoldData, LoopStack, Member, Seeds, stack
+from pipeline.engine.tuned import TAIL, Joined, TunedStack
 from pipeline.inputs.deep import DeepRows
 from pipeline.interrupt import Stopped
 from pipeline.preparation import Preparation
-from pipeline.question import Question
+from pipeline.question import Question, pose
 from pipeline.training import search_folds
 from tests.conftest import picture_examples, question, search
 from tests.test_checkpoint import Stopping, assert_equal, never
@@ -51,7 +53,8 @@ def backbone(part: Part) -> Frozen:
 def asked_of(part: Part, views: int = 2) -> Question:
     examples = picture_examples(62, size=32)
     assert isinstance(examples.inputs, Pictures)
-    seen = backbone(part).look(examples.inputs, views)
+    frozen, outputs = backbone(part), Frozen.of(Backbone(NAME, None, "none"), Path("not needed"), CPU)
+    seen = replace(frozen.look(examples.inputs, views), views=outputs.look(examples.inputs, views).views)
     return question(replace(examples, inputs=seen), schema.Softmax("softmax"), "accuracy")
 
 
@@ -172,6 +175,70 @@ def test_gradients_of_pieces_add_up_to_those_of_the_minibatch(asked: Question, m
         torch.testing.assert_close(found[1][name], value, atol=1e-5, rtol=1e-4)
 
 
+class Watched(DeepRows):
+    """How many rows at once are asked for."""
+
+    asked: list[int]
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        self.asked.append(len(rows))
+        return super().__getitem__(rows)
+
+
+@pytest.mark.parametrize("asked", ["last"], indirect=True)
+def test_validation_reads_no_more_rows_at_once_than_training(asked: Question, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(asked.examples.inputs, Features)
+    assert asked.examples.inputs.deep is not None
+    deep, found = Watched(asked.examples.inputs.deep, CPU), []
+    member = members_of(asked)[0]
+    head = stack([member], asked.inputs, asked.head, "fp32").state_dict(0)
+    head = {name.removeprefix("dense."): value for name, value in head.items() if name.startswith("dense.")}
+    for at_once in (1000, 5):
+        deep.asked = []
+        monkeypatch.setattr(Joined, "at_once", at_once)
+        lone = Joined(replace(member, data=replace(member.data, deep=deep)), head, asked.inputs, asked.head, "fp32")
+        with torch.no_grad():
+            found.append(lone.answers())
+        assert max(deep.asked) == min(at_once, len(member.data.validation))
+    torch.testing.assert_close(found[1], found[0], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("asked", ["last"], indirect=True)
+def test_part_of_a_backbone_takes_all_threads_and_is_saved_once(asked: Question) -> None:
+    tuned = stack(members_of(asked), asked.inputs, asked.head, "fp32")
+    for epoch in range(3):
+        tuned.train_epoch(epoch)
+    assert isinstance(tuned, TunedStack)
+    assert isinstance(tuned.now, LoopStack)
+    assert not tuned.now.small
+    state = tuned.member_state(0)
+    saved = sorted(name for name, value in state.items() if name.endswith("tail.blocks.1.weight") and value.dim())
+    assert [name.partition(".")[0] for name in saved] == ["exp_avg", "exp_avg_sq", "network"]
+    before = state | {name.replace("network.", "judged.", 1): state[name] for name in state if "network." in name}
+    other = stack(members_of(asked), asked.inputs, asked.head, "fp32")
+    other.restore(0, before)  # as they were saved once
+    assert all(torch.equal(value, other.state_dict(0)[name]) for name, value in tuned.state_dict(0).items())
+
+
+def test_trained_model_reads_what_its_part_reads_and_nothing_else() -> None:
+    pictures = picture_examples(5, size=32).inputs
+    assert isinstance(pictures, Pictures)
+    seen = backbone("last").look(pictures, 2)
+    assert (seen.views, len(seen)) == ((), 5)
+    assert seen.deep is not None
+    assert [len(view) for view in seen.deep.views] == [5, 5]
+
+
+def test_part_that_no_model_file_takes_is_refused_before_anything_is_computed(store: Path) -> None:
+    words = ["task=day_night", "dataset.count=60", "dataset.size=32", "compute=cpu", f"store={store}"]
+    with pytest.raises(DataError) as refused:
+        pose(read([*words, "model.backbone=vit_h_14", "model.finetune=all"]))
+    assert str(refused.value) == (
+        "model.finetune: a model has at most 536,870,912 parameters; what would be trained along of vit_h_14 has "
+        "630,764,800; use a smaller model.backbone, or model.finetune=none"
+    )
+
+
 @pytest.mark.parametrize("asked", ["last"], indirect=True)
 @pytest.mark.parametrize("steps", [4, 7])
 def test_interrupted_anywhere_it_is_what_it_would_have_been(asked: Question, steps: int, tmp_path: Path) -> None:
@@ -204,7 +271,11 @@ def test_patience_waits_until_the_backbone_has_joined(asked: Question) -> None:
 
 @pytest.mark.parametrize("part", ["last", "all"])
 def test_prediction_is_what_was_trained_from_the_two_files_and_the_package(
-    part: Part, store: Path, tmp_path: Path
+    part: Part,
+    store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     words = ["task=day_night", "dataset.count=60", "dataset.size=32", "cv.folds=3", "compute=cpu", "budget.trials=2"]
     words += [f"model.backbone={NAME}", f"model.finetune={part}", "features.views=2"]
@@ -234,6 +305,11 @@ def test_prediction_is_what_was_trained_from_the_two_files_and_the_package(
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     (answers,) = session.run(None, {"pixels": pixels.transpose(2, 0, 1)[None]})
     assert answers[0] == pytest.approx(expected.numpy(), abs=1e-5)
+    monkeypatch.setitem(sys.modules, "timm", None)
+    capsys.readouterr()
+    assert predict.main(told) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"model.backbone={NAME}: the package timm runs it, which is not there; pip install")
 
 
 def test_file_with_a_part_of_another_backbone_is_refused(asked: Question, tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -80,33 +81,49 @@ class Frozen:
         assert self.part is not None
         return parts.stem(self.body, Tail(self.name, self.part)) or nn.Identity()
 
+    @cached_property
+    def published(self) -> Mapping[str, NDArray[Any]]:
+        """The numbers of the part that is trained along, by name."""
+        assert self.part is not None
+        tail = parts.trained(self.body, Tail(self.name, self.part))
+        return {name: value.cpu().contiguous().numpy() for name, value in tail.state_dict().items()}
+
     def look(self, pictures: Pictures, views: int) -> Features:
-        """The features of a few pictures, computed now."""
+        """What a trained model reads of a few pictures: features, or what the part reads that was trained along."""
 
-        def now(seen: Seen) -> list[NDArray[Any]]:
-            return [np.concatenate(list(self._outputs(pictures, number, seen))) for number in range(views)]
+        def now(seen: Seen) -> tuple[NDArray[Any], ...]:
+            return tuple(np.concatenate(list(self._outputs(pictures, number, seen))) for number in range(views))
 
-        return self._features(pictures, now)
+        deep = self._deep(pictures, now)
+        return self._features(pictures, now("outputs") if deep is None else (), deep)
 
     def features(self, pictures: Pictures, views: int, cache: Path) -> Features:
         """The features of a data set, from the cache where the same backbone saw the same pictures before.
 
-        One process computes a view, the others wait for it. Raises DataError where the cache cannot be written.
+        One process computes a view, the others wait for it. Raises DataError where the cache cannot be written, or the
+        GPU's memory does not hold what is computed.
         """
+
+        def at_hand(seen: Seen) -> tuple[NDArray[Any], ...]:
+            return tuple(self._view(pictures, number, views, seen, cache) for number in range(views))
+
         try:
-            return self._features(
-                pictures, lambda seen: [self._view(pictures, number, views, seen, cache) for number in range(views)]
-            )
+            return self._features(pictures, at_hand("outputs"), self._deep(pictures, at_hand))
         except NotWrittenError as error:
             raise DataError(f"store: features are kept there: {error}") from None
+        except torch.OutOfMemoryError as error:
+            raise DataError(
+                f"compute: {self.name} looks at {AT_ONCE} pictures at once, which the GPU's memory does not hold "
+                f"({weights.reason(error)}); use compute=cpu, or smaller pictures (dataset.size=)"
+            ) from None
 
-    def _features(self, pictures: Pictures, seen: Callable[[Seen], list[NDArray[Any]]]) -> Features:
-        deep = None
-        if self.part is not None:
-            tail = parts.trained(self.body, Tail(self.name, self.part))
-            published = {name: value.cpu().contiguous().numpy() for name, value in tail.state_dict().items()}
-            deep = Deep(self.part, tuple(seen(self.part)), np.arange(len(pictures)), published)
-        return Features(tuple(seen("outputs")), self.name, self.sha256, int(pictures.pixels.shape[-1]), deep)
+    def _features(self, pictures: Pictures, views: tuple[NDArray[Any], ...], deep: Deep | None) -> Features:
+        return Features(views, self.name, self.sha256, int(pictures.pixels.shape[-1]), deep)
+
+    def _deep(self, pictures: Pictures, seen: Callable[[Seen], tuple[NDArray[Any], ...]]) -> Deep | None:
+        if self.part is None:
+            return None
+        return Deep(self.part, seen(self.part), np.arange(len(pictures)), self.published)
 
     def _view(self, pictures: Pictures, number: int, views: int, seen: Seen, cache: Path) -> NDArray[Any]:
         words = f"{VERSION} {pictures.fingerprint} {self.name} {self.sha256} {number} {seen}"
@@ -127,8 +144,12 @@ class Frozen:
         try:
             return next(self._outputs(pictures.take(np.arange(1)), 0, seen))
         except (RuntimeError, AssertionError, ValueError) as error:
-            side, own, reason = pictures.pixels.shape[-1], PRETRAINED[self.name], str(error).splitlines()[0][:160]
-            raise DataError(f"dataset.size: {self.name} is made for {own}; got {side} ({reason})") from None
+            side, own = pictures.pixels.shape[-1], PRETRAINED[self.name]
+            if side == own or isinstance(error, torch.OutOfMemoryError):
+                raise
+            raise DataError(
+                f"dataset.size: {self.name} is made for {own}; got {side} ({weights.reason(error)})"
+            ) from None
 
     def _shown(self, pictures: Pictures, number: int, views: int, seen: Seen) -> Iterator[NDArray[Any]]:
         """The outputs, with a bar where someone is looking, and otherwise a line."""
@@ -143,13 +164,14 @@ class Frozen:
         looks = self.body if seen == "outputs" else self.stem
         for begin in range(0, len(pictures), AT_ONCE):
             part = torch.from_numpy(np.array(pictures.pixels[begin : begin + AT_ONCE])).to(self.device)
-            with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+            with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
                 outputs: NDArray[Any] = looks(view(part, number)).contiguous().cpu().numpy()
             yield outputs
 
 
-def _alone(cache: Path) -> FileLock:
-    """A lock that one process at a time holds; whoever has to wait says so."""
+@contextmanager
+def _alone(cache: Path) -> Iterator[None]:
+    """Inside, one process at a time computes features; whoever has to wait says so."""
     make_folder(cache)
     lock = FileLock(cache / ".features.lock")
     try:
@@ -157,4 +179,7 @@ def _alone(cache: Path) -> FileLock:
     except Timeout:
         print("another search computes features; waiting for it", flush=True)
         lock.acquire()
-    return lock
+    try:
+        yield
+    finally:
+        lock.release()

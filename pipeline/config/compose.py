@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from pipeline.config.overrides import Word, parse
 
@@ -63,12 +65,20 @@ def composed(words: Sequence[Word], config_dir: Path | None) -> tuple[dict[str, 
     """
     overrides = [text for word in words for text in ([word.text] if word.key in GROUPS else word.replacing())]
     if config_dir:
-        overrides.append(f"hydra.searchpath=['file://{config_dir.resolve()}']")
+        folder = QuotedString(f"file://{config_dir.resolve()}", Quote.single).with_quotes()
+        overrides.append(f"hydra.searchpath=[{folder}]")
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             config = compose("search", overrides)
             plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError([" ".join(str(error).split())]) from error
+        raise ConfigError([_in_one_line(error)]) from error
+    except (YAMLError, OSError, ValueError) as error:
+        rule = "each file of the configuration is YAML, with a value for each key"
+        raise ConfigError([f"{rule}; got another ({_in_one_line(error)}); mend that file"]) from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}, OmegaConf.to_yaml(config, resolve=True)
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

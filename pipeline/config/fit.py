@@ -131,6 +131,8 @@ def _nodes(settings: Mapping[str, Any], words: Sequence[Word]) -> Iterator[str]:
     nodes, typed = settings.get("model.nodes"), {word.key for word in words}
     if not isinstance(nodes, tuple):
         return
+    if len(nodes) > networks.MOST_LAYERS:
+        yield f"model.nodes: of {networks.MOST_LAYERS} layers at most; got {len(nodes)}; use fewer"
     if "model.layers" in typed and settings.get("model.layers") != len(nodes):
         yield f"model.layers: model.nodes={list(nodes)} fixes {len(nodes)} layers; leave one of the two out"
     if "model.shape" in typed:

@@ -16,7 +16,7 @@ Activation = Literal["relu", "gelu", "tanh"]
 Shape = Literal["free", "same", "taper"]
 Growth = Literal["double", "same", "free"]
 Pooling = Literal["max", "average"]
-MOST_BLOCKS, MOST_CHANNELS = 8, 4_096
+MOST_LAYERS, MOST_BLOCKS, MOST_CHANNELS = 20, 8, 4_096
 
 
 def _kernel(side: int) -> int:
@@ -32,7 +32,7 @@ Kernel = Annotated[Whole, AfterValidator(_kernel)]
 class Layout:
     """How many hidden layers and how wide: the three fields that `Model.hidden` is derived from."""
 
-    layers: Annotated[Whole, Field(ge=0, le=20)]
+    layers: Annotated[Whole, Field(ge=0, le=MOST_LAYERS)]
     nodes: Annotated[Whole, Field(ge=1, le=65_536)]
     shape: Shape
 
@@ -86,7 +86,7 @@ class Model:
     convolutions, tail: what stands in front of them, if anything; without, a file does not have the word either.
     """
 
-    hidden: Annotated[tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...], Field(max_length=20), FailFast()]
+    hidden: Annotated[tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...], Field(max_length=MOST_LAYERS), FailFast()]
     activation: Activation
     dropout: Annotated[Real, Field(ge=0, lt=1)]
     convolutions: Annotated[Convolutions | None, Field(exclude_if=lambda value: value is None)] = None

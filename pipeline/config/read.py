@@ -16,6 +16,8 @@ from pipeline.config.overrides import Word, parse
 from pipeline.config.ranges import looks_like_range, read_range, refused
 from pipeline.config.schema import Search, Space
 
+MISSING = "???"  # as Hydra writes a value that a person is to give
+
 
 def read(texts: Sequence[str], config_dir: Path | None = None) -> Search:
     """The search that these overrides describe.
@@ -109,9 +111,9 @@ class _Reader:
             return None
         self.unknown(section, raw, sections.names(kind))
         known = {
-            key: _tuples(value)
-            for key, value in raw.items()
-            if key in sections.names(kind) and not self.missing(f"{section}.{key}", value)
+            key: _tuples(raw[key])
+            for key in sections.names(kind)
+            if not self.missing(f"{section}.{key}", raw.get(key, MISSING))
         }
         return self.validated(section, TypeAdapter(kind), known)
 
@@ -155,7 +157,7 @@ class _Reader:
             return None
 
     def missing(self, key: str, value: object) -> bool:
-        if value == "???":
+        if value == MISSING:
             self.mistakes.append(f"{key}: needs a value, such as {key}={EXAMPLES.get(key, '...')}")
             return True
         return False

@@ -16,6 +16,7 @@ from pipeline.config.networks import Backbone
 from pipeline.config.strict import STRICT, Real, Whole
 
 Metric = Literal["accuracy", "f1_macro", "mean_absolute_error"]
+MOST_VIEWS = 12  # as it is and five times closer up, each mirrored too: see `backbones.views`
 
 
 @plain_dataclass(frozen=True)
@@ -54,11 +55,17 @@ class Training:
         return self.epochs + (self.tuning.backbone_epochs if self.tuning is not None else 0)
 
 
+def _views(views: int) -> int:
+    if not 1 <= views <= MOST_VIEWS:
+        raise ValueError(f"from 1 to {MOST_VIEWS}, of which no two are alike")
+    return views
+
+
 @dataclass(frozen=True, config=STRICT)
 class Features:
     """views: of how many changed copies of each picture a frozen backbone's outputs are computed."""
 
-    views: Annotated[Whole, Field(ge=1, le=64)]
+    views: Annotated[Whole, AfterValidator(_views)]
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -70,7 +70,8 @@ class Deep:
 class Features:
     """What a pretrained backbone makes of pictures.
 
-    views: for each view of the pictures float32 [N, count]; may be memory-mapped (read only).
+    views: for each view of the pictures float32 [N, count]; may be memory-mapped (read only); none for a trained model
+    that reads `deep`.
     backbone, weights_sha256: what computed them; size: the side of the pictures it saw.
     deep: where a part of the backbone is trained along, what that part reads.
     """
@@ -82,7 +83,7 @@ class Features:
     deep: Deep | None = None
 
     def __len__(self) -> int:
-        return len(self.views[0])
+        return len(self.views[0] if self.deep is None else self.deep.rows)
 
     @property
     def count(self) -> int:

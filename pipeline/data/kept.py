@@ -1,4 +1,4 @@
-"""Arrays that are made once and kept: memory-mapped, each followed by its SHA-256, so that damage is noticed."""
+"""Arrays that are made once and kept: memory-mapped, followed by the SHA-256 of it all, so that damage is noticed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
+from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +23,10 @@ DIGEST = hashlib.sha256().digest_size
 def kept(file: Path) -> NDArray[Any] | None:
     """What an earlier call wrote, read only; None where there is nothing, or it is not as it was written."""
     try:
-        array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
-        with file.open("rb") as stream:
-            stream.seek(-DIGEST, os.SEEK_END)
-            written = stream.read()
-        if hashlib.sha256(array.data).digest() != written:
+        content = np.memmap(file, dtype=np.uint8, mode="r")
+        if hashlib.sha256(content[:-DIGEST].data).digest() != content[-DIGEST:].tobytes():
             return None
+        array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
         used(file)
     except (OSError, ValueError, EOFError):
         return None
@@ -34,7 +35,8 @@ def kept(file: Path) -> NDArray[Any] | None:
 
 def used(file: Path) -> None:
     """Notes the time: of what is kept, that which was not read for longest goes first."""
-    os.utime(file, ns=(time.time_ns(), file.stat().st_mtime_ns))
+    with suppress(OSError):  # another user's file is read all the same
+        os.utime(file, ns=(time.time_ns(), file.stat().st_mtime_ns))
 
 
 def keep(file: Path, shape: tuple[int, ...], dtype: DTypeLike, parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
@@ -45,12 +47,16 @@ def keep(file: Path, shape: tuple[int, ...], dtype: DTypeLike, parts: Iterable[N
     make_folder(file.parent)
     digest = hashlib.sha256()
     with moved_whole(file) as temporary, temporary.open("wb") as stream:
-        described = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(stream, described)
-        for part in parts:
-            content = part.tobytes()
+        for content in chain([_header(shape, dtype)], (part.tobytes() for part in parts)):
             stream.write(content)
             digest.update(content)
         stream.write(digest.digest())
     array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
     return array
+
+
+def _header(shape: tuple[int, ...], dtype: DTypeLike) -> bytes:
+    stream = BytesIO()
+    described = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, described)
+    return stream.getvalue()

@@ -32,7 +32,8 @@ class LoopStack:
         self.position = (-1, 0, 0)
         member = members[0]
         step = member.training.batch_size * multiplications(inputs.features, member.model, head.outputs)
-        self.small = member.data.inputs.device.type == "cpu" and step <= SMALL_CONVOLUTIONS
+        counted = member.model.tail is None  # a backbone's part multiplies far more often than it has numbers
+        self.small = counted and member.data.inputs.device.type == "cpu" and step <= SMALL_CONVOLUTIONS
 
     def one(self, place: int, member: Member, inputs: Inputs, head: Head, precision: Precision) -> Lone:
         """The member at a place, before its first step."""
@@ -85,7 +86,7 @@ class LoopStack:
 class Lone:
     """One member. Of convolutions, what is judged and handed out is a running mean of the network in training.
 
-    at_once: how many rows of a minibatch go through the network at a time; their gradients are added up.
+    at_once: how many rows go through the network at a time; the gradients of those of a minibatch are added up.
     taken: how many steps, in all; steps: in this epoch; total: float [], its loss in them, each row's.
     """
 
@@ -168,7 +169,7 @@ class Lone:
     def answers(self) -> Tensor:
         """float [V, columns], on the CPU."""
         network = self.judged.eval()
-        parts = torch.split(self.member.data.validation, VALIDATED)
+        parts = torch.split(self.member.data.validation, min(VALIDATED, self.at_once))
         outputs = torch.cat([network(self.fed(rows)) for rows in parts])
         return self.head.answer(outputs.cpu(), self.member.data.target_constants)
 
@@ -177,7 +178,8 @@ class Lone:
         return {name: _copied(value) for name, value in self.judged.state_dict().items()}
 
     def _networks(self) -> dict[str, Network]:
-        return {"network": self.network, "judged": self.judged}
+        """Which differ: without a running mean there is one."""
+        return {"network": self.network} | ({} if self.average is None else {"judged": self.average.network})
 
     def state(self) -> State:
         """See `Stack.member_state`."""

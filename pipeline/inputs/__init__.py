@@ -27,7 +27,7 @@ def describe(examples: Examples, rows: NDArray[np.int64]) -> Inputs:
         name for name, column in zip(raw.number_names, raw.numbers[rows].T, strict=True) if np.isnan(column).any()
     )
     levels = tuple(
-        tuple(level for code, level in enumerate(names) if code in set(raw.codes[rows, column].tolist()))
+        tuple(names[code] for code in np.unique(raw.codes[rows, column]) if code >= 0)
         for column, names in enumerate(raw.levels)
     )
     return TableInputs("table", raw.number_names, flagged, raw.category_names, levels)

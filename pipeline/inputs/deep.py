@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,8 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.data.examples import Deep
-
-SHARE = 0.5  # of a GPU's free memory that the views may take; the rest is for training
+from pipeline.inputs.streamed import SHARE, moved, shared
 
 
 class DeepRows:
@@ -25,7 +23,7 @@ class DeepRows:
     def __init__(self, deep: Deep, device: torch.device) -> None:
         self.count, self.device = len(deep.rows), device
         self.weights = {name: torch.from_numpy(value) for name, value in deep.weights.items()}
-        self.views, self.rows = [_shared(view) for view in deep.views], torch.from_numpy(deep.rows)
+        self.views, self.rows = [shared(view) for view in deep.views], torch.from_numpy(deep.rows)
         if device.type == "cuda" and _bytes(deep.views) < SHARE * torch.cuda.mem_get_info(device)[0]:
             self.views, self.rows = [view.to(device) for view in self.views], self.rows.to(device)
 
@@ -33,26 +31,15 @@ class DeepRows:
         """int64 [n] to [n, views, ...] on the device: one view, or all of them."""
         place, picture = rows.to(self.rows.device).div(self.count, rounding_mode="floor"), rows % self.count
         found = self.rows[picture.to(self.rows.device)]
+        if len(self.views) == 1:  # a look at the rows would wait for the GPU
+            return moved(self.views[0][found][:, None], self.device)
         if not bool(place.any()):
-            return self._moved(torch.stack([view[found] for view in self.views], dim=1))
+            return moved(torch.stack([view[found] for view in self.views], dim=1), self.device)
         out = torch.empty(len(found), 1, *self.views[0].shape[1:], dtype=self.views[0].dtype, device=found.device)
         for number, view in enumerate(self.views, start=1):
             mine = place == number
             out[mine, 0] = view[found[mine]]
-        return self._moved(out)
-
-    def _moved(self, batch: Tensor) -> Tensor:
-        """On the device; the copy does not wait for what is computed there."""
-        if batch.device.type == self.device.type:
-            return batch
-        return batch.pin_memory().to(self.device, non_blocking=True)
-
-
-def _shared(view: NDArray[np.generic]) -> Tensor:
-    """The same numbers, wherever they lie; torch remarks that it will not guard them from writing."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return torch.from_numpy(view)
+        return moved(out, self.device)
 
 
 def _bytes(views: Sequence[NDArray[np.generic]]) -> int:

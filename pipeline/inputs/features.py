@@ -83,8 +83,7 @@ class FeatureInputs:
     def learn(self, raw: Raw, rows: NDArray[np.int64]) -> Constants:
         """Mean and standard deviation of each output over the given rows, in all of their views."""
         assert isinstance(raw, Features)
-        views = [view[rows].astype(np.float64) for view in raw.views]
-        mean = np.mean([view.mean(axis=0) for view in views], axis=0)
-        spread = np.sqrt(np.mean([((view - mean) ** 2).mean(axis=0) for view in views], axis=0))
+        mean = np.mean([view[rows].astype(np.float64).mean(axis=0) for view in raw.views], axis=0)
+        spread = np.sqrt(np.mean([((view[rows] - mean) ** 2).mean(axis=0) for view in raw.views], axis=0))
         floor = spread.mean() / SILENT or 1.0  # what hardly ever moved would be blown up where it does
         return {"input.mean": float32(mean), "input.spread": float32(np.maximum(spread, floor))}

@@ -16,6 +16,8 @@ from pipeline.data.examples import Pictures, Raw
 from pipeline.inputs.base import Constants, float32
 from pipeline.inputs.streamed import shared
 
+AT_ONCE = 64  # pictures, where they are counted: 64 bits a pixel
+
 
 @dataclass(frozen=True, config=STRICT)
 class PictureInputs:
@@ -69,8 +71,10 @@ class PictureInputs:
     def learn(self, raw: Raw, rows: NDArray[np.int64]) -> Constants:
         """Mean and standard deviation of each channel over the given rows, on the scale 0 to 255."""
         assert isinstance(raw, Pictures)
-        pixels = np.asarray(raw.pixels[rows])
-        counts = np.stack([np.bincount(pixels[:, channel].reshape(-1), minlength=256) for channel in range(3)])
+        counts = np.zeros((3, 256), dtype=np.int64)
+        for begin in range(0, len(rows), AT_ONCE):
+            pixels = raw.pixels[rows[begin : begin + AT_ONCE]]
+            counts += [np.bincount(pixels[:, channel].reshape(-1), minlength=256) for channel in range(3)]
         shares, levels = counts / counts.sum(1, keepdims=True), np.arange(256)
         mean = shares @ levels
         spread = np.sqrt(np.maximum(shares @ levels**2 - mean**2, 1.0))

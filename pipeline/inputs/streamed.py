@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-SHARE = 0.5  # of a GPU's free memory that pictures may take; the rest is for training
+SHARE = 0.5  # of a GPU's free memory that pictures, or their views, may take; the rest is for training
 
 
 class Streamed:

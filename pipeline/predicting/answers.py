@@ -74,12 +74,14 @@ def load(name: str, store: Path) -> TrainedModel:
             return model.read(folder)
     except (model.ModelError, LookupError) as error:
         raise UsageError(f"model: {error.args[0]}") from None
+    except DataError as error:  # a part of a backbone, whose package is not there
+        raise UsageError(str(error)) from None
 
 
 def answers(trained: TrainedModel, words: Words, asked: Asked) -> Generator[Answer, None, None]:
     """An answer for each picture or table row, in the order of the paths; what cannot be answered says why.
 
-    Raises UsageError where the weights of the model's backbone are not at hand.
+    Raises UsageError where the model's backbone is not at hand.
     """
     layout = trained.architecture.inputs
     if isinstance(layout, TableInputs):
@@ -97,11 +99,12 @@ def _as_they_are(pictures: Pictures) -> Raw:
 
 
 def _backbone(trained: TrainedModel, layout: FeatureInputs, words: Words) -> Callable[[Pictures], Raw]:
-    """What the model's backbone makes of pictures; raises UsageError where its weights are not those of the search."""
+    """What the model's backbone makes of pictures; raises UsageError where it, or its weights, are not at hand."""
     from pipeline.backbones import Frozen
 
     try:
         frozen = Frozen.of_model(layout, trained.architecture.model.tail, words.weights, words.store / "cache")
+        _ = frozen.body  # made now: what it lacks is known before the first answer
     except DataError as error:
         raise UsageError(str(error)) from None
     return lambda pictures: frozen.look(pictures, layout.views)
