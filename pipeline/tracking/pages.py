@@ -140,7 +140,9 @@ def _gain(best: Summary, test: Summary, first: Summary, unit: str) -> str:
     metric, score = test["metric"], first["test"]["value"]
     gained = closing.gain(test["value"], score, metric)
     inside = test["low"] <= score <= test["high"]
-    sure = "may be chance, since that lies inside the interval" if inside else "that lies outside the interval"
+    sure = (
+        "may be chance: the baseline lies inside the interval" if inside else "the baseline lies outside the interval"
+    )
     return f"Gain over the baseline's {number(score, metric)}{unit}: **{gained}{unit}** ({sure})."
 
 
