@@ -138,6 +138,19 @@ def test_setting_with_dashes_is_told_how_it_is_said(
     assert capsys.readouterr().err.splitlines()[0] == said
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["budget.trials", "=", "5"], "budget.trials: a setting is key=value, without a space on either side"),
+        (["model.nodes=64,64"], "model.nodes=64,64: several values are a list, model.nodes=[64,64], or with -m"),
+        (["dataset.root=photos"], "dataset.root: is for dataset=folder, oxford_pets, cifar; say which, dataset=folder"),
+        ([f"dataset={CONF}"], f"for a folder of your own, dataset=folder dataset.root={CONF}"),
+    ],
+)
+def test_usual_slips_are_told_what_was_meant(words: list[str], said: str) -> None:
+    assert any(said in line for line in mistakes("task=cat_species", *words))
+
+
 def test_key_like_no_other_is_told_the_groups_alone() -> None:
     (line,) = mistakes("task=cat_species", "lr=0.1")
     assert line.startswith("lr: no such key; the configuration has dataset, head, features, cv, ")

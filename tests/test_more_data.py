@@ -78,6 +78,12 @@ def test_flat_curve_says_that_more_data_would_not_help() -> None:
     )
 
 
+def test_little_gain_is_called_little() -> None:
+    """With twice the data the error falls by .0083, less than a point, and nearly every draw says that it falls."""
+    words = planted(0.1, 0.9, 0.5, 0.003).words
+    assert words.startswith("Twice the data would probably gain little, 0.")
+
+
 def test_noise_says_that_it_cannot_be_told() -> None:
     words = planted(0.2, 0.5, 0.5, 0.06).words
     assert words.startswith("Whether more data would help cannot be told: of twice as much the fit expects ")

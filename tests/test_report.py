@@ -22,7 +22,7 @@ from rich.console import Console
 
 from pipeline.epoch import Epoch
 from pipeline.record.rows import Row, State
-from pipeline.report import interactive, making, still, trials
+from pipeline.report import interactive, making, still, trials, verdict
 from pipeline.report.figure import Chart, Figure, Gallery, Grid, Series
 from pipeline.report.history import history
 from pipeline.report.look import COLOURS, ticks
@@ -64,6 +64,25 @@ def many(count: int, seed: int = 0) -> Tried:
         folds = tuple(float(score + each) for each in noise.normal(0, 0.03, 3))
         rows.append(row(number, folds, 100 * width, str(width), "pruned" if number % 5 == 4 else "complete"))
     return tried(*rows)
+
+
+@pytest.mark.parametrize(
+    ("constant", "said"),
+    [
+        (0.5, "Always the same answer, the best for the training rows, has 0.500."),
+        (0.65, "has 0.650, which lies inside that interval: the winner may be no better."),
+        (0.7, "has 0.700: the winner is no better than that."),
+    ],
+)
+def test_winner_is_set_against_the_answer_that_is_always_the_same(constant: float, said: str) -> None:
+    tested = {"value": 0.7, "low": 0.6, "high": 0.8, "rows": 100, "metric": "accuracy", "opened": 1}
+    summary = {"test": tested, "baseline": None, "majority": {"value": constant}}
+    assert verdict.verdict(summary, tried(row(0, (0.7, 0.7, 0.7), 10))).endswith(said)
+
+
+def test_best_possible_score_is_not_said_to_be_beaten_by_more_trials() -> None:
+    words = history(tried(row(0, (0.9,) * 3, 10), row(1, (1.0,) * 3, 10))).words
+    assert words.endswith("No score can be better.")
 
 
 def test_smallest_network_is_within_one_standard_error_of_the_best() -> None:

@@ -157,7 +157,7 @@ def test_all_mistakes_of_the_cells_are_said_at_once(tmp_path: Path) -> None:
     pd.DataFrame(columns).to_csv(tmp_path / "t.csv", index=False)
     said = refused(asked(tmp_path / "t.csv", group=None, categories=())).splitlines()
     assert [line.split(": ")[1].split()[0] for line in said] == ["price", "numbers", "rooms", "a"]
-    assert "note has 10,000,000 in row 0: shorten it, or dataset.ignore=[note]" in said[3]
+    assert "note has 10,000,000 in row 1: shorten it, or dataset.ignore=[note]" in said[3]
     assert max(map(len, said)) < 300
 
 

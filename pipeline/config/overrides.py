@@ -13,12 +13,16 @@ from hydra.errors import HydraException
 
 @dataclass(frozen=True)
 class Word:
-    """One override: `text` as typed, and what Hydra's grammar reads in it."""
+    """One override: `text` as typed, and what Hydra's grammar reads in it.
+
+    sweeps: it has several values, of which each is for a search of its own.
+    """
 
     text: str
     key: str
     value: Any
     deletes: bool
+    sweeps: bool = False
 
     @property
     def is_range(self) -> bool:
@@ -39,13 +43,16 @@ class Word:
 
 def parse(text: str) -> Word:
     """Reads one override; raises ValueError where it is none."""
+    key, equals, _ = text.partition("=")
+    if not (key and equals) and not text.startswith("~"):
+        raise ValueError(f"{text}: a setting is key=value, without a space on either side of the equals sign")
     try:
         override: Override = OverridesParser.create().parse_override(text)
         value = None if override.is_delete() else _plain(override)
     except HydraException as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{text}: not a setting of the form key=value that can be read ({reason})") from None
-    return Word(text, override.key_or_group, value, override.is_delete())
+    return Word(text, override.key_or_group, value, override.is_delete(), override.is_sweep_override())
 
 
 def sweep(text: str, names: Callable[[str], Sequence[str]]) -> list[str]:

@@ -44,9 +44,15 @@ def _words(texts: Sequence[str]) -> tuple[list[Word], list[str]]:
     words, mistakes = [], []
     for text in texts:
         try:
-            words.append(parse(text))
+            word = parse(text)
         except ValueError as error:
             mistakes.append(str(error))
+            continue
+        if word.sweeps:
+            listed = text.partition("=")[2]
+            mistakes.append(f"{text}: several values are a list, {word.key}=[{listed}], or with -m a search each")
+        else:
+            words.append(word)
     return words, mistakes
 
 
@@ -164,7 +170,14 @@ class _Reader:
 
     def unknown(self, group: str, raw: Mapping[str, Any], known: Sequence[str]) -> None:
         elsewhere = [] if group else sections.every_key()
-        self.mistakes += [keys.unknown(group, name, known, elsewhere) for name in raw if name not in known]
+        for name in raw:
+            kinds = [kind for kind, section in sections.DATASETS.items() if name in sections.names(section)]
+            if name not in known and group == "dataset" and kinds:
+                self.mistakes.append(
+                    f"dataset.{name}: is for dataset={', '.join(kinds)}; say which, dataset={kinds[0]}"
+                )
+            elif name not in known:
+                self.mistakes.append(keys.unknown(group, name, known, elsewhere))
 
 
 PLAIN = {"a valid integer": "a whole number", "a valid number": "a number", "a valid boolean": "true or false"}

@@ -122,7 +122,7 @@ def _odd_text(column: pd.Series[Any], dataset: TableFile) -> str | None:
     lengths = present.map(str).str.len()
     if lengths.max() > LONGEST_NAME:
         said = f"{dataset.file}: a category has at most {LONGEST_NAME:,} characters; {name} has {lengths.max():,}"
-        return f"{said} in row {lengths.idxmax()}: shorten it, or dataset.ignore=[{name}]"
+        return f"{said} in row {int(lengths.argmax()) + 1}: shorten it, or dataset.ignore=[{name}]"
     if column.name in dataset.categories:
         return None
     if present.map(lambda cell: isinstance(cell, list | dict | set | np.ndarray | bytes)).any():

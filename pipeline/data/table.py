@@ -37,7 +37,7 @@ def load(dataset: TableFile, wants: TargetKind) -> Examples:
         inputs=table,
         targets=targets,
         kind="numbers" if wants == "numbers" else "classes",
-        names=tuple(map(str, range(len(frame)))),
+        names=tuple(map(str, range(1, len(frame) + 1))),
         groups=groups,
         test=np.zeros(len(frame), dtype=np.bool_),
         classes=classes,

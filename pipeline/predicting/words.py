@@ -52,7 +52,9 @@ def _sorted(texts: Sequence[str]) -> tuple[dict[str, str], list[Path], list[str]
     given, paths, mistakes = dict[str, str](), list[Path](), list[str]()
     for text in texts:
         key, equals, value = text.partition("=")
-        if not equals or _exists(Path(text)):
+        if text.startswith("--") and not _exists(Path(text)):
+            mistakes.append(f"{text}: words have no dashes; {key.lstrip('-')}={value or '<value>'}")
+        elif not equals or _exists(Path(text)):
             paths.append(Path(text))
         elif key in given:
             mistakes.append(f"{key}: said once; got {given[key]} and {value}")

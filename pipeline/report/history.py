@@ -58,6 +58,8 @@ def _found(tried: Tried) -> str:
     if best is first:
         return f"{score}: it is the first one, the baseline, and no other was better."
     gained = f"; the first one, the baseline, has {tried.says(first.value)}" if first.finite else ""
+    if best.value == (1.0 if tried.maximise else 0.0):
+        return f"{score}{gained}. No score can be better."
     place, last = tried.rows.index(best), len(tried.rows) - 1  # numbers may be missing
     if place >= LATE * last:
         return f"{score}{gained}. It came late, so more trials may well find a better one."

@@ -71,8 +71,8 @@ def _answer(laws: Laws, tried: Tried, rows: Numbers, errors: Numbers, spread: Nu
         return "What more data would bring cannot be told: the points do not lie on the curve that such points follow."
     if high < worth:
         return f"More data would not help: of twice as much the fit expects {_most(high, tried)}."
-    if likely >= worth and low > worth / 10:  # nearly every draw of the folds says that the error falls
-        return f"Twice the data would probably gain {gain} ({SURE})."
+    if low > worth / 10:  # nearly every draw of the folds says that the error falls
+        return f"Twice the data would probably gain {'' if likely >= worth else 'little, '}{gain} ({SURE})."
     return f"Whether more data would help cannot be told: of twice as much the fit expects {gain} ({SURE})."
 
 

@@ -46,9 +46,9 @@ def _layers_words(tried: Tried, best: Sequence[Row]) -> str:
         within = sum(tried.better(row.value, top.value) >= -error for row in best)
         more = " More layers are no better." if layers(top) < layers(best[-1]) else ""
         alone = "" if within > 1 else " No other number comes within one standard error."
-        return f"{said} {_hidden(layers(top)).capitalize()} did best.{alone}{more}"
-    gain = f"{_hidden(layers(top))} did best, but by less than one standard error"
-    return f"{said} {gain[0].upper()}{gain[1:]}: {_hidden(layers(fewest))} may be enough."
+        return f"{said} The best network has {_hidden(layers(top))}.{alone}{more}"
+    gain = f"The best network has {_hidden(layers(top))}, but is better by less than one standard error"
+    return f"{said} {gain}: {_hidden(layers(fewest))} may be enough."
 
 
 def _hidden(count: int) -> str:

@@ -60,9 +60,19 @@ def verdict(summary: Summary, tried: Tried) -> str:
     said = [
         f"The winner of {many(len(tried.rows), 'trial')} is {named(tried.best)}: {score} ({between}).",
         _over_baseline(summary, tried) if baseline is not None else "",
-        f"The best answer that looks at no input has {tried.says(summary['majority']['value'])}.",
+        _over_a_constant(summary, tried),
     ]
     return " ".join(sentence for sentence in said if sentence)
+
+
+def _over_a_constant(summary: Summary, tried: Tried) -> str:
+    """How much of the score looking at the input is worth."""
+    test, constant = summary["test"], summary["majority"]["value"]
+    said = f"Always the same answer, the best for the training rows, has {tried.says(constant)}"
+    if tried.better(test["value"], constant) <= 0:
+        return f"{said}: the winner is no better than that."
+    inside = test["low"] <= constant <= test["high"]
+    return f"{said}, which lies inside that interval: the winner may be no better." if inside else f"{said}."
 
 
 def _over_baseline(summary: Summary, tried: Tried) -> str:
@@ -91,7 +101,7 @@ def cards(summary: Summary, tried: Tried) -> list[Card]:
     )
     found = [
         Card(f"{METRICS[metric]}, held-out test", tried.says(test["value"]), between),
-        Card("always the same answer", tried.says(summary["majority"]["value"]), "the best that looks at no input"),
+        Card("always the same answer", tried.says(summary["majority"]["value"]), "the best for the training rows"),
         Card("parameters", f"{summary['parameters']:,}", f"{_depth(tried)}; {enough}"),
     ]
     if baseline is not None:

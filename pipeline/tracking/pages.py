@@ -59,7 +59,8 @@ def study(told: Description, summary: Summary, trials: str) -> str:
     opened = f"The test rows were opened {closing.times(test['opened'])}."
     return "\n\n".join(
         [
-            f"{_verdict(told, summary)}  \n{_use(told)}",  # MLflow shows five lines of it, and hides the rest
+            f"{_verdict(told, summary)}  \n{_use(told)}",  # MLflow shows five lines, and hides the rest
+            *_needs(told),
             _scores(summary),
             f"\\* optimistic: the best of {summary['trials']['total']} trials is chosen by it. {opened} {trials}",
             "**The winner as a command**",
@@ -87,6 +88,7 @@ def card(told: Description, summary: Summary) -> str:
             _scores(summary),
             f"**Limits.** {drawn}{LIMITS} \\* optimistic: the best of {trials} trials was chosen by it.",
             _use(told),
+            *_needs(told),
         ]
     )
 
@@ -109,9 +111,13 @@ def _data(told: Description) -> str:
 
 
 def _use(told: Description) -> str:
-    """The command that answers, and what it needs."""
-    needs = plain(commands.columns(told.needs))
-    return f"**Use.** {inline(told.predict)}" + (f" ({needs})" if needs else "")
+    """The command that answers."""
+    return f"**Use.** {inline(told.predict)}"
+
+
+def _needs(told: Description) -> list[str]:
+    """What that command needs besides, if anything."""
+    return [f"{plain(commands.columns(told.needs))}."] if told.needs else []
 
 
 def _metric(told: Description) -> str:
