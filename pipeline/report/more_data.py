@@ -60,7 +60,7 @@ def _fitted(laws: Laws, rows: Numbers, tried: Tried) -> Series:
     x = np.geomspace(rows[0], 2 * rows[-1], 40)
     y, *ends = (_errors(error, tried) for error in (laws.at(x)[0], *laws.band(x)))
     low, high = np.minimum(*ends), np.maximum(*ends)
-    return Series(f"fit, and {SURE}", "line", x.tolist(), y.tolist(), low.tolist(), high.tolist())
+    return Series("fit, and 95 % of redrawn ones", "line", x.tolist(), y.tolist(), low.tolist(), high.tolist())
 
 
 def _answer(laws: Laws, tried: Tried, rows: Numbers, errors: Numbers, spread: Numbers) -> str:
