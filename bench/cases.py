@@ -84,7 +84,7 @@ def asked(examples: Examples, cv: CrossValidation, metric: schema.Metric = "accu
     """The classes of the examples, asked of one softmax."""
     splits = split(examples, cv, 0)
     layout, head = inputs.describe(examples, splits.development), heads.build(schema.Softmax("softmax"), examples)
-    device = resolve(Compute("cpu", "fp32", 1))
+    device = resolve(Compute("cpu", "fp32", 1, "auto"))
     return Task(layout, head, metric, torch.from_numpy(examples.targets.copy()), device), splits
 
 

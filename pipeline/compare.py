@@ -73,7 +73,7 @@ def read(given: Sequence[str]) -> Words:
     finished = _finished(store)
     if not finished:
         mistakes.append(f"store: no search has finished there yet; got {store}")
-        raise UsageError(*map(printable, mistakes))
+        raise UsageError(*mistakes)
     newest = {task: folder for folder, task in finished.items()}  # the newest comes last
     by_name = {folder.name: folder for folder in finished}
     found = [
@@ -85,7 +85,7 @@ def read(given: Sequence[str]) -> Words:
         several = f"tasks=[{','.join(list(newest)[:2])}]" if len(newest) > 1 else "studies=[<name>,<name>]"
         mistakes.append(f"tasks: two or more searches to compare, such as {several}; got {len(folders)}")
     if mistakes:
-        raise UsageError(*map(printable, mistakes))
+        raise UsageError(*mistakes)
     return Words(_named(folders, finished), outputs)
 
 

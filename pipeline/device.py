@@ -9,7 +9,7 @@ import torch
 from pipeline.config.schema import Compute
 from pipeline.engine import Precision
 from pipeline.engine.company import Room
-from pipeline.engine.library import onednn_is_faster
+from pipeline.engine.library import large, onednn_is_faster
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Device:
     @property
     def facts(self) -> dict[str, str]:
         """What the last digits of a result may depend on."""
-        products = "oneDNN" if not self.on_gpu and onednn_is_faster() else "torch's own"
+        own = self.on_gpu or not onednn_is_faster()
+        products = "torch's own" if own else f"oneDNN from {large():,} weights of a layer on"
         threads = str(torch.get_num_threads())
         return {"device": self.name, "products": products, "threads": threads, "torch": torch.__version__}
 

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from pipeline import words
-from pipeline.words import MISTAKE, UsageError
+from pipeline.words import UsageError
 
 HELP = """\
 A model for other programs: one file, from pixels or columns to answers.
@@ -85,9 +85,8 @@ def _run(given: Sequence[str]) -> int:
         with waiting("reading the model"):
             trained = load(asked.model, asked.store)
         made = whole(trained, asked.weights, asked.store / "cache")
-    except (UsageError, DataError) as error:
-        print(printable(str(error)), file=sys.stderr)
-        return MISTAKE
+    except DataError as error:
+        raise UsageError(str(error)) from None
     try:
         with waiting("writing the graph, and asking it"):
             file, difference = portable.write(made, asked.output)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
 
 from pipeline.predicting.words import parse
-from pipeline.words import MISTAKE, UsageError
+from pipeline.words import LONGEST, MISTAKE, UsageError, command
 
 __all__ = ["MISTAKE", "UNANSWERED", "main", "parse"]
 
@@ -32,33 +31,28 @@ examples
       output=answers.jsonl sheet=sheet.png
   python -m pipeline.predict model=mlruns/studies/house_price-1a2b3c4d/model houses.csv
 """
-LONGEST = 200  # letters of the system's own reason, which repeats a name of any length
 UNANSWERED = 1
 
 
 def main(texts: Sequence[str]) -> int:
     """The command; returns its exit code: 1 where some files could not be answered, 2 where a word is wrong."""
-    if not texts or {"-h", "--help"} & set(texts):
+    if not texts:
         print(HELP, end="")
-        return 0 if texts else MISTAKE
-    from pipeline.data.names import printable
+        return MISTAKE
+    return command(texts, HELP, _run)
+
+
+def _run(texts: Sequence[str]) -> int:
     from pipeline.files import NotWrittenError
     from pipeline.progress import waiting
 
+    words = parse(texts)
+    with waiting("starting"):
+        from pipeline.predicting import answering
     try:
-        words = parse(texts)
-        with waiting("starting"):
-            from pipeline.predicting import answering
-
         return 0 if answering.answer(words) else UNANSWERED
-    except UsageError as error:
-        print(*map(printable, error.mistakes), sep="\n", file=sys.stderr)
-    except (OSError, NotWrittenError) as error:  # a name that is too long, a folder that may not be looked into
-        print(printable(str(error))[:LONGEST], file=sys.stderr)
-    except KeyboardInterrupt:
-        print("stopped; nothing was written", file=sys.stderr)
-        return 128 + signal.SIGINT
-    return MISTAKE
+    except NotWrittenError as error:
+        raise UsageError(str(error)[:LONGEST]) from None
 
 
 if __name__ == "__main__":

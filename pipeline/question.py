@@ -24,7 +24,7 @@ from pipeline.heads import AnyHead
 from pipeline.inputs import Inputs
 from pipeline.model import MOST_PARAMETERS
 
-ARITHMETIC = "3"  # raised where the same search comes to other digits, or its record is kept another way
+ARITHMETIC = "4"  # raised where the same search comes to other digits, or its record is kept another way
 
 
 @dataclass(frozen=True)

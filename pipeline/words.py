@@ -7,8 +7,6 @@ import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 
-from pipeline.data.names import printable
-
 MISTAKE = 2
 LONGEST = 200  # letters of the system's own reason, which repeats a name of any length
 
@@ -38,14 +36,20 @@ def command(
     try:
         return act(typed)
     except UsageError as error:
-        print(*error.mistakes, sep="\n", file=sys.stderr)
-        return MISTAKE
+        return _refuse(error.mistakes)
     except OSError as error:  # a name that is too long, a folder that may not be looked into
-        print(printable(str(error))[:LONGEST], file=sys.stderr)
-        return MISTAKE
+        return _refuse([str(error)[:LONGEST]])
     except KeyboardInterrupt:
         print(stopped, file=sys.stderr)
         return 128 + signal.SIGINT
+
+
+def _refuse(mistakes: Sequence[str]) -> int:
+    """A line for each reason; names in them may hold anything."""
+    from pipeline.data.names import printable  # brings libraries along, which a command that is begun does without
+
+    print(*map(printable, mistakes), sep="\n", file=sys.stderr)
+    return MISTAKE
 
 
 def read(words: Sequence[str], keys: Sequence[str]) -> tuple[dict[str, str], list[str]]:

@@ -58,7 +58,9 @@ def question(examples: Examples, head: schema.Head, metric: schema.Metric, folds
     splits = split(examples, CrossValidation(folds, 1, 0.2), seed)
     built = heads.build(head, examples)
     layout = inputs.describe(examples, splits.development)
-    task = Task(layout, built, metric, torch.from_numpy(examples.targets.copy()), resolve(Compute("cpu", "fp32", 1)))
+    task = Task(
+        layout, built, metric, torch.from_numpy(examples.targets.copy()), resolve(Compute("cpu", "fp32", 1, "auto"))
+    )
     pictures = examples.inputs if isinstance(examples.inputs, Pictures) else None
     return Question("study", "0" * 64, {}, examples, splits, layout, built, task, pictures)
 

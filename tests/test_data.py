@@ -187,7 +187,7 @@ def test_table_refuses_missing_targets_and_infinite_numbers(tmp_path: Path) -> N
     frame, file = pd.DataFrame(HOUSES), tmp_path / "h.csv"
     frame.assign(price=[1, 2, None, 4, 5, 6]).to_csv(file, index=False)
     words = [f"dataset.file={file}", *AS_TABLE]
-    assert "price is a finite number in every row; not so in 1 rows, first 2" in refused(
+    assert "price is a finite number in every row; not so in 1 rows, first 3" in refused(
         tmp_path, "house_price", *words
     )
     frame.assign(size=[1, 2, np.inf, 4, 5, 6]).to_csv(file, index=False)
@@ -290,7 +290,7 @@ def test_missing_cells_are_imputed_unless_that_is_refused(tmp_path: Path) -> Non
     words = [f"dataset.file={tmp_path / 'h.csv'}", *AS_TABLE]
     assert len(loaded(tmp_path, "house_price", *words).notes) == 3
     said = refused(tmp_path, "house_price", *words, "dataset.missing=refuse")
-    assert "dataset.missing=refuse: every cell has a value; size has none in 1 rows, first 2" in said
+    assert "dataset.missing=refuse: every cell has a value; size has none in 1 rows, first 3" in said
     with pytest.raises(
         ConfigError, match=r"dataset\.missing: 'impute' or 'refuse'; got 'refuze' \(did you mean refuse"
     ):

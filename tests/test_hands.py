@@ -49,14 +49,14 @@ def test_killed_worker_costs_its_trial_and_no_other(store: Path, monkeypatch: py
 
 
 def test_as_many_workers_as_are_asked_for() -> None:
-    cpu = resolve(Compute("cpu", "fp32", 1))
-    assert hands.count(Compute("cpu", "fp32", 3), cpu) == 3
-    assert hands.count(Compute("cpu", "fp32", "auto"), cpu) == len(os.sched_getaffinity(0))
+    cpu = resolve(Compute("cpu", "fp32", 1, "auto"))
+    assert hands.count(Compute("cpu", "fp32", 3, "auto"), cpu) == 3
+    assert hands.count(Compute("cpu", "fp32", "auto", "auto"), cpu) == len(os.sched_getaffinity(0))
 
 
 def test_several_workers_on_a_gpu_are_refused() -> None:
     """No GPU is needed: the device is only named."""
     gpu = Device(torch.device("cuda", 0), "fp32")
-    assert hands.count(Compute("gpu", "fp32", "auto"), gpu) == 1
+    assert hands.count(Compute("gpu", "fp32", "auto", "auto"), gpu) == 1
     with pytest.raises(DataError, match=r"compute\.workers: several are for a CPU, and this search is on a GPU; got 4"):
-        hands.count(Compute("gpu", "fp32", 4), gpu)
+        hands.count(Compute("gpu", "fp32", 4, "auto"), gpu)

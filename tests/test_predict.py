@@ -127,7 +127,7 @@ def test_wrong_word_is_one_line(
 
 
 def test_all_wrong_words_are_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    assert predict.main(["--model=x", "model=x", "phto.jpg", "shet=a.png", "output=a.json"]) == 2
+    assert predict.main(["--model=x", "phto.jpg", "shet=a.png", "output=a.json"]) == 2
     assert capsys.readouterr().err.splitlines() == [
         "--model=x: words have no dashes; model=x",
         "shet: no such key (did you mean sheet?); known: model, output, sheet, store, weights",

@@ -105,14 +105,14 @@ def test_refuses_a_column_with_two_uses(tmp_path: Path) -> None:
 
 def test_refuses_target_that_is_missing_or_no_number(tmp_path: Path) -> None:
     said = refused(asked(saved(tmp_path, price=[1, 2, None, 4, 1e300, 6])))
-    assert "price is a finite number in every row; not so in 2 rows, first 2, 4" in said
+    assert "price is a finite number in every row; not so in 2 rows, first 3, 5" in said
     said = refused(asked(saved(tmp_path), target="kind"))
     assert "kind is a number for this head; got none (head=softmax)" in said
 
 
 def test_refuses_infinite_numbers(tmp_path: Path) -> None:
     said = refused(asked(saved(tmp_path, size=[1, 2, np.inf, 4, 5, 1e300])))
-    assert "infinite ones in size, 2 rows, first 2, 5" in said
+    assert "infinite ones in size, 2 rows, first 3, 6" in said
     assert "dataset.ignore=[size]" in said
 
 
@@ -141,7 +141,7 @@ def test_few_values_or_texts_are_classes(tmp_path: Path) -> None:
     kinds = loaded(asked(saved(tmp_path, kind=["b", "a", "c"] * 2), target="kind"), "classes")
     assert (kinds.classes, kinds.targets.tolist()) == (("a", "b", "c"), [1, 0, 2] * 2)
     assert "a few classes for this head; got 6 in 6 rows (head=number)" in refused(asked(saved(tmp_path)), "classes")
-    assert "kind is there in every row; missing in 1 rows, first 3" in refused(
+    assert "kind is there in every row; missing in 1 rows, first 4" in refused(
         asked(saved(tmp_path), target="kind"), "classes"
     )
 
@@ -151,13 +151,13 @@ def test_all_mistakes_of_the_cells_are_said_at_once(tmp_path: Path) -> None:
     columns = {
         "size": [*range(rows - 1), np.inf],
         "rooms": [*map(str, range(rows - 1)), "?"],
-        "note": ["x" * 10_000_000, *["short"] * (rows - 1)],
+        "note": [None, "x" * 10_000_000, *["short"] * (rows - 2)],
         "price": [*range(rows - 1), None],
     }
     pd.DataFrame(columns).to_csv(tmp_path / "t.csv", index=False)
     said = refused(asked(tmp_path / "t.csv", group=None, categories=())).splitlines()
     assert [line.split(": ")[1].split()[0] for line in said] == ["price", "numbers", "rooms", "a"]
-    assert "note has 10,000,000 in row 1: shorten it, or dataset.ignore=[note]" in said[3]
+    assert "note has 10,000,000 in row 2: shorten it, or dataset.ignore=[note]" in said[3]
     assert max(map(len, said)) < 300
 
 
@@ -166,7 +166,7 @@ def test_missing_cells_are_refused_where_that_is_asked_for(column: str, tmp_path
     said = refused(asked(saved(tmp_path), missing="refuse"))
     assert len(said.splitlines()) == 3
     rows = {"size": 2, "zip": 5, "kind": 3}
-    rule = f"dataset.missing=refuse: every cell has a value; {column} has none in 1 rows, first {rows[column]}: "
+    rule = f"dataset.missing=refuse: every cell has a value; {column} has none in 1 rows, first {rows[column] + 1}: "
     assert rule + f"fill them, dataset.missing=impute, or dataset.ignore=[{column}]" in said
     ignoring = asked(saved(tmp_path), missing="refuse", ignore=("size", "kind"), categories=("garden",))
     assert "zip has none" in refused(ignoring)

@@ -129,7 +129,7 @@ def test_refit_trains_on_all_development_rows(asked: Question) -> None:
 
 def test_bf16_is_near_fp32(asked: Question) -> None:
     bf16 = question(picture_examples(90), schema.Softmax("softmax"), "accuracy")
-    device = resolve(Compute("cpu", "bf16", 1))
+    device = resolve(Compute("cpu", "bf16", 1, "auto"))
     assert device.precision == "bf16"
     object.__setattr__(bf16.task, "device", device)
     assert fit(bf16).value == pytest.approx(fit(asked).value, abs=0.15)
@@ -139,4 +139,4 @@ def test_bf16_is_near_fp32(asked: Question) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_refuses_a_gpu_that_is_not_there() -> None:
     with pytest.raises(NoDeviceError, match="compute=gpu: needs a GPU that torch can use; found none"):
-        resolve(Compute("gpu", "auto", 1))
+        resolve(Compute("gpu", "auto", 1, "auto"))

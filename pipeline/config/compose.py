@@ -51,9 +51,9 @@ def known_groups(words: Sequence[Word], config_dir: Path | None) -> tuple[list[W
         if word.key not in GROUPS or word.value in names:
             known.append(word)
             continue
-        own = "; for a folder of your own, dataset=folder dataset.root=" if _is_folder(word) else ""
-        own += str(word.value) if own else nearest(str(word.value), names)
-        mistakes.append(f"{word.text}: no such {word.key}{own}; known: {', '.join(names)}")
+        own = f"; for a folder of your own, dataset=folder dataset.root={word.value}" if _is_folder(word) else ""
+        hint = own or nearest(str(word.value), names)
+        mistakes.append(f"{word.text}: no such {word.key}{hint}; known: {', '.join(names)}")
         known += [parse(f"{word.key}={name}") for name in get_close_matches(str(word.value), names, n=1)]
     if not any(word.key == "task" for word in words):
         mistakes.append(f"task: say which, task=<name>; tasks: {', '.join(options('task', config_dir))}")

@@ -22,6 +22,11 @@ def unknown(group: str, name: str, known: Sequence[str], elsewhere: Sequence[str
     return f"{key}: no such key; {group or 'the configuration'} has {', '.join(known)}"
 
 
+def of_others(name: str, kinds: Sequence[str]) -> str:
+    """The line about a key that other kinds of data set have, where there are some."""
+    return f"dataset.{name}: is for dataset={', '.join(kinds)}; say which, dataset={kinds[0]}" if kinds else ""
+
+
 def _near(name: str, whole: Sequence[str]) -> list[str]:
     """Of whole keys, the one whose last word is the name; else those where it begins so, or else is like it."""
     ends: dict[str, str] = {}

@@ -22,7 +22,7 @@ class Word:
     key: str
     value: Any
     deletes: bool
-    sweeps: bool = False
+    sweeps: bool
 
     @property
     def is_range(self) -> bool:

@@ -171,13 +171,9 @@ class _Reader:
     def unknown(self, group: str, raw: Mapping[str, Any], known: Sequence[str]) -> None:
         elsewhere = [] if group else sections.every_key()
         for name in raw:
-            kinds = [kind for kind, section in sections.DATASETS.items() if name in sections.names(section)]
-            if name not in known and group == "dataset" and kinds:
-                self.mistakes.append(
-                    f"dataset.{name}: is for dataset={', '.join(kinds)}; say which, dataset={kinds[0]}"
-                )
-            elif name not in known:
-                self.mistakes.append(keys.unknown(group, name, known, elsewhere))
+            if name not in known:
+                others = sections.datasets_with(name) if group == "dataset" else []
+                self.mistakes.append(keys.of_others(name, others) or keys.unknown(group, name, known, elsewhere))
 
 
 PLAIN = {"a valid integer": "a whole number", "a valid number": "a number", "a valid boolean": "true or false"}

@@ -165,7 +165,7 @@ class Compute:
     device: Literal["auto", "cpu", "gpu"]
     precision: Literal["auto", "fp32", "bf16"]
     workers: Count
-    stack: Count = "auto"
+    stack: Count
 
 
 @dataclass(frozen=True, config=STRICT)

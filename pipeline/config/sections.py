@@ -68,6 +68,11 @@ def every_key() -> list[str]:
     return fixed + searched + others + [f"{section}.{name}" for section, kind in kinds for name in names(kind)]
 
 
+def datasets_with(name: str) -> list[str]:
+    """The kinds of data set that have such a key."""
+    return [kind for kind, section in DATASETS.items() if name in names(section)]
+
+
 def names(kind: type) -> list[str]:
     """Of the keys of a section."""
     return [field.name for field in fields(kind)]

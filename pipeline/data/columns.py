@@ -121,8 +121,9 @@ def _odd_text(column: pd.Series[Any], dataset: TableFile) -> str | None:
         return None
     lengths = present.map(str).str.len()
     if lengths.max() > LONGEST_NAME:
+        longest = np.flatnonzero(column.notna())[int(lengths.argmax())] + 1
         said = f"{dataset.file}: a category has at most {LONGEST_NAME:,} characters; {name} has {lengths.max():,}"
-        return f"{said} in row {int(lengths.argmax()) + 1}: shorten it, or dataset.ignore=[{name}]"
+        return f"{said} in row {longest}: shorten it, or dataset.ignore=[{name}]"
     if column.name in dataset.categories:
         return None
     if present.map(lambda cell: isinstance(cell, list | dict | set | np.ndarray | bytes)).any():
@@ -148,5 +149,5 @@ def _gaps(column: pd.Series[Any], dataset: TableFile) -> str | None:
 
 
 def _rows(wrong: NDArray[np.bool_]) -> str:
-    """How many rows, and the first of them, counted from 0."""
-    return f"{int(wrong.sum())} rows, first {', '.join(map(str, np.flatnonzero(wrong)[:SHOWN]))}"
+    """How many rows, and the first of them, counted from 1 as everywhere."""
+    return f"{int(wrong.sum())} rows, first {', '.join(map(str, np.flatnonzero(wrong)[:SHOWN] + 1))}"

@@ -11,7 +11,7 @@ from pipeline.network import parameter_count
 
 STEP_ON_A_CPU = 5_000_000  # weights times rows of one step of a trial, over its folds: about half a millisecond
 TRIALS_ON_A_CPU = 8
-MEMBERS_ON_A_GPU = 320  # of small networks: more of them gain nothing
+MEMBERS_ON_A_GPU = 320  # of small networks, an estimate: from there on more of them would gain nothing
 SHARE = 0.8  # of a GPU's free memory
 KEPT = 4  # numbers for each weight: itself, its gradient, and two running means
 BUFFERS = 4  # numbers for each node of each row of a minibatch

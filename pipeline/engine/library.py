@@ -31,7 +31,7 @@ def fastest(weights: Sequence[Tensor], batch_size: int) -> Iterator[None]:
     elif sum(sizes) * batch_size <= SMALL:
         with one_thread():
             yield
-    elif onednn_is_faster() and max(sizes) >= _large():
+    elif onednn_is_faster() and max(sizes) >= large():
         with onednn():
             yield
     else:
@@ -78,7 +78,8 @@ def onednn_is_faster() -> bool:
 
 
 @cache
-def _large() -> int:
+def large() -> int:
+    """How many weights of a layer oneDNN is taken from on, where it is the faster one at all."""
     family = re.search(r"^cpu family\s*: (\d+)$", _processor(), re.MULTILINE)
     return LARGE_OF_ZEN_5 if family is not None and int(family[1]) >= ZEN_5 else LARGE
 

@@ -31,7 +31,7 @@ def parse(texts: Sequence[str]) -> Words:
     Raises UsageError with all that is wrong.
     """
     given, paths, mistakes = _sorted(texts)
-    if "model" not in given and not mistakes:
+    if "model" not in given:
         mistakes.append("model: say which, model=<folder, task or models:/...>")
     if not paths:
         mistakes.append("say what to answer for: a picture, a folder of pictures or a table")
@@ -48,12 +48,17 @@ def parse(texts: Sequence[str]) -> Words:
 
 
 def _sorted(texts: Sequence[str]) -> tuple[dict[str, str], list[Path], list[str]]:
-    """The value of each key, the paths, and a line for each key that is misspelt or said again."""
+    """The value of each key, the paths, and a line for each key that is misspelt or said again.
+
+    A misspelt one counts as what was meant, so that the rest is judged too.
+    """
     given, paths, mistakes = dict[str, str](), list[Path](), list[str]()
     for text in texts:
         key, equals, value = text.partition("=")
         if text.startswith("--") and not _exists(Path(text)):
-            mistakes.append(f"{text}: words have no dashes; {key.lstrip('-')}={value or '<value>'}")
+            meant = key.lstrip("-")
+            mistakes.append(f"{text}: words have no dashes; {meant}={value or '<value>'}")
+            given.setdefault(meant, value)
         elif not equals or _exists(Path(text)):
             paths.append(Path(text))
         elif key in given:
@@ -62,6 +67,7 @@ def _sorted(texts: Sequence[str]) -> tuple[dict[str, str], list[Path], list[str]
             given[key] = value
         elif near := get_close_matches(key, KEYS, n=1):
             mistakes.append(f"{key}: no such key (did you mean {near[0]}?); known: {', '.join(KEYS)}")
+            given.setdefault(near[0], value)
         else:
             paths.append(Path(text))
     return given, paths, mistakes

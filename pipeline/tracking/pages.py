@@ -145,11 +145,8 @@ def _gain(best: Summary, test: Summary, first: Summary, unit: str) -> str:
         return "It is the baseline itself: nothing that was tried is better in cross-validation."
     metric, score = test["metric"], first["test"]["value"]
     gained = closing.gain(test["value"], score, metric)
-    inside = test["low"] <= score <= test["high"]
-    sure = (
-        "may be chance: the baseline lies inside the interval" if inside else "the baseline lies outside the interval"
-    )
-    return f"Gain over the baseline's {number(score, metric)}{unit}: **{gained}{unit}** ({sure})."
+    chance = ", perhaps by chance" if test["low"] <= score <= test["high"] else ""
+    return f"Gain over the baseline's {number(score, metric)}: **{gained}{unit}**{chance}."
 
 
 def _scores(summary: Summary) -> str:
