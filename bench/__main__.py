@@ -29,7 +29,7 @@ from bench import growth
 from bench.cases import CASES, FOLDS, prepared
 from bench.searches import WORDS, ours, peer, posed
 from bench.sides import SIDES
-from pipeline.training import swept
+from pipeline.training.fit import swept
 
 OWN = ("case", "search", "growth", "pairs", "epochs", "side", "trials")
 PEERS: Mapping[str, Mapping[str, bool]] = {

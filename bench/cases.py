@@ -8,16 +8,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline import heads, inputs
+from pipeline import preprocessing
 from pipeline.config import schema
-from pipeline.config.networks import Model
+from pipeline.config.model import Model
 from pipeline.config.schema import Compute, CrossValidation, Training
-from pipeline.course import Task
 from pipeline.data.examples import Examples, Pictures, Table
-from pipeline.device import resolve
-from pipeline.engine import FoldData, Seeds
-from pipeline.folds import Folds, split
-from pipeline.preparation import Preparation
+from pipeline.data.folds import Folds, split
+from pipeline.models import heads
+from pipeline.training.device import resolve
+from pipeline.training.engine import FoldData, Seeds
+from pipeline.training.fold_data import Preparation
+from pipeline.training.trial_state import Task
 
 ROWS, CLASSES, FOLDS = 2_000, 12, 5
 NAMES = Seeds(0, 1)
@@ -83,7 +84,10 @@ def labelled(raw: Pictures | Table, targets: NDArray[np.int64], classes: int) ->
 def asked(examples: Examples, cv: CrossValidation, metric: schema.Metric = "accuracy") -> tuple[Task, Folds]:
     """The classes of the examples, asked of one softmax."""
     splits = split(examples, cv, 0)
-    layout, head = inputs.describe(examples, splits.development), heads.build(schema.Softmax("softmax"), examples)
+    layout, head = (
+        preprocessing.describe(examples, splits.development),
+        heads.build(schema.Softmax("softmax"), examples),
+    )
     device = resolve(Compute("cpu", "fp32", 1, "auto"))
     return Task(layout, head, metric, torch.from_numpy(examples.targets.copy()), device), splits
 

@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.cases import CASES, NAMES, Case, prepared
-from pipeline.course import Task
-from pipeline.engine import DenseStack, FoldData, Member, Precision, Seeds
+from pipeline.training.engine import DenseStack, FoldData, Member, Precision, Seeds
+from pipeline.training.trial_state import Task
 
 STEPS = 200
 

@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.data.decoded import decode_all
-from pipeline.data.listing import listed
+from pipeline.data.images.decoded_cache import decode_all
+from pipeline.data.images.discovery import listed
 
 SIZE = 64
 

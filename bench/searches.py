@@ -15,21 +15,23 @@ from sklearn.datasets import load_digits
 
 from bench.cases import CASES, Case, asked, clouds, columns, labelled
 from bench.sides import fit
-from pipeline import model, seeds, space
-from pipeline.config.read import read
+from pipeline.artifact import model_files
+from pipeline.config.reader import read
 from pipeline.config.schema import Search
 from pipeline.data.examples import Examples
-from pipeline.display import Display
-from pipeline.engine import Seeds
-from pipeline.hands import Here
-from pipeline.preparation import Preparation
-from pipeline.question import Question, pose
-from pipeline.record.rows import Row
-from pipeline.study import Study, waves
+from pipeline.runtime import seeds
+from pipeline.study import proposal_batches, space
+from pipeline.study.description import Description
+from pipeline.study.problem import Question, pose
+from pipeline.study.study import Study
+from pipeline.study.trial_record import Row
 from pipeline.tracking.client import connect
-from pipeline.tracking.description import Description
-from pipeline.tracking.tracker import Tracker
-from pipeline.trials import Trials
+from pipeline.tracking.process import Tracker
+from pipeline.training.engine import Seeds
+from pipeline.training.fold_data import Preparation
+from pipeline.tuner.executors import Here
+from pipeline.tuner.live_display import Display
+from pipeline.tuner.scheduler import Trials
 
 SAME = ("pruner=none", "model.dropout=0.0", "training.patience=null", "compute=cpu", "space=dense")
 WORDS = {
@@ -90,13 +92,13 @@ def ours(search: Search, question: Question, ended: Callable[[], object] = lambd
 def _ours(search: Search, question: Question, tracker: Tracker, ended: Callable[[], object]) -> Took:
     folder = search.store / "studies" / question.name
     folder.mkdir(parents=True)
-    wave = waves.size(search, 1, on_gpu=False)
+    wave = proposal_batches.size(search, 1, on_gpu=False)
     study = Study(search, question.name, folder, {}, maximise=question.task.maximise, wave=wave)
     display = Display(Console(quiet=True), search.metric, study.total, 0, None)
     display.finish = lambda *_: ended()  # type: ignore[method-assign, return-value, assignment]
     preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
     trials = Trials(search, question, study, folder, lambda: None, lambda: False)
-    described = model.describe(search.task, question.inputs, space.NO_HIDDEN, question.head).text()
+    described = model_files.describe(search.task, question.inputs, space.NO_HIDDEN, question.head).text()
     Description.of(search, question, described).write(folder)
     tracker.begin(folder, print)
     _until_tracked(search.store)

@@ -15,14 +15,14 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from bench.cases import NAMES, Case
-from pipeline import seeds
-from pipeline.config.networks import Model
+from pipeline.config.model import Model
 from pipeline.config.schema import Training
-from pipeline.course import Task, Trial
-from pipeline.engine import FoldData, Member, Seeds, stack
-from pipeline.engine.library import onednn
-from pipeline.network import Dense
-from pipeline.training import search_folds
+from pipeline.models.networks import Dense
+from pipeline.runtime import seeds
+from pipeline.training.engine import FoldData, Member, Seeds, stack
+from pipeline.training.engine.cpu_kernels import onednn
+from pipeline.training.fit import search_folds
+from pipeline.training.trial_state import Task, Trial
 
 Shares = list[float]  # of right answers, a fold
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline import addresses
+from pipeline.tracking import links
 from tests.browser import chromium
 
 PORT, WIDE, HIGH = "5899", 1280, 860  # pixels
@@ -64,7 +64,7 @@ def main(store: str) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, chromium() as browser:
         try:
             assert server.stdout is not None
-            tasks = addresses.searches(server.stdout.readline().split()[0])["cat_species"]
+            tasks = links.searches(server.stdout.readline().split()[0])["cat_species"]
             for name, view in VIEWS.items():
                 _take(browser, name, view, tasks)
         finally:

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import words
-from pipeline.files import abandoned
-from pipeline.words import UsageError
+from pipeline.runtime import arguments
+from pipeline.runtime.arguments import UsageError
+from pipeline.runtime.files import abandoned
 
 HELP = """\
 What a store keeps so as not to make it again: drawn and decoded pictures, the
@@ -90,7 +90,7 @@ def make_room(cache: Path, max_gb: float, since: float) -> None:
 
 def main(given: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    return words.command(given, HELP, _run, "stopped")
+    return arguments.command(given, HELP, _run, "stopped")
 
 
 def _run(given: Sequence[str]) -> int:
@@ -106,7 +106,7 @@ def _run(given: Sequence[str]) -> int:
 
 def read(given: Sequence[str]) -> tuple[Path, bool]:
     """The store that is meant, and whether to clear its cache; raises UsageError with every mistake."""
-    typed, mistakes = words.read(given, KEYS)
+    typed, mistakes = arguments.read(given, KEYS)
     store, clear = Path(typed.get("store", "mlruns")), typed.get("clear", "false")
     if clear not in ("true", "false"):
         mistakes.append(f"clear: true or false; got {clear or 'nothing'}")

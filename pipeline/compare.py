@@ -10,9 +10,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import words
-from pipeline.data.names import printable
-from pipeline.words import UsageError
+from pipeline.runtime import arguments
+from pipeline.runtime.arguments import UsageError
+from pipeline.runtime.text import printable
 
 if TYPE_CHECKING:
     from pipeline.report.comparison import Compared
@@ -49,7 +49,7 @@ class Words:
 
 def main(given: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    return words.command(given, HELP, _run)
+    return arguments.command(given, HELP, _run)
 
 
 def _run(given: Sequence[str]) -> int:
@@ -66,7 +66,7 @@ def _run(given: Sequence[str]) -> int:
 
 def read(given: Sequence[str]) -> Words:
     """The words as typed; raises UsageError with every mistake among them."""
-    typed, mistakes = words.read(given, KEYS)
+    typed, mistakes = arguments.read(given, KEYS)
     store = Path(typed.get("store", "mlruns"))
     tasks, studies = _listed(typed.get("tasks", "")), _listed(typed.get("studies", ""))
     outputs = _outputs(typed.get("output"), store, mistakes)
@@ -152,13 +152,14 @@ def _show(studies: Sequence[Compared]) -> None:
 
 def _write(file: Path, studies: Sequence[Compared]) -> None:
     """The picture by itself, or on a page with the table and the words; raises UsageError where that fails."""
-    from pipeline.files import NotWrittenError, write_whole
-    from pipeline.report import comparison, page, still
+    from pipeline.report import comparison, page
+    from pipeline.report.drawing import render_matplotlib
+    from pipeline.runtime.files import NotWrittenError, write_whole
 
     figure = comparison.figure(studies)
     try:
         if file.suffix == ".png":
-            write_whole(file, still.png(figure))
+            write_whole(file, render_matplotlib.png(figure))
         else:
             headings, lines = comparison.table(studies)
             content = {"names": " and ".join(study.name for study in studies), "headings": headings, "lines": lines}

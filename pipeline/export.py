@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from pipeline import words
-from pipeline.words import UsageError
+from pipeline.runtime import arguments
+from pipeline.runtime.arguments import UsageError
 
 HELP = """\
 A model for other programs: one file, from pixels or columns to answers.
@@ -47,7 +47,7 @@ class Words:
 
 def read(given: Sequence[str]) -> Words:
     """The words as typed; raises UsageError with every mistake among them."""
-    typed, mistakes = words.read(given, KEYS)
+    typed, mistakes = arguments.read(given, KEYS)
     if not typed.get("model"):
         mistakes.append("model: say which, model=<folder, task or models:/...>")
     if (kind := typed.get("format", "")) not in FORMATS:
@@ -65,21 +65,21 @@ def read(given: Sequence[str]) -> Words:
 
 def main(given: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 1 where no file was written, 2 where a word is wrong."""
-    return words.command(given, HELP, _run)
+    return arguments.command(given, HELP, _run)
 
 
 def _run(given: Sequence[str]) -> int:
     asked = read(given)
-    from pipeline import portable
+    from pipeline.inference import onnx_export
 
-    if lacking := portable.missing():
+    if lacking := onnx_export.missing():
         raise UsageError(lacking)
     from pipeline.data.examples import DataError
-    from pipeline.data.names import printable
-    from pipeline.files import NotWrittenError
-    from pipeline.graph import whole
-    from pipeline.predicting.answers import load
-    from pipeline.progress import waiting
+    from pipeline.inference.module import whole
+    from pipeline.inference.predictions import load
+    from pipeline.runtime.files import NotWrittenError
+    from pipeline.runtime.progress_bars import waiting
+    from pipeline.runtime.text import printable
 
     try:
         with waiting("reading the model"):
@@ -89,8 +89,8 @@ def _run(given: Sequence[str]) -> int:
         raise UsageError(str(error)) from None
     try:
         with waiting("writing the graph, and asking it"):
-            file, difference = portable.write(made, asked.output)
-    except (portable.ExportError, NotWrittenError) as error:
+            file, difference = onnx_export.write(made, asked.output)
+    except (onnx_export.ExportError, NotWrittenError) as error:
         print(printable(str(error)), file=sys.stderr)
         return FAILED
     print(f"{file}: {file.stat().st_size:,} bytes; its answers are the network's within {difference:.1g}")

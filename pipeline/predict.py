@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from pipeline.predicting.words import parse
-from pipeline.words import LONGEST, MISTAKE, UsageError, command
+from pipeline.inference.arguments import parse
+from pipeline.runtime.arguments import LONGEST, MISTAKE, UsageError, command
 
 __all__ = ["MISTAKE", "UNANSWERED", "main", "parse"]
 
@@ -43,14 +43,14 @@ def main(texts: Sequence[str]) -> int:
 
 
 def _run(texts: Sequence[str]) -> int:
-    from pipeline.files import NotWrittenError
-    from pipeline.progress import waiting
+    from pipeline.runtime.files import NotWrittenError
+    from pipeline.runtime.progress_bars import waiting
 
     words = parse(texts)
     with waiting("starting"):
-        from pipeline.predicting import answering
+        from pipeline.inference import predict
     try:
-        return 0 if answering.answer(words) else UNANSWERED
+        return 0 if predict.answer(words) else UNANSWERED
     except NotWrittenError as error:
         raise UsageError(str(error)[:LONGEST]) from None
 

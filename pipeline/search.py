@@ -48,9 +48,9 @@ examples
 def main(words: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     try:
-        from pipeline.config import command
+        from pipeline.config import command_line
 
-        return command.run(sys.argv[1:] if words is None else words, help_text, search)
+        return command_line.run(sys.argv[1:] if words is None else words, help_text, search)
     except KeyboardInterrupt:
         print("stopped; the same command goes on", file=sys.stderr)
         return 128 + signal.SIGINT
@@ -66,10 +66,10 @@ def help_text(config_dir: Path | None) -> str:
 
 def search(config: Search) -> int:
     """Runs one search; the slow libraries are imported only now, when nothing typed can be wrong any more."""
-    from pipeline.tracking.tracker import Tracker
+    from pipeline.tracking.process import Tracker
 
     with Tracker() as tracker:
-        from pipeline import run
+        from pipeline.tuner import search as run
 
         return run.run(config, tracker)
 

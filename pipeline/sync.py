@@ -9,9 +9,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pipeline import words
-from pipeline.progress import waiting
-from pipeline.words import UsageError
+from pipeline.runtime import arguments
+from pipeline.runtime.arguments import UsageError
+from pipeline.runtime.progress_bars import waiting
 
 HELP = """\
 Writes what MLflow lacks of the studies in a store: trials, scores, models.
@@ -32,7 +32,7 @@ MOST = 3  # names of studies that are said
 
 def main(given: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    return words.command(given, HELP, _run, "stopped; the same command goes on")
+    return arguments.command(given, HELP, _run, "stopped; the same command goes on")
 
 
 def _run(given: Sequence[str]) -> int:
@@ -50,7 +50,7 @@ def read(given: Sequence[str]) -> tuple[list[Path], bool]:
 
     Those that ended first come first: so the newest of them becomes the champion. Raises UsageError with every mistake.
     """
-    typed, mistakes = words.read(given, KEYS)
+    typed, mistakes = arguments.read(given, KEYS)
     store, name, rebuild = Path(typed.get("store", "mlruns")), typed.get("study"), typed.get("rebuild", "false")
     if rebuild not in ("true", "false"):
         mistakes.append(f"rebuild: true or false; got {rebuild or 'nothing'}")
@@ -82,7 +82,7 @@ def _sync(folder: Path, *, rebuild: bool) -> bool:
     """One study; whether MLflow has all of it now."""
     try:
         with waiting(f"{folder.name}: MLflow is told"), FileLock(folder / ".tracking.lock", timeout=0):
-            from pipeline.tracking.view import View
+            from pipeline.tracking.sync import View
 
             view = View(folder, rebuild=rebuild)
             view.configure()

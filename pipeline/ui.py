@@ -21,8 +21,9 @@ from typing import BinaryIO
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
-from pipeline import addresses, words
-from pipeline.words import UsageError
+from pipeline.runtime import arguments
+from pipeline.runtime.arguments import UsageError
+from pipeline.tracking import links
 
 HELP = """\
 Shows the searches of a store in a browser: MLflow's pages, on this machine only.
@@ -70,7 +71,7 @@ class Place:
 
 def main(given: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    return words.command(given, HELP, _run, "stopped")
+    return arguments.command(given, HELP, _run, "stopped")
 
 
 def _run(given: Sequence[str]) -> int:
@@ -81,7 +82,7 @@ def _run(given: Sequence[str]) -> int:
 
 def read(given: Sequence[str]) -> Place:
     """The words as a place; raises UsageError with every mistake among them."""
-    typed, mistakes = words.read(given, KEYS)
+    typed, mistakes = arguments.read(given, KEYS)
     store, port, host = typed.get("store", "mlruns"), typed.get("port", "5000"), typed.get("host", HOST)
     if not store:
         mistakes.append("store: the folder of the searches, such as store=mlruns; got nothing")
@@ -140,7 +141,7 @@ def serve(place: Place) -> int:
         up = ended is None
         if up:
             print(f"{place.address}   Ctrl-C ends it\nsearches: {place.searches}", flush=True)
-            addresses.show(place.address, place.searches, opened=place.open)
+            links.show(place.address, place.searches, opened=place.open)
             ended = endings.get()
     finally:
         _end(server, endings)

@@ -11,17 +11,18 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from pipeline import heads, inputs
+from pipeline import preprocessing
 from pipeline.config import schema
-from pipeline.config.read import read
+from pipeline.config.reader import read
 from pipeline.config.schema import Compute, CrossValidation
-from pipeline.course import Task
 from pipeline.data.examples import Examples, Pictures, Table
-from pipeline.device import resolve
-from pipeline.folds import split
-from pipeline.question import Question
-from pipeline.run import run
-from pipeline.tracking.tracker import Tracker
+from pipeline.data.folds import split
+from pipeline.models import heads
+from pipeline.study.problem import Question
+from pipeline.tracking.process import Tracker
+from pipeline.training.device import resolve
+from pipeline.training.trial_state import Task
+from pipeline.tuner.search import run
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 TINY = ("dataset.count=90", "dataset.size=8", "training.epochs=3", "cv.folds=3", "compute=cpu")
@@ -57,7 +58,7 @@ def question(examples: Examples, head: schema.Head, metric: schema.Metric, folds
     """A question about examples that are at hand."""
     splits = split(examples, CrossValidation(folds, 1, 0.2), seed)
     built = heads.build(head, examples)
-    layout = inputs.describe(examples, splits.development)
+    layout = preprocessing.describe(examples, splits.development)
     task = Task(
         layout, built, metric, torch.from_numpy(examples.targets.copy()), resolve(Compute("cpu", "fp32", 1, "auto"))
     )

@@ -12,12 +12,12 @@ from PIL import Image
 
 from pipeline import compare
 from pipeline.config import schema
-from pipeline.record.rows import Row
 from pipeline.report.comparison import Compared, parameters, words
-from pipeline.report.size import layers, resampled, smallest, width
-from pipeline.tracking.description import Description
+from pipeline.report.figures.score_vs_parameters import layers, resampled, smallest, width
+from pipeline.study.description import Description
+from pipeline.study.trial_record import Row
 from tests.conftest import TINY, picture_examples, question, search
-from tests.test_report import row, tried
+from tests.report.test_report import row, tried
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,17 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline import export, heads, model, network, portable, predict
-from pipeline.backbones import Frozen, parts
-from pipeline.config.networks import Backbone, Convolutions, Model, Part, Tail
+from pipeline import export, predict
+from pipeline.artifact import model_files
+from pipeline.artifact.model_files import TrainedModel
+from pipeline.config.model import Backbone, Convolutions, Model, Part, Tail
 from pipeline.data.examples import Pictures, Table
-from pipeline.data.pictures import decode
-from pipeline.inputs import FeatureInputs, Inputs, PictureInputs, TableInputs
-from pipeline.model import TrainedModel
-from pipeline.network import Tuned
+from pipeline.data.images.decode import decode
+from pipeline.inference import onnx_export
+from pipeline.models import heads, networks
+from pipeline.models.backbones import Frozen, split
+from pipeline.models.networks import Tuned
+from pipeline.preprocessing import FeatureInputs, Inputs, PictureInputs, TableInputs
 from tests.conftest import picture_examples, table_examples
 
 CLASSES = heads.SoftmaxHead("softmax", ("a", "b", "c"))
@@ -53,19 +56,19 @@ def made(layout: Inputs, shape: Model, head: heads.AnyHead, folder: Path) -> Tra
         constants = {"input.mean": torch.full((layout.count,), 0.2), "input.spread": torch.full((layout.count,), 0.5)}
     else:
         constants = layout.learn(picture_examples(size=layout.size).inputs, np.arange(60))
-    built = network.build(layout.features, shape, head.outputs)
+    built = networks.build(layout.features, shape, head.outputs)
     if isinstance(built, Tuned):
         assert shape.tail is not None
         body = Frozen.of(Backbone(shape.tail.backbone, None, "none"), folder, torch.device("cpu")).body
-        built.backbone.tail.load_state_dict(parts.trained(body, shape.tail).state_dict())
+        built.backbone.tail.load_state_dict(split.trained(body, shape.tail).state_dict())
         built.dense.initialise(torch.Generator().manual_seed(0))
     else:
         built.initialise(torch.Generator().manual_seed(0))
     target_constants = head.learn(table_examples().targets)
-    described = model.describe("my task/1", layout, shape, head)
+    described = model_files.describe("my task/1", layout, shape, head)
     ours = TrainedModel(described, dict(built.state_dict()), constants, target_constants)
     ours.write(folder)
-    return model.read(folder)
+    return model_files.read(folder)
 
 
 def exported(folder: Path, name: str) -> onnxruntime.InferenceSession:
@@ -198,7 +201,7 @@ def test_model_beyond_what_a_file_holds_is_refused(
 ) -> None:
     folder = tmp_path / "model"
     made(PictureInputs("pictures", 8), NONE, YES, folder)
-    monkeypatch.setattr(portable, "MOST_BYTES", 100)
+    monkeypatch.setattr(onnx_export, "MOST_BYTES", 100)
     assert export.main([f"model={folder}", "format=onnx", f"output={tmp_path}"]) == 1
     assert "format=onnx: a file has at most 100 bytes; the model has 772\n" in capsys.readouterr().err
 
@@ -206,7 +209,7 @@ def test_model_beyond_what_a_file_holds_is_refused(
 def test_what_is_not_installed_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(portable, "PACKAGES", ("onnx", "no_such_package"))
+    monkeypatch.setattr(onnx_export, "PACKAGES", ("onnx", "no_such_package"))
     assert export.main(["model=x", "format=onnx", f"output={tmp_path}"]) == 2
     way_out = "pip install 'layers-and-nodes[onnx]'"
     assert capsys.readouterr().err == f"format=onnx: needs no_such_package, which is not there; {way_out}\n"
@@ -252,4 +255,4 @@ def test_champion_of_the_registry_is_exported(
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     pixels = np.random.default_rng(0).integers(0, 256, (7, 3, 8, 8), dtype=np.uint8)
     (answers,) = session.run(None, {"pixels": pixels})
-    assert answers == pytest.approx(model.read(finished / "model").answers(Pictures(pixels)).numpy(), abs=1e-5)
+    assert answers == pytest.approx(model_files.read(finished / "model").answers(Pictures(pixels)).numpy(), abs=1e-5)

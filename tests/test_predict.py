@@ -15,13 +15,14 @@ import pytest
 from PIL import Image
 from torch import Tensor
 
-from pipeline import model, predict
+from pipeline import predict
+from pipeline.artifact import model_files
 from pipeline.data.examples import Pictures, Raw
-from pipeline.data.names import cell
-from pipeline.data.pictures import decode
-from pipeline.heads import NumberHead
-from pipeline.predicting import answers, written
-from pipeline.predicting.answers import Answer
+from pipeline.data.images.decode import decode
+from pipeline.inference import predictions, writers
+from pipeline.inference.predictions import Answer
+from pipeline.models.heads import NumberHead
+from pipeline.runtime.text import cell
 from tests.conftest import TINY, search
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,7 +44,7 @@ def test_picture_is_answered_as_the_network_answers(finished: Path, photo: Path,
     output = tmp_path / "answers.csv"
     assert predict.main([f"model={finished}/model", str(photo), f"output={output}"]) == 0
     (row,) = rows(output)
-    trained = model.read(finished / "model")
+    trained = model_files.read(finished / "model")
     expected = trained.answers(Pictures(decode(photo, 8)[None]))[0]
     columns = trained.architecture.head.columns
     assert list(row) == ["file", *columns, "answer", "error"]
@@ -186,7 +187,7 @@ def test_name_that_is_no_text_is_the_same_name_in_json_lines(finished: Path, pho
 
 def test_what_is_no_number_is_null_in_json_lines() -> None:
     stream = io.StringIO()
-    written._json_lines(stream, NumberHead("number", "relu", "l1", "USD"))(Answer("a", (float("inf"),), "inf USD"))
+    writers._json_lines(stream, NumberHead("number", "relu", "l1", "USD"))(Answer("a", (float("inf"),), "inf USD"))
     assert json.loads(stream.getvalue()) == {"file": "a", "answer": "inf USD", "prediction": None, "error": None}
 
 
@@ -197,16 +198,16 @@ def test_file_of_answers_is_whole_or_not_there(
     files = [Path(shutil.copy(photo, tmp_path / f"{number}.png")) for number in range(6)]
     output = tmp_path / "answers.jsonl"
     output.write_text("before")
-    monkeypatch.setattr(answers, "BATCH", 2)
-    seen = model.TrainedModel.answers
+    monkeypatch.setattr(predictions, "BATCH", 2)
+    seen = model_files.TrainedModel.answers
 
-    def stopped(trained: model.TrainedModel, raw: Raw) -> Tensor:
+    def stopped(trained: model_files.TrainedModel, raw: Raw) -> Tensor:
         if (tmp_path / "0.png").exists():
             (tmp_path / "0.png").unlink()
             return seen(trained, raw)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(model.TrainedModel, "answers", stopped)
+    monkeypatch.setattr(model_files.TrainedModel, "answers", stopped)
     words = [f"model={finished}/model", *map(str, files), f"output={output}", f"sheet={tmp_path}/sheet.png"]
     assert predict.main(words) == 130
     assert errors(capsys) == ["stopped; nothing was written"]

@@ -12,15 +12,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline import hands, model, seeds, summary
+from pipeline.artifact import model_files
 from pipeline.config.compose import options
-from pipeline.course import Outcome, Trial
-from pipeline.engine import company
-from pipeline.interrupt import Stopped
-from pipeline.owner import owned
-from pipeline.record import Reader
-from pipeline.study import waves
-from pipeline.training import search_folds
+from pipeline.runtime import seeds
+from pipeline.runtime.signals import Stopped
+from pipeline.study import proposal_batches, summary
+from pipeline.study.storage import Reader
+from pipeline.training.engine import batching_rule
+from pipeline.training.fit import search_folds
+from pipeline.training.trial_state import Outcome, Trial
+from pipeline.tuner import executors
+from pipeline.tuner.lock import owned
 from tests.conftest import TINY, search
 
 SUMMARY_KEYS = {
@@ -53,7 +55,7 @@ def test_every_task_is_searched_from_end_to_end(task: str, store: Path) -> None:
     assert (summary["task"], summary["trials"]["total"]) == (task, 3)
     assert summary["test"]["low"] <= summary["test"]["value"] <= summary["test"]["high"]
     assert summary["test"]["opened"] == 1
-    assert model.read(folder / "model").architecture.task == task
+    assert model_files.read(folder / "model").architecture.task == task
 
 
 def test_summary_has_the_keys_that_others_read(finished: Path) -> None:
@@ -94,8 +96,8 @@ def test_trials_side_by_side_leave_the_table_of_one_after_the_other(
     words = ["task=day_night", *TINY, "sampler=random", "pruner=none", "model.nodes={choice: [4, 8]}"]
     words += ["model.layers={low: 0, high: 1}", "budget.trials=12", "training.patience=1"]
     together = search(store, *words)
-    monkeypatch.setattr(waves, "BLIND", 1)
-    monkeypatch.setattr(company, "TRIALS_ON_A_CPU", 1)
+    monkeypatch.setattr(proposal_batches, "BLIND", 1)
+    monkeypatch.setattr(batching_rule, "TRIALS_ON_A_CPU", 1)
     alone = search(tmp_path / "other", *words)
     assert (together / "trials.csv").read_bytes() == (alone / "trials.csv").read_bytes()
 
@@ -111,7 +113,7 @@ def test_what_one_trial_dies_of_does_not_take_those_beside_it(store: Path, monke
             raise torch.OutOfMemoryError("CUDA out of memory")
         return search_folds(task, folds, trials, keeper)
 
-    monkeypatch.setattr(hands, "search_folds", scarce)
+    monkeypatch.setattr(executors, "search_folds", scarce)
     words = ["sampler=random", "pruner=none", "model.nodes=[4]", "budget.trials=9"]
     folder = search(store, "task=day_night", *TINY, *words)
     summary = json.loads((folder / "summary.json").read_text())
@@ -147,8 +149,8 @@ def test_winner_as_overrides_runs_as_it_is(finished: Path, store: Path) -> None:
     again = read_summary(search(store, *summary["best"]["overrides"]))
     assert again["trials"]["total"] == 1
     assert again["parameters"] == summary["parameters"]
-    architecture = model.read(finished / "model").architecture.model
-    assert model.read(store / "studies" / again["study"] / "model").architecture.model == architecture
+    architecture = model_files.read(finished / "model").architecture.model
+    assert model_files.read(store / "studies" / again["study"] / "model").architecture.model == architecture
 
 
 def test_every_trial_diverged_ends_without_a_model(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -281,7 +283,7 @@ def test_ctrl_c_at_any_moment_is_one_line(tmp_path: Path, wait: int) -> None:
 def test_convolutions_are_searched_predict_as_they_were_tested_and_run_again_as_printed(store: Path) -> None:
     blocks = ["model.backbone=convolutions", "space=convolutions", "model.blocks={low: 1, high: 2}"]
     folder = search(store, *tiny("animals"), *blocks, "model.channels={choice: [2, 4]}")
-    summary, architecture = read_summary(folder), model.read(folder / "model").architecture
+    summary, architecture = read_summary(folder), model_files.read(folder / "model").architecture
     rows = list(csv.DictReader((folder / "trials.csv").read_text().splitlines()))
     assert architecture.model.convolutions is not None
     assert (

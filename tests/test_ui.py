@@ -18,7 +18,7 @@ import pytest
 from mlflow import MlflowClient
 
 from pipeline import ui
-from pipeline.tracking import views
+from pipeline.tracking import ui_views
 
 TRAINING = "workflowType=machine_learning"
 
@@ -120,7 +120,7 @@ def opened(store: Path, port: int, browser: str) -> tuple[str, str, Path]:
 
 def test_open_shows_the_task_searched_last_once_the_server_answers(store: Path, port: int) -> None:
     client = MlflowClient(f"sqlite:///{store / 'mlflow.db'}")
-    for key, value in views.tags("accuracy", ["model.layers"]).items():
+    for key, value in ui_views.tags("accuracy", ["model.layers"]).items():
         client.set_experiment_tag("1", key, value)
     line, errors, asked = opened(store, port, "sleep 5 >/dev/null 2>&1")  # a browser that stays open holds nothing up
     page = f"http://127.0.0.1:{port}/#/experiments/1/runs?viewStateShareKey=searches&{TRAINING}"

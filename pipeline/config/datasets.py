@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictBool
 from pydantic.dataclasses import dataclass
 
-from pipeline.config.strict import STRICT, Whole
+from pipeline.config.strict_types import STRICT, Whole
 
 Subject = Literal["breed", "presence", "animals", "together", "age", "daylight"]
 PictureSide = Annotated[Whole, Field(ge=8, le=600)]

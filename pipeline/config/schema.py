@@ -12,8 +12,8 @@ from pydantic import AfterValidator, Field, PlainValidator, StrictBool
 from pydantic.dataclasses import dataclass
 
 from pipeline.config.datasets import Dataset
-from pipeline.config.networks import Backbone
-from pipeline.config.strict import STRICT, Real, Whole
+from pipeline.config.model import Backbone
+from pipeline.config.strict_types import STRICT, Real, Whole
 
 Metric = Literal["accuracy", "f1_macro", "mean_absolute_error"]
 MOST_VIEWS = 12  # as it is and five times closer up, each mirrored too: see `backbones.views`

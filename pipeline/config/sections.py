@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from pipeline.config import datasets, schema
-from pipeline.config.networks import Blocks, Layout, Model
+from pipeline.config.model import Blocks, Layout, Model
 from pipeline.config.schema import Training, Tuning
-from pipeline.config.strict import Whole
+from pipeline.config.strict_types import Whole
 
 FACTS = ("subject", "unit")
 FIXED = ("backbone", "weights", "finetune")

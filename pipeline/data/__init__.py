@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.config import datasets
 from pipeline.data.examples import DataError, Examples, TargetKind
-from pipeline.data.names import LONGEST_NAME, listed_names
+from pipeline.runtime.text import LONGEST_NAME, listed_names
 
 USE: dict[TargetKind, str] = {
     "classes": "one class a row: head=softmax, or head=sigmoid for two",
@@ -63,49 +63,49 @@ def _check_classes(examples: Examples) -> None:
 
 
 def _drawn(dataset: datasets.Drawn, _wants: TargetKind, cache: Path) -> Examples:
-    from pipeline.data import drawn
+    from pipeline.data import synthetic_images
 
-    return drawn.load(dataset, cache)
+    return synthetic_images.load(dataset, cache)
 
 
 def _houses(dataset: datasets.DrawnHouses, _wants: TargetKind, _cache: Path) -> Examples:
-    from pipeline.data import houses
+    from pipeline.data.sources import synthetic_houses
 
-    return houses.load(dataset)
+    return synthetic_houses.load(dataset)
 
 
 def _folder(dataset: datasets.Folder, _wants: TargetKind, cache: Path) -> Examples:
-    from pipeline.data import folder
+    from pipeline.data.sources import image_folder
 
-    return folder.load(dataset, cache)
+    return image_folder.load(dataset, cache)
 
 
 def _labels(dataset: datasets.Labels, wants: TargetKind, cache: Path) -> Examples:
-    from pipeline.data import labels
+    from pipeline.data.sources import labelled_csv
 
-    return labels.load(dataset, wants, cache)
+    return labelled_csv.load(dataset, wants, cache)
 
 
 def _hdf5(dataset: datasets.Hdf5, _wants: TargetKind, _cache: Path) -> Examples:
-    from pipeline.data import hdf5
+    from pipeline.data.sources import hdf5
 
     return hdf5.load(dataset)
 
 
 def _table(dataset: datasets.TableFile, wants: TargetKind, _cache: Path) -> Examples:
-    from pipeline.data import table
+    from pipeline.data.sources import table
 
     return table.load(dataset, wants)
 
 
 def _oxford_pets(dataset: datasets.OxfordPets, _wants: TargetKind, cache: Path) -> Examples:
-    from pipeline.data import downloads
+    from pipeline.data.sources import downloads
 
     return downloads.oxford_pets(dataset, cache)
 
 
 def _cifar(dataset: datasets.Cifar, _wants: TargetKind, _cache: Path) -> Examples:
-    from pipeline.data import downloads
+    from pipeline.data.sources import downloads
 
     return downloads.cifar(dataset)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from pipeline.config.networks import Part
+    from pipeline.config.model import Part
 
 TargetKind = Literal["classes", "labels", "numbers"]
 

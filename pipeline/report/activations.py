@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline.artifact.model_files import TrainedModel
 from pipeline.data.examples import Raw
-from pipeline.model import TrainedModel
-from pipeline.network import ACTIVATIONS, Convolutional, Dense
+from pipeline.models.networks import ACTIVATIONS, Convolutional, Dense
 
 MOST_ROWS = 1_500
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.display import number
-from pipeline.record import Reader
-from pipeline.record.rows import Row
-from pipeline.report.figure import Chart, Figure, Series
-from pipeline.report.size import layers, resampled, smallest, steps, width
-from pipeline.report.tried import METRICS, Tried, listed, many, percent, widths
-from pipeline.summary import Summary
-from pipeline.tracking import description
-from pipeline.tracking.description import Description
+from pipeline.report.drawing.figure import Chart, Figure, Series
+from pipeline.report.figures.score_vs_parameters import layers, resampled, smallest, steps, width
+from pipeline.report.trials_table import METRICS, Tried, listed, many, percent, widths
+from pipeline.study import description
+from pipeline.study.description import Description
+from pipeline.study.storage import Reader
+from pipeline.study.summary import Summary
+from pipeline.study.trial_record import Row
+from pipeline.tuner.live_display import number
 
 FEW, MOST = 0.1, 0.9  # of the resamplings: 8 of 10 lie between
 CLEAR = 2  # standard errors of a difference: at one, of pairs that are equally hard a fourth would be told apart

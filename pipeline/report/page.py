@@ -9,12 +9,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline import closing, commands
-from pipeline.report import interactive, tables, verdict
-from pipeline.report.figure import Chart, Figure
-from pipeline.report.tried import METRICS, Tried
-from pipeline.summary import Summary
-from pipeline.tracking.description import Description
+from pipeline.config import follow_up_commands
+from pipeline.report import headline, tables
+from pipeline.report.drawing import render_plotly
+from pipeline.report.drawing.figure import Chart, Figure
+from pipeline.report.trials_table import METRICS, Tried
+from pipeline.study.description import Description
+from pipeline.study.summary import Summary
+from pipeline.tuner import results_table
 
 NEXT = {
     "predict": "Answers for what it has not seen:",
@@ -51,14 +53,14 @@ class Drawn:
 def draw(figure: Figure) -> Drawn:
     """The figure's piece of a page; what plotly and the gallery say of it is escaped there."""
     whole = not isinstance(figure.drawn, Chart) or not figure.drawn.series
-    return Drawn(figure.name, figure.title, figure.words, Markup(interactive.fragment(figure)), whole)
+    return Drawn(figure.name, figure.title, figure.words, Markup(render_plotly.fragment(figure)), whole)
 
 
 def fill(template: str, **content: Any) -> str:
     """A page of that template, with the script that draws its figures; every text is escaped."""
     loader = PackageLoader("pipeline.report")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    return environment.get_template(template).render(library=Markup(interactive.library()), **content)
+    return environment.get_template(template).render(library=Markup(render_plotly.library()), **content)
 
 
 def report(study: Study, figures: Sequence[Drawn], failures: Sequence[str] = ()) -> str:
@@ -67,14 +69,14 @@ def report(study: Study, figures: Sequence[Drawn], failures: Sequence[str] = ())
     return fill(
         "report.html",
         summary=summary,
-        question=f"{summary['task']}: {study.described.question or verdict.question(head)}",
-        verdict=verdict.verdict(summary, tried),
-        cards=verdict.cards(summary, tried),
+        question=f"{summary['task']}: {study.described.question or headline.question(head)}",
+        verdict=headline.verdict(summary, tried),
+        cards=headline.cards(summary, tried),
         commands=[(sentence, study.commands[word]) for word, sentence in NEXT.items()],
-        columns=commands.columns(study.described.needs),
+        columns=follow_up_commands.columns(study.described.needs),
         metric=f"{METRICS[tried.metric]} ({tried.unit})" if tried.unit else METRICS[tried.metric],
-        opened=closing.times(summary["test"]["opened"]),
-        scores=closing.rows(summary),
+        opened=results_table.times(summary["test"]["opened"]),
+        scores=results_table.rows(summary),
         facts=_facts(study, head),
         figures=figures,
         failures=failures,
@@ -91,11 +93,11 @@ def _facts(study: Study, head: Mapping[str, Any]) -> list[tuple[str, str]]:
     origin = f"dataset={study.described.dataset}"
     folds = f"each trial is judged on {len(study.tried.best.folds)} folds of the {rows['development']:,} rows"
     facts = [
-        ("answer", verdict.answers(head)),
+        ("answer", headline.answers(head)),
         ("data", ". ".join([f"{origin}, {counts}", *study.notes])),
         ("folds", f"{folds}; the held-out rows are seen once a winner"),
         ("judged by", METRICS[study.tried.metric]),
-        ("trials", closing.counted(summary["trials"])),
+        ("trials", results_table.counted(summary["trials"])),
         ("the trials took", f"{seconds['training']:,.0f} s; seed {summary['seed']}"),
     ]
     backbone = study.described.facts["backbone"]

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, t
 
-from pipeline import seeds
-from pipeline.intervals import LEVEL, RESAMPLES
+from pipeline.runtime import seeds
+from pipeline.study.intervals import LEVEL, RESAMPLES
 
 Numbers = NDArray[np.float64]
 EXPONENTS = np.linspace(0.05, 2.0, 79)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pipeline.data.names import shown
-from pipeline.display import network, number
-from pipeline.record.rows import Row
-from pipeline.report.tried import Tried
-from pipeline.space import WIDTHS, typed
+from pipeline.report.trials_table import Tried
+from pipeline.runtime.text import shown
+from pipeline.study.space import WIDTHS, typed
+from pipeline.study.trial_record import Row
+from pipeline.tuner.live_display import network, number
 
 MOST_TRIALS, MOST_REASONS = 100, 20
 

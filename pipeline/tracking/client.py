@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import RunInfo
 from mlflow.exceptions import MlflowException
 
-from pipeline.files import moved_whole
+from pipeline.runtime.files import moved_whole
 
 FILES = "artifacts"  # where a registered model has its two files, beside what MLflow serves it with
 

@@ -10,10 +10,10 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from pipeline.tracking import pages
-from pipeline.tracking.description import Description
+from pipeline.study.description import Description
+from pipeline.tracking import descriptions
 from pipeline.tracking.markdown import note
-from pipeline.tracking.package import packaged
+from pipeline.tracking.model_package import packaged
 
 HASH = "parameters_sha256"
 LONGEST = 5_000  # letters of a description
@@ -58,12 +58,12 @@ def register(
 def _describe(client: MlflowClient, version: ModelVersion, described: Description, summary: Mapping[str, Any]) -> None:
     """What the version is, and where it is the champion, the model's card."""
     name, number = version.name, version.version
-    text = note(pages.version(described, summary), version.description, LONGEST)
+    text = note(descriptions.version(described, summary), version.description, LONGEST)
     client.update_model_version(name, number, text)
     champion = _champion(client, name)
     if champion is not None and champion.version == number:
         before = client.get_registered_model(name).description
-        client.update_registered_model(name, note(pages.card(described, summary), before, LONGEST))
+        client.update_registered_model(name, note(descriptions.card(described, summary), before, LONGEST))
 
 
 def _champion(client: MlflowClient, name: str) -> ModelVersion | None:

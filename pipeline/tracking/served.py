@@ -11,7 +11,7 @@ from mlflow import get_tracking_uri
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from pipeline.tracking.replies import RefusedRequestError, in_one_sentence
+from pipeline.tracking.request_errors import RefusedRequestError, in_one_sentence
 
 SERVER = "__pyfunc_model_path__"  # what MLflow's server has in its environment
 WEIGHTS = "LAYERS_AND_NODES_WEIGHTS"  # where the server is told of a file of the backbone's weights
@@ -25,15 +25,15 @@ class ServedModel(PythonModel):
 
         A server ends with that sentence.
         """
-        from pipeline import model
+        from pipeline.artifact import model_files
         from pipeline.data.examples import DataError
-        from pipeline.serving import Served
+        from pipeline.inference.serving import Served
 
         weights, in_server = os.environ.get(WEIGHTS), SERVER in os.environ
         folder = Path(context.artifacts["architecture"]).parent
         try:
-            self.served = Served(model.read(folder), Path(weights) if weights else None, _store() / "cache")
-        except (model.ModelError, DataError) as error:
+            self.served = Served(model_files.read(folder), Path(weights) if weights else None, _store() / "cache")
+        except (model_files.ModelError, DataError) as error:
             hint = f"; {WEIGHTS}=<file> names a file of weights" if isinstance(error, DataError) else ""
             said = f"{error}{hint}"
             raise (
@@ -44,7 +44,7 @@ class ServedModel(PythonModel):
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """A row of answers for each row; raises RefusedRequestError."""
-        from pipeline.serving import RequestError
+        from pipeline.inference.serving import RequestError
 
         try:
             return self.served.answers(model_input)

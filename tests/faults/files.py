@@ -20,9 +20,9 @@ from pipeline import data, sync
 from pipeline.config.datasets import Folder
 from pipeline.tracking.client import FILES, store_uri
 from tests.crash import KILLED, Steps
+from tests.data.untrusted_images import HOSTILE, make_all
 from tests.faults.process import TINY, Forked, same_table, study, synced, whole
 from tests.faults.row import Measured, Row
-from tests.hostile_pictures import HOSTILE, make_all
 
 WORDS = ("task=cat_species", *TINY, "budget.trials=2")
 
@@ -115,7 +115,12 @@ IN_THE_TESTS = [
         "1,000 of 1,000 caught; both or neither",
         1,
         0,
-        lambda *_: by_the_tests("tests/test_hostile.py", "tests/test_model.py", "-k", "byte or killed or layout"),
+        lambda *_: by_the_tests(
+            "tests/artifact/test_untrusted_files.py",
+            "tests/artifact/test_model_files.py",
+            "-k",
+            "byte or killed or layout",
+        ),
     ),
     Row(
         "hostile",
@@ -124,7 +129,10 @@ IN_THE_TESTS = [
         1,
         0,
         lambda *_: by_the_tests(
-            "tests/test_hostile.py", "tests/test_hostile_pictures.py", "-k", "refused or watch or costs"
+            "tests/artifact/test_untrusted_files.py",
+            "tests/data/test_untrusted_images.py",
+            "-k",
+            "refused or watch or costs",
         ),
     ),
 ]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.checkpoint import Checkpoints, Saved
+from pipeline.training.checkpoints import Checkpoints, Saved
 from tests.faults.process import TINY, Forked, mlflow_is_whole, same_table, study, synced, whole
 from tests.faults.row import Measured, Row
 

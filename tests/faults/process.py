@@ -15,9 +15,9 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-import pipeline.run  # noqa: F401 -- forked processes have it then
+import pipeline.tuner.search  # noqa: F401 -- forked processes have it then
 from pipeline import search, sync
-from pipeline.record import Reader
+from pipeline.study.storage import Reader
 from pipeline.tracking.client import store_uri
 
 TINY = ("dataset.count=90", "dataset.size=8", "cv.folds=3", "compute=cpu", "training.epochs=3")

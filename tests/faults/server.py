@@ -17,7 +17,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from pipeline import sync
-from pipeline.record import Reader
+from pipeline.study.storage import Reader
 from tests.faults.process import TINY, Forked, mlflow_is_whole, same_table, study, whole
 from tests.faults.row import Measured, Row
 

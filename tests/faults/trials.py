@@ -63,7 +63,10 @@ def dying_workers(_: int, folder: Path) -> Measured:
     while (code := process.ended()) is None:
         time.sleep(0.5)
         found = subprocess.run(
-            ["pgrep", "-P", str(process.pid), "-f", "pipeline.worker"], capture_output=True, text=True, check=False
+            ["pgrep", "-P", str(process.pid), "-f", "pipeline.tuner.worker"],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         for pid in found.stdout.split():
             subprocess.run(["kill", "-9", pid], check=False)

@@ -21,15 +21,22 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(
-    include=["pipeline.model", "pipeline.stranger", "pipeline.parameters", "pipeline.inputs", "pipeline.heads", "json"]
+    include=[
+        "pipeline.artifact.model_files",
+        "pipeline.runtime.untrusted",
+        "pipeline.artifact.tensors",
+        "pipeline.preprocessing",
+        "pipeline.models.heads",
+        "json",
+    ]
 ):
-    from pipeline import model
+    from pipeline.artifact import model_files
 
 import torch
 
-from pipeline import parameters
+from pipeline.artifact import tensors
+from pipeline.artifact.model_files import ARCHITECTURE, PARAMETERS, Architecture, ModelError
 from pipeline.data.examples import Pictures, Table
-from pipeline.model import ARCHITECTURE, PARAMETERS, Architecture, ModelError
 
 SECONDS = 60
 KINDS = ("architecture", "parameters", "header", "both")
@@ -52,15 +59,15 @@ def seeds() -> list[tuple[bytes, bytes]]:
         for head in HEADS:
             plain = {"format": 1, "task": "t", "inputs": inputs, "head": head, "parameters": 1}
             plain |= {"model": {"hidden": [2], "activation": "relu", "dropout": 0.5}}
-            built = model.ADAPTER.validate_python(plain)
-            found.append(fitted(model.describe("t", built.inputs, built.model, built.head)))
+            built = model_files.ADAPTER.validate_python(plain)
+            found.append(fitted(model_files.describe("t", built.inputs, built.model, built.head)))
     return found
 
 
 def fitted(architecture: Architecture) -> tuple[bytes, bytes]:
     """The two files of an architecture, all numbers 1."""
     numbers = {name: torch.ones(shape) for name, shape in architecture.shapes().items()}
-    packed = parameters.pack(numbers, architecture.sha256())
+    packed = tensors.pack(numbers, architecture.sha256())
     return replace(architecture, parameters_sha256=hashlib.sha256(packed).hexdigest()).text().encode(), packed
 
 
@@ -101,16 +108,16 @@ class Fuzzer:
             bound = json.loads(architecture) | {"parameters_sha256": hashlib.sha256(file).hexdigest()}
             return json.dumps(bound).encode(), file
         try:
-            parsed = model.ADAPTER.validate_json(drawn)
+            parsed = model_files.ADAPTER.validate_json(drawn)
         except ValueError:
             return drawn, packed
-        return fitted(parsed) if parameters.size(parsed.shapes()) <= SMALL else (drawn, packed)
+        return fitted(parsed) if tensors.size(parsed.shapes()) <= SMALL else (drawn, packed)
 
     def _read(self, architecture: bytes, packed: bytes) -> None:
         """What is taken must also answer."""
         (self.folder / ARCHITECTURE).write_bytes(architecture)
         (self.folder / PARAMETERS).write_bytes(packed)
-        trained = model.read(self.folder)
+        trained = model_files.read(self.folder)
         for row in trained.answers(_one(trained.architecture)):
             trained.architecture.head.words(row)
 

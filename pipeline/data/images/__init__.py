@@ -1,0 +1,1 @@
+"""Images: found, opened safely, decoded and cached."""

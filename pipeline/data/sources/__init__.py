@@ -1,0 +1,1 @@
+"""Sources of data: folders, files and tables."""

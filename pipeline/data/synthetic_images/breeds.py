@@ -1,0 +1,237 @@
+"""The twelve breeds: what a person tells them apart by, each with the colours that it comes in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.data.synthetic_images.canvas import Colour
+
+Pattern = Literal["solid", "points", "tabby", "spots", "rosettes", "ticked", "bare"]
+
+COPPER, AMBER, GREEN, LEMON, BLUE = (214, 120, 30), (236, 170, 40), (120, 190, 70), (205, 205, 90), (80, 150, 235)
+
+
+@dataclass(frozen=True)
+class Coat:
+    """The colour of the fur, and the colour of the marks on it (points, stripes, spots)."""
+
+    fur: Colour
+    marks: Colour
+
+
+@dataclass(frozen=True)
+class Breed:
+    """Lengths are relative to an average cat, where 1 is average; shares go from 0 to 1.
+
+    chin: how far the face narrows to a wedge; flat: how far the nose is pressed in; fluff: the length of the fur;
+    ear_round: how round the tips of the ears are; ear_out: how far they lean outwards; slim: how thin body and legs
+    are; white: where the coat is white, whatever its colour.
+    """
+
+    pattern: Pattern
+    coats: tuple[Coat, ...]
+    eyes: tuple[Colour, ...]
+    head_width: float = 1.0
+    chin: float = 0.25
+    flat: float = 0.0
+    fluff: float = 0.0
+    ear: float = 1.0
+    ear_round: float = 0.2
+    ear_out: float = 0.25
+    eye: float = 1.0
+    slant: float = 0.12
+    slim: float = 0.4
+    tail: float = 1.0
+    tufts: bool = False
+    white: Literal["none", "paws", "blaze"] = "none"
+
+
+BREEDS: dict[str, Breed] = {
+    "Abyssinian": Breed(
+        "ticked",
+        (Coat((188, 116, 62), (92, 50, 26)), Coat((226, 192, 158), (156, 112, 84)), Coat((96, 84, 84), (48, 42, 48))),
+        (GREEN, AMBER, COPPER),
+        chin=0.34,
+        ear=1.3,
+        ear_round=0.35,
+        ear_out=0.38,
+        slim=0.7,
+        tail=0.8,
+    ),
+    "Bengal": Breed(
+        "rosettes",
+        (Coat((206, 146, 74), (58, 32, 14)), Coat((232, 222, 202), (126, 100, 78)), Coat((92, 88, 90), (24, 22, 26))),
+        (GREEN, AMBER, BLUE),
+        chin=0.22,
+        ear=0.85,
+        ear_round=0.4,
+        ear_out=0.3,
+        slim=0.5,
+        tail=1.1,
+    ),
+    "Birman": Breed(
+        "points",
+        (
+            Coat((236, 222, 196), (84, 58, 44)),
+            Coat((226, 226, 228), (104, 112, 130)),
+            Coat((150, 122, 100), (64, 44, 36)),
+        ),
+        (BLUE,),
+        head_width=1.08,
+        chin=0.12,
+        fluff=0.55,
+        ear=0.85,
+        ear_round=0.35,
+        slim=0.15,
+        tail=1.7,
+        white="paws",
+    ),
+    "Bombay": Breed(
+        "solid",
+        (Coat((34, 32, 36), (16, 15, 18)), Coat((58, 46, 42), (26, 20, 18))),
+        (COPPER, AMBER),
+        head_width=1.02,
+        chin=0.12,
+        ear=0.95,
+        ear_round=0.4,
+        eye=1.15,
+        slant=0.02,
+        slim=0.45,
+    ),
+    "British_Shorthair": Breed(
+        "solid",
+        (
+            Coat((116, 126, 146), (92, 100, 118)),
+            Coat((236, 212, 172), (206, 170, 122)),
+            Coat((58, 56, 62), (36, 34, 38)),
+            Coat((238, 236, 232), (214, 208, 202)),
+        ),
+        (COPPER, AMBER, BLUE),
+        head_width=1.22,
+        chin=-0.08,
+        fluff=0.06,
+        ear=0.62,
+        ear_round=0.5,
+        ear_out=0.5,
+        eye=1.12,
+        slant=-0.02,
+        slim=0.0,
+        tail=1.5,
+    ),
+    "Egyptian_Mau": Breed(
+        "spots",
+        (Coat((206, 206, 206), (44, 42, 46)), Coat((176, 134, 92), (62, 38, 22)), Coat((90, 86, 92), (24, 22, 26))),
+        (LEMON, GREEN),
+        chin=0.32,
+        ear=1.12,
+        ear_out=0.2,
+        eye=1.15,
+        slant=0.2,
+        slim=0.7,
+        tail=0.8,
+    ),
+    "Maine_Coon": Breed(
+        "tabby",
+        (
+            Coat((124, 88, 58), (44, 28, 20)),
+            Coat((188, 190, 196), (52, 52, 58)),
+            Coat((236, 178, 110), (182, 96, 38)),
+            Coat((70, 66, 70), (26, 24, 28)),
+        ),
+        (AMBER, GREEN, BLUE),
+        head_width=1.02,
+        chin=0.05,
+        fluff=0.8,
+        ear=1.4,
+        ear_round=0.0,
+        ear_out=0.12,
+        slim=0.1,
+        tail=2.2,
+        tufts=True,
+    ),
+    "Persian": Breed(
+        "solid",
+        (
+            Coat((242, 236, 226), (214, 202, 186)),
+            Coat((230, 168, 102), (200, 128, 66)),
+            Coat((96, 98, 110), (68, 70, 82)),
+            Coat((50, 44, 46), (30, 26, 28)),
+        ),
+        (COPPER, GREEN, BLUE),
+        head_width=1.28,
+        chin=-0.1,
+        flat=1.0,
+        fluff=1.0,
+        ear=0.5,
+        ear_round=0.5,
+        ear_out=0.62,
+        eye=1.25,
+        slant=-0.1,
+        slim=0.0,
+        tail=2.0,
+    ),
+    "Ragdoll": Breed(
+        "points",
+        (
+            Coat((232, 218, 196), (94, 68, 54)),
+            Coat((218, 220, 226), (110, 118, 136)),
+            Coat((146, 120, 104), (66, 46, 40)),
+            Coat((116, 112, 124), (72, 74, 90)),
+        ),
+        (BLUE,),
+        head_width=1.12,
+        chin=0.1,
+        fluff=0.7,
+        ear=0.85,
+        ear_round=0.35,
+        ear_out=0.4,
+        slim=0.05,
+        tail=2.0,
+        white="blaze",
+    ),
+    "Russian_Blue": Breed(
+        "solid",
+        (Coat((100, 110, 132), (76, 84, 104)), Coat((168, 176, 192), (130, 138, 156))),
+        (GREEN, LEMON),
+        chin=0.38,
+        ear=1.15,
+        ear_round=0.1,
+        ear_out=0.3,
+        slant=0.22,
+        slim=0.7,
+        tail=0.8,
+    ),
+    "Siamese": Breed(
+        "points",
+        (
+            Coat((234, 216, 186), (62, 42, 34)),
+            Coat((224, 224, 228), (98, 106, 126)),
+            Coat((148, 118, 94), (52, 36, 30)),
+        ),
+        (BLUE,),
+        head_width=0.92,
+        chin=0.55,
+        ear=1.5,
+        ear_round=0.0,
+        ear_out=0.6,
+        eye=0.9,
+        slant=0.4,
+        slim=1.0,
+        tail=0.5,
+    ),
+    "Sphynx": Breed(
+        "bare",
+        (Coat((232, 182, 164), (196, 136, 122)), Coat((104, 88, 92), (70, 58, 64)), Coat((150, 112, 98), (84, 60, 58))),
+        (LEMON, BLUE, AMBER),
+        head_width=0.94,
+        chin=0.42,
+        ear=1.75,
+        ear_round=0.3,
+        ear_out=0.5,
+        eye=1.15,
+        slant=0.25,
+        slim=0.9,
+        tail=0.4,
+    ),
+}

@@ -1,0 +1,1 @@
+"""Networks, pretrained backbones and heads, as torch modules."""

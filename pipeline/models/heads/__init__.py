@@ -1,0 +1,62 @@
+"""What the outputs of a network mean; `build` makes the head that a configuration and a data set ask for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from pipeline.config import schema
+from pipeline.data.examples import DataError, Examples
+from pipeline.models.heads import metrics
+from pipeline.models.heads.base import Head, Scores
+from pipeline.models.heads.classification import SigmoidHead, SigmoidsHead, SoftmaxHead
+from pipeline.models.heads.regression import BandsHead, NumberHead
+from pipeline.runtime.text import listed_names
+
+AnyHead = Annotated[SoftmaxHead | SigmoidHead | SigmoidsHead | NumberHead | BandsHead, Field(discriminator="kind")]
+
+__all__ = [
+    "AnyHead",
+    "BandsHead",
+    "Head",
+    "NumberHead",
+    "Scores",
+    "SigmoidHead",
+    "SigmoidsHead",
+    "SoftmaxHead",
+    "build",
+]
+
+
+def build(config: schema.Head, examples: Examples) -> AnyHead:
+    """The head for these examples.
+
+    Raises DataError where a sigmoid is to answer for other than two classes, or a ReLU for numbers below 0.
+    """
+    metrics.prepare()
+    match config:
+        case schema.Softmax():
+            return SoftmaxHead("softmax", examples.classes)
+        case schema.Sigmoid():
+            return _sigmoid(examples.classes)
+        case schema.Sigmoids():
+            return SigmoidsHead("sigmoids", examples.classes)
+        case schema.Number():
+            return _number(config, float(examples.targets.min()))
+        case schema.Bands():
+            return BandsHead("bands", config.edges, config.unit)
+
+
+def _sigmoid(classes: tuple[str, ...]) -> SigmoidHead:
+    if len(classes) != 2:
+        raise DataError(
+            f"head=sigmoid answers between two classes; got {len(classes)}: {listed_names(classes)}; use head=softmax"
+        )
+    return SigmoidHead("sigmoid", (classes[0], classes[1]))
+
+
+def _number(config: schema.Number, lowest: float) -> NumberHead:
+    if config.output == "relu" and lowest < 0:
+        raise DataError(f"head.output=relu never answers below 0; got a target of {lowest:g}; use head.output=identity")
+    return NumberHead("number", config.output, config.loss, config.unit)

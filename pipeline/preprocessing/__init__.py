@@ -1,0 +1,33 @@
+"""From what a data set gives to the numbers a network reads; whatever is learned is learned from training rows."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.examples import Examples, Features, Pictures
+from pipeline.preprocessing.backbone_features import FeatureInputs
+from pipeline.preprocessing.base import Constants, Names, Text
+from pipeline.preprocessing.images import PictureInputs
+from pipeline.preprocessing.table import TableInputs
+
+__all__ = ["Constants", "FeatureInputs", "Inputs", "Names", "PictureInputs", "TableInputs", "Text", "describe"]
+
+Inputs = PictureInputs | FeatureInputs | TableInputs
+
+
+def describe(examples: Examples, rows: NDArray[np.int64]) -> Inputs:
+    """The layout of the inputs, from the development rows: one for all folds, so that their networks have one shape."""
+    raw = examples.inputs
+    if isinstance(raw, Pictures):
+        return PictureInputs("pictures", int(raw.pixels.shape[-1]))
+    if isinstance(raw, Features):
+        return FeatureInputs("features", raw.backbone, raw.weights_sha256, raw.size, len(raw.views), raw.count)
+    flagged = tuple(
+        name for name, column in zip(raw.number_names, raw.numbers[rows].T, strict=True) if np.isnan(column).any()
+    )
+    levels = tuple(
+        tuple(names[code] for code in np.unique(raw.codes[rows, column]) if code >= 0)
+        for column, names in enumerate(raw.levels)
+    )
+    return TableInputs("table", raw.number_names, flagged, raw.category_names, levels)

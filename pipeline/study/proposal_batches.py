@@ -1,0 +1,35 @@
+"""Which trials are drawn before any of them has ended: a wave; a function of the configuration, never of a clock."""
+
+from __future__ import annotations
+
+from pipeline.config.backbone_catalogue import CONVOLUTIONS
+from pipeline.config.schema import Search
+from pipeline.study.space import shapes
+
+BLIND = 16  # trials, where none of them looks at another
+ON_A_GPU = 8
+
+
+def size(search: Search, workers: int, *, on_gpu: bool) -> int:
+    """How many trials are drawn at a time.
+
+    Waiting for results is pointless where neither sampler nor pruner looks at them. Otherwise several at a time cost
+    the sampler knowledge: only for several workers, two each, so that few wait at a wave's end; and on a GPU, where
+    trials of one shape train side by side, if the space has so few shapes that they meet.
+    """
+    if search.sampler == "random" and search.pruner == "none":
+        return BLIND
+    if search.pruner == "asha":  # it compares trials that still run
+        return 1
+    if workers > 1:
+        return 2 * workers
+    meet = search.backbone.name != CONVOLUTIONS and shapes(search.space) <= ON_A_GPU
+    return ON_A_GPU if on_gpu and meet else 1
+
+
+def wave(number: int, size: int) -> range:
+    """The numbers of the trials drawn together with this one; the baseline is alone, so that a bug ends it at once."""
+    if number == 0:
+        return range(1)
+    first = (number - 1) // size * size + 1
+    return range(first, first + size)

@@ -1,0 +1,1 @@
+"""Training of trials, fold by fold and resumable."""

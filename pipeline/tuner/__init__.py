@@ -1,0 +1,1 @@
+"""Runs a search from end to end."""

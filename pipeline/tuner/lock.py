@@ -1,0 +1,47 @@
+"""Who searches a study: one process at a time, by a lock that the system frees however that process ends."""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from pipeline.data.examples import DataError
+from pipeline.runtime.files import make_folder, write_whole
+
+
+def check_store(store: Path) -> None:
+    """Raises DataError where nothing can be written to a store: before anything is read or trained."""
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=store):
+            pass
+    except OSError as error:
+        raise DataError(f"store: a folder that can be written to; got {store} ({error.strerror})") from None
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """The study's folder, made where it is missing, is this process's own.
+
+    Raises DataError where another one has it, saying who.
+    """
+    make_folder(folder)
+    words, lock = folder / ".owner", FileLock(folder / ".owner.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        who = words.read_text(encoding="utf-8") if words.is_file() else "another process"
+        raise DataError(f"study={folder.name} is being searched by {who}; wait for it, or use another study=") from None
+    try:
+        since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        write_whole(words, f"process {os.getpid()} on {platform.node() or 'this machine'} since {since}".encode())
+        yield
+    finally:
+        lock.release()

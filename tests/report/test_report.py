@@ -1,0 +1,367 @@
+"""The report: figures of the trials, drawn twice, and one page that a real browser opens without a request."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from numpy.typing import NDArray
+from optuna.distributions import FloatDistribution
+from optuna.trial import FrozenTrial, create_trial
+from PIL import Image
+from rich.console import Console
+
+from pipeline.report import build, headline, trial_figures
+from pipeline.report.drawing import render_matplotlib, render_plotly
+from pipeline.report.drawing.figure import Chart, Figure, Gallery, Grid, Series
+from pipeline.report.drawing.style import COLOURS, ticks
+from pipeline.report.figures.optimization_history import history
+from pipeline.report.figures.score_vs_parameters import frontier, resampled, smallest
+from pipeline.report.tables import endings, lines
+from pipeline.report.trials_table import Tried
+from pipeline.study.importance import FEWEST, importances
+from pipeline.study.trial_record import Row, State
+from pipeline.training.epoch import Epoch
+from tests.conftest import TINY, search
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+NASTY = '<script>alert("$x^2$")</script> \x1b[31m 고양이'
+
+
+def row(number: int, folds: tuple[float, ...], parameters: int, nodes: str = "64", state: State = "complete") -> Row:
+    """A trial with made-up scores, the best of its three epochs the second."""
+    finite = bool(folds)
+    curve = tuple(Epoch(1.0, tuple(score - less for score in folds)) for less in (0.1, 0.0, 0.05)) if finite else ()
+    reason = "all epochs done" if state == "complete" else f"RuntimeError: {NASTY}"
+    fields = {
+        "model.layers": len(nodes.split("-")) if nodes else 0,
+        "model.nodes": nodes,
+        "training.learning_rate": 0.1,
+    }
+    value = sum(folds) / len(folds) if finite else float("nan")
+    return Row(number, state, value, 2 if finite else 0, fields, folds, curve, reason, parameters, 1.5, 1000.0 + number)
+
+
+def tried(*rows: Row, metric: str = "accuracy", unit: str = "") -> Tried:
+    best = Tried(rows, rows[0], metric, unit)  # type: ignore[arg-type]
+    return replace(best, best=best.best_of(best.complete))
+
+
+def many(count: int, seed: int = 0) -> Tried:
+    noise = np.random.default_rng(seed)
+    rows = []
+    for number in range(count):
+        width = int(noise.integers(4, 200))
+        score = 0.5 + 0.05 * np.log10(width) + noise.normal(0, 0.02)
+        folds = tuple(float(score + each) for each in noise.normal(0, 0.03, 3))
+        rows.append(row(number, folds, 100 * width, str(width), "pruned" if number % 5 == 4 else "complete"))
+    return tried(*rows)
+
+
+@pytest.mark.parametrize(
+    ("constant", "said"),
+    [
+        (0.5, "Always the same answer, the best for the training rows, has 0.500."),
+        (0.65, "has 0.650, which lies inside that interval: the winner may be no better."),
+        (0.7, "has 0.700: the winner is no better than that."),
+    ],
+)
+def test_winner_is_set_against_the_answer_that_is_always_the_same(constant: float, said: str) -> None:
+    tested = {"value": 0.7, "low": 0.6, "high": 0.8, "rows": 100, "metric": "accuracy", "opened": 1}
+    summary = {"test": tested, "baseline": None, "majority": {"value": constant}}
+    assert headline.verdict(summary, tried(row(0, (0.7, 0.7, 0.7), 10))).endswith(said)
+
+
+def test_best_possible_score_is_not_said_to_be_beaten_by_more_trials() -> None:
+    words = history(tried(row(0, (0.9,) * 3, 10), row(1, (1.0,) * 3, 10))).words
+    assert words.endswith("No score can be better.")
+
+
+def test_smallest_network_is_within_one_standard_error_of_the_best() -> None:
+    """The best has 0.80 ± 0.058: 0.76 is within, 0.70 is not."""
+    small, enough, large = row(0, (0.7, 0.7, 0.7), 10), row(1, (0.76, 0.76, 0.76), 100), row(3, (0.79,) * 3, 500)
+    study = tried(small, enough, row(2, (0.7, 0.8, 0.9), 1_000), large)
+    assert study.best.number == 2
+    assert smallest(study).number == 1
+    assert [each.number for each in frontier(study)] == [0, 1, 3, 2]
+
+
+def test_smallest_network_is_sought_again_among_folds_drawn_with_replacement() -> None:
+    """Of 27 draws of the folds 0.7, 0.8, 0.9: 0.76 is within a standard error of the best in 6, the best itself in 17.
+
+    Where they are equal or the first is low, the steady 0.79 is the best by itself.
+    """
+    steady = [row(number, (score,) * 3, 10) for number, score in ((0, 0.7), (1, 0.76), (3, 0.79))]
+    study = tried(*steady, row(2, (0.7, 0.8, 0.9), 1_000))
+    shares = Counter(tuple(sorted(each.number for each in rows)) for rows in resampled(study))
+    assert set(shares) == {(1, 2, 3), (2, 3), (2,), (3,)}
+    drawn = {kind: count / shares.total() for kind, count in shares.items()}
+    assert drawn == pytest.approx({(1, 2, 3): 6 / 27, (2, 3): 3 / 27, (2,): 8 / 27, (3,): 10 / 27}, abs=0.05)
+    assert resampled(study) == resampled(study)
+
+
+def test_smallest_of_an_error_is_found_downwards() -> None:
+    study = tried(
+        row(0, (9.0, 9.1, 8.9), 10), row(1, (5.0, 5.2, 5.1), 50), row(2, (4.8, 5.0, 5.2), 500),
+        metric="mean_absolute_error", unit="years",
+    )  # fmt: skip
+    assert (study.best.number, smallest(study).number) == (2, 1)
+    words = trial_figures.figures(study, [])[1].words
+    assert "5 ± 0.1155 years" in words
+    assert "trial 1 (64 nodes), with 5.1 ± 0.05774 years and 50 parameters: 10 times fewer" in words
+
+
+def test_resampling_draws_as_many_folds_as_the_rows_are_in_at_a_time() -> None:
+    """Repeats judge by the same rows again: what was unsure with one drawing stays so with many of them."""
+    noise = np.random.default_rng(0)
+    found = [tuple(map(float, score + noise.normal(0, 0.1, 30))) for score in (0.7, 0.73)]
+    rows = [row(number, folds, 10 + number) for number, folds in enumerate(found)]
+    both = [tried(*(replace(each, repeats=repeats) for each in rows)) for repeats in (1, 10)]
+    certain, unsure = (np.mean([len(each) == 1 for each in resampled(study)]) for study in both)
+    assert both[1].best.standard_error == pytest.approx(both[0].best.standard_error * np.sqrt(10))
+    assert unsure < certain
+
+
+def test_best_is_found_by_its_number_where_numbers_are_missing() -> None:
+    """Of a wave whose minutes were over, some trials have not ended."""
+    rows = [row(number, (score,) * 3, 10) for number, score in ((5, 0.9), (0, 0.5), (2, 0.7), (7, 0.6))]
+    study = Tried.of(rows, {"best": {"number": 5}, "test": {"metric": "accuracy"}}, "years")
+    assert [each.number for each in study.rows] == [0, 2, 5, 7]
+    assert (study.best.number, study.unit) == (5, "")
+    assert "The 1 trial after it found nothing better." in history(study).words
+
+
+def test_history_says_what_was_found_and_when() -> None:
+    words = history(many(20)).words
+    assert re.match(
+        r"20 trials: 16 complete and 4 pruned\. The best, trial \d+ \(\d+ nodes\), has 0\.\d{3} ± 0\.", words
+    )
+    first = tried(row(0, (0.9, 0.9, 0.9), 10), row(1, (0.5, 0.6, 0.5), 10), row(2, (), 10, state="failed"))
+    assert "2 complete and 1 failed" in history(first).words
+    assert "no other was better" in history(first).words
+
+
+def test_absurd_score_stands_at_the_edge_and_is_said() -> None:
+    rows = [row(number, (5.0 + number / 10,) * 2 + (5.0,), 10) for number in range(8)]
+    study = tried(*rows, row(8, (1e12, 1e12, 2e12), 10), metric="mean_absolute_error")
+    figure = history(study)
+    assert isinstance(figure.drawn, Chart)
+    assert max(y for series in figure.drawn.series for y in series.y) < 100
+    assert "1 with a far worse score stands at the edge" in figure.words
+
+
+def test_each_figure_has_words_with_numbers_also_when_it_shows_nothing() -> None:
+    for study in (many(30), tried(row(0, (0.5, 0.6, 0.7), 10)), tried(row(0, (0.5, 0.6, 0.7), 10, nodes=""))):
+        figures = trial_figures.figures(study, [])
+        assert [figure.name for figure in figures] == ["history", "size", "importance", "layers", "nodes", "curves"]
+        assert all(re.search(r"\d", figure.words) for figure in figures)
+        for figure in figures:
+            assert Image.open(io.BytesIO(render_matplotlib.png(figure))).size[0] == 1_200
+            render_plotly.fragment(figure)
+    assert "Too few complete trials to say what counts: 1, and 15 are needed" in figures[2].words
+    assert "1 complete trial, with no hidden layer: nothing can be said about other numbers" in figures[3].words
+
+
+def frozen(count: int, seed: int = 0) -> list[FrozenTrial]:
+    """Trials whose score one hyperparameter decides, and another does not."""
+    drawn = np.random.default_rng(seed).random((count, 2))
+    return [scored(each, float(each[0])) for each in drawn]
+
+
+def scored(drawn: NDArray[np.float64], score: float) -> FrozenTrial:
+    """A trial of as many hyperparameters as there are numbers, `training.a` the first."""
+    params = {f"training.{letter}": float(value) for letter, value in zip("abcdefgh", drawn, strict=False)}
+    return create_trial(params=params, distributions={key: FloatDistribution(0, 1) for key in params}, value=score)
+
+
+def test_importance_is_that_of_what_decides_and_is_beyond_chance() -> None:
+    first, second = importances(frozen(60), maximise=True)
+    assert (first.key, second.key) == ("training.a", "training.b")
+    assert first.share > 0.99 > first.chance_of_any == max(first.chance, second.chance)
+    assert second.share < 0.01 < second.chance
+    assert first.share + second.share == pytest.approx(1)
+    figure = trial_figures.importance(many(60), [first, second])
+    assert figure.words.endswith("Beyond what shuffled scores give any of them 1 time in 20: a.")
+    assert importances(frozen(FEWEST - 1), maximise=True) == []
+
+
+def test_importance_of_noise_is_named_one_time_in_twenty() -> None:
+    """With a threshold for each of five hyperparameters one would be named in half of the studies."""
+    said = []
+    for seed in range(30):
+        noise = np.random.default_rng(seed)
+        important = importances([scored(noise.random(5), float(noise.random())) for _ in range(20)], maximise=True)
+        said.append(trial_figures.importance(many(20), important).words)
+    assert sum("None is beyond what shuffled scores give" not in words for words in said) <= 4
+
+
+def test_names_from_outside_are_text_in_every_drawing() -> None:
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    drawn = (
+        Chart(NASTY, NASTY, (Series(NASTY, "points", [1, 2], [1, 2], labels=[NASTY, NASTY]),)),
+        Chart("x", "y", (Series(NASTY, "bars", [NASTY, "b"], [1, 2], [0.5, 1], [1.5, 3]),)),
+        Grid(NASTY, "y", (NASTY, "b"), (NASTY, "b"), np.eye(2)),
+        Gallery((pixels,), (NASTY,)),
+    )
+    for each in drawn:
+        figure = Figure("nasty", NASTY, NASTY, each)
+        fragment = render_plotly.fragment(figure)
+        assert "<script" not in fragment
+        assert "\x1b" not in fragment
+        assert render_matplotlib.png(figure)[:4] == b"\x89PNG"
+
+
+def test_colours_have_contrast_on_light_and_on_dark() -> None:
+    """At least 3:1 to the page (WCAG 2.2, 1.4.11)."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for colour in COLOURS:
+        assert 1.05 / (luminance(colour) + 0.05) >= 3
+        assert (luminance(colour) + 0.05) / (luminance("#14171c") + 0.05) >= 3
+
+
+@pytest.mark.parametrize(
+    ("x", "labels"),
+    [
+        ((2_100, 4_800), ["2.1k", "4.8k"]),  # between 2k and 5k, of which neither is drawn
+        ((7_765, 7_765), ["7.765k"]),
+        ((150, 450), ["100", "200", "500"]),
+        ((20, 90_000), ["10", "100", "1k", "10k", "100k"]),
+    ],
+)
+def test_logarithmic_axis_has_a_number(x: tuple[float, ...], labels: list[str]) -> None:
+    at = ticks(Chart("x", "y", (Series("s", "points", x, x),), log_x=True))
+    assert list(at.values()) == labels
+    assert any(min(x) <= place <= max(x) for place in at)
+
+
+def test_drawing_touches_no_pyplot() -> None:
+    code = (
+        "import sys; from pipeline.report import still; from pipeline.report.figure import *; "
+        "still.png(Figure('a', 'a', 'a', Chart('x', 'y', (Series('s', 'line', [1, 2], [1, 2]),)))); "
+        "print('matplotlib.pyplot' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_table_lists_the_best_first_and_endings_count_all() -> None:
+    study = tried(
+        row(0, (0.5, 0.5, 0.5), 10), row(1, (0.8, 0.8, 0.8), 10, state="pruned"), row(2, (0.7, 0.7, 0.7), 10),
+        row(3, (), 10, state="failed"),
+    )  # fmt: skip
+    assert [line[0] for line in lines(study)] == ["2", "0", "1", "3"]
+    assert sum(count for _, count, _ in endings(study)) == 4
+    assert len(lines(many(130))) == 100
+
+
+@pytest.fixture(scope="module")
+def page(finished: Path) -> Path:
+    return finished / "report" / "report.html"
+
+
+def test_page_has_the_winner_its_score_and_its_command(page: Path) -> None:
+    text = page.read_text()
+    assert len(text) < 10_000_000
+    assert text.count("<h1>") == 1
+    assert '<html lang="en">' in text
+    assert re.search(r"cat_species: Which breed is it\?", text)
+    assert re.search(r"The winner of 4 trials is trial \d+ \(.*\): accuracy 0\.\d{3} on 24 held-out rows", text)
+    assert "python -m pipeline.predict model=" in text
+    assert 'scope="col"' in text
+    names = ["history", "size", "importance", "layers", "nodes", "curves"]
+    assert [name for name in names if f'id="{name}"' in text] == names
+    assert {f"{name}.png" for name in names} <= {file.name for file in (page.parent / "figures").iterdir()}
+
+
+def test_report_is_in_mlflow(finished: Path) -> None:
+    client = MlflowClient(f"sqlite:///{finished.parents[1]}/mlflow.db")
+    experiment = client.get_experiment_by_name("cat_species")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id], "tags.kind = 'study'")
+    assert "report/report.html" in [file.path for file in client.list_artifacts(run.info.run_id, "report")]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_browser_draws_every_figure_without_a_request(page: Path, width: int, scheme: str) -> None:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        opened = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+        requests, errors = list[str](), list[str]()
+        opened.on("request", lambda request: requests.append(request.url))
+        opened.on("console", lambda message: errors.append(message.text))
+        opened.on("pageerror", lambda error: errors.append(str(error)))
+        opened.goto(page.resolve().as_uri())
+        opened.wait_for_selector(".plot .main-svg")
+        drawn, placed = (opened.locator(at).count() for at in (".plot:has(.main-svg)", "[data-plot]"))
+        across = opened.evaluate("document.documentElement.scrollWidth")
+        ink = opened.evaluate("getComputedStyle(document.querySelector('.xtick text')).fill")
+        browser.close()
+    assert [url for url in requests if not url.startswith("data:")] == [page.resolve().as_uri()]
+    assert errors == []
+    assert drawn == placed >= 5
+    assert across == width
+    assert ink == ("rgb(27, 31, 36)" if scheme == "light" else "rgb(230, 232, 235)")
+
+
+def test_report_on_a_terminal_lacks_nothing(
+    finished: Path, store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished, store / "studies" / finished.name)
+    folder = store / "studies" / finished.name
+    shutil.rmtree(folder / "report")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    search(store, "task=cat_species", *TINY, "dataset.count=120", "budget.trials=4")
+    said = capsys.readouterr().out
+    assert "report: more data" in said
+    assert "is left out" not in said
+    assert "not made" not in said
+    drawn, before = ({file.name for file in (place / "report" / "figures").iterdir()} for place in (folder, finished))
+    assert drawn == before
+    assert "more_data.png" in drawn
+
+
+def test_reason_that_looks_like_markup_is_said_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("[/red] [bold]")
+
+    monkeypatch.setattr(build, "_Making", refuse)
+    said = io.StringIO()
+    build.make(Console(file=said), tmp_path, None, None, {}, {})  # type: ignore[arg-type]
+    assert said.getvalue() == "report: not made (ValueError: [/red] [bold]); the result stands without it\n"
+
+
+def test_report_that_fails_costs_a_line_and_is_made_by_the_next_start(
+    finished: Path, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(finished, store / "studies" / finished.name)
+    folder = store / "studies" / finished.name
+    shutil.rmtree(folder / "report")
+    (folder / "report").write_text("in the way")
+    words = ["task=cat_species", *TINY, "dataset.count=120", "budget.trials=4"]
+    search(store, *words)
+    said = capsys.readouterr().out
+    assert len([line for line in said.splitlines() if line.startswith("report: not made (NotWrittenError: ")]) == 1
+    assert "winner" in said
+    assert not build.made(folder)
+    (folder / "report").unlink()
+    search(store, *words)
+    assert build.made(folder)
+    assert "report/report.html" in capsys.readouterr().out

@@ -1,0 +1,342 @@
+"""Fine-tuning: the part of a backbone that is trained along, from its cut to a prediction."""
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pipeline import export, predict
+from pipeline.artifact import model_files
+from pipeline.config import schema
+from pipeline.config.model import Backbone, Model, Part, Tail
+from pipeline.config.reader import read
+from pipeline.config.schema import Training, Tuning
+from pipeline.data.examples import DataError, Features, Pictures
+from pipeline.models import networks as network
+from pipeline.models.backbones import Frozen, architectures, split
+from pipeline.preprocessing.backbone_activations import DeepRows
+from pipeline.runtime.signals import Stopped
+from pipeline.study.problem import Question, pose
+from pipeline.training.checkpoints import Checkpoints, OnDisk
+from pipeline.training.engine import FoldData, LoopStack, Member, Seeds, stack
+from pipeline.training.engine.finetuning import TAIL, Joined, TunedStack
+from pipeline.training.fit import search_folds
+from pipeline.training.fold_data import Preparation
+from pipeline.training.trial_state import Trial
+from tests.conftest import picture_examples, question, search
+from tests.training.test_checkpoints import Stopping, assert_equal, never
+
+CPU, NAME = torch.device("cpu"), "efficientnet_lite0"
+TRAINING = Training(2, 16, 0.01, 0.01, "adamw", None, flip=False, shift=0, tuning=Tuning(2, 1e-3))
+FAMILIES = (
+    "efficientnet_lite0",
+    "resnet18",
+    "regnet_y_400mf",
+    "efficientnet_b0",
+    "convnext_tiny",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+)
+
+
+def backbone(part: Part) -> Frozen:
+    return Frozen.of(Backbone(NAME, None, part), Path("not needed"), CPU)
+
+
+def asked_of(part: Part, views: int = 2) -> Question:
+    examples = picture_examples(62, size=32)
+    assert isinstance(examples.inputs, Pictures)
+    frozen, outputs = backbone(part), Frozen.of(Backbone(NAME, None, "none"), Path("not needed"), CPU)
+    seen = replace(frozen.look(examples.inputs, views), views=outputs.look(examples.inputs, views).views)
+    return question(replace(examples, inputs=seen), schema.Softmax("softmax"), "accuracy")
+
+
+@pytest.fixture(scope="module", params=["last", "all"])
+def asked(request: pytest.FixtureRequest) -> Question:
+    return asked_of(request.param)
+
+
+def folds_of(asked: Question) -> list[FoldData]:
+    return Preparation(asked.examples, asked.inputs, asked.head, CPU).folds(asked.splits)
+
+
+def deep_of(asked: Question) -> DeepRows:
+    assert isinstance(asked.examples.inputs, Features)
+    assert asked.examples.inputs.deep is not None
+    return DeepRows(asked.examples.inputs.deep, CPU)
+
+
+def members_of(asked: Question, training: Training = TRAINING) -> list[Member]:
+    assert isinstance(asked.examples.inputs, Features)
+    assert asked.examples.inputs.deep is not None
+    tail = Tail(NAME, asked.examples.inputs.deep.part)
+    shape = Model((6,), "relu", 0.2, tail=tail)
+    return [Member(shape, training, Seeds(0, 1), data) for data in folds_of(asked)]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_stem_and_tail_are_the_whole_backbone(name: str) -> None:
+    body = architectures.skeleton(name).eval()
+    pictures = torch.randint(0, 255, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    expected = body(pictures)
+    for part in ("last", "all"):
+        tail = Tail(name, part)
+        first = split.stem(body, tail) or (lambda seen: seen)
+        torch.testing.assert_close(split.trained(body, tail)(first(pictures)), expected)
+        shapes = {key: tuple(value.shape) for key, value in split.trained(body, tail).state_dict().items()}
+        assert split.shapes(tail) == shapes
+    assert 0 < split.learned(Tail(name, "last")) < split.learned(Tail(name, "all"))
+    assert split.fits(name, 64, expected.shape[1])
+    assert not split.fits(name, 64, expected.shape[1] + 1)
+
+
+def test_rows_are_all_views_of_a_picture_or_one_of_them() -> None:
+    asked = asked_of("all", views=3)
+    deep, count = deep_of(asked), len(asked.examples)
+    assert isinstance(asked.examples.inputs, Features)
+    views = asked.examples.inputs.deep.views  # type: ignore[union-attr]
+    both = deep[torch.tensor([4, 0])]
+    assert both.shape == (2, 3, 3, 32, 32)
+    assert np.array_equal(both[0], np.stack([view[4] for view in views]))
+    drawn = deep[torch.tensor([count + 5, 3 * count + 7])]
+    assert drawn.shape == (2, 1, 3, 32, 32)
+    assert np.array_equal(drawn[0, 0], views[0][5])
+    assert np.array_equal(drawn[1, 0], views[2][7])
+
+
+def test_answers_are_the_head_s_until_the_backbone_has_learned(asked: Question) -> None:
+    """The network that goes on from a head answers as that head did."""
+    members = members_of(asked)
+    heads = stack(members, asked.inputs, asked.head, "fp32")
+    for epoch in range(2):
+        heads.train_epoch(epoch)
+    expected, states = heads.validate(), [heads.state_dict(place) for place in range(len(members))]
+    for member, state, answers in zip(members, states, expected, strict=True):
+        head = {name.removeprefix("dense."): value for name, value in state.items() if name.startswith("dense.")}
+        lone = Joined(member, head, asked.inputs, asked.head, "fp32")
+        with torch.no_grad():
+            torch.testing.assert_close(lone.answers(), answers, atol=1e-5, rtol=1e-5)
+
+
+def moved(before: dict[str, Tensor], after: dict[str, Tensor], prefix: str) -> float:
+    """How far the numbers of a part have gone at most, leaving its counts out."""
+    names = [name for name, value in before.items() if name.startswith(prefix) and value.is_floating_point()]
+    return max(float((before[name] - after[name]).abs().max()) for name in names)
+
+
+def test_backbone_learns_after_the_head_and_at_its_own_rate(asked: Question) -> None:
+    far = {}
+    for rate in (1e-3, 1e-9):
+        tuned = stack(members_of(asked, replace(TRAINING, tuning=Tuning(2, rate))), asked.inputs, asked.head, "fp32")
+        tuned.train_epoch(0)
+        first = tuned.state_dict(0)
+        tuned.train_epoch(1)
+        before = tuned.state_dict(0)
+        assert moved(first, before, TAIL) == 0
+        tuned.train_epoch(2)
+        after = tuned.state_dict(0)
+        far[rate] = moved(before, after, TAIL)
+        assert moved(before, after, "dense.") > 1e-3
+    assert far[1e-3] > 1e-4
+    assert far[1e-9] < 1e-6
+
+
+@pytest.mark.parametrize("asked", ["last"], indirect=True)
+def test_statistics_of_the_pretraining_stay(asked: Question) -> None:
+    tuned = stack(members_of(asked), asked.inputs, asked.head, "fp32")
+    for epoch in range(3):
+        tuned.train_epoch(epoch)
+    published, state = deep_of(asked).weights, tuned.state_dict(0)
+    for name in (name for name in published if name.endswith(("running_mean", "running_var"))):
+        assert torch.equal(published[name], state[TAIL + name])
+
+
+@pytest.mark.parametrize("asked", ["last"], indirect=True)
+def test_gradients_of_pieces_add_up_to_those_of_the_minibatch(asked: Question, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[dict[str, Tensor]] = []
+    for at_once in (1000, 5):
+        monkeypatch.setattr(Joined, "at_once", at_once)
+        tuned = stack(
+            members_of(asked, replace(TRAINING, optimizer="sgd", learning_rate=1e-3, tuning=Tuning(2, 1e-4))),
+            asked.inputs,
+            asked.head,
+            "fp32",
+        )
+        losses = [tuned.train_epoch(epoch) for epoch in range(3)]
+        found.append({"loss": losses[2], **tuned.state_dict(1)})
+    for name, value in found[0].items():
+        torch.testing.assert_close(found[1][name], value, atol=1e-5, rtol=1e-4)
+
+
+class Watched(DeepRows):
+    """How many rows at once are asked for."""
+
+    asked: list[int]
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        self.asked.append(len(rows))
+        return super().__getitem__(rows)
+
+
+@pytest.mark.parametrize("asked", ["last"], indirect=True)
+def test_validation_reads_no_more_rows_at_once_than_training(asked: Question, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(asked.examples.inputs, Features)
+    assert asked.examples.inputs.deep is not None
+    deep, found = Watched(asked.examples.inputs.deep, CPU), []
+    member = members_of(asked)[0]
+    head = stack([member], asked.inputs, asked.head, "fp32").state_dict(0)
+    head = {name.removeprefix("dense."): value for name, value in head.items() if name.startswith("dense.")}
+    for at_once in (1000, 5):
+        deep.asked = []
+        monkeypatch.setattr(Joined, "at_once", at_once)
+        lone = Joined(replace(member, data=replace(member.data, deep=deep)), head, asked.inputs, asked.head, "fp32")
+        with torch.no_grad():
+            found.append(lone.answers())
+        assert max(deep.asked) == min(at_once, len(member.data.validation))
+    torch.testing.assert_close(found[1], found[0], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("asked", ["last"], indirect=True)
+def test_part_of_a_backbone_takes_all_threads_and_is_saved_once(asked: Question) -> None:
+    tuned = stack(members_of(asked), asked.inputs, asked.head, "fp32")
+    for epoch in range(3):
+        tuned.train_epoch(epoch)
+    assert isinstance(tuned, TunedStack)
+    assert isinstance(tuned.now, LoopStack)
+    assert not tuned.now.small
+    state = tuned.member_state(0)
+    saved = sorted(name for name, value in state.items() if name.endswith("tail.blocks.1.weight") and value.dim())
+    assert [name.partition(".")[0] for name in saved] == ["exp_avg", "exp_avg_sq", "network"]
+    before = state | {name.replace("network.", "judged.", 1): state[name] for name in state if "network." in name}
+    other = stack(members_of(asked), asked.inputs, asked.head, "fp32")
+    other.restore(0, before)  # as they were saved once
+    assert all(torch.equal(value, other.state_dict(0)[name]) for name, value in tuned.state_dict(0).items())
+
+
+def test_trained_model_reads_what_its_part_reads_and_nothing_else() -> None:
+    pictures = picture_examples(5, size=32).inputs
+    assert isinstance(pictures, Pictures)
+    seen = backbone("last").look(pictures, 2)
+    assert (seen.views, len(seen)) == ((), 5)
+    assert seen.deep is not None
+    assert [len(view) for view in seen.deep.views] == [5, 5]
+
+
+def test_part_that_no_model_file_takes_is_refused_before_anything_is_computed(store: Path) -> None:
+    words = ["task=day_night", "dataset.count=60", "dataset.size=32", "compute=cpu", f"store={store}"]
+    with pytest.raises(DataError) as refused:
+        pose(read([*words, "model.backbone=vit_h_14", "model.finetune=all"]))
+    assert str(refused.value) == (
+        "model.finetune: a model has at most 536,870,912 parameters; what would be trained along of vit_h_14 has "
+        "630,764,800; use a smaller model.backbone, or model.finetune=none"
+    )
+
+
+@pytest.mark.parametrize("asked", ["last"], indirect=True)
+@pytest.mark.parametrize("steps", [4, 7])
+def test_interrupted_anywhere_it_is_what_it_would_have_been(asked: Question, steps: int, tmp_path: Path) -> None:
+    """Among the steps of the heads, where the backbone joins them, and among those of both."""
+    tail = members_of(asked)[0].model
+    trials = [Trial(tail, TRAINING, Seeds(0, 3), never)]
+    whole = search_folds(asked.task, folds_of(asked), trials)
+    assert len(whole[0].epochs) == 4
+    calls = 0
+    for calls in range(100):  # noqa: B007 -- looked at below
+        keeper = OnDisk(Checkpoints(tmp_path), {3: "it"}, Stopping(steps))
+        try:
+            found = search_folds(asked.task, folds_of(asked), trials, keeper)
+            break
+        except Stopped:
+            assert list((tmp_path / "checkpoints").iterdir())
+    assert calls > 0
+    assert_equal(found, whole)
+
+
+@pytest.mark.parametrize("asked", ["last"], indirect=True)
+def test_patience_waits_until_the_backbone_has_joined(asked: Question) -> None:
+    training = replace(TRAINING, epochs=8, learning_rate=1e-9, patience=1, tuning=Tuning(3, 1e-9))
+    (outcome,) = search_folds(
+        asked.task, folds_of(asked), [Trial(members_of(asked)[0].model, training, Seeds(0, 3), never)]
+    )
+    assert outcome.ending == "patience"
+    assert len(outcome.epochs) == 9
+
+
+@pytest.mark.parametrize("part", ["last", "all"])
+def test_prediction_is_what_was_trained_from_the_two_files_and_the_package(
+    part: Part,
+    store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["task=day_night", "dataset.count=60", "dataset.size=32", "cv.folds=3", "compute=cpu", "budget.trials=2"]
+    words += [f"model.backbone={NAME}", f"model.finetune={part}", "features.views=2"]
+    words += ["training.epochs=2", "training.backbone_epochs=2"]
+    words += ["training.backbone_learning_rate={low: 1e-4, high: 1e-3}"]
+    folder = search(store, *words)
+    summary = json.loads((folder / "summary.json").read_text())
+    overrides = summary["best"]["overrides"]
+    assert f"model.finetune={part}" in overrides
+    if summary["best"]["number"]:
+        assert any(word.startswith("training.backbone_learning_rate=") for word in overrides)
+    trained = model_files.read(folder / "model")
+    assert trained.architecture.model.tail == Tail(NAME, part)
+    assert summary["parameters"] == trained.architecture.parameters > split.learned(Tail(NAME, part))
+    pixels = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    output = tmp_path / "out.csv"
+    told = [f"model={folder}/model", str(tmp_path / "photo.png"), f"output={output}"]
+    assert predict.main(told) == 0
+    with output.open() as stream:
+        (row,) = csv.DictReader(stream)
+    expected = trained.answers(backbone(part).features(Pictures(pixels.transpose(2, 0, 1)[None]), 2, tmp_path))[0]
+    columns: Sequence[str] = trained.architecture.head.columns
+    assert [float(row[name]) for name in columns] == pytest.approx(expected.tolist(), abs=1e-5)
+    assert export.main([f"model={folder}/model", "format=onnx", f"output={tmp_path}"]) == 0
+    (file,) = tmp_path.glob("*.onnx")
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    (answers,) = session.run(None, {"pixels": pixels.transpose(2, 0, 1)[None]})
+    assert answers[0] == pytest.approx(expected.numpy(), abs=1e-5)
+    monkeypatch.setitem(sys.modules, "timm", None)
+    capsys.readouterr()
+    assert predict.main(told) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"model.backbone={NAME}: the package timm runs it, which is not there; pip install")
+
+
+def test_file_with_a_part_of_another_backbone_is_refused(asked: Question, tmp_path: Path) -> None:
+    tuned = stack(members_of(asked), asked.inputs, asked.head, "fp32")
+    member = tuned.members[0]
+    described = model_files.describe("it", asked.inputs, member.model, asked.head)
+    constants = dict(member.data.input_constants)
+    model_files.TrainedModel(described, tuned.state_dict(0), constants, member.data.target_constants).write(
+        tmp_path / "model"
+    )
+    assert (
+        network.learned(asked.inputs.features, member.model, 3)
+        == model_files.read(tmp_path / "model").architecture.parameters
+    )
+    file = tmp_path / "model" / "architecture.json"
+    words = json.loads(file.read_text())
+    for change, rule in (
+        (
+            {"model": words["model"] | {"tail": {"backbone": "resnet18", "part": "last"}}},
+            "the backbone that the inputs",
+        ),
+        ({"model": words["model"] | {"tail": {"backbone": NAME, "part": "first"}}}, "'last' or 'all'"),
+        ({"inputs": words["inputs"] | {"count": 1281}}, "does not make 1,281 numbers of a picture of 32 x 32"),
+        ({"inputs": {"kind": "pictures", "size": 32}}, "the backbone that the inputs name"),
+    ):
+        file.write_text(json.dumps(words | change))
+        with pytest.raises(model_files.ModelError, match=rule):
+            model_files.read(tmp_path / "model")
