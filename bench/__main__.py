@@ -29,7 +29,7 @@ from bench import growth
 from bench.cases import CASES, FOLDS, prepared
 from bench.searches import WORDS, ours, peer, posed
 from bench.sides import SIDES
-from pipeline.training.fit import swept
+from pipeline.training.fit import gc_unfrozen_on_exit
 
 OWN = ("case", "search", "growth", "pairs", "epochs", "side", "trials")
 PEERS: Mapping[str, Mapping[str, bool]] = {
@@ -134,5 +134,5 @@ def _rows(
 
 
 if __name__ == "__main__":
-    with swept():
+    with gc_unfrozen_on_exit():
         sys.exit(main(sys.argv[1:]))

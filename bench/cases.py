@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from pipeline import preprocessing
 from pipeline.config import schema
 from pipeline.config.model import Model
-from pipeline.config.schema import Compute, CrossValidation, Training
-from pipeline.data.examples import Examples, Pictures, Table
-from pipeline.data.folds import Folds, split
+from pipeline.config.schema import ComputeConfig, CrossValidationConfig, Training
+from pipeline.data.examples import Examples, Images, Table
+from pipeline.data.folds import Folds, make_folds
 from pipeline.models import heads
-from pipeline.training.device import resolve
-from pipeline.training.engine import FoldData, Seeds
-from pipeline.training.fold_data import Preparation
-from pipeline.training.trial_state import Task
+from pipeline.training.device import resolve_device
+from pipeline.training.engine import FoldData, StreamSeeds
+from pipeline.training.fold_data import FoldDataBuilder
+from pipeline.training.trial_state import PredictionTask
 
 ROWS, CLASSES, FOLDS = 2_000, 12, 5
-NAMES = Seeds(0, 1)
+NAMES = StreamSeeds(0, 1)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def clouds(case: Case, rows: int = ROWS) -> Examples:
     values = chance.normal(0, np.sqrt(case.features) / 2, (rows, case.features)) + centres[targets]
     if case.features == 12_288:
         scaled = 128 + 40 * values / values.std()
-        pictures = Pictures(scaled.clip(0, 255).astype(np.uint8).reshape(rows, 3, 64, 64))
+        pictures = Images(scaled.clip(0, 255).astype(np.uint8).reshape(rows, 3, 64, 64))
         return labelled(pictures, targets, CLASSES)
     return labelled(columns(values), targets, CLASSES)
 
@@ -73,7 +73,7 @@ def columns(values: NDArray[np.floating]) -> Table:
     return Table(values.astype(np.float32), names, np.zeros((len(values), 0), np.int64), (), ())
 
 
-def labelled(raw: Pictures | Table, targets: NDArray[np.int64], classes: int) -> Examples:
+def labelled(raw: Images | Table, targets: NDArray[np.int64], classes: int) -> Examples:
     """Examples of so many classes, with no test part of their own."""
     rows = len(targets)
     names, known = tuple(map(str, range(rows))), tuple("abcdefghijkl"[:classes])
@@ -81,19 +81,21 @@ def labelled(raw: Pictures | Table, targets: NDArray[np.int64], classes: int) ->
     return Examples(raw, targets, "classes", names, np.arange(rows), test, known).with_fingerprint()
 
 
-def asked(examples: Examples, cv: CrossValidation, metric: schema.Metric = "accuracy") -> tuple[Task, Folds]:
+def asked(
+    examples: Examples, cv: CrossValidationConfig, metric: schema.MetricName = "accuracy"
+) -> tuple[PredictionTask, Folds]:
     """The classes of the examples, asked of one softmax."""
-    splits = split(examples, cv, 0)
+    splits = make_folds(examples, cv, 0)
     layout, head = (
-        preprocessing.describe(examples, splits.development),
-        heads.build(schema.Softmax("softmax"), examples),
+        preprocessing.build_inputs(examples, splits.development),
+        heads.build_head(schema.Softmax("softmax"), examples),
     )
-    device = resolve(Compute("cpu", "fp32", 1, "auto"))
-    return Task(layout, head, metric, torch.from_numpy(examples.targets.copy()), device), splits
+    device = resolve_device(ComputeConfig("cpu", "fp32", 1, "auto"))
+    return PredictionTask(layout, head, metric, torch.from_numpy(examples.targets.copy()), device), splits
 
 
-def prepared(case: Case, rows: int = ROWS, folds: int = FOLDS) -> tuple[Task, list[FoldData]]:
+def prepared(case: Case, rows: int = ROWS, folds: int = FOLDS) -> tuple[PredictionTask, list[FoldData]]:
     """The task and the data of its folds."""
     examples = clouds(case, rows)
-    task, splits = asked(examples, CrossValidation(folds, 1, 0.01))
-    return task, Preparation(examples, task.inputs, task.head, task.device.torch).folds(splits)
+    task, splits = asked(examples, CrossValidationConfig(folds, 1, 0.01))
+    return task, FoldDataBuilder(examples, task.inputs, task.head, task.device.torch_device).build_folds(splits)

@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.cases import CASES, NAMES, Case, prepared
-from pipeline.training.engine import DenseStack, FoldData, Member, Precision, Seeds
-from pipeline.training.trial_state import Task
+from pipeline.training.engine import FoldData, FusedDenseStack, Member, Precision, StreamSeeds
+from pipeline.training.trial_state import PredictionTask
 
 STEPS = 200
 
@@ -58,20 +58,22 @@ def _moved(data: FoldData, device: torch.device) -> FoldData:
 def _members(case: Case, folds: Sequence[FoldData], count: int) -> list[Member]:
     trials = -(-count // len(folds))
     return [
-        Member(case.model, case.training, Seeds(NAMES.study, trial), data) for trial in range(trials) for data in folds
+        Member(case.model, case.training, StreamSeeds(NAMES.study, trial), data)
+        for trial in range(trials)
+        for data in folds
     ][:count]
 
 
 def _measured(
-    case: Case, task: Task, folds: Sequence[FoldData], count: int, products: str, plain: float
+    case: Case, task: PredictionTask, folds: Sequence[FoldData], count: int, products: str, plain: float
 ) -> tuple[str, ...]:
     """A row of the table: eager, graph, plain, score, whether the first member is the same alone."""
     torch.backends.cuda.matmul.allow_tf32 = products == "tf32"
     precision: Precision = "bf16" if products == "bf16" else "fp32"
     members = _members(case, folds, count)
     try:
-        whole = DenseStack(members, task.inputs, task.head, precision)
-        alone = DenseStack(members[:1], task.inputs, task.head, precision)
+        whole = FusedDenseStack(members, task.inputs, task.head, precision)
+        alone = FusedDenseStack(members[:1], task.inputs, task.head, precision)
         for epoch in range(2):
             whole.train_epoch(epoch)
             alone.train_epoch(epoch)
@@ -89,19 +91,22 @@ def _measured(
     return f"{eager:.2f}", f"{graph:.2f}", f"{plain:.0f}", f"{score:.4f}", str(same)
 
 
-def _step(stack: DenseStack) -> Callable[[], None]:
+def _step(stack: FusedDenseStack) -> Callable[[], None]:
     """One full minibatch of every member: gathered by index, forward, backward, update; all of it on the device."""
-    block = max(stack.blocks, key=lambda each: (each.last, each.steps))
-    first, last, size = stack._key(block)
-    step, (updates, counts) = stack.passes[first, last, size], stack.updates[block.first, block.last]
-    features = stack.inputs.features
-    height = step.sums[0].shape[1]
+    block = max(stack.blocks, key=lambda each: (each.end_slot, each.steps))
+    first, last, size = stack._block_key(block)
+    step, (updates, counts) = (
+        stack.forward_backwards[first, last, size],
+        stack.optimizer_steps[block.first_slot, block.end_slot],
+    )
+    features = stack.inputs.feature_count
+    height = step.preactivations[0].shape[1]
     buffer = torch.zeros(last - first, height, features, device=stack.device)
-    rows = [member.data.train[:size].clone() for member in stack.placed]
+    rows = [member.data.train[:size].clone() for member in stack.slot_members]
 
     def run() -> None:
-        for slot in range(block.first, block.last):
-            data = stack.placed[slot].data
+        for slot in range(block.first_slot, block.end_slot):
+            data = stack.slot_members[slot].data
             stack.inputs.gather(data.inputs, rows[slot], data.input_constants, buffer[slot - first, :size])
         step.run(buffer, stack.targets[first:last, :size], [])
         torch._foreach_add_(counts, 1)
@@ -143,7 +148,7 @@ def _timed(step: Callable[[], None], device: torch.device) -> float:
     return 1e6 * (time.perf_counter() - begin) / steps
 
 
-def _plain(case: Case, task: Task, data: FoldData) -> float:
+def _plain(case: Case, task: PredictionTask, data: FoldData) -> float:
     """Microseconds a step of Lightning's own loop over a DataLoader, for one fold."""
     import pytorch_lightning as lightning
     from torch.utils.data import DataLoader, TensorDataset
@@ -153,7 +158,7 @@ def _plain(case: Case, task: Task, data: FoldData) -> float:
     epochs = 4
     training = replace(case.training, epochs=epochs)
     cpu = _moved(data, torch.device("cpu"))
-    inputs = task.inputs.batch(cpu.inputs[cpu.train], cpu.input_constants)
+    inputs = task.inputs.prepare_batch(cpu.inputs[cpu.train], cpu.input_constants)
     module = Module(task, cpu, network_of(task, cpu, case.model, NAMES), training, tuned=False)
     loader = DataLoader(TensorDataset(inputs, cpu.targets[cpu.train]), training.batch_size, shuffle=True)
     trainer = lightning.Trainer(

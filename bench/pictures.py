@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.data.images.decoded_cache import decode_all
-from pipeline.data.images.discovery import listed
+from pipeline.data.images.decoded_cache import decode_images
+from pipeline.data.images.discovery import expand_folders
 
 SIZE = 64
 
@@ -20,15 +20,15 @@ def main(words: Sequence[str]) -> int:
     root, rounds = Path(words[0]), int(words[1]) if len(words) > 1 else 3
     speeds = [_once(root) for _ in range(rounds)]
     spread = f"lowest to highest {min(speeds):,.0f} to {max(speeds):,.0f}"
-    print(f"{len(listed([root])):,} pictures: median {statistics.median(speeds):,.0f} a second, {spread}")
+    print(f"{len(expand_folders([root])):,} pictures: median {statistics.median(speeds):,.0f} a second, {spread}")
     return 0
 
 
 def _once(root: Path) -> float:
     with tempfile.TemporaryDirectory() as cache:
         begin = time.perf_counter()
-        paths = listed([root])
-        decode_all(paths, root, SIZE, Path(cache), skip_bad=True)
+        paths = expand_folders([root])
+        decode_images(paths, root, SIZE, Path(cache), skip_bad=True)
         return len(paths) / (time.perf_counter() - begin)
 
 

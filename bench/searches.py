@@ -16,22 +16,22 @@ from sklearn.datasets import load_digits
 from bench.cases import CASES, Case, asked, clouds, columns, labelled
 from bench.sides import fit
 from pipeline.artifact import model_files
-from pipeline.config.reader import read
+from pipeline.config.reader import read_search
 from pipeline.config.schema import Search
 from pipeline.data.examples import Examples
 from pipeline.runtime import seeds
 from pipeline.study import proposal_batches, space
-from pipeline.study.description import Description
-from pipeline.study.problem import Question, pose
+from pipeline.study.description import StudyDescription
+from pipeline.study.problem import Problem, build_problem
 from pipeline.study.study import Study
-from pipeline.study.trial_record import Row
+from pipeline.study.trial_record import TrialRecord
 from pipeline.tracking.client import connect
-from pipeline.tracking.process import Tracker
-from pipeline.training.engine import Seeds
-from pipeline.training.fold_data import Preparation
-from pipeline.tuner.executors import Here
-from pipeline.tuner.live_display import Display
-from pipeline.tuner.scheduler import Trials
+from pipeline.tracking.process import FollowerHandle
+from pipeline.training.engine import StreamSeeds
+from pipeline.training.fold_data import FoldDataBuilder
+from pipeline.tuner.executors import InProcessExecutor
+from pipeline.tuner.live_display import LiveDisplay
+from pipeline.tuner.scheduler import TrialScheduler
 
 SAME = ("pruner=none", "model.dropout=0.0", "training.patience=null", "compute=cpu", "space=dense")
 WORDS = {
@@ -65,49 +65,53 @@ class Took:
 
     seconds: float
     scores: tuple[float, ...]
-    rows: tuple[Row, ...] = ()
+    rows: tuple[TrialRecord, ...] = ()
     tracking: float = 0.0
     deciding: float = 0.0
 
 
-def posed(name: str, trials: int, store: Path, more: Sequence[str] = ()) -> tuple[Search, Question]:
+def posed(name: str, trials: int, store: Path, more: Sequence[str] = ()) -> tuple[Search, Problem]:
     """A search of so many trials, and its data."""
-    search = read([*WORDS[name], *SAME, f"budget.trials={trials}", f"store={store}", *more])
+    search = read_search([*WORDS[name], *SAME, f"budget.trials={trials}", f"store={store}", *more])
     if name not in MADE:
-        return search, pose(search)
+        return search, build_problem(search)
     examples = MADE[name]()
     task, splits = asked(examples, search.cv)
-    return search, Question(name, "0" * 64, {}, examples, splits, task.inputs, task.head, task, None)
+    return search, Problem(name, "0" * 64, {}, examples, splits, task.inputs, task.head, task, None)
 
 
-def ours(search: Search, question: Question, ended: Callable[[], object] = lambda: None) -> Took:
+def ours(search: Search, question: Problem, ended: Callable[[], object] = lambda: None) -> Took:
     """As `pipeline.run` does it, from the first draw to the last write; `ended` is called after each trial.
 
     MLflow's process is up when that begins: in the command it starts before torch is imported.
     """
-    with Tracker() as tracker:
+    with FollowerHandle() as tracker:
         return _ours(search, question, tracker, ended)
 
 
-def _ours(search: Search, question: Question, tracker: Tracker, ended: Callable[[], object]) -> Took:
+def _ours(search: Search, question: Problem, tracker: FollowerHandle, ended: Callable[[], object]) -> Took:
     folder = search.store / "studies" / question.name
     folder.mkdir(parents=True)
-    wave = proposal_batches.size(search, 1, on_gpu=False)
-    study = Study(search, question.name, folder, {}, maximise=question.task.maximise, wave=wave)
-    display = Display(Console(quiet=True), search.metric, study.total, 0, None)
-    display.finish = lambda *_: ended()  # type: ignore[method-assign, return-value, assignment]
-    preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
-    trials = Trials(search, question, study, folder, lambda: None, lambda: False)
-    described = model_files.describe(search.task, question.inputs, space.NO_HIDDEN, question.head).text()
-    Description.of(search, question, described).write(folder)
-    tracker.begin(folder, print)
+    wave = proposal_batches.choose_wave_size(search, 1, on_gpu=False)
+    study = Study(search, question.name, folder, {}, maximize=question.task.maximize, wave_size=wave)
+    display = LiveDisplay(Console(quiet=True), search.metric, study.n_trials, 0, None)
+    display.finish_trial = lambda *_: ended()  # type: ignore[method-assign, return-value, assignment]
+    preparation = FoldDataBuilder(question.examples, question.inputs, question.head, question.task.device.torch_device)
+    trials = TrialScheduler(search, question, study, folder, lambda: None, lambda: False)
+    described = model_files.build_architecture(
+        search.task, question.inputs, space.NO_HIDDEN_LAYERS, question.head
+    ).to_json()
+    StudyDescription.from_search(search, question, described).write(folder)
+    tracker.start(folder, print)
     _until_tracked(search.store)
-    decided, begin = study.deciding, time.perf_counter()
-    trials.run([Here(search, question, preparation.folds(question.splits), folder, lambda: None)], display)
+    decided, begin = study.sampling_seconds, time.perf_counter()
+    trials.run(
+        [InProcessExecutor(search, question, preparation.build_folds(question.splits), folder, lambda: None)], display
+    )
     tracker.finish()
-    seconds, rows = time.perf_counter() - begin, tuple(study.rows())
-    last = tuple(row.curve[-1].mean if row.curve else 0.0 for row in rows)
-    return Took(seconds, last, rows, tracker.seconds, study.deciding - decided)
+    seconds, rows = time.perf_counter() - begin, tuple(study.finished_trials())
+    last = tuple(row.epoch_results[-1].mean_score if row.epoch_results else 0.0 for row in rows)
+    return Took(seconds, last, rows, tracker.wait_seconds, study.sampling_seconds - decided)
 
 
 def _until_tracked(store: Path) -> None:
@@ -120,7 +124,13 @@ def _until_tracked(store: Path) -> None:
 
 
 def peer(
-    search: Search, question: Question, rows: Sequence[Row], name: str, *, tracked: bool = True, keeps: bool = False
+    search: Search,
+    question: Problem,
+    rows: Sequence[TrialRecord],
+    name: str,
+    *,
+    tracked: bool = True,
+    keeps: bool = False,
 ) -> Took:
     """The same trials with the same libraries, as they are mostly put together; untracked, it is the tuned loop.
 
@@ -132,24 +142,24 @@ def peer(
     if tracked:
         MlflowClient(tracking).create_experiment("peer", artifact_location=str(folder.resolve()))
     study = optuna.create_study(storage=f"sqlite:///{folder}/optuna.db", direction="maximize")
-    preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
-    folds, scores = preparation.folds(question.splits), []
+    preparation = FoldDataBuilder(question.examples, question.inputs, question.head, question.task.device.torch_device)
+    folds, scores = preparation.build_folds(question.splits), []
     begin = time.perf_counter()
     for row in rows:
-        candidate = space.restored(row.fields)
-        known = space.parameters(search.space, candidate)
+        candidate = space.from_hyperparameters(row.hyperparameters)
+        known = space.to_optuna_params(search.space, candidate)
         if known is not None:
             study.enqueue_trial(known)
         trial = study.ask()
         if known is not None:
-            space.draw(search.space, space.suggester(trial))
-        names = Seeds(search.seed, seeds.number(search.seed, row.number))
+            space.sample_candidate(search.space, space.optuna_suggester(trial))
+        names = StreamSeeds(search.seed, seeds.derive_seed(search.seed, row.number))
         found = []
         for data in folds:
             run = f"trial {row.number} fold {data.fold}"
             logger = MLFlowLogger("peer", run_name=run, tracking_uri=tracking) if tracked else False
             if isinstance(logger, MLFlowLogger):
-                logger.log_hyperparams(dict(row.fields))
+                logger.log_hyperparams(dict(row.hyperparameters))
             arguments = question.task, data, candidate.model, candidate.training, names
             found.append(fit(*arguments, tuned=not tracked, logger=logger, kept=folder / run if keeps else None))
         scores.append(sum(found) / len(found))

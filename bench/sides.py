@@ -17,25 +17,27 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 from bench.cases import NAMES, Case
 from pipeline.config.model import Model
 from pipeline.config.schema import Training
-from pipeline.models.networks import Dense
+from pipeline.models.networks import DenseNetwork
 from pipeline.runtime import seeds
-from pipeline.training.engine import FoldData, Member, Seeds, stack
-from pipeline.training.engine.cpu_kernels import onednn
-from pipeline.training.fit import search_folds
-from pipeline.training.trial_state import Task, Trial
+from pipeline.training.engine import FoldData, Member, StreamSeeds, build_stack
+from pipeline.training.engine.cpu_kernels import onednn_matmul
+from pipeline.training.fit import cross_validate_trials
+from pipeline.training.trial_state import PredictionTask, TrialSpec
 
 Shares = list[float]  # of right answers, a fold
 
 
-def ours(case: Case, task: Task, folds: Sequence[FoldData]) -> Shares:
+def ours(case: Case, task: PredictionTask, folds: Sequence[FoldData]) -> Shares:
     """One fit a trial."""
-    (outcome,) = search_folds(task, folds, [Trial(case.model, case.training, NAMES, lambda *_: False)])
-    return list(outcome.epochs[-1].folds)
+    (outcome,) = cross_validate_trials(task, folds, [TrialSpec(case.model, case.training, NAMES, lambda *_: False)])
+    return list(outcome.epoch_results[-1].fold_scores)
 
 
-def engine(case: Case, task: Task, folds: Sequence[FoldData]) -> Shares:
+def engine(case: Case, task: PredictionTask, folds: Sequence[FoldData]) -> Shares:
     """The same arithmetic as a bare loop: no Lightning, no judge, no scores but the last."""
-    networks = stack([Member(case.model, case.training, NAMES, data) for data in folds], task.inputs, task.head, "fp32")
+    networks = build_stack(
+        [Member(case.model, case.training, NAMES, data) for data in folds], task.inputs, task.head, "fp32"
+    )
     for epoch in range(case.epochs):
         networks.train_epoch(epoch)
         answers = networks.validate()
@@ -45,30 +47,30 @@ def engine(case: Case, task: Task, folds: Sequence[FoldData]) -> Shares:
     ]
 
 
-def bare(case: Case, task: Task, folds: Sequence[FoldData]) -> Shares:
+def bare(case: Case, task: PredictionTask, folds: Sequence[FoldData]) -> Shares:
     """A loop of torch alone: resident data, fused AdamW, nothing else."""
     return [_bare(case, task, data) for data in folds]
 
 
-def plain(case: Case, task: Task, folds: Sequence[FoldData]) -> Shares:
+def plain(case: Case, task: PredictionTask, folds: Sequence[FoldData]) -> Shares:
     """What everyone writes: a Trainer a fold, a DataLoader over a TensorDataset, `self.log`."""
     return [fit(task, data, case.model, case.training, NAMES) for data in folds]
 
 
-def plain_onednn(case: Case, task: Task, folds: Sequence[FoldData]) -> Shares:
+def plain_onednn(case: Case, task: PredictionTask, folds: Sequence[FoldData]) -> Shares:
     """The same with the products of oneDNN."""
-    with onednn():
+    with onednn_matmul():
         return plain(case, task, folds)
 
 
-def tuned(case: Case, task: Task, folds: Sequence[FoldData]) -> Shares:
+def tuned(case: Case, task: PredictionTask, folds: Sequence[FoldData]) -> Shares:
     """With care: whole minibatches from the loader, fused AdamW, nothing logged in a step, big validation batches."""
     return [fit(task, data, case.model, case.training, NAMES, tuned=True) for data in folds]
 
 
-def tuned_onednn(case: Case, task: Task, folds: Sequence[FoldData]) -> Shares:
+def tuned_onednn(case: Case, task: PredictionTask, folds: Sequence[FoldData]) -> Shares:
     """The same with the products of oneDNN."""
-    with onednn():
+    with onednn_matmul():
         return tuned(case, task, folds)
 
 
@@ -83,10 +85,10 @@ SIDES = {
 }
 
 
-def network_of(task: Task, data: FoldData, model: Model, names: Seeds) -> nn.Sequential:
+def network_of(task: PredictionTask, data: FoldData, model: Model, names: StreamSeeds) -> nn.Sequential:
     """`nn.Linear` layers with the initial weights that ours has."""
-    first = Dense(task.inputs.features, model, task.head.outputs)
-    first.initialise(seeds.generator(names.trial, data.fold, "weights"), data.output_bias)
+    first = DenseNetwork(task.inputs.feature_count, model, task.head.output_count)
+    first.init_weights(seeds.make_generator(names.trial, data.fold, "weights"), data.output_bias)
     parts: list[nn.Module] = []
     for layer in first.layers:
         linear = nn.Linear(layer.in_features, layer.out_features)
@@ -95,16 +97,16 @@ def network_of(task: Task, data: FoldData, model: Model, names: Seeds) -> nn.Seq
     return nn.Sequential(*parts[:-1])
 
 
-def _bare(case: Case, task: Task, data: FoldData) -> float:
+def _bare(case: Case, task: PredictionTask, data: FoldData) -> float:
     network, training = network_of(task, data, case.model, NAMES), case.training
     rates = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
     optimizer = torch.optim.AdamW(network.parameters(), **rates, fused=True)
     inputs, held_out = (
-        task.inputs.batch(data.inputs[rows], data.input_constants) for rows in (data.train, data.validation)
+        task.inputs.prepare_batch(data.inputs[rows], data.input_constants) for rows in (data.train, data.validation)
     )
     targets, answers = data.targets[data.train], torch.zeros(0)
     for epoch in range(training.epochs):
-        order = torch.randperm(len(inputs), generator=seeds.generator(NAMES.study, data.fold, epoch, "order"))
+        order = torch.randperm(len(inputs), generator=seeds.make_generator(NAMES.study, data.fold, epoch, "order"))
         for rows in order.split(training.batch_size):
             optimizer.zero_grad()
             functional.cross_entropy(network(inputs[rows]), targets[rows]).backward()
@@ -117,14 +119,14 @@ def _bare(case: Case, task: Task, data: FoldData) -> float:
 class _Order(Sampler[int]):
     """The order of rows that ours takes, epoch by epoch."""
 
-    def __init__(self, data: FoldData, names: Seeds) -> None:
+    def __init__(self, data: FoldData, names: StreamSeeds) -> None:
         self.data, self.names, self.epoch = data, names, 0
 
     def __len__(self) -> int:
         return len(self.data.train)
 
     def __iter__(self) -> Iterator[int]:
-        generator = seeds.generator(self.names.study, self.data.fold, self.epoch, "order")
+        generator = seeds.make_generator(self.names.study, self.data.fold, self.epoch, "order")
         self.epoch += 1
         return iter(torch.randperm(len(self), generator=generator).tolist())
 
@@ -144,7 +146,9 @@ class _Batches(Sampler[list[int]]):
 class Module(lightning.LightningModule):
     """A network with the head's loss, scored after each epoch on the fold's validation rows."""
 
-    def __init__(self, task: Task, data: FoldData, network: nn.Sequential, training: Training, tuned: bool) -> None:
+    def __init__(
+        self, task: PredictionTask, data: FoldData, network: nn.Sequential, training: Training, tuned: bool
+    ) -> None:
         super().__init__()
         self.task, self.data, self.net, self.how, self.tuned = task, data, network, training, tuned
         self.answers: list[Tensor] = []
@@ -162,7 +166,7 @@ class Module(lightning.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
         outputs = self.net(batch[0])
-        self.answers.append(self.task.head.answer(outputs, self.data.target_constants))
+        self.answers.append(self.task.head.to_predictions(outputs, self.data.target_constants))
         if not self.tuned:
             self.log("validation_loss", self.task.head.loss(outputs, batch[1]), on_epoch=True)
 
@@ -176,11 +180,11 @@ class Module(lightning.LightningModule):
 
 
 def fit(
-    task: Task,
+    task: PredictionTask,
     data: FoldData,
     model: Model,
     training: Training,
-    names: Seeds,
+    names: StreamSeeds,
     *,
     tuned: bool = False,
     logger: Logger | bool = False,
@@ -190,7 +194,7 @@ def fit(
     module = Module(task, data, network_of(task, data, model, names), training, tuned)
     order, size = _Order(data, names), training.batch_size
     parts = [
-        (task.inputs.batch(data.inputs[rows], data.input_constants), data.targets[rows])
+        (task.inputs.prepare_batch(data.inputs[rows], data.input_constants), data.targets[rows])
         for rows in (data.train, data.validation)
     ]
     train, validation = (TensorDataset(*part) for part in parts)

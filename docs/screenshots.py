@@ -64,7 +64,7 @@ def main(store: str) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, chromium() as browser:
         try:
             assert server.stdout is not None
-            tasks = links.searches(server.stdout.readline().split()[0])["cat_species"]
+            tasks = links.fetch_experiment_links(server.stdout.readline().split()[0])["cat_species"]
             for name, view in VIEWS.items():
                 _take(browser, name, view, tasks)
         finally:

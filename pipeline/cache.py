@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.runtime import arguments
 from pipeline.runtime.arguments import UsageError
-from pipeline.runtime.files import abandoned
+from pipeline.runtime.files import find_leftover_files
 
 HELP = """\
 What a store keeps so as not to make it again: drawn and decoded pictures, the
@@ -24,8 +24,8 @@ store=mlruns   the folder that the searches write to
 
 A search keeps it below cache.max_gb=20: what was not used for longest goes first.
 """
-KEYS = ("clear", "store")
-KINDS = {
+ALLOWED_KEYS = ("clear", "store")
+KIND_DESCRIPTIONS = {
     "pictures": "decoded pictures",
     "drawn": "drawn pictures",
     "features": "features of a backbone",
@@ -35,13 +35,13 @@ KINDS = {
 
 
 @dataclass(frozen=True)
-class Entry:
+class CacheEntry:
     """One thing that is kept: the files that belong together, their bytes, and when they were used last."""
 
     kind: str
     files: tuple[Path, ...]
-    size: int
-    used: float
+    size_bytes: int
+    last_used: float
 
     def remove(self) -> None:
         """Its files go; whoever has one open keeps what is in it."""
@@ -49,65 +49,67 @@ class Entry:
             file.unlink(missing_ok=True)
 
 
-def entries(cache: Path) -> list[Entry]:
+def list_entries(cache: Path) -> list[CacheEntry]:
     """All that is kept, in the order in which it was used."""
-    found: dict[Path, dict[Path, os.stat_result]] = {}
-    for file in _files(cache):
+    stats_by_name: dict[Path, dict[Path, os.stat_result]] = {}
+    for file in _iter_files(cache):
         try:
-            state = file.stat()
+            stat = file.stat()
         except FileNotFoundError:  # another search has made room
             continue
-        found.setdefault(file.with_suffix("") if file.parent == cache else file, {})[file] = state
-    return sorted((_entry(cache, name, states) for name, states in found.items()), key=lambda entry: entry.used)
+        stats_by_name.setdefault(file.with_suffix("") if file.parent == cache else file, {})[file] = stat
+    return sorted(
+        (_build_entry(cache, name, states) for name, states in stats_by_name.items()), key=lambda entry: entry.last_used
+    )
 
 
-def _files(cache: Path) -> Iterator[Path]:
+def _iter_files(cache: Path) -> Iterator[Path]:
     """What is whole, and what killed searches left; not what another one is writing."""
     for file in (*cache.glob("*-*.npy"), *cache.glob("*-*.json"), *cache.glob("weights/*")):
         if not file.name.startswith("."):
             yield file
-    yield from (*abandoned(cache), *abandoned(cache / "weights"))
+    yield from (*find_leftover_files(cache), *find_leftover_files(cache / "weights"))
 
 
-def _entry(cache: Path, name: Path, states: Mapping[Path, os.stat_result]) -> Entry:
-    kind = name.name.partition("-")[0] if name.parent == cache else "weights"
-    kind = "" if name.name.startswith(".") else kind
-    size = sum(state.st_size for state in states.values())
-    used = max(max(state.st_atime, state.st_mtime) for state in states.values())
-    return Entry(KINDS.get(kind, kind), tuple(states), size, used)
+def _build_entry(cache: Path, path: Path, stats: Mapping[Path, os.stat_result]) -> CacheEntry:
+    kind = path.name.partition("-")[0] if path.parent == cache else "weights"
+    kind = "" if path.name.startswith(".") else kind
+    size_bytes = sum(state.st_size for state in stats.values())
+    last_used = max(max(state.st_atime, state.st_mtime) for state in stats.values())
+    return CacheEntry(KIND_DESCRIPTIONS.get(kind, kind), tuple(stats), size_bytes, last_used)
 
 
-def make_room(cache: Path, max_gb: float, since: float) -> None:
+def evict_least_recently_used(cache: Path, max_gb: float, used_since: float) -> None:
     """Removes what was not used for longest, until the rest takes no more; what was used since a time stays."""
-    kept = entries(cache)
-    total = sum(entry.size for entry in kept)
-    for entry in kept:
-        if total <= max_gb * 1e9 or entry.used >= since:
+    entries = list_entries(cache)
+    total_bytes = sum(entry.size_bytes for entry in entries)
+    for entry in entries:
+        if total_bytes <= max_gb * 1e9 or entry.last_used >= used_since:
             return
         entry.remove()
-        total -= entry.size
+        total_bytes -= entry.size_bytes
 
 
-def main(given: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    return arguments.command(given, HELP, _run, "stopped")
+    return arguments.run_command(argv, HELP, _run, "stopped")
 
 
-def _run(given: Sequence[str]) -> int:
-    store, clear = read(given)
-    kept = entries(store / "cache")
-    _show(kept, store)
+def _run(argv: Sequence[str]) -> int:
+    store, clear = parse_arguments(argv)
+    entries = list_entries(store / "cache")
+    _print_table(entries, store)
     if clear:
-        for entry in kept:
+        for entry in entries:
             entry.remove()
-        print(f"removed: {_size(sum(entry.size for entry in kept))}")
+        print(f"removed: {_format_size(sum(entry.size_bytes for entry in entries))}")
     return 0
 
 
-def read(given: Sequence[str]) -> tuple[Path, bool]:
+def parse_arguments(argv: Sequence[str]) -> tuple[Path, bool]:
     """The store that is meant, and whether to clear its cache; raises UsageError with every mistake."""
-    typed, mistakes = arguments.read(given, KEYS)
-    store, clear = Path(typed.get("store", "mlruns")), typed.get("clear", "false")
+    values, mistakes = arguments.parse_key_values(argv, ALLOWED_KEYS)
+    store, clear = Path(values.get("store", "mlruns")), values.get("clear", "false")
     if clear not in ("true", "false"):
         mistakes.append(f"clear: true or false; got {clear or 'nothing'}")
     if not store.is_dir():
@@ -117,21 +119,21 @@ def read(given: Sequence[str]) -> tuple[Path, bool]:
     return store, clear == "true"
 
 
-def _show(kept: Sequence[Entry], store: Path) -> None:
+def _print_table(entries: Sequence[CacheEntry], store: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table("kept in " + str(store / "cache"), "how many", "size", "last used", show_edge=False)
-    for kind in dict.fromkeys(entry.kind for entry in kept):
-        alike = [entry for entry in kept if entry.kind == kind]
-        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(alike[-1].used))
-        table.add_row(kind, str(len(alike)), _size(sum(entry.size for entry in alike)), used)
-    table.add_row("all of it", str(len(kept)), _size(sum(entry.size for entry in kept)), "")
+    for kind in dict.fromkeys(entry.kind for entry in entries):
+        same_kind = [entry for entry in entries if entry.kind == kind]
+        last_used = time.strftime("%Y-%m-%d %H:%M", time.localtime(same_kind[-1].last_used))
+        table.add_row(kind, str(len(same_kind)), _format_size(sum(entry.size_bytes for entry in same_kind)), last_used)
+    table.add_row("all of it", str(len(entries)), _format_size(sum(entry.size_bytes for entry in entries)), "")
     Console(highlight=False).print(table)
 
 
-def _size(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+def _format_size(byte_count: int) -> str:
+    return f"{byte_count / 1e9:.2f} GB" if byte_count >= 1e8 else f"{byte_count / 1e6:.1f} MB"
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.runtime import arguments
 from pipeline.runtime.arguments import UsageError
-from pipeline.runtime.text import printable
+from pipeline.runtime.text import escape_unprintable
 
 if TYPE_CHECKING:
-    from pipeline.report.comparison import Compared
+    from pipeline.report.comparison import ComparedStudy
 
 HELP = """\
 Does a harder task need more layers and nodes? Sets finished searches side by
@@ -35,101 +35,103 @@ examples
   python -m pipeline.compare tasks=[cat_species,day_night]
   python -m pipeline.compare tasks=[cat_age_years,cat_age_bands] output=ages.png
 """
-KEYS = ("tasks", "studies", "output", "store")
-SUFFIXES = (".html", ".png")
+ALLOWED_KEYS = ("tasks", "studies", "output", "store")
+OUTPUT_SUFFIXES = (".html", ".png")
 
 
 @dataclass(frozen=True)
-class Words:
+class CompareOptions:
     """What was typed: the folders of the studies by the name that each is shown by, and the files to write."""
 
-    folders: Mapping[str, Path]
-    outputs: tuple[Path, ...]
+    study_folders: Mapping[str, Path]
+    output_files: tuple[Path, ...]
 
 
-def main(given: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    return arguments.command(given, HELP, _run)
+    return arguments.run_command(argv, HELP, _run)
 
 
-def _run(given: Sequence[str]) -> int:
-    typed = read(given)
-    from pipeline.report.comparison import Compared
+def _run(argv: Sequence[str]) -> int:
+    options = parse_arguments(argv)
+    from pipeline.report.comparison import ComparedStudy
 
-    studies = [Compared.read(folder, name) for name, folder in typed.folders.items()]
-    _show(studies)
-    for file in typed.outputs:
-        _write(file, studies)
-        print(f"drawn in {printable(str(file))}")
+    studies = [ComparedStudy.from_folder(folder, name) for name, folder in options.study_folders.items()]
+    _print_comparison(studies)
+    for file in options.output_files:
+        _write_comparison(file, studies)
+        print(f"drawn in {escape_unprintable(str(file))}")
     return 0
 
 
-def read(given: Sequence[str]) -> Words:
+def parse_arguments(argv: Sequence[str]) -> CompareOptions:
     """The words as typed; raises UsageError with every mistake among them."""
-    typed, mistakes = arguments.read(given, KEYS)
-    store = Path(typed.get("store", "mlruns"))
-    tasks, studies = _listed(typed.get("tasks", "")), _listed(typed.get("studies", ""))
-    outputs = _outputs(typed.get("output"), store, mistakes)
-    finished = _finished(store)
-    if not finished:
+    values, mistakes = arguments.parse_key_values(argv, ALLOWED_KEYS)
+    store = Path(values.get("store", "mlruns"))
+    tasks, studies = _split_list(values.get("tasks", "")), _split_list(values.get("studies", ""))
+    outputs = _parse_outputs(values.get("output"), store, mistakes)
+    task_by_folder = _find_finished_studies(store)
+    if not task_by_folder:
         mistakes.append(f"store: no search has finished there yet; got {store}")
         raise UsageError(*mistakes)
-    newest = {task: folder for folder, task in finished.items()}  # the newest comes last
-    by_name = {folder.name: folder for folder in finished}
-    found = [
-        *(_one("tasks", name, newest, mistakes) for name in tasks),
-        *(_one("studies", name, by_name, mistakes) for name in studies),
+    newest_by_task = {task: folder for folder, task in task_by_folder.items()}  # the newest comes last
+    by_name = {folder.name: folder for folder in task_by_folder}
+    requested_folders = [
+        *(_resolve_folder("tasks", name, newest_by_task, mistakes) for name in tasks),
+        *(_resolve_folder("studies", name, by_name, mistakes) for name in studies),
     ]
-    folders = [folder for folder in dict.fromkeys(found) if folder is not None]
-    if len(found) < 2 or (not mistakes and len(folders) < 2):
-        several = f"tasks=[{','.join(list(newest)[:2])}]" if len(newest) > 1 else "studies=[<name>,<name>]"
-        mistakes.append(f"tasks: two or more searches to compare, such as {several}; got {len(folders)}")
+    folders = [folder for folder in dict.fromkeys(requested_folders) if folder is not None]
+    if len(requested_folders) < 2 or (not mistakes and len(folders) < 2):
+        example = (
+            f"tasks=[{','.join(list(newest_by_task)[:2])}]" if len(newest_by_task) > 1 else "studies=[<name>,<name>]"
+        )
+        mistakes.append(f"tasks: two or more searches to compare, such as {example}; got {len(folders)}")
     if mistakes:
         raise UsageError(*mistakes)
-    return Words(_named(folders, finished), outputs)
+    return CompareOptions(_name_folders(folders, task_by_folder), outputs)
 
 
-def _listed(text: str) -> list[str]:
+def _split_list(text: str) -> list[str]:
     """The names in `[a,b]`, or in `a,b`."""
     return [name.strip() for name in text.strip().removeprefix("[").removesuffix("]").split(",") if name.strip()]
 
 
-def _outputs(text: str | None, store: Path, mistakes: list[str]) -> tuple[Path, ...]:
+def _parse_outputs(text: str | None, store: Path, mistakes: list[str]) -> tuple[Path, ...]:
     if text is None:
-        return tuple(store / f"compare{suffix}" for suffix in SUFFIXES)
+        return tuple(store / f"compare{suffix}" for suffix in OUTPUT_SUFFIXES)
     file = Path(text)
-    if file.suffix not in SUFFIXES or file.is_dir():
+    if file.suffix not in OUTPUT_SUFFIXES or file.is_dir():
         mistakes.append(f"output: a file that ends in .html or .png, such as compare.html; got {text or 'nothing'}")
     elif not file.parent.is_dir():
         mistakes.append(f"output: a file in a folder that exists; got {text}")
     return (file,)
 
 
-def _finished(store: Path) -> dict[Path, str]:
+def _find_finished_studies(store: Path) -> dict[Path, str]:
     """The folders of finished studies and their tasks, the newest last."""
     files = [file for file in (store / "studies").glob("*/summary.json") if (file.parent / "study.json").is_file()]
     files.sort(key=lambda file: file.stat().st_mtime)
     return {file.parent: str(json.loads(file.read_text(encoding="utf-8"))["task"]) for file in files}
 
 
-def _one(key: str, name: str, known: Mapping[str, Path], mistakes: list[str]) -> Path | None:
+def _resolve_folder(key: str, name: str, folder_by_name: Mapping[str, Path], mistakes: list[str]) -> Path | None:
     """The folder that a name means; where there is none, why, with the name that may have been meant."""
-    if name not in known:
-        near = get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        mistakes.append(f"{key}: finished are {', '.join(sorted(known))}; got {name}{hint}")
-    return known.get(name)
+    if name not in folder_by_name:
+        close_matches = get_close_matches(name, folder_by_name, n=1, cutoff=0.5)
+        hint = f" (did you mean {close_matches[0]}?)" if close_matches else ""
+        mistakes.append(f"{key}: finished are {', '.join(sorted(folder_by_name))}; got {name}{hint}")
+    return folder_by_name.get(name)
 
 
-def _named(folders: Sequence[Path], finished: Mapping[Path, str]) -> dict[str, Path]:
+def _name_folders(folders: Sequence[Path], task_by_folder: Mapping[Path, str]) -> dict[str, Path]:
     """Each folder by its task, or by its own name where another one is of that task."""
-    tasks = [finished[folder] for folder in folders]
+    tasks = [task_by_folder[folder] for folder in folders]
     return {
         task if tasks.count(task) == 1 else folder.name: folder for folder, task in zip(folders, tasks, strict=True)
     }
 
 
-def _show(studies: Sequence[Compared]) -> None:
+def _print_comparison(studies: Sequence[ComparedStudy]) -> None:
     """The table and the words, on the terminal."""
     from rich.console import Console
     from rich.table import Table
@@ -137,37 +139,39 @@ def _show(studies: Sequence[Compared]) -> None:
     from pipeline.report import comparison
 
     console = Console(highlight=False, emoji=False, markup=False)
-    headings, lines = comparison.table(studies)
+    headings, lines = comparison.build_comparison_table(studies)
     table = Table(show_edge=False)
-    for place, heading in enumerate(headings):
-        table.add_column(heading, overflow="fold", no_wrap=place == 0)
+    for index, heading in enumerate(headings):
+        table.add_column(heading, overflow="fold", no_wrap=index == 0)
     for line in lines:
-        table.add_row(*map(printable, line))
+        table.add_row(*map(escape_unprintable, line))
     console.print(table)
-    console.print(comparison.LEGEND)
+    console.print(comparison.TABLE_LEGEND)
     for study in studies:
-        console.print(comparison.trials(study))
-    console.print(f"\n{comparison.words(studies)}")
+        console.print(comparison.describe_study(study))
+    console.print(f"\n{comparison.describe_comparison(studies)}")
 
 
-def _write(file: Path, studies: Sequence[Compared]) -> None:
+def _write_comparison(file: Path, studies: Sequence[ComparedStudy]) -> None:
     """The picture by itself, or on a page with the table and the words; raises UsageError where that fails."""
     from pipeline.report import comparison, page
     from pipeline.report.drawing import render_matplotlib
-    from pipeline.runtime.files import NotWrittenError, write_whole
+    from pipeline.runtime.files import FileWriteError, write_file
 
-    figure = comparison.figure(studies)
+    figure = comparison.plot_comparison(studies)
     try:
         if file.suffix == ".png":
-            write_whole(file, render_matplotlib.png(figure))
+            write_file(file, render_matplotlib.render_png(figure))
         else:
-            headings, lines = comparison.table(studies)
-            content = {"names": " and ".join(study.name for study in studies), "headings": headings, "lines": lines}
-            about = [comparison.trials(study) for study in studies]
-            legend = comparison.LEGEND
-            text = page.fill("compare.html", figure=page.draw(figure), studies=about, legend=legend, **content)
-            write_whole(file, text.encode())
-    except NotWrittenError as error:
+            headings, lines = comparison.build_comparison_table(studies)
+            context = {"names": " and ".join(study.name for study in studies), "headings": headings, "lines": lines}
+            trial_notes = [comparison.describe_study(study) for study in studies]
+            legend = comparison.TABLE_LEGEND
+            html = page.render_template(
+                "compare.html", figure=page.render_figure(figure), studies=trial_notes, legend=legend, **context
+            )
+            write_file(file, html.encode())
+    except FileWriteError as error:
         raise UsageError(f"output: {error}") from None
 
 

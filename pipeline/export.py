@@ -30,13 +30,13 @@ examples
   python -m pipeline.export model=cat_species format=onnx
   python -m pipeline.export model=models:/animals/2 format=onnx output=app
 """
-KEYS = ("model", "format", "output", "store", "weights")
-FORMATS = ("onnx",)
-FAILED = 1
+ALLOWED_KEYS = ("model", "format", "output", "store", "weights")
+EXPORT_FORMATS = ("onnx",)
+EXIT_FAILED = 1
 
 
 @dataclass(frozen=True)
-class Words:
+class ExportOptions:
     """What was typed."""
 
     model: str
@@ -45,54 +45,54 @@ class Words:
     weights: Path | None
 
 
-def read(given: Sequence[str]) -> Words:
+def parse_arguments(argv: Sequence[str]) -> ExportOptions:
     """The words as typed; raises UsageError with every mistake among them."""
-    typed, mistakes = arguments.read(given, KEYS)
-    if not typed.get("model"):
+    values, mistakes = arguments.parse_key_values(argv, ALLOWED_KEYS)
+    if not values.get("model"):
         mistakes.append("model: say which, model=<folder, task or models:/...>")
-    if (kind := typed.get("format", "")) not in FORMATS:
-        near = " (did you mean onnx?)" if get_close_matches(kind, FORMATS, n=1) else ""
-        mistakes.append(f"format: format=onnx is the one there is; got {kind or 'nothing'}{near}")
-    output, weights = Path(typed.get("output", ".")), Path(typed["weights"]) if "weights" in typed else None
+    if (export_format := values.get("format", "")) not in EXPORT_FORMATS:
+        hint = " (did you mean onnx?)" if get_close_matches(export_format, EXPORT_FORMATS, n=1) else ""
+        mistakes.append(f"format: format=onnx is the one there is; got {export_format or 'nothing'}{hint}")
+    output, weights = Path(values.get("output", ".")), Path(values["weights"]) if "weights" in values else None
     if not output.is_dir():
         mistakes.append(f"output: a folder that exists; got {output}")
     if weights is not None and not weights.is_file():
         mistakes.append(f"weights: a file that exists; got {weights}")
     if mistakes:
         raise UsageError(*mistakes)
-    return Words(typed["model"], output, Path(typed.get("store", "mlruns")), weights)
+    return ExportOptions(values["model"], output, Path(values.get("store", "mlruns")), weights)
 
 
-def main(given: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 1 where no file was written, 2 where a word is wrong."""
-    return arguments.command(given, HELP, _run)
+    return arguments.run_command(argv, HELP, _run)
 
 
-def _run(given: Sequence[str]) -> int:
-    asked = read(given)
+def _run(argv: Sequence[str]) -> int:
+    options = parse_arguments(argv)
     from pipeline.inference import onnx_export
 
-    if lacking := onnx_export.missing():
-        raise UsageError(lacking)
+    if message := onnx_export.missing_packages_error():
+        raise UsageError(message)
     from pipeline.data.examples import DataError
-    from pipeline.inference.module import whole
-    from pipeline.inference.predictions import load
-    from pipeline.runtime.files import NotWrittenError
-    from pipeline.runtime.progress_bars import waiting
-    from pipeline.runtime.text import printable
+    from pipeline.inference.module import build_module
+    from pipeline.inference.predictions import load_model
+    from pipeline.runtime.files import FileWriteError
+    from pipeline.runtime.progress_bars import spinner
+    from pipeline.runtime.text import escape_unprintable
 
     try:
-        with waiting("reading the model"):
-            trained = load(asked.model, asked.store)
-        made = whole(trained, asked.weights, asked.store / "cache")
+        with spinner("reading the model"):
+            trained_model = load_model(options.model, options.store)
+        module = build_module(trained_model, options.weights, options.store / "cache")
     except DataError as error:
         raise UsageError(str(error)) from None
     try:
-        with waiting("writing the graph, and asking it"):
-            file, difference = onnx_export.write(made, asked.output)
-    except (onnx_export.ExportError, NotWrittenError) as error:
-        print(printable(str(error)), file=sys.stderr)
-        return FAILED
+        with spinner("writing the graph, and asking it"):
+            file, difference = onnx_export.write_onnx(module, options.output)
+    except (onnx_export.ExportError, FileWriteError) as error:
+        print(escape_unprintable(str(error)), file=sys.stderr)
+        return EXIT_FAILED
     print(f"{file}: {file.stat().st_size:,} bytes; its answers are the network's within {difference:.1g}")
     return 0
 

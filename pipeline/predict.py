@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from pipeline.inference.arguments import parse
-from pipeline.runtime.arguments import LONGEST, MISTAKE, UsageError, command
+from pipeline.inference.arguments import parse_arguments
+from pipeline.runtime.arguments import MAX_REASON_CHARS, USAGE_ERROR_EXIT_CODE, UsageError, run_command
 
-__all__ = ["MISTAKE", "UNANSWERED", "main", "parse"]
+__all__ = ["EXIT_INCOMPLETE", "USAGE_ERROR_EXIT_CODE", "main", "parse_arguments"]
 
 HELP = """\
 Answers with a trained model: its two files, and pictures or a table.
@@ -31,28 +31,28 @@ examples
       output=answers.jsonl sheet=sheet.png
   python -m pipeline.predict model=mlruns/studies/house_price-1a2b3c4d/model houses.csv
 """
-UNANSWERED = 1
+EXIT_INCOMPLETE = 1
 
 
-def main(texts: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code: 1 where some files could not be answered, 2 where a word is wrong."""
-    if not texts:
+    if not argv:
         print(HELP, end="")
-        return MISTAKE
-    return command(texts, HELP, _run)
+        return USAGE_ERROR_EXIT_CODE
+    return run_command(argv, HELP, _run)
 
 
-def _run(texts: Sequence[str]) -> int:
-    from pipeline.runtime.files import NotWrittenError
-    from pipeline.runtime.progress_bars import waiting
+def _run(argv: Sequence[str]) -> int:
+    from pipeline.runtime.files import FileWriteError
+    from pipeline.runtime.progress_bars import spinner
 
-    words = parse(texts)
-    with waiting("starting"):
+    options = parse_arguments(argv)
+    with spinner("starting"):
         from pipeline.inference import predict
     try:
-        return 0 if predict.answer(words) else UNANSWERED
-    except NotWrittenError as error:
-        raise UsageError(str(error)[:LONGEST]) from None
+        return 0 if predict.run_prediction(options) else EXIT_INCOMPLETE
+    except FileWriteError as error:
+        raise UsageError(str(error)[:MAX_REASON_CHARS]) from None
 
 
 if __name__ == "__main__":

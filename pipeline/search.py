@@ -45,33 +45,35 @@ examples
 """
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     try:
         from pipeline.config import command_line
 
-        return command_line.run(sys.argv[1:] if words is None else words, help_text, search)
+        return command_line.run_command_line(sys.argv[1:] if argv is None else argv, format_help, search)
     except KeyboardInterrupt:
         print("stopped; the same command goes on", file=sys.stderr)
         return 128 + signal.SIGINT
 
 
-def help_text(config_dir: Path | None) -> str:
+def format_help(config_dir: Path | None) -> str:
     """One screen of help, with the names that are there now."""
-    from pipeline.config.compose import options
+    from pipeline.config.compose import list_options
 
-    names = {group: textwrap.wrap(", ".join(options(group, config_dir)), 68) for group in ("task", "dataset")}
-    return HELP.format(**{group: ("\n" + 10 * " ").join(lines) for group, lines in names.items()})
+    option_lines = {
+        group: textwrap.wrap(", ".join(list_options(group, config_dir)), 68) for group in ("task", "dataset")
+    }
+    return HELP.format(**{group: ("\n" + 10 * " ").join(lines) for group, lines in option_lines.items()})
 
 
 def search(config: Search) -> int:
     """Runs one search; the slow libraries are imported only now, when nothing typed can be wrong any more."""
-    from pipeline.tracking.process import Tracker
+    from pipeline.tracking.process import FollowerHandle
 
-    with Tracker() as tracker:
-        from pipeline.tuner import search as run
+    with FollowerHandle() as tracker:
+        from pipeline.tuner import search as tuner_search
 
-        return run.run(config, tracker)
+        return tuner_search.run_search(config, tracker)
 
 
 if __name__ == "__main__":

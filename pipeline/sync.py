@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from pipeline.runtime import arguments
 from pipeline.runtime.arguments import UsageError
-from pipeline.runtime.progress_bars import waiting
+from pipeline.runtime.progress_bars import spinner
 
 HELP = """\
 Writes what MLflow lacks of the studies in a store: trials, scores, models.
@@ -25,80 +25,82 @@ store=mlruns   the folder that the searches wrote to
 A search does this by itself; this is for a server that was away at its end, and
 for a mlflow.db that was lost.
 """
-KEYS = ("study", "rebuild", "store")
-INCOMPLETE = 1
-MOST = 3  # names of studies that are said
+ALLOWED_KEYS = ("study", "rebuild", "store")
+EXIT_INCOMPLETE = 1
+MAX_LISTED_STUDIES = 3  # names of studies that are said
 
 
-def main(given: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    return arguments.command(given, HELP, _run, "stopped; the same command goes on")
+    return arguments.run_command(argv, HELP, _run, "stopped; the same command goes on")
 
 
-def _run(given: Sequence[str]) -> int:
-    folders, rebuild = read(given)
-    studies = "1 study" if len(folders) == 1 else f"{len(folders)} studies"
+def _run(argv: Sequence[str]) -> int:
+    folders, rebuild = parse_arguments(argv)
+    study_count = "1 study" if len(folders) == 1 else f"{len(folders)} studies"
     print(
-        f"MLflow is starting, which takes some seconds; then it is told of {studies} ...", file=sys.stderr, flush=True
+        f"MLflow is starting, which takes some seconds; then it is told of {study_count} ...",
+        file=sys.stderr,
+        flush=True,
     )
-    done = [_sync(folder, rebuild=rebuild) for folder in folders]
-    return 0 if all(done) else INCOMPLETE
+    is_complete = [_sync_study(folder, rebuild=rebuild) for folder in folders]
+    return 0 if all(is_complete) else EXIT_INCOMPLETE
 
 
-def read(given: Sequence[str]) -> tuple[list[Path], bool]:
+def parse_arguments(argv: Sequence[str]) -> tuple[list[Path], bool]:
     """The folders of the studies that are meant, and whether to write everything anew.
 
     Those that ended first come first: so the newest of them becomes the champion. Raises UsageError with every mistake.
     """
-    typed, mistakes = arguments.read(given, KEYS)
-    store, name, rebuild = Path(typed.get("store", "mlruns")), typed.get("study"), typed.get("rebuild", "false")
+    values, mistakes = arguments.parse_key_values(argv, ALLOWED_KEYS)
+    store, name, rebuild = Path(values.get("store", "mlruns")), values.get("study"), values.get("rebuild", "false")
     if rebuild not in ("true", "false"):
         mistakes.append(f"rebuild: true or false; got {rebuild or 'nothing'}")
-    found = {file.parent.name: file.parent for file in (store / "studies").glob("*/study.json")}
-    if not found:
+    folder_by_name = {file.parent.name: file.parent for file in (store / "studies").glob("*/study.json")}
+    if not folder_by_name:
         mistakes.append(f"store: nothing has been searched there yet; got {store}")
-    elif name is not None and name not in found:
-        near = get_close_matches(name, found, MOST, cutoff=0.4)
-        hint = f" (did you mean {' or '.join(near)}?)" if near else ""
-        mistakes.append(f"study: one of {_some(found.values())}; got {name or 'nothing'}{hint}")
+    elif name is not None and name not in folder_by_name:
+        close_matches = get_close_matches(name, folder_by_name, MAX_LISTED_STUDIES, cutoff=0.4)
+        hint = f" (did you mean {' or '.join(close_matches)}?)" if close_matches else ""
+        mistakes.append(f"study: one of {_list_newest(folder_by_name.values())}; got {name or 'nothing'}{hint}")
     if mistakes:
         raise UsageError(*mistakes)
-    return sorted(found.values(), key=_ended) if name is None else [found[name]], rebuild == "true"
+    return sorted(folder_by_name.values(), key=_end_time) if name is None else [folder_by_name[name]], rebuild == "true"
 
 
-def _some(folders: Collection[Path]) -> str:
+def _list_newest(folders: Collection[Path]) -> str:
     """The names of studies, of many those that ended last."""
-    newest = sorted(folders, key=_ended, reverse=True)[:MOST]
-    more = f" and {len(folders) - MOST} more" if len(folders) > MOST else ""
+    newest = sorted(folders, key=_end_time, reverse=True)[:MAX_LISTED_STUDIES]
+    more = f" and {len(folders) - MAX_LISTED_STUDIES} more" if len(folders) > MAX_LISTED_STUDIES else ""
     return ", ".join(folder.name for folder in newest) + more
 
 
-def _ended(folder: Path) -> float:
+def _end_time(folder: Path) -> float:
     file = folder / "summary.json"
     return (file if file.is_file() else folder / "study.json").stat().st_mtime
 
 
-def _sync(folder: Path, *, rebuild: bool) -> bool:
+def _sync_study(folder: Path, *, rebuild: bool) -> bool:
     """One study; whether MLflow has all of it now."""
     try:
-        with waiting(f"{folder.name}: MLflow is told"), FileLock(folder / ".tracking.lock", timeout=0):
-            from pipeline.tracking.sync import View
+        with spinner(f"{folder.name}: MLflow is told"), FileLock(folder / ".tracking.lock", timeout=0):
+            from pipeline.tracking.sync import StudySync
 
-            view = View(folder, rebuild=rebuild)
-            view.configure()
-            written = view.catch_up()
-            registered = view.conclude()
+            study_sync = StudySync(folder, rebuild=rebuild)
+            study_sync.log_configuration()
+            written_count = study_sync.log_new_trials()
+            registration_message = study_sync.finalize()
     except Timeout:
         print(f"{folder.name}: a search is writing it at this moment; it needs nothing more")
         return True
     except Exception as error:  # noqa: BLE001 -- a broken server has many faces
-        first = (str(error) or type(error).__name__).splitlines()[0]
-        print(f"{folder.name}: cannot be written to MLflow now, and is kept: {first}", file=sys.stderr)
+        first_line = (str(error) or type(error).__name__).splitlines()[0]
+        print(f"{folder.name}: cannot be written to MLflow now, and is kept: {first_line}", file=sys.stderr)
         return False
-    now = f"{written} of them written now" if written else "up to date"
-    print(f"{folder.name}: MLflow has {len(view.numbers)} trials, {now}")
-    if registered:
-        print(registered)
+    status = f"{written_count} of them written now" if written_count else "up to date"
+    print(f"{folder.name}: MLflow has {len(study_sync.logged_trials)} trials, {status}")
+    if registration_message:
+        print(registration_message)
     return True
 
 

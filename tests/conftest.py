@@ -13,16 +13,16 @@ from mlflow import MlflowClient
 
 from pipeline import preprocessing
 from pipeline.config import schema
-from pipeline.config.reader import read
-from pipeline.config.schema import Compute, CrossValidation
-from pipeline.data.examples import Examples, Pictures, Table
-from pipeline.data.folds import split
+from pipeline.config.reader import read_search
+from pipeline.config.schema import ComputeConfig, CrossValidationConfig
+from pipeline.data.examples import Examples, Images, Table
+from pipeline.data.folds import make_folds
 from pipeline.models import heads
-from pipeline.study.problem import Question
-from pipeline.tracking.process import Tracker
-from pipeline.training.device import resolve
-from pipeline.training.trial_state import Task
-from pipeline.tuner.search import run
+from pipeline.study.problem import Problem
+from pipeline.tracking.process import FollowerHandle
+from pipeline.training.device import resolve_device
+from pipeline.training.trial_state import PredictionTask
+from pipeline.tuner.search import run_search
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 TINY = ("dataset.count=90", "dataset.size=8", "training.epochs=3", "cv.folds=3", "compute=cpu")
@@ -38,7 +38,7 @@ def picture_examples(rows: int = 60, classes: int = 3, size: int = 8, seed: int 
     names = tuple(f"{row}.png" for row in range(rows))
     known = tuple("abcdefgh"[:classes])
     return Examples(
-        Pictures(pixels.astype(np.uint8)), targets, "classes", names, np.arange(rows), np.zeros(rows, bool), known
+        Images(pixels.astype(np.uint8)), targets, "classes", names, np.arange(rows), np.zeros(rows, bool), known
     ).with_fingerprint()
 
 
@@ -54,16 +54,22 @@ def table_examples(rows: int = 80, seed: int = 0) -> Examples:
     return Examples(table, targets, "numbers", names, np.arange(rows), np.zeros(rows, bool)).with_fingerprint()
 
 
-def question(examples: Examples, head: schema.Head, metric: schema.Metric, folds: int = 3, seed: int = 0) -> Question:
+def question(
+    examples: Examples, head: schema.HeadConfig, metric: schema.MetricName, folds: int = 3, seed: int = 0
+) -> Problem:
     """A question about examples that are at hand."""
-    splits = split(examples, CrossValidation(folds, 1, 0.2), seed)
-    built = heads.build(head, examples)
-    layout = preprocessing.describe(examples, splits.development)
-    task = Task(
-        layout, built, metric, torch.from_numpy(examples.targets.copy()), resolve(Compute("cpu", "fp32", 1, "auto"))
+    splits = make_folds(examples, CrossValidationConfig(folds, 1, 0.2), seed)
+    built = heads.build_head(head, examples)
+    layout = preprocessing.build_inputs(examples, splits.development)
+    task = PredictionTask(
+        layout,
+        built,
+        metric,
+        torch.from_numpy(examples.targets.copy()),
+        resolve_device(ComputeConfig("cpu", "fp32", 1, "auto")),
     )
-    pictures = examples.inputs if isinstance(examples.inputs, Pictures) else None
-    return Question("study", "0" * 64, {}, examples, splits, layout, built, task, pictures)
+    pictures = examples.inputs if isinstance(examples.inputs, Images) else None
+    return Problem("study", "0" * 64, {}, examples, splits, layout, built, task, pictures)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -96,7 +102,7 @@ def store(tmp_path: Path, empty_database: Path) -> Path:
     return folder
 
 
-_spare: list[Tracker] = []  # started while the search before it runs: MLflow takes seconds to be imported
+_spare: list[FollowerHandle] = []  # started while the search before it runs: MLflow takes seconds to be imported
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -110,9 +116,9 @@ def _no_spare_is_left() -> Iterator[None]:
 def search(store: Path, *words: str, expected: int = 0) -> Path:
     """Runs a whole search for real, and returns the folder of its study."""
     before = set((store / "studies").glob("*"))
-    with _spare.pop() if _spare else Tracker() as tracker:
-        _spare.append(Tracker())
-        assert run(read([*words, f"store={store}"]), tracker) == expected
+    with _spare.pop() if _spare else FollowerHandle() as tracker:
+        _spare.append(FollowerHandle())
+        assert run_search(read_search([*words, f"store={store}"]), tracker) == expected
     after = set((store / "studies").glob("*"))
     (folder,) = after - before or after
     return folder

@@ -12,10 +12,15 @@ from PIL import Image
 
 from pipeline import compare
 from pipeline.config import schema
-from pipeline.report.comparison import Compared, parameters, words
-from pipeline.report.figures.score_vs_parameters import layers, resampled, smallest, width
-from pipeline.study.description import Description
-from pipeline.study.trial_record import Row
+from pipeline.report.comparison import ComparedStudy, count_parameters, describe_comparison
+from pipeline.report.figures.score_vs_parameters import (
+    count_layers,
+    count_nodes,
+    resample_one_se_trials,
+    select_by_one_se_rule,
+)
+from pipeline.study.description import StudyDescription
+from pipeline.study.trial_record import TrialRecord
 from tests.conftest import TINY, picture_examples, question, search
 from tests.report.test_report import row, tried
 
@@ -92,13 +97,13 @@ def test_store_without_a_finished_search_is_said(tmp_path: Path, capsys: pytest.
     assert capsys.readouterr().err == f"store: no search has finished there yet; got {tmp_path}\n"
 
 
-def compared(name: str, majority: float, *rows: Row) -> Compared:
+def compared(name: str, majority: float, *rows: TrialRecord) -> ComparedStudy:
     """A study with made-up trials."""
     study = tried(*rows)
     architecture = {"inputs": {"kind": "pictures"}, "head": {"kind": "softmax"}}
-    described = Description(name, name, "accuracy", None, "", {}, {}, "drawn", "", {}, "", "", architecture)
+    described = StudyDescription(name, name, "accuracy", None, "", {}, {}, "drawn", "", {}, "", "", architecture)
     summary = {"majority": {"value": majority}, "test": {"metric": "accuracy", "others": {}}}
-    return Compared(name, study, summary, described, smallest(study), resampled(study))
+    return ComparedStudy(name, study, summary, described, select_by_one_se_rule(study), resample_one_se_trials(study))
 
 
 EASY = compared("easy", 0.5, row(0, (0.98, 0.97, 0.99), 10, "4"), row(1, (0.7, 0.8, 0.9), 900, "90"))
@@ -106,15 +111,15 @@ HARD = compared("hard", 0.1, row(0, (0.2, 0.21, 0.2), 10, "4"), row(1, (0.6, 0.6
 
 
 def test_scale_is_the_share_of_the_way_from_a_constant_to_perfect() -> None:
-    assert EASY.way(0.5) == 0
-    assert EASY.way(1.0) == 1
-    assert EASY.reached == pytest.approx(0.96)
-    error = replace(EASY, tried=replace(EASY.tried, metric="mean_absolute_error"), summary={"majority": {"value": 4.0}})
-    assert error.way(1.0) == pytest.approx(0.75)
+    assert EASY.skill_score(0.5) == 0
+    assert EASY.skill_score(1.0) == 1
+    assert EASY.best_skill == pytest.approx(0.96)
+    error = replace(EASY, tried=replace(EASY.table, metric="mean_absolute_error"), summary={"majority": {"value": 4.0}})
+    assert error.skill_score(1.0) == pytest.approx(0.75)
 
 
 def test_harder_task_that_needs_more_is_said_to() -> None:
-    said = words([EASY, HARD])
+    said = describe_comparison([EASY, HARD])
     assert "hard is the harder: it gets 56 % of the way from a constant answer to a perfect one, easy 96 %." in said
     assert "hard needs more nodes (90 against 4)." in said
     assert "hard needs as many hidden layers (1 against 1)." in said
@@ -122,38 +127,38 @@ def test_harder_task_that_needs_more_is_said_to() -> None:
 
 def test_what_the_numbers_do_not_say_is_not_said() -> None:
     untried = compared("hard", 0.1, row(1, (0.6, 0.61, 0.59), 900, "90"))
-    assert "Whether hard needs more nodes (90 against 4) cannot be told, since nothing as small" in words(
+    assert "Whether hard needs more nodes (90 against 4) cannot be told, since nothing as small" in describe_comparison(
         [EASY, untried]
     )
     unclear = compared("hard", 0.1, row(0, (0.5, 0.61, 0.59), 10, "4"), row(1, (0.6, 0.55, 0.59), 900, "90"))
-    assert "cannot be told: the ranges overlap when the folds are drawn again" in words([EASY, unclear])
-    assert "neither is clearly the harder" in words([EASY, replace(EASY, name="other")])
+    assert "cannot be told: the ranges overlap when the folds are drawn again" in describe_comparison([EASY, unclear])
+    assert "neither is clearly the harder" in describe_comparison([EASY, replace(EASY, name="other")])
 
 
 def test_constant_of_the_folds_knows_nothing_of_the_test_part() -> None:
     """Three of four rows outside it are of the first class, all rows in it of the second."""
     examples = picture_examples(60, classes=2)
-    apart = replace(examples, test=(examples.targets == 1) & (np.arange(60) < 40))
+    apart = replace(examples, test_mask=(examples.targets == 1) & (np.arange(60) < 40))
     asked = question(apart, schema.Softmax("softmax"), "accuracy")
-    assert asked.constant == pytest.approx(0.75, abs=0.01)
-    assert asked.head.majority(apart.targets[asked.splits.development], "accuracy").tolist() == [1, 0]
+    assert asked.constant_score == pytest.approx(0.75, abs=0.01)
+    assert asked.head.constant_prediction(apart.targets[asked.splits.development], "accuracy").tolist() == [1, 0]
 
 
 def test_constant_is_judged_by_the_rows_that_judge_the_networks() -> None:
     """A test part of the data set's own may have other shares; older descriptions tell nothing of the folds."""
-    described = replace(EASY, described=replace(EASY.described, constant=0.6))
-    assert described.way(0.6) == 0
-    assert described.reached == pytest.approx(0.95)
-    assert replace(EASY, described=replace(EASY.described, constant=None)).way(0.5) == 0
+    described = replace(EASY, described=replace(EASY.description, constant=0.6))
+    assert described.skill_score(0.6) == 0
+    assert described.best_skill == pytest.approx(0.95)
+    assert replace(EASY, described=replace(EASY.description, constant=None)).skill_score(0.5) == 0
 
 
 def test_harder_is_said_beyond_two_standard_errors_and_not_at_one() -> None:
     easy = compared("easy", 0.0, row(0, (0.86, 0.9, 0.94), 10))
-    error = easy.error_of(easy.tried.best) * 2**0.5
+    error = easy.skill_error(easy.table.best) * 2**0.5
 
     def against(distance: float) -> str:
-        folds = tuple(score - distance * error for score in easy.tried.best.folds)
-        return words([easy, compared("hard", 0.0, row(0, folds, 10))])
+        folds = tuple(score - distance * error for score in easy.table.best.fold_scores)
+        return describe_comparison([easy, compared("hard", 0.0, row(0, folds, 10))])
 
     assert "neither is clearly the harder" in against(1.5)
     assert "hard is the harder" in against(2.5)
@@ -164,21 +169,21 @@ def test_fewer_is_said_only_where_the_other_tried_something_as_small() -> None:
     hard = compared("hard", 0.1, row(0, high, 10, "4"), row(1, low, 900, "90"))
     untried = compared("easy", 0.1, row(0, (0.9, 0.91, 0.9), 900, "90"))
     unsaid = "Whether hard does with fewer nodes (4 against 90) cannot be told: easy tried nothing as small."
-    assert unsaid in words([hard, untried])
+    assert unsaid in describe_comparison([hard, untried])
     tried_both = compared("easy", 0.1, row(0, (0.9, 0.91, 0.9), 900, "90"), row(1, high, 10, "4"))
-    assert "hard does with fewer nodes (4 against 90)." in words([hard, tried_both])
+    assert "hard does with fewer nodes (4 against 90)." in describe_comparison([hard, tried_both])
 
 
 def test_layers_and_nodes_behind_different_things_are_not_compared() -> None:
     behind = row(0, (0.6, 0.61, 0.59), 900, "90")
-    convolved = compared("hard", 0.1, replace(behind, fields={**behind.fields, "model.channels": "8-16"}))
-    said = words([EASY, convolved])
+    convolved = compared("hard", 0.1, replace(behind, fields={**behind.hyperparameters, "model.channels": "8-16"}))
+    said = describe_comparison([EASY, convolved])
     assert "What stands before the hidden layers is convolutions in hard and nothing in easy, so that neither" in said
     assert "nodes (" not in said
-    assert words([convolved, replace(convolved, name="other")]).count("needs as many") == 1
-    architecture = {**EASY.described.architecture, "inputs": {"kind": "features", "backbone": "resnet18"}}
-    features = replace(HARD, described=replace(HARD.described, architecture=architecture))
-    assert "is resnet18 in hard and nothing in easy" in words([EASY, features])
+    assert describe_comparison([convolved, replace(convolved, name="other")]).count("needs as many") == 1
+    architecture = {**EASY.description.architecture, "inputs": {"kind": "features", "backbone": "resnet18"}}
+    features = replace(HARD, described=replace(HARD.description, architecture=architecture))
+    assert "is resnet18 in hard and nothing in easy" in describe_comparison([EASY, features])
 
 
 def test_name_that_is_too_long_is_one_line(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,6 +200,6 @@ def test_nodes_are_those_of_the_network_with_the_fewest_nodes_and_not_the_fewest
     """Layers side by side have few nodes and many parameters."""
     same = (0.98, 0.97, 0.99)
     study = compared("easy", 0.5, row(0, same, 100, "64-64-64"), row(1, same, 900, "96"))
-    assert study.between(width) == (96, 96)
-    assert study.between(layers) == (1, 1)
-    assert study.between(parameters) == (100, 100)
+    assert study.resampled_range(count_nodes) == (96, 96)
+    assert study.resampled_range(count_layers) == (1, 1)
+    assert study.resampled_range(count_parameters) == (100, 100)

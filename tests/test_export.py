@@ -15,14 +15,14 @@ from PIL import Image
 from pipeline import export, predict
 from pipeline.artifact import model_files
 from pipeline.artifact.model_files import TrainedModel
-from pipeline.config.model import Backbone, Convolutions, Model, Part, Tail
-from pipeline.data.examples import Pictures, Table
-from pipeline.data.images.decode import decode
+from pipeline.config.model import BackboneConfig, Convolutions, FinetunePart, FinetuneSpec, Model
+from pipeline.data.examples import Images, Table
+from pipeline.data.images.decode import read_pixels
 from pipeline.inference import onnx_export
 from pipeline.models import heads, networks
-from pipeline.models.backbones import Frozen, split
-from pipeline.models.networks import Tuned
-from pipeline.preprocessing import FeatureInputs, Inputs, PictureInputs, TableInputs
+from pipeline.models.backbones import PretrainedBackbone, split
+from pipeline.models.networks import FinetunedNetwork
+from pipeline.preprocessing import FeatureInputs, ImageInputs, Inputs, TableInputs
 from tests.conftest import picture_examples, table_examples
 
 CLASSES = heads.SoftmaxHead("softmax", ("a", "b", "c"))
@@ -51,24 +51,26 @@ def made(layout: Inputs, shape: Model, head: heads.AnyHead, folder: Path) -> Tra
             layout.categories,
             layout.levels,
         )
-        constants = layout.learn(raw, np.arange(80))
+        constants = layout.fit(raw, np.arange(80))
     elif isinstance(layout, FeatureInputs):
         constants = {"input.mean": torch.full((layout.count,), 0.2), "input.spread": torch.full((layout.count,), 0.5)}
     else:
-        constants = layout.learn(picture_examples(size=layout.size).inputs, np.arange(60))
-    built = networks.build(layout.features, shape, head.outputs)
-    if isinstance(built, Tuned):
+        constants = layout.fit(picture_examples(size=layout.size).inputs, np.arange(60))
+    built = networks.build_network(layout.feature_count, shape, head.output_count)
+    if isinstance(built, FinetunedNetwork):
         assert shape.tail is not None
-        body = Frozen.of(Backbone(shape.tail.backbone, None, "none"), folder, torch.device("cpu")).body
-        built.backbone.tail.load_state_dict(split.trained(body, shape.tail).state_dict())
-        built.dense.initialise(torch.Generator().manual_seed(0))
+        body = PretrainedBackbone.from_config(
+            BackboneConfig(shape.tail.backbone, None, "none"), folder, torch.device("cpu")
+        ).network
+        built.backbone.tail.load_state_dict(split.build_tail(body, shape.tail).state_dict())
+        built.dense.init_weights(torch.Generator().manual_seed(0))
     else:
-        built.initialise(torch.Generator().manual_seed(0))
-    target_constants = head.learn(table_examples().targets)
-    described = model_files.describe("my task/1", layout, shape, head)
+        built.init_weights(torch.Generator().manual_seed(0))
+    target_constants = head.fit(table_examples().targets)
+    described = model_files.build_architecture("my task/1", layout, shape, head)
     ours = TrainedModel(described, dict(built.state_dict()), constants, target_constants)
-    ours.write(folder)
-    return model_files.read(folder)
+    ours.save(folder)
+    return model_files.load_trained_model(folder)
 
 
 def exported(folder: Path, name: str) -> onnxruntime.InferenceSession:
@@ -99,25 +101,27 @@ def pictures(folder: Path, count: int) -> list[Path]:
 )
 def test_pictures_are_answered_as_predict_answers(shape: Model, head: heads.AnyHead, tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    made(PictureInputs("pictures", 16), shape, head, folder)
+    made(ImageInputs("pictures", 16), shape, head, folder)
     session = exported(folder, "my_task_1-opset18-Nx3x16x16.onnx")
     for count in (1, 7):
         files = pictures(tmp_path, count)
-        pixels = np.stack([decode(file, 16) for file in files])
+        pixels = np.stack([read_pixels(file, 16) for file in files])
         (answers,) = session.run(None, {"pixels": pixels})
-        assert answers == pytest.approx(np.array(predicted(folder, head.columns, *files)), abs=1e-5)
+        assert answers == pytest.approx(np.array(predicted(folder, head.output_names, *files)), abs=1e-5)
 
 
 @pytest.mark.parametrize("part", [None, "last", "all"])
-def test_backbone_and_its_views_are_in_the_file(part: Part | None, tmp_path: Path) -> None:
-    shape = HIDDEN if part is None else Model((8, 4), "gelu", 0.1, tail=Tail("efficientnet_lite0", part))
-    frozen = Frozen.of(Backbone("efficientnet_lite0", None, "none"), tmp_path, torch.device("cpu"))
+def test_backbone_and_its_views_are_in_the_file(part: FinetunePart | None, tmp_path: Path) -> None:
+    shape = HIDDEN if part is None else Model((8, 4), "gelu", 0.1, tail=FinetuneSpec("efficientnet_lite0", part))
+    frozen = PretrainedBackbone.from_config(
+        BackboneConfig("efficientnet_lite0", None, "none"), tmp_path, torch.device("cpu")
+    )
     folder = tmp_path / "model"
-    made(FeatureInputs("features", frozen.name, frozen.sha256, 32, 3, 1280), shape, CLASSES, folder)
+    made(FeatureInputs("features", frozen.name, frozen.weights_sha256, 32, 3, 1280), shape, CLASSES, folder)
     session = exported(folder, "my_task_1-opset18-Nx3x32x32.onnx")
     files = pictures(tmp_path, 3)
-    (answers,) = session.run(None, {"pixels": np.stack([decode(file, 32) for file in files])})
-    assert answers == pytest.approx(np.array(predicted(folder, CLASSES.columns, *files)), abs=1e-5)
+    (answers,) = session.run(None, {"pixels": np.stack([read_pixels(file, 32) for file in files])})
+    assert answers == pytest.approx(np.array(predicted(folder, CLASSES.output_names, *files)), abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -150,12 +154,12 @@ def test_rows_are_answered_as_predict_answers(
             (levels,) = json.loads(said["codes"]).values()
             fed["codes"] = np.array([[levels.index(zip_) if zip_ in levels else -1] for zip_ in frame["zip"]])
         (answers,) = session.run(None, fed)
-        assert answers == pytest.approx(np.array(predicted(folder, head.columns, tmp_path / "rows.csv")), rel=1e-5)
+        assert answers == pytest.approx(np.array(predicted(folder, head.output_names, tmp_path / "rows.csv")), rel=1e-5)
 
 
 def test_file_says_what_goes_in_and_whose_it_is_and_names_no_place(tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    ours = made(PictureInputs("pictures", 16), HIDDEN, CLASSES, folder)
+    ours = made(ImageInputs("pictures", 16), HIDDEN, CLASSES, folder)
     session = exported(folder, "my_task_1-opset18-Nx3x16x16.onnx")
     said = session.get_modelmeta().custom_metadata_map
     assert json.loads(said["answers"]) == ["a", "b", "c"]
@@ -175,11 +179,11 @@ def test_file_that_answers_otherwise_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "model"
-    made(PictureInputs("pictures", 8), NONE, YES, folder)
+    made(ImageInputs("pictures", 8), NONE, YES, folder)
     before = tmp_path / "my_task_1-opset18-Nx3x8x8.onnx"
     before.write_text("of another day")
-    right = TrainedModel.answers
-    monkeypatch.setattr(TrainedModel, "answers", lambda self, raw: right(self, raw) + 2e-5)
+    right = TrainedModel.predict
+    monkeypatch.setattr(TrainedModel, "predict", lambda self, raw: right(self, raw) + 2e-5)
     assert export.main([f"model={folder}", "format=onnx", f"output={tmp_path}"]) == 1
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("format=onnx: its answers are the network's within 1e-05; got a difference of 2e-05, so ")
@@ -189,9 +193,9 @@ def test_file_that_answers_otherwise_is_not_written(
 
 def test_difference_that_is_no_number_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "model"
-    made(PictureInputs("pictures", 8), NONE, YES, folder)
-    right = TrainedModel.answers
-    monkeypatch.setattr(TrainedModel, "answers", lambda self, raw: right(self, raw) * torch.nan)
+    made(ImageInputs("pictures", 8), NONE, YES, folder)
+    right = TrainedModel.predict
+    monkeypatch.setattr(TrainedModel, "predict", lambda self, raw: right(self, raw) * torch.nan)
     assert export.main([f"model={folder}", "format=onnx", f"output={tmp_path}"]) == 1
     assert not list(tmp_path.glob("*.onnx"))
 
@@ -200,8 +204,8 @@ def test_model_beyond_what_a_file_holds_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "model"
-    made(PictureInputs("pictures", 8), NONE, YES, folder)
-    monkeypatch.setattr(onnx_export, "MOST_BYTES", 100)
+    made(ImageInputs("pictures", 8), NONE, YES, folder)
+    monkeypatch.setattr(onnx_export, "MAX_FILE_BYTES", 100)
     assert export.main([f"model={folder}", "format=onnx", f"output={tmp_path}"]) == 1
     assert "format=onnx: a file has at most 100 bytes; the model has 772\n" in capsys.readouterr().err
 
@@ -209,7 +213,7 @@ def test_model_beyond_what_a_file_holds_is_refused(
 def test_what_is_not_installed_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(onnx_export, "PACKAGES", ("onnx", "no_such_package"))
+    monkeypatch.setattr(onnx_export, "REQUIRED_PACKAGES", ("onnx", "no_such_package"))
     assert export.main(["model=x", "format=onnx", f"output={tmp_path}"]) == 2
     way_out = "pip install 'layers-and-nodes[onnx]'"
     assert capsys.readouterr().err == f"format=onnx: needs no_such_package, which is not there; {way_out}\n"
@@ -255,4 +259,6 @@ def test_champion_of_the_registry_is_exported(
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     pixels = np.random.default_rng(0).integers(0, 256, (7, 3, 8, 8), dtype=np.uint8)
     (answers,) = session.run(None, {"pixels": pixels})
-    assert answers == pytest.approx(model_files.read(finished / "model").answers(Pictures(pixels)).numpy(), abs=1e-5)
+    assert answers == pytest.approx(
+        model_files.load_trained_model(finished / "model").predict(Images(pixels)).numpy(), abs=1e-5
+    )

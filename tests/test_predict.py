@@ -17,12 +17,12 @@ from torch import Tensor
 
 from pipeline import predict
 from pipeline.artifact import model_files
-from pipeline.data.examples import Pictures, Raw
-from pipeline.data.images.decode import decode
+from pipeline.data.examples import Images, RawInputs
+from pipeline.data.images.decode import read_pixels
 from pipeline.inference import predictions, writers
-from pipeline.inference.predictions import Answer
+from pipeline.inference.predictions import Prediction
 from pipeline.models.heads import NumberHead
-from pipeline.runtime.text import cell
+from pipeline.runtime.text import escape_csv_cell
 from tests.conftest import TINY, search
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,9 +44,9 @@ def test_picture_is_answered_as_the_network_answers(finished: Path, photo: Path,
     output = tmp_path / "answers.csv"
     assert predict.main([f"model={finished}/model", str(photo), f"output={output}"]) == 0
     (row,) = rows(output)
-    trained = model_files.read(finished / "model")
-    expected = trained.answers(Pictures(decode(photo, 8)[None]))[0]
-    columns = trained.architecture.head.columns
+    trained = model_files.load_trained_model(finished / "model")
+    expected = trained.predict(Images(read_pixels(photo, 8)[None]))[0]
+    columns = trained.architecture.head.output_names
     assert list(row) == ["file", *columns, "answer", "error"]
     assert [float(row[name]) for name in columns] == pytest.approx(expected.tolist(), abs=1e-6)
     assert row["answer"] == columns[int(expected.argmax())]
@@ -142,7 +142,7 @@ def test_existing_path_wins_over_a_key(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     photo.rename(tmp_path / "output=photo.png")
-    words = predict.parse([f"model={finished}/model", "output=photo.png"])
+    words = predict.parse_arguments([f"model={finished}/model", "output=photo.png"])
     assert (words.paths, words.output) == ((Path("output=photo.png"),), None)
 
 
@@ -187,7 +187,9 @@ def test_name_that_is_no_text_is_the_same_name_in_json_lines(finished: Path, pho
 
 def test_what_is_no_number_is_null_in_json_lines() -> None:
     stream = io.StringIO()
-    writers._json_lines(stream, NumberHead("number", "relu", "l1", "USD"))(Answer("a", (float("inf"),), "inf USD"))
+    writers._make_json_lines_writer(stream, NumberHead("number", "relu", "l1", "USD"))(
+        Prediction("a", (float("inf"),), "inf USD")
+    )
     assert json.loads(stream.getvalue()) == {"file": "a", "answer": "inf USD", "prediction": None, "error": None}
 
 
@@ -198,16 +200,16 @@ def test_file_of_answers_is_whole_or_not_there(
     files = [Path(shutil.copy(photo, tmp_path / f"{number}.png")) for number in range(6)]
     output = tmp_path / "answers.jsonl"
     output.write_text("before")
-    monkeypatch.setattr(predictions, "BATCH", 2)
-    seen = model_files.TrainedModel.answers
+    monkeypatch.setattr(predictions, "IMAGE_BATCH_SIZE", 2)
+    seen = model_files.TrainedModel.predict
 
-    def stopped(trained: model_files.TrainedModel, raw: Raw) -> Tensor:
+    def stopped(trained: model_files.TrainedModel, raw: RawInputs) -> Tensor:
         if (tmp_path / "0.png").exists():
             (tmp_path / "0.png").unlink()
             return seen(trained, raw)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(model_files.TrainedModel, "answers", stopped)
+    monkeypatch.setattr(model_files.TrainedModel, "predict", stopped)
     words = [f"model={finished}/model", *map(str, files), f"output={output}", f"sheet={tmp_path}/sheet.png"]
     assert predict.main(words) == 130
     assert errors(capsys) == ["stopped; nothing was written"]
@@ -327,9 +329,9 @@ def test_odd_names_are_escaped_in_the_answers_and_are_no_formulas(odd: tuple[str
 
 def test_number_below_zero_stays_a_number_and_only_other_signs_are_quoted() -> None:
     for text in ("-3.5 USD", "+1,200", "-1e-05", "cat", "2 + 3", ""):
-        assert cell(text) == text
+        assert escape_csv_cell(text) == text
     for text in ("-2+3+cmd|' /C calc'!A0", "=1", "@SUM(A1)", "+cmd"):
-        assert cell(text) == f"'{text}"
+        assert escape_csv_cell(text) == f"'{text}"
 
 
 def test_labels_of_any_name_are_searched(store: Path, tmp_path: Path) -> None:

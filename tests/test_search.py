@@ -13,16 +13,16 @@ import pytest
 import torch
 
 from pipeline.artifact import model_files
-from pipeline.config.compose import options
+from pipeline.config.compose import list_options
 from pipeline.runtime import seeds
-from pipeline.runtime.signals import Stopped
+from pipeline.runtime.signals import SearchInterrupted
 from pipeline.study import proposal_batches, summary
-from pipeline.study.storage import Reader
+from pipeline.study.storage import TrialStorageReader
 from pipeline.training.engine import batching_rule
-from pipeline.training.fit import search_folds
-from pipeline.training.trial_state import Outcome, Trial
+from pipeline.training.fit import cross_validate_trials
+from pipeline.training.trial_state import TrialResult, TrialSpec
 from pipeline.tuner import executors
-from pipeline.tuner.lock import owned
+from pipeline.tuner.lock import lock_study
 from tests.conftest import TINY, search
 
 SUMMARY_KEYS = {
@@ -48,14 +48,14 @@ def tiny(task: str) -> list[str]:
     return [f"task={task}", *sizes, *(["dataset.size=8"] if task != "house_price" else [])]
 
 
-@pytest.mark.parametrize("task", options("task", None))
+@pytest.mark.parametrize("task", list_options("task", None))
 def test_every_task_is_searched_from_end_to_end(task: str, store: Path) -> None:
     folder = search(store, *tiny(task))
     summary = read_summary(folder)
     assert (summary["task"], summary["trials"]["total"]) == (task, 3)
     assert summary["test"]["low"] <= summary["test"]["value"] <= summary["test"]["high"]
     assert summary["test"]["opened"] == 1
-    assert model_files.read(folder / "model").architecture.task == task
+    assert model_files.load_trained_model(folder / "model").architecture.task == task
 
 
 def test_summary_has_the_keys_that_others_read(finished: Path) -> None:
@@ -96,8 +96,8 @@ def test_trials_side_by_side_leave_the_table_of_one_after_the_other(
     words = ["task=day_night", *TINY, "sampler=random", "pruner=none", "model.nodes={choice: [4, 8]}"]
     words += ["model.layers={low: 0, high: 1}", "budget.trials=12", "training.patience=1"]
     together = search(store, *words)
-    monkeypatch.setattr(proposal_batches, "BLIND", 1)
-    monkeypatch.setattr(batching_rule, "TRIALS_ON_A_CPU", 1)
+    monkeypatch.setattr(proposal_batches, "INDEPENDENT_WAVE_SIZE", 1)
+    monkeypatch.setattr(batching_rule, "MAX_TRIALS_PER_CPU_STACK", 1)
     alone = search(tmp_path / "other", *words)
     assert (together / "trials.csv").read_bytes() == (alone / "trials.csv").read_bytes()
 
@@ -106,14 +106,14 @@ def test_what_one_trial_dies_of_does_not_take_those_beside_it(store: Path, monke
     """Out of memory without a GPU is made up: a stack of more than one trial does not fit, and one trial never does."""
     sizes: list[int] = []
 
-    def scarce(task: object, folds: object, trials: list[Trial], keeper: object) -> list[Outcome]:
+    def scarce(task: object, folds: object, trials: list[TrialSpec], keeper: object) -> list[TrialResult]:
         sizes.append(len(trials))
-        seed = seeds.number(0, 5)
+        seed = seeds.derive_seed(0, 5)
         if len(trials) > 2 or any(trial.seeds.trial == seed for trial in trials):
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return search_folds(task, folds, trials, keeper)
+        return cross_validate_trials(task, folds, trials, keeper)
 
-    monkeypatch.setattr(executors, "search_folds", scarce)
+    monkeypatch.setattr(executors, "cross_validate_trials", scarce)
     words = ["sampler=random", "pruner=none", "model.nodes=[4]", "budget.trials=9"]
     folder = search(store, "task=day_night", *TINY, *words)
     summary = json.loads((folder / "summary.json").read_text())
@@ -149,8 +149,10 @@ def test_winner_as_overrides_runs_as_it_is(finished: Path, store: Path) -> None:
     again = read_summary(search(store, *summary["best"]["overrides"]))
     assert again["trials"]["total"] == 1
     assert again["parameters"] == summary["parameters"]
-    architecture = model_files.read(finished / "model").architecture.model
-    assert model_files.read(store / "studies" / again["study"] / "model").architecture.model == architecture
+    architecture = model_files.load_trained_model(finished / "model").architecture.model
+    assert (
+        model_files.load_trained_model(store / "studies" / again["study"] / "model").architecture.model == architecture
+    )
 
 
 def test_every_trial_diverged_ends_without_a_model(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -217,13 +219,13 @@ def test_search_that_was_ended_before_its_new_winner_was_crowned_crowns_it(
     folder = search(store, *words, "budget.trials=1")
 
     def stopped(*_: object) -> None:
-        raise Stopped(143)
+        raise SearchInterrupted(143)
 
     with monkeypatch.context() as patch:
-        patch.setattr(summary, "build", stopped)
+        patch.setattr(summary, "build_summary", stopped)
         search(store, *words, "budget.trials=4", expected=143)
     first = json.loads((folder / "summary.json").read_text())["seconds"]["total"]
-    stopped_too = Reader(folder, folder.name).optuna.user_attrs["seconds"]["total"]
+    stopped_too = TrialStorageReader(folder, folder.name).optuna_study.user_attrs["seconds"]["total"]
     assert stopped_too > first
     search(store, *words, "budget.trials=4")
     crowned = json.loads((folder / "summary.json").read_text())
@@ -263,7 +265,7 @@ def test_ctrl_c_is_one_line_and_the_same_command_goes_on(tmp_path: Path) -> None
 
 
 def test_second_process_on_one_study_is_refused(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with owned(finished):
+    with lock_study(finished):
         search(finished.parents[1], "task=cat_species", *TINY, "dataset.count=120", "budget.trials=4", expected=2)
     assert f"study={finished.name} is being searched by process {os.getpid()} on " in capsys.readouterr().err
 
@@ -283,7 +285,7 @@ def test_ctrl_c_at_any_moment_is_one_line(tmp_path: Path, wait: int) -> None:
 def test_convolutions_are_searched_predict_as_they_were_tested_and_run_again_as_printed(store: Path) -> None:
     blocks = ["model.backbone=convolutions", "space=convolutions", "model.blocks={low: 1, high: 2}"]
     folder = search(store, *tiny("animals"), *blocks, "model.channels={choice: [2, 4]}")
-    summary, architecture = read_summary(folder), model_files.read(folder / "model").architecture
+    summary, architecture = read_summary(folder), model_files.load_trained_model(folder / "model").architecture
     rows = list(csv.DictReader((folder / "trials.csv").read_text().splitlines()))
     assert architecture.model.convolutions is not None
     assert (

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-PIXELS, CONVOLUTIONS, LITE = "pixels", "convolutions", "efficientnet_lite0"
-SIDE, SIDES = 64, {"cifar": 32}  # of pictures that nothing pretrained looks at, and of those that come smaller
-USUAL = (
+PIXELS, CONVOLUTIONS, EFFICIENTNET_LITE0 = "pixels", "convolutions", "efficientnet_lite0"
+DEFAULT_IMAGE_SIZE, DATASET_IMAGE_SIZES = (
+    64,
+    {"cifar": 32},
+)  # of pictures that nothing pretrained looks at, and of those that come smaller
+TORCHVISION_224 = (
     "alexnet convnext_base convnext_large convnext_small convnext_tiny densenet121 densenet161 densenet169 densenet201 "
     "efficientnet_b0 googlenet maxvit_t mnasnet0_5 mnasnet0_75 mnasnet1_0 mnasnet1_3 mobilenet_v2 mobilenet_v3_large "
     "mobilenet_v3_small regnet_x_16gf regnet_x_1_6gf regnet_x_32gf regnet_x_3_2gf regnet_x_400mf regnet_x_800mf "
@@ -16,7 +19,7 @@ USUAL = (
     "swin_s swin_t vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn vit_b_16 vit_b_32 vit_l_16 vit_l_32 "
     "wide_resnet101_2 wide_resnet50_2"
 )
-TORCHVISION: Mapping[str, int] = dict.fromkeys(USUAL.split(), 224) | {
+TORCHVISION_IMAGE_SIZES: Mapping[str, int] = dict.fromkeys(TORCHVISION_224.split(), 224) | {
     "efficientnet_b1": 240,
     "efficientnet_b2": 288,
     "efficientnet_b3": 300,
@@ -34,11 +37,23 @@ TORCHVISION: Mapping[str, int] = dict.fromkeys(USUAL.split(), 224) | {
     "swin_v2_t": 256,
     "vit_h_14": 518,
 }
-PRETRAINED: Mapping[str, int] = {LITE: 288, **TORCHVISION}  # of 224, 256, 288 and 320 cross-validation prefers it
-LAST = (LITE, "resnet", "resnext", "wide_resnet", "regnet", "efficientnet_", "convnext_", "mobilenet_")
-BACKBONES = (PIXELS, CONVOLUTIONS, *PRETRAINED)
+PRETRAINED_IMAGE_SIZES: Mapping[str, int] = {
+    EFFICIENTNET_LITE0: 288,
+    **TORCHVISION_IMAGE_SIZES,
+}  # of 224, 256, 288 and 320 cross-validation prefers it
+FINETUNE_LAST_FAMILIES = (
+    EFFICIENTNET_LITE0,
+    "resnet",
+    "resnext",
+    "wide_resnet",
+    "regnet",
+    "efficientnet_",
+    "convnext_",
+    "mobilenet_",
+)
+BACKBONE_NAMES = (PIXELS, CONVOLUTIONS, *PRETRAINED_IMAGE_SIZES)
 
 
-def side(backbone: str, dataset: str) -> int:
+def choose_image_size(backbone: str, dataset: str) -> int:
     """Of the pictures of a kind of data set, where nothing else is asked for."""
-    return PRETRAINED.get(backbone, SIDES.get(dataset, SIDE))
+    return PRETRAINED_IMAGE_SIZES.get(backbone, DATASET_IMAGE_SIZES.get(dataset, DEFAULT_IMAGE_SIZE))

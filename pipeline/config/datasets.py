@@ -8,53 +8,53 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictBool
 from pydantic.dataclasses import dataclass
 
-from pipeline.config.strict_types import STRICT, Whole
+from pipeline.config.strict_types import STRICT_CONFIG, StrictInt
 
 Subject = Literal["breed", "presence", "animals", "together", "age", "daylight"]
-PictureSide = Annotated[Whole, Field(ge=8, le=600)]
+ImageSize = Annotated[StrictInt, Field(ge=8, le=600)]
 
 
-@dataclass(frozen=True, config=STRICT)
-class Drawn:
+@dataclass(frozen=True, config=STRICT_CONFIG)
+class SyntheticImages:
     """Pictures of cats, lions, iguanas and empty scenes that the program draws itself."""
 
     kind: Literal["drawn"]
     subject: Subject
-    count: Annotated[Whole, Field(ge=60, le=100_000)]
-    size: PictureSide
-    seed: Annotated[Whole, Field(ge=0)]
+    count: Annotated[StrictInt, Field(ge=60, le=100_000)]
+    size: ImageSize
+    seed: Annotated[StrictInt, Field(ge=0)]
 
 
-@dataclass(frozen=True, config=STRICT)
-class DrawnHouses:
+@dataclass(frozen=True, config=STRICT_CONFIG)
+class SyntheticHouses:
     """Houses and their prices by a formula with noise."""
 
     kind: Literal["drawn_houses"]
-    count: Annotated[Whole, Field(ge=60, le=1_000_000)]
-    seed: Annotated[Whole, Field(ge=0)]
+    count: Annotated[StrictInt, Field(ge=60, le=1_000_000)]
+    seed: Annotated[StrictInt, Field(ge=0)]
 
 
-@dataclass(frozen=True, config=STRICT)
-class Folder:
+@dataclass(frozen=True, config=STRICT_CONFIG)
+class ImageFolder:
     """Pictures in `train/<class>/` and `test/<class>/`, or just in `<class>/`."""
 
     kind: Literal["folder"]
     root: Path
-    size: PictureSide
+    size: ImageSize
     skip_bad: StrictBool
 
 
-@dataclass(frozen=True, config=STRICT)
-class Labels:
+@dataclass(frozen=True, config=STRICT_CONFIG)
+class LabeledImages:
     """Pictures named in a CSV file: `path`, then a 0/1 column for each label or one number, optionally `split`."""
 
     kind: Literal["labels"]
     file: Path
-    size: PictureSide
+    size: ImageSize
     skip_bad: StrictBool
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, config=STRICT_CONFIG)
 class Hdf5:
     """Pictures [N, H, W, 3] and class numbers [N] in HDF5 files."""
 
@@ -66,10 +66,10 @@ class Hdf5:
     test_inputs: str
     test_targets: str
     classes: str | None
-    size: PictureSide
+    size: ImageSize
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, config=STRICT_CONFIG)
 class TableFile:
     """A CSV or parquet file with one row an example.
 
@@ -85,25 +85,25 @@ class TableFile:
     missing: Literal["impute", "refuse"]
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, config=STRICT_CONFIG)
 class OxfordPets:
     """The Oxford-IIIT Pet photographs: the twelve cat breeds, or cat against dog."""
 
     kind: Literal["oxford_pets"]
     root: Path
     subject: Literal["breed", "presence"]
-    size: PictureSide
+    size: ImageSize
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, config=STRICT_CONFIG)
 class Cifar:
     """CIFAR photographs of 32x32: cat, lion and lizard, or cat against the rest of CIFAR-10."""
 
     kind: Literal["cifar"]
     root: Path
     subject: Literal["animals", "presence"]
-    size: PictureSide
+    size: ImageSize
 
 
-Dataset = Drawn | DrawnHouses | Folder | Labels | Hdf5 | TableFile | OxfordPets | Cifar
-TABLES = (TableFile, DrawnHouses)
+DatasetConfig = SyntheticImages | SyntheticHouses | ImageFolder | LabeledImages | Hdf5 | TableFile | OxfordPets | Cifar
+TABLE_DATASETS = (TableFile, SyntheticHouses)

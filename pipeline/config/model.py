@@ -9,92 +9,94 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, FailFast, Field
 from pydantic.dataclasses import dataclass
 
-from pipeline.config.backbone_catalogue import PRETRAINED
-from pipeline.config.strict_types import STRICT, Real, Whole
+from pipeline.config.backbone_catalogue import PRETRAINED_IMAGE_SIZES
+from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat, StrictInt
 
-Activation = Literal["relu", "gelu", "tanh"]
-Shape = Literal["free", "same", "taper"]
-Growth = Literal["double", "same", "free"]
+ActivationName = Literal["relu", "gelu", "tanh"]
+WidthProfile = Literal["free", "same", "taper"]
+ChannelGrowth = Literal["double", "same", "free"]
 Pooling = Literal["max", "average"]
-MOST_LAYERS, MOST_BLOCKS, MOST_CHANNELS = 20, 8, 4_096
+MAX_HIDDEN_LAYERS, MAX_CONV_BLOCKS, MAX_CONV_CHANNELS = 20, 8, 4_096
 
 
-def _kernel(side: int) -> int:
-    if side not in (3, 5, 7):
+def _check_kernel_size(size: int) -> int:
+    if size not in (3, 5, 7):
         raise ValueError("3, 5 or 7")
-    return side
+    return size
 
 
-Kernel = Annotated[Whole, AfterValidator(_kernel)]
+KernelSize = Annotated[StrictInt, AfterValidator(_check_kernel_size)]
 
 
 @plain_dataclass(frozen=True)
-class Layout:
+class HiddenLayerSpace:
     """How many hidden layers and how wide: the three fields that `Model.hidden` is derived from."""
 
-    layers: Annotated[Whole, Field(ge=0, le=MOST_LAYERS)]
-    nodes: Annotated[Whole, Field(ge=1, le=65_536)]
-    shape: Shape
+    layers: Annotated[StrictInt, Field(ge=0, le=MAX_HIDDEN_LAYERS)]
+    nodes: Annotated[StrictInt, Field(ge=1, le=65_536)]
+    shape: WidthProfile
 
 
 @plain_dataclass(frozen=True)
-class Blocks:
+class ConvBlockSpace:
     """How many blocks of convolutions and how wide: what `Convolutions` is derived from."""
 
-    blocks: Annotated[Whole, Field(ge=1, le=MOST_BLOCKS)]
-    channels: Annotated[Whole, Field(ge=1, le=MOST_CHANNELS)]
-    growth: Growth
-    kernel: Kernel
+    blocks: Annotated[StrictInt, Field(ge=1, le=MAX_CONV_BLOCKS)]
+    channels: Annotated[StrictInt, Field(ge=1, le=MAX_CONV_CHANNELS)]
+    growth: ChannelGrowth
+    kernel: KernelSize
     pooling: Pooling
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, config=STRICT_CONFIG)
 class Convolutions:
     """Blocks in front of the hidden layers: the channels of each; each halves the sides of its pictures by pooling."""
 
     channels: Annotated[
-        tuple[Annotated[Whole, Field(ge=1, le=MOST_CHANNELS)], ...],
-        Field(min_length=1, max_length=MOST_BLOCKS),
+        tuple[Annotated[StrictInt, Field(ge=1, le=MAX_CONV_CHANNELS)], ...],
+        Field(min_length=1, max_length=MAX_CONV_BLOCKS),
         FailFast(),
     ]
-    kernel: Kernel
+    kernel: KernelSize
     pooling: Pooling
 
 
-def _pretrained(name: str) -> str:
-    if name not in PRETRAINED:
+def _check_pretrained(name: str) -> str:
+    if name not in PRETRAINED_IMAGE_SIZES:
         raise ValueError("a backbone that has published weights")
     return name
 
 
-Pretrained = Annotated[str, AfterValidator(_pretrained)]
-Part = Literal["last", "all"]
+PretrainedName = Annotated[str, AfterValidator(_check_pretrained)]
+FinetunePart = Literal["last", "all"]
 
 
-@dataclass(frozen=True, config=STRICT)
-class Tail:
+@dataclass(frozen=True, config=STRICT_CONFIG)
+class FinetuneSpec:
     """What of a pretrained backbone is trained along: its last blocks, or all of it."""
 
-    backbone: Pretrained
-    part: Part
+    backbone: PretrainedName
+    part: FinetunePart
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, config=STRICT_CONFIG)
 class Model:
     """A network apart from its inputs and its head: the width of each hidden layer, and what is between them.
 
     convolutions, tail: what stands in front of them, if anything; without, a file does not have the word either.
     """
 
-    hidden: Annotated[tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...], Field(max_length=MOST_LAYERS), FailFast()]
-    activation: Activation
-    dropout: Annotated[Real, Field(ge=0, lt=1)]
+    hidden: Annotated[
+        tuple[Annotated[StrictInt, Field(ge=1, le=65_536)], ...], Field(max_length=MAX_HIDDEN_LAYERS), FailFast()
+    ]
+    activation: ActivationName
+    dropout: Annotated[FiniteFloat, Field(ge=0, lt=1)]
     convolutions: Annotated[Convolutions | None, Field(exclude_if=lambda value: value is None)] = None
-    tail: Annotated[Tail | None, Field(exclude_if=lambda value: value is None)] = None
+    tail: Annotated[FinetuneSpec | None, Field(exclude_if=lambda value: value is None)] = None
 
 
-@dataclass(frozen=True, config=STRICT)
-class Backbone:
+@dataclass(frozen=True, config=STRICT_CONFIG)
+class BackboneConfig:
     """What stands between the pictures and the hidden layers; `pixels` is nothing.
 
     weights: a file of a pretrained backbone's weights, instead of the published ones.
@@ -106,11 +108,11 @@ class Backbone:
     finetune: Literal["none", "last", "all"]
 
     @property
-    def pretrained(self) -> bool:
+    def is_pretrained(self) -> bool:
         """Whether it comes with weights."""
-        return self.name in PRETRAINED
+        return self.name in PRETRAINED_IMAGE_SIZES
 
     @property
-    def part(self) -> Part | None:
+    def finetune_part(self) -> FinetunePart | None:
         """What of it is trained along, if anything; the hidden layers then start on outputs that are computed once."""
         return None if self.finetune == "none" else self.finetune

@@ -41,7 +41,7 @@ Range = Interval | Choice
 Setting = Any | Range
 
 
-def highest(setting: object) -> float:
+def upper_bound(setting: object) -> float:
     """The largest number that a setting may come to; 0 where it is none."""
     if isinstance(setting, Interval):
         return setting.high
@@ -49,37 +49,37 @@ def highest(setting: object) -> float:
     return max((option for option in options if isinstance(option, int | float)), default=0)
 
 
-def looks_like_range(raw: object) -> bool:
+def is_range_mapping(raw: object) -> bool:
     """Whether a person wrote a mapping where a value may stand."""
     return isinstance(raw, Mapping)
 
 
-def read_range(raw: Mapping[str, Any], field: TypeAdapter[Any]) -> Range:
+def parse_range(raw: Mapping[str, Any], adapter: TypeAdapter[Any]) -> Range:
     """A range whose ends or options are all valid values of the field.
 
     Raises ValueError with the rule that is broken, ValidationError where an end or option is not a valid value.
     """
     if set(raw) == {"choice"}:
-        return _choice(raw["choice"], field)
+        return _parse_choice(raw["choice"], adapter)
     if not {"low", "high"} <= set(raw) or set(raw) - set(INTERVAL_KEYS):
         raise ValueError(
             "a range is {low: .., high: ..}, with log: true or step: .. if wanted, or {choice: [..]}; "
             f"got the keys {', '.join(map(str, raw))}"
         )
-    return _interval(raw, field)
+    return _parse_interval(raw, adapter)
 
 
-def _choice(options: object, field: TypeAdapter[Any]) -> Choice:
+def _parse_choice(options: object, adapter: TypeAdapter[Any]) -> Choice:
     if not isinstance(options, list) or not options:
         raise ValueError(f"choice needs a list of at least one value, such as {{choice: [..]}}; got {options!r}")
-    values = tuple(field.validate_python(option) for option in options)
+    values = tuple(adapter.validate_python(option) for option in options)
     if len(set(values)) < len(values):
         raise ValueError(f"each value of a choice stands once; got {options!r}")
     return Choice(values)
 
 
-def _interval(raw: Mapping[str, Any], field: TypeAdapter[Any]) -> Interval:
-    low, high = (field.validate_python(raw[end]) for end in ("low", "high"))
+def _parse_interval(raw: Mapping[str, Any], adapter: TypeAdapter[Any]) -> Interval:
+    low, high = (adapter.validate_python(raw[end]) for end in ("low", "high"))
     if isinstance(low, bool) or not isinstance(low, int | float) or not isinstance(high, int | float):
         raise ValueError(
             f"words have no low and high; use {{choice: [..]}}; got low: {raw['low']}, high: {raw['high']}"
@@ -92,18 +92,18 @@ def _interval(raw: Mapping[str, Any], field: TypeAdapter[Any]) -> Interval:
     if log and low <= 0:
         raise ValueError(f"a logarithmic range starts above 0; got low: {low}; raise low, or leave log out")
     if step is not None:
-        _check_step(step, whole=isinstance(low, int), log=log)
+        _check_step(step, is_integer=isinstance(low, int), is_log=log)
     return Interval(low, high, log, step)
 
 
-def _check_step(step: object, *, whole: bool, log: bool) -> None:
-    if log:
+def _check_step(step: object, *, is_integer: bool, is_log: bool) -> None:
+    if is_log:
         raise ValueError("log and step exclude each other; leave one out")
-    if isinstance(step, bool) or not isinstance(step, int if whole else int | float) or step <= 0:
-        raise ValueError(f"step is a {'whole ' if whole else ''}number above 0; got {step!r}")
+    if isinstance(step, bool) or not isinstance(step, int if is_integer else int | float) or step <= 0:
+        raise ValueError(f"step is a {'whole ' if is_integer else ''}number above 0; got {step!r}")
 
 
-def refused(error: ValueError) -> str:
+def error_text(error: ValueError) -> str:
     """The first broken rule in words."""
     if not isinstance(error, ValidationError):
         return str(error)

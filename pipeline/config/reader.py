@@ -9,177 +9,198 @@ from typing import Any, cast
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.config import rules, rules_convolutions, rules_finetuning, sections, suggestions
-from pipeline.config.backbone_catalogue import BACKBONES, PIXELS, side
-from pipeline.config.compose import ConfigError, composed, known_groups, nearest
-from pipeline.config.model import Backbone
-from pipeline.config.overrides import Word, parse
-from pipeline.config.ranges import looks_like_range, read_range, refused
-from pipeline.config.schema import Search, Space
+from pipeline.config.backbone_catalogue import BACKBONE_NAMES, PIXELS, choose_image_size
+from pipeline.config.compose import ConfigError, compose_config, did_you_mean, resolve_groups
+from pipeline.config.model import BackboneConfig
+from pipeline.config.overrides import Override, parse_override
+from pipeline.config.ranges import error_text, is_range_mapping, parse_range
+from pipeline.config.schema import Search, SearchSpace
 
 MISSING = "???"  # as Hydra writes a value that a person is to give
 
 
-def read(texts: Sequence[str], config_dir: Path | None = None) -> Search:
+def read_search(arguments: Sequence[str], config_dir: Path | None = None) -> Search:
     """The search that these overrides describe.
 
     Raises ConfigError with **all** mistakes: each with the key as typed, the rule, what it got, the nearest name.
     """
-    words, mistakes = _words(texts)
-    known, unknown = known_groups(words, config_dir)
+    overrides, mistakes = _parse_overrides(arguments)
+    resolved, unknown = resolve_groups(overrides, config_dir)
     mistakes += unknown
-    if any(word.key == "task" for word in known):
-        return _Reader(known, config_dir, mistakes).search(*_composed_twice(known, config_dir))
+    if any(word.key == "task" for word in resolved):
+        return _ConfigReader(resolved, config_dir, mistakes).build_search(*_compose_with_baseline(resolved, config_dir))
     raise ConfigError(mistakes)
 
 
-def _composed_twice(words: Sequence[Word], config_dir: Path | None) -> tuple[dict[str, Any], dict[str, Any], str]:
+def _compose_with_baseline(
+    overrides: Sequence[Override], config_dir: Path | None
+) -> tuple[dict[str, Any], dict[str, Any], str]:
     """The configuration, the baseline's (with every range left out), and the first as YAML."""
-    config, yaml = composed(words, config_dir)
-    fixed = [word for word in words if word.key != "space" and not word.is_range]
-    baseline, _ = composed([*fixed, parse("space=none")], config_dir)
+    config, yaml = compose_config(overrides, config_dir)
+    fixed = [word for word in overrides if word.key != "space" and not word.is_range]
+    baseline, _ = compose_config([*fixed, parse_override("space=none")], config_dir)
     return config, baseline, yaml
 
 
-def _words(texts: Sequence[str]) -> tuple[list[Word], list[str]]:
-    words, mistakes = [], []
-    for text in texts:
+def _parse_overrides(arguments: Sequence[str]) -> tuple[list[Override], list[str]]:
+    overrides, mistakes = [], []
+    for text in arguments:
         try:
-            word = parse(text)
+            override = parse_override(text)
         except ValueError as error:
             mistakes.append(str(error))
             continue
-        if word.sweeps:
-            listed = text.partition("=")[2]
-            mistakes.append(f"{text}: several values are a list, {word.key}=[{listed}], or with -m a search each")
+        if override.is_sweep:
+            values = text.partition("=")[2]
+            mistakes.append(f"{text}: several values are a list, {override.key}=[{values}], or with -m a search each")
         else:
-            words.append(word)
-    return words, mistakes
+            overrides.append(override)
+    return overrides, mistakes
 
 
-class _Reader:
+class _ConfigReader:
     """Collects mistakes while it reads, so that a person sees them all at once."""
 
-    def __init__(self, words: Sequence[Word], config_dir: Path | None, mistakes: list[str]) -> None:
-        self.words, self.config_dir, self.mistakes = words, config_dir, mistakes
+    def __init__(self, overrides: Sequence[Override], config_dir: Path | None, mistakes: list[str]) -> None:
+        self.overrides, self.config_dir, self.mistakes = overrides, config_dir, mistakes
 
-    def search(self, config: dict[str, Any], baseline: dict[str, Any], yaml: str) -> Search:
-        backbone = self.backbone(config.get("model"))
+    def build_search(self, config: dict[str, Any], baseline_config: dict[str, Any], yaml: str) -> Search:
+        backbone = self.read_backbone(config.get("model"))
         parts: dict[str, Any] = {
-            "dataset": self.kind("dataset", _sized(config, backbone), sections.DATASETS),
+            "dataset": self.read_kind("dataset", _with_image_size(config, backbone), sections.DATASET_CLASSES),
             "backbone": backbone,
-            "head": self.kind("head", config, sections.HEADS),
+            "head": self.read_kind("head", config, sections.HEAD_CLASSES),
         }
-        parts |= {name: self.section(name, config.get(name), kind) for name, kind in sections.SECTIONS.items()}
-        parts |= {key: self.single(key, config.get(key), kind) for key, kind in sections.SINGLE.items()}
-        self.unknown("", config, [*(key for key in parts if key != "backbone"), *sections.FACTS, "model", "training"])
-        settings = _without_moves(self.settings(config), backbone)
-        fixed = _without_moves(self.settings(baseline, quiet=True), backbone)
-        self.mistakes += rules.mistakes(parts, settings, self.words)
+        parts |= {
+            name: self.read_section(name, config.get(name), kind) for name, kind in sections.SECTION_CLASSES.items()
+        }
+        parts |= {key: self.read_scalar(key, config.get(key), kind) for key, kind in sections.SCALAR_TYPES.items()}
+        self.report_unknown_keys(
+            "",
+            config,
+            [*(key for key in parts if key != "backbone"), *sections.INTERPOLATION_KEYS, "model", "training"],
+        )
+        settings = _without_augmentation(self.read_settings(config), backbone)
+        baseline_settings = _without_augmentation(self.read_settings(baseline_config, quiet=True), backbone)
+        self.mistakes += rules.check_settings(parts, settings, self.overrides)
         if self.mistakes:
             raise ConfigError(list(dict.fromkeys(self.mistakes)))
-        task = next(str(word.value) for word in reversed(self.words) if word.key == "task")
-        typed = tuple(word.text for word in self.words)
+        task = next(str(word.value) for word in reversed(self.overrides) if word.key == "task")
+        overrides = tuple(word.text for word in self.overrides)
         parts |= {
-            "space": Space(rules_finetuning.used(rules_convolutions.used(settings, backbone), backbone)),
-            "baseline": Space(rules_finetuning.used(rules_convolutions.used(fixed, backbone), backbone)),
+            "space": SearchSpace(
+                rules_finetuning.resolve_finetune_settings(
+                    rules_convolutions.drop_unused_settings(settings, backbone), backbone
+                )
+            ),
+            "baseline": SearchSpace(
+                rules_finetuning.resolve_finetune_settings(
+                    rules_convolutions.drop_unused_settings(baseline_settings, backbone), backbone
+                )
+            ),
             "config_dir": self.config_dir,
         }
-        return Search(task=task, typed=typed, yaml=yaml, **parts)
+        return Search(task=task, overrides=overrides, yaml=yaml, **parts)
 
-    def kind(self, section: str, config: Mapping[str, Any], kinds: Mapping[str, type]) -> Any:
+    def read_kind(self, section: str, config: Mapping[str, Any], kinds: Mapping[str, type]) -> Any:
         """The section as the dataclass its `kind` names."""
         raw = config.get(section)
         name = raw.get("kind") if isinstance(raw, Mapping) else None
         if name not in kinds:
             known = ", ".join(kinds)
-            self.mistakes.append(f"{section}.kind: one of {known}; got {name!r}{nearest(str(name), list(kinds))}")
+            self.mistakes.append(f"{section}.kind: one of {known}; got {name!r}{did_you_mean(str(name), list(kinds))}")
             return None
-        return self.section(section, raw, kinds[str(name)])
+        return self.read_section(section, raw, kinds[str(name)])
 
-    def backbone(self, raw: object) -> Backbone | None:
+    def read_backbone(self, raw: object) -> BackboneConfig | None:
         """What stands before the hidden layers: three fields of `model`, of which none is searched."""
         model = raw if isinstance(raw, Mapping) else {}
-        for key in sections.FIXED:
-            if looks_like_range(model.get(key)):
+        for key in sections.BACKBONE_KEYS:
+            if is_range_mapping(model.get(key)):
                 self.mistakes.append(f"model.{key}: one for a search, whose trials share it; got {model[key]}")
                 return None
         name = model.get("backbone")
-        if name not in BACKBONES:
+        if name not in BACKBONE_NAMES:
             known = "pixels, convolutions, efficientnet_lite0 or a network of torchvision's, such as resnet18"
-            self.mistakes.append(f"model.backbone: {known}; got {name!r}{nearest(str(name), BACKBONES)}")
+            self.mistakes.append(f"model.backbone: {known}; got {name!r}{did_you_mean(str(name), BACKBONE_NAMES)}")
             name = PIXELS  # so that the rest is judged too
-        rest = {key: model.get(key) for key in sections.FIXED if key != "backbone"}
-        return cast("Backbone | None", self.validated("model", TypeAdapter(Backbone), {"name": name, **rest}))
+        rest = {key: model.get(key) for key in sections.BACKBONE_KEYS if key != "backbone"}
+        return cast(
+            "BackboneConfig | None", self.validate("model", TypeAdapter(BackboneConfig), {"name": name, **rest})
+        )
 
-    def section(self, section: str, raw: object, kind: type) -> Any:
+    def read_section(self, section: str, raw: object, kind: type) -> Any:
         if not isinstance(raw, Mapping):
-            self.mistakes.append(f"{section}: holds {', '.join(sections.names(kind))}; got {raw!r}")
+            self.mistakes.append(f"{section}: holds {', '.join(sections.list_field_names(kind))}; got {raw!r}")
             return None
-        self.unknown(section, raw, sections.names(kind))
+        self.report_unknown_keys(section, raw, sections.list_field_names(kind))
         known = {
-            key: _tuples(raw[key])
-            for key in sections.names(kind)
-            if not self.missing(f"{section}.{key}", raw.get(key, MISSING))
+            key: _list_to_tuple(raw[key])
+            for key in sections.list_field_names(kind)
+            if not self.is_missing(f"{section}.{key}", raw.get(key, MISSING))
         }
-        return self.validated(section, TypeAdapter(kind), known)
+        return self.validate(section, TypeAdapter(kind), known)
 
-    def single(self, key: str, raw: object, kind: Any) -> Any:
-        return self.validated(key, TypeAdapter(kind), raw)
+    def read_scalar(self, key: str, raw: object, kind: Any) -> Any:
+        return self.validate(key, TypeAdapter(kind), raw)
 
-    def settings(self, config: Mapping[str, Any], quiet: bool = False) -> dict[str, Any]:
+    def read_settings(self, config: Mapping[str, Any], quiet: bool = False) -> dict[str, Any]:
         """A value or a range for each searchable field."""
-        found: dict[str, Any] = {}
-        for section, kinds in sections.SEARCHED.items():
-            hints = sections.searchable(kinds)
+        settings: dict[str, Any] = {}
+        for section, kinds in sections.SEARCHABLE_CLASSES.items():
+            hints = sections.list_searchable_fields(kinds)
             raw = config.get(section)
             raw = raw if isinstance(raw, Mapping) else {}
             if not quiet:
-                self.unknown(section, raw, [*(sections.FIXED if section == "model" else ()), *hints])
+                self.report_unknown_keys(
+                    section, raw, [*(sections.BACKBONE_KEYS if section == "model" else ()), *hints]
+                )
             for name, hint in hints.items():
-                found[f"{section}.{name}"] = self.setting(f"{section}.{name}", raw.get(name), hint)
-        return found
+                settings[f"{section}.{name}"] = self.read_setting(f"{section}.{name}", raw.get(name), hint)
+        return settings
 
-    def setting(self, key: str, raw: object, hint: Any) -> Any:
-        field: TypeAdapter[Any] = TypeAdapter(hint)
-        if looks_like_range(raw):
+    def read_setting(self, key: str, raw: object, hint: Any) -> Any:
+        adapter: TypeAdapter[Any] = TypeAdapter(hint)
+        if is_range_mapping(raw):
             assert isinstance(raw, Mapping)
             try:
-                return read_range(raw, field)
+                return parse_range(raw, adapter)
             except ValueError as error:
-                self.mistakes.append(f"{key}: {refused(error)}")
+                self.mistakes.append(f"{key}: {error_text(error)}")
                 return None
-        if key in sections.LISTS and isinstance(raw, list):
-            return self.validated(key, TypeAdapter(tuple[hint, ...]), tuple(raw))
-        return self.validated(key, field, raw)
+        if key in sections.LIST_KEYS and isinstance(raw, list):
+            return self.validate(key, TypeAdapter(tuple[hint, ...]), tuple(raw))
+        return self.validate(key, adapter, raw)
 
-    def validated(self, key: str, adapter: TypeAdapter[Any], raw: object) -> Any:
+    def validate(self, key: str, adapter: TypeAdapter[Any], raw: object) -> Any:
         try:
             return adapter.validate_python(raw)
         except ValidationError as error:
             for detail in error.errors(include_url=False):
                 field = f".{detail['loc'][0]}" if detail["loc"] and isinstance(detail["loc"][0], str) else ""
                 if detail["type"] != "missing":
-                    self.mistakes.append(_in_words(key + field, detail))
+                    self.mistakes.append(_format_validation_error(key + field, detail))
             return None
 
-    def missing(self, key: str, value: object) -> bool:
+    def is_missing(self, key: str, value: object) -> bool:
         if value == MISSING:
-            self.mistakes.append(f"{key}: needs a value, such as {key}={EXAMPLES.get(key, '...')}")
+            self.mistakes.append(f"{key}: needs a value, such as {key}={EXAMPLE_VALUES.get(key, '...')}")
             return True
         return False
 
-    def unknown(self, group: str, raw: Mapping[str, Any], known: Sequence[str]) -> None:
-        elsewhere = [] if group else sections.every_key()
+    def report_unknown_keys(self, group: str, raw: Mapping[str, Any], known: Sequence[str]) -> None:
+        elsewhere = [] if group else sections.list_all_keys()
         for name in raw:
             if name not in known:
-                others = sections.datasets_with(name) if group == "dataset" else []
+                other_datasets = sections.find_datasets_with_key(name) if group == "dataset" else []
                 self.mistakes.append(
-                    suggestions.of_others(name, others) or suggestions.unknown(group, name, known, elsewhere)
+                    suggestions.describe_key_of_other_datasets(name, other_datasets)
+                    or suggestions.describe_unknown_key(group, name, known, elsewhere)
                 )
 
 
-PLAIN = {"a valid integer": "a whole number", "a valid number": "a number", "a valid boolean": "true or false"}
-EXAMPLES = {
+PLAIN_PHRASES = {"a valid integer": "a whole number", "a valid number": "a number", "a valid boolean": "true or false"}
+EXAMPLE_VALUES = {
     "dataset.root": "my_photos",
     "dataset.file": "my_table.csv",
     "dataset.target": "price",
@@ -187,28 +208,28 @@ EXAMPLES = {
 }
 
 
-def _without_moves(settings: dict[str, Any], backbone: Backbone | None) -> dict[str, Any]:
+def _without_augmentation(settings: dict[str, Any], backbone: BackboneConfig | None) -> dict[str, Any]:
     """A space for pictures moves them; what a pretrained backbone has seen stays where it is."""
-    seen = backbone is not None and backbone.pretrained
-    return settings | {"training.flip": False, "training.shift": 0} if seen else settings
+    is_pretrained = backbone is not None and backbone.is_pretrained
+    return settings | {"training.flip": False, "training.shift": 0} if is_pretrained else settings
 
 
-def _sized(config: Mapping[str, Any], backbone: Backbone | None) -> dict[str, Any]:
+def _with_image_size(config: Mapping[str, Any], backbone: BackboneConfig | None) -> dict[str, Any]:
     """The configuration with the side of the pictures, where that is to be the backbone's own."""
     dataset = config.get("dataset")
     if not isinstance(dataset, Mapping) or dataset.get("size") != "auto":
         return dict(config)
-    own = side(backbone.name if backbone else PIXELS, str(dataset.get("kind")))
-    return {**config, "dataset": {**dataset, "size": own}}
+    image_size = choose_image_size(backbone.name if backbone else PIXELS, str(dataset.get("kind")))
+    return {**config, "dataset": {**dataset, "size": image_size}}
 
 
-def _tuples(value: object) -> object:
+def _list_to_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _in_words(key: str, detail: Any) -> str:
+def _format_validation_error(key: str, detail: Any) -> str:
     text = str(detail["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
-    text = PLAIN.get(text, text)
+    text = PLAIN_PHRASES.get(text, text)
     expected = detail.get("ctx", {}).get("expected", "")
-    known = [word.strip(" '") for word in expected.replace(" or ", ", ").split(",")] if expected else []
-    return f"{key}: {text}; got {detail['input']!r}{nearest(str(detail['input']), known)}"
+    options = [word.strip(" '") for word in expected.replace(" or ", ", ").split(",")] if expected else []
+    return f"{key}: {text}; got {detail['input']!r}{did_you_mean(str(detail['input']), options)}"

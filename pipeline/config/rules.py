@@ -9,27 +9,27 @@ from typing import Any
 
 from pipeline.config import datasets, model, rules_convolutions, rules_finetuning, schema
 from pipeline.config.backbone_catalogue import PIXELS
-from pipeline.config.datasets import TABLES
-from pipeline.config.overrides import Word
-from pipeline.config.ranges import highest
+from pipeline.config.datasets import TABLE_DATASETS
+from pipeline.config.overrides import Override
+from pipeline.config.ranges import upper_bound
 from pipeline.data.examples import TargetKind
 
-CLASS_METRICS = ("accuracy", "f1_macro")
-METRICS: dict[type, tuple[str, ...]] = {
-    schema.Sigmoid: CLASS_METRICS,
-    schema.Sigmoids: CLASS_METRICS,
-    schema.Softmax: CLASS_METRICS,
+CLASSIFICATION_METRICS = ("accuracy", "f1_macro")
+METRICS_BY_HEAD: dict[type, tuple[str, ...]] = {
+    schema.Sigmoid: CLASSIFICATION_METRICS,
+    schema.Sigmoids: CLASSIFICATION_METRICS,
+    schema.Softmax: CLASSIFICATION_METRICS,
     schema.Number: ("mean_absolute_error",),
-    schema.Bands: (*CLASS_METRICS, "mean_absolute_error"),
+    schema.Bands: (*CLASSIFICATION_METRICS, "mean_absolute_error"),
 }
-TARGETS: dict[type, TargetKind] = {
+TARGET_KIND_BY_HEAD: dict[type, TargetKind] = {
     schema.Sigmoid: "classes",
     schema.Sigmoids: "labels",
     schema.Softmax: "classes",
     schema.Number: "numbers",
     schema.Bands: "numbers",
 }
-SUBJECTS = {
+TARGET_KIND_BY_SUBJECT = {
     "breed": "classes",
     "presence": "classes",
     "animals": "classes",
@@ -37,112 +37,116 @@ SUBJECTS = {
     "together": "labels",
     "age": "numbers",
 }
-HEADS_OF = {
+HEADS_BY_TARGET_KIND = {
     "classes": "head=softmax, or head=sigmoid for two",
     "labels": "head=sigmoids",
     "numbers": "head=number or head=bands",
 }
 
 
-def mistakes(parts: Mapping[str, Any], settings: Mapping[str, Any], words: Sequence[Word]) -> list[str]:
+def check_settings(parts: Mapping[str, Any], settings: Mapping[str, Any], overrides: Sequence[Override]) -> list[str]:
     """A line for each rule between settings that is broken; parts that could not be read are passed over."""
-    found = [*_nodes(settings, words), *_store(parts["store"]), *_workers(parts["compute"], parts["pruner"])]
+    mistakes = [
+        *_check_nodes(settings, overrides),
+        *_check_store(parts["store"]),
+        *_check_workers(parts["compute"], parts["pruner"]),
+    ]
     dataset, head, backbone = parts["dataset"], parts["head"], parts["backbone"]
-    found += rules_convolutions.mistakes(backbone, dataset, settings, words)
+    mistakes += rules_convolutions.check_convolutions(backbone, dataset, settings, overrides)
     if dataset is not None:
-        found += [*_paths(dataset), *_pictures_only(dataset, settings)]
+        mistakes += [*_check_paths(dataset), *_check_image_settings(dataset, settings)]
     if backbone is not None:
-        found += [
-            *_backbone(backbone, parts["features"], dataset, words),
-            *rules_finetuning.mistakes(backbone, settings, words),
+        mistakes += [
+            *_check_backbone(backbone, parts["features"], dataset, overrides),
+            *rules_finetuning.check_finetuning(backbone, settings, overrides),
         ]
     if head is not None:
-        found += [*_metric(head, parts["metric"]), *_edges(head)]
+        mistakes += [*_check_metric(head, parts["metric"]), *_check_band_edges(head)]
     if dataset is not None and head is not None:
-        found += _targets(dataset, head)
-    return found
+        mistakes += _check_targets(dataset, head)
+    return mistakes
 
 
-def _metric(head: schema.Head, metric: str | None) -> Iterator[str]:
-    fitting = METRICS[type(head)]
-    if metric is not None and metric not in fitting:
-        yield f"metric: head={head.kind} is judged by {' or '.join(fitting)}; got {metric}"
+def _check_metric(head: schema.HeadConfig, metric: str | None) -> Iterator[str]:
+    allowed_metrics = METRICS_BY_HEAD[type(head)]
+    if metric is not None and metric not in allowed_metrics:
+        yield f"metric: head={head.kind} is judged by {' or '.join(allowed_metrics)}; got {metric}"
 
 
-def _edges(head: schema.Head) -> Iterator[str]:
+def _check_band_edges(head: schema.HeadConfig) -> Iterator[str]:
     if isinstance(head, schema.Bands) and list(head.edges) != sorted(set(head.edges)):
         yield f"head.edges: rising numbers, such as [1, 3, 7]; got {list(head.edges)}"
 
 
-def _targets(dataset: datasets.Dataset, head: schema.Head) -> Iterator[str]:
+def _check_targets(dataset: datasets.DatasetConfig, head: schema.HeadConfig) -> Iterator[str]:
     """Where the kind of data set alone says what its answers are."""
-    gives = given(dataset)
-    if gives is not None and gives != TARGETS[type(head)]:
-        yield f"head: {_named(dataset)} gives {gives}, for {HEADS_OF[gives]}; got head={head.kind}"
+    target_kind = known_target_kind(dataset)
+    if target_kind is not None and target_kind != TARGET_KIND_BY_HEAD[type(head)]:
+        yield f"head: {_format_dataset(dataset)} gives {target_kind}, for {HEADS_BY_TARGET_KIND[target_kind]}; got head={head.kind}"
 
 
-def given(dataset: datasets.Dataset) -> str | None:
+def known_target_kind(dataset: datasets.DatasetConfig) -> str | None:
     """What the answers of a data set are, where that is known before it is read."""
-    if isinstance(dataset, datasets.Drawn):
-        return SUBJECTS[dataset.subject]
-    if isinstance(dataset, datasets.DrawnHouses):
+    if isinstance(dataset, datasets.SyntheticImages):
+        return TARGET_KIND_BY_SUBJECT[dataset.subject]
+    if isinstance(dataset, datasets.SyntheticHouses):
         return "numbers"
-    return None if isinstance(dataset, datasets.Labels | datasets.TableFile) else "classes"
+    return None if isinstance(dataset, datasets.LabeledImages | datasets.TableFile) else "classes"
 
 
-def _named(dataset: datasets.Dataset) -> str:
+def _format_dataset(dataset: datasets.DatasetConfig) -> str:
     subject = getattr(dataset, "subject", None)
     return f"dataset={dataset.kind} with subject={subject}" if subject else f"dataset={dataset.kind}"
 
 
-def _pictures_only(dataset: datasets.Dataset, settings: Mapping[str, Any]) -> Iterator[str]:
-    if isinstance(dataset, TABLES):
-        for key, idle in (("training.flip", False), ("training.shift", 0)):
-            if settings.get(key) not in (idle, None):
+def _check_image_settings(dataset: datasets.DatasetConfig, settings: Mapping[str, Any]) -> Iterator[str]:
+    if isinstance(dataset, TABLE_DATASETS):
+        for key, neutral in (("training.flip", False), ("training.shift", 0)):
+            if settings.get(key) not in (neutral, None):
                 yield f"{key}: is for pictures, and dataset={dataset.kind} has none; use space=dense"
     elif (
-        isinstance(side := getattr(dataset, "size", None), int)
-        and (widest := highest(settings.get("training.shift"))) >= side
+        isinstance(image_size := getattr(dataset, "size", None), int)
+        and (max_shift := upper_bound(settings.get("training.shift"))) >= image_size
     ):
-        yield f"training.shift: fewer pixels than a picture has, {side}; got {widest}"
+        yield f"training.shift: fewer pixels than a picture has, {image_size}; got {max_shift}"
 
 
-def _backbone(
-    backbone: model.Backbone,
-    features: schema.Features | None,
-    dataset: datasets.Dataset | None,
-    words: Sequence[Word],
+def _check_backbone(
+    backbone: model.BackboneConfig,
+    features: schema.FeaturesConfig | None,
+    dataset: datasets.DatasetConfig | None,
+    overrides: Sequence[Override],
 ) -> Iterator[str]:
     """What has no effect beside this backbone, and what it cannot work with."""
-    if backbone.name != PIXELS and isinstance(dataset, TABLES):
+    if backbone.name != PIXELS and isinstance(dataset, TABLE_DATASETS):
         yield f"model.backbone: is for pictures, and dataset={dataset.kind} has none; got {backbone.name}"
-    if not backbone.pretrained:
-        for key, idle in (("weights", None), ("finetune", "none")):
-            if (value := getattr(backbone, key)) != idle:
+    if not backbone.is_pretrained:
+        for key, neutral in (("weights", None), ("finetune", "none")):
+            if (value := getattr(backbone, key)) != neutral:
                 yield f"model.{key}: is for a pretrained backbone, such as resnet18; got {value} for {backbone.name}"
     elif backbone.weights is not None and not backbone.weights.is_file():
         yield f"model.weights: a file that exists; got {backbone.weights} (none at {backbone.weights.resolve()})"
-    if not backbone.pretrained and features is not None and features.views > 1:
+    if not backbone.is_pretrained and features is not None and features.views > 1:
         yield "features.views: is for a pretrained backbone, such as model.backbone=efficientnet_lite0"
-    if backbone.pretrained:
-        for key in sorted({word.key for word in words} & {"training.flip", "training.shift"}):
+    if backbone.is_pretrained:
+        for key in sorted({word.key for word in overrides} & {"training.flip", "training.shift"}):
             yield f"{key}: a pretrained backbone sees each picture once; say features.views for changed pictures"
 
 
-def _nodes(settings: Mapping[str, Any], words: Sequence[Word]) -> Iterator[str]:
+def _check_nodes(settings: Mapping[str, Any], overrides: Sequence[Override]) -> Iterator[str]:
     """A list of nodes fixes the layers and the shape; saying another thing beside it would be ignored."""
-    nodes, typed = settings.get("model.nodes"), {word.key for word in words}
+    nodes, override_keys = settings.get("model.nodes"), {word.key for word in overrides}
     if not isinstance(nodes, tuple):
         return
-    if len(nodes) > model.MOST_LAYERS:
-        yield f"model.nodes: of {model.MOST_LAYERS} layers at most; got {len(nodes)}; use fewer"
-    if "model.layers" in typed and settings.get("model.layers") != len(nodes):
+    if len(nodes) > model.MAX_HIDDEN_LAYERS:
+        yield f"model.nodes: of {model.MAX_HIDDEN_LAYERS} layers at most; got {len(nodes)}; use fewer"
+    if "model.layers" in override_keys and settings.get("model.layers") != len(nodes):
         yield f"model.layers: model.nodes={list(nodes)} fixes {len(nodes)} layers; leave one of the two out"
-    if "model.shape" in typed:
+    if "model.shape" in override_keys:
         yield f"model.shape: model.nodes={list(nodes)} fixes the widths already; leave one of the two out"
 
 
-def _paths(dataset: datasets.Dataset) -> Iterator[str]:
+def _check_paths(dataset: datasets.DatasetConfig) -> Iterator[str]:
     """Files and folders that a person named must be there; what is downloaded need not."""
     if isinstance(dataset, datasets.OxfordPets | datasets.Cifar):
         return
@@ -150,13 +154,13 @@ def _paths(dataset: datasets.Dataset) -> Iterator[str]:
         path = getattr(dataset, field, None)
         if path is None:
             continue
-        fits, what = (Path.is_dir, "folder") if field == "root" else (Path.is_file, "file")
-        if not fits(path):
-            there = f"{path.resolve()} is none" if path.exists() else f"there is none at {path.resolve()}"
-            yield f"dataset.{field}: a {what} that exists; got {path} ({there})"
+        is_expected, expected = (Path.is_dir, "folder") if field == "root" else (Path.is_file, "file")
+        if not is_expected(path):
+            explanation = f"{path.resolve()} is none" if path.exists() else f"there is none at {path.resolve()}"
+            yield f"dataset.{field}: a {expected} that exists; got {path} ({explanation})"
 
 
-def _workers(compute: schema.Compute | None, pruner: str | None) -> Iterator[str]:
+def _check_workers(compute: schema.ComputeConfig | None, pruner: str | None) -> Iterator[str]:
     """A table must not depend on which of several processes is ahead."""
     if pruner == "asha" and compute is not None and compute.workers != 1:
         yield (
@@ -165,10 +169,10 @@ def _workers(compute: schema.Compute | None, pruner: str | None) -> Iterator[str
         )
 
 
-def _store(store: Path | None) -> Iterator[str]:
+def _check_store(store: Path | None) -> Iterator[str]:
     """The store is made where it is missing, so the nearest folder above it must take files."""
     if store is None:
         return
-    above = next(folder for folder in [store.resolve(), *store.resolve().parents] if folder.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        yield f"store: a folder that can be written to; got {store} ({above} cannot)"
+    existing_parent = next(folder for folder in [store.resolve(), *store.resolve().parents] if folder.exists())
+    if not existing_parent.is_dir() or not os.access(existing_parent, os.W_OK | os.X_OK):
+        yield f"store: a folder that can be written to; got {store} ({existing_parent} cannot)"

@@ -8,71 +8,71 @@ from typing import Any
 
 from pipeline.config import datasets, model
 from pipeline.config.backbone_catalogue import CONVOLUTIONS
-from pipeline.config.datasets import TABLES
-from pipeline.config.overrides import Word
-from pipeline.config.ranges import Choice, Interval, Range, highest
+from pipeline.config.datasets import TABLE_DATASETS
+from pipeline.config.overrides import Override
+from pipeline.config.ranges import Choice, Interval, Range, upper_bound
 
-KEYS = tuple(f"model.{field.name}" for field in fields(model.Blocks))
-LARGER = "use fewer, or larger pictures (dataset.size=)"
+CONV_BLOCK_KEYS = tuple(f"model.{field.name}" for field in fields(model.ConvBlockSpace))
+FEWER_BLOCKS_HINT = "use fewer, or larger pictures (dataset.size=)"
 
 
-def used(settings: Mapping[str, Any], backbone: model.Backbone | None) -> dict[str, Any]:
+def drop_unused_settings(settings: Mapping[str, Any], backbone: model.BackboneConfig | None) -> dict[str, Any]:
     """The settings without those of the blocks, where there are none."""
     has_blocks = backbone is not None and backbone.name == CONVOLUTIONS
-    return {key: value for key, value in settings.items() if has_blocks or key not in KEYS}
+    return {key: value for key, value in settings.items() if has_blocks or key not in CONV_BLOCK_KEYS}
 
 
-def mistakes(
-    backbone: model.Backbone | None,
-    dataset: datasets.Dataset | None,
+def check_convolutions(
+    backbone: model.BackboneConfig | None,
+    dataset: datasets.DatasetConfig | None,
     settings: Mapping[str, Any],
-    words: Sequence[Word],
+    overrides: Sequence[Override],
 ) -> Iterator[str]:
     """A line for each rule about blocks that is broken."""
-    typed = {word.key for word in words}
+    override_keys = {word.key for word in overrides}
     if backbone is None or backbone.name != CONVOLUTIONS:
-        ignored = [key for key in KEYS if key in typed or isinstance(settings[key], Range)]
+        ignored = [key for key in CONV_BLOCK_KEYS if key in override_keys or isinstance(settings[key], Range)]
         if backbone is not None and ignored:
             yield f"{', '.join(ignored)}: for model.backbone={CONVOLUTIONS} alone; got model.backbone={backbone.name}"
         return
-    if dataset is not None and not isinstance(dataset, TABLES):
-        yield from _halved(dataset.size, settings)
-    yield from _channels(settings, typed)
-    yield from _kernel(settings["model.kernel"])
+    if dataset is not None and not isinstance(dataset, TABLE_DATASETS):
+        yield from _check_halvings(dataset.size, settings)
+    yield from _check_channels(settings, override_keys)
+    yield from _check_kernel(settings["model.kernel"])
 
 
-def _halved(side: int, settings: Mapping[str, Any]) -> Iterator[str]:
+def _check_halvings(image_size: int, settings: Mapping[str, Any]) -> Iterator[str]:
     """A picture of one pixel cannot be halved."""
-    channels, most = settings["model.channels"], min(model.MOST_BLOCKS, side.bit_length() - 1)
-    if isinstance(channels, tuple) and len(channels) > most:
-        yield f"model.channels: {_few(side, most)}; got {list(channels)}; {LARGER}"
-    if not isinstance(channels, tuple) and (asked := int(highest(settings["model.blocks"]))) > most:
-        yield f"model.blocks: {_few(side, most)}; got {asked}; {LARGER}"
+    channels, max_blocks = settings["model.channels"], min(model.MAX_CONV_BLOCKS, image_size.bit_length() - 1)
+    if isinstance(channels, tuple) and len(channels) > max_blocks:
+        yield f"model.channels: {_describe_block_limit(image_size, max_blocks)}; got {list(channels)}; {FEWER_BLOCKS_HINT}"
+    if not isinstance(channels, tuple) and (blocks := int(upper_bound(settings["model.blocks"]))) > max_blocks:
+        yield f"model.blocks: {_describe_block_limit(image_size, max_blocks)}; got {blocks}; {FEWER_BLOCKS_HINT}"
 
 
-def _few(side: int, most: int) -> str:
-    return f"pictures of {side} x {side} take at most {most}, since each block halves them"
+def _describe_block_limit(image_size: int, max_blocks: int) -> str:
+    return f"pictures of {image_size} x {image_size} take at most {max_blocks}, since each block halves them"
 
 
-def _channels(settings: Mapping[str, Any], typed: set[str]) -> Iterator[str]:
+def _check_channels(settings: Mapping[str, Any], override_keys: set[str]) -> Iterator[str]:
     """A list fixes the blocks and how they grow; what is doubled must stay within the limit."""
     channels, growth = settings["model.channels"], settings["model.growth"]
     if isinstance(channels, tuple):
         fixed = f"model.channels={list(channels)} fixes"
         if not channels:
             yield "model.channels: of one block at least; got []; without any it is model.backbone=pixels"
-        if "model.blocks" in typed and settings["model.blocks"] != len(channels):
+        if "model.blocks" in override_keys and settings["model.blocks"] != len(channels):
             yield f"model.blocks: {fixed} {len(channels)} blocks; leave one of the two out"
-        if "model.growth" in typed:
+        if "model.growth" in override_keys:
             yield f"model.growth: {fixed} how they grow already; leave one of the two out"
         return
     doubles = growth == "double" or (isinstance(growth, Choice) and "double" in growth)
-    widest = int(highest(channels)) << max(0, int(highest(settings["model.blocks"])) - 1)
-    if doubles and widest > model.MOST_CHANNELS:
-        rule = f"a block has at most {model.MOST_CHANNELS:,}, and growth=double comes to {widest:,}"
+    max_channels = int(upper_bound(channels)) << max(0, int(upper_bound(settings["model.blocks"])) - 1)
+    if doubles and max_channels > model.MAX_CONV_CHANNELS:
+        rule = f"a block has at most {model.MAX_CONV_CHANNELS:,}, and growth=double comes to {max_channels:,}"
         yield f"model.channels: {rule}; use fewer, fewer model.blocks, or model.growth=same"
 
 
-def _kernel(kernel: object) -> Iterator[str]:
+def _check_kernel(kernel: object) -> Iterator[str]:
     if isinstance(kernel, Interval) and (kernel.step is None or kernel.step % 2):
         yield "model.kernel: 3, 5 or 7, so a range has step: 2, or is {choice: [3, 5, 7]}"

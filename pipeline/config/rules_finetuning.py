@@ -7,29 +7,33 @@ from dataclasses import fields
 from typing import Any
 
 from pipeline.config import model, schema
-from pipeline.config.backbone_catalogue import LAST, LITE
-from pipeline.config.overrides import Word
+from pipeline.config.backbone_catalogue import EFFICIENTNET_LITE0, FINETUNE_LAST_FAMILIES
+from pipeline.config.overrides import Override
 from pipeline.config.ranges import Range
 
-KEYS = tuple(f"training.{field.name}" for field in fields(schema.Tuning))
+FINETUNE_KEYS = tuple(f"training.{field.name}" for field in fields(schema.FinetuneTraining))
 
 
-def used(settings: Mapping[str, Any], backbone: model.Backbone | None) -> dict[str, Any]:
+def resolve_finetune_settings(settings: Mapping[str, Any], backbone: model.BackboneConfig | None) -> dict[str, Any]:
     """The settings with what is trained along of the backbone, or without how that is done where nothing is."""
-    if backbone is None or backbone.part is None:
-        return {key: value for key, value in settings.items() if key not in KEYS}
-    return {"model.backbone": backbone.name, "model.finetune": backbone.part, **settings}
+    if backbone is None or backbone.finetune_part is None:
+        return {key: value for key, value in settings.items() if key not in FINETUNE_KEYS}
+    return {"model.backbone": backbone.name, "model.finetune": backbone.finetune_part, **settings}
 
 
-def mistakes(backbone: model.Backbone, settings: Mapping[str, Any], words: Sequence[Word]) -> Iterator[str]:
+def check_finetuning(
+    backbone: model.BackboneConfig, settings: Mapping[str, Any], overrides: Sequence[Override]
+) -> Iterator[str]:
     """A line for each rule about fine-tuning that is broken."""
-    typed = {word.key for word in words}
-    ignored = [key for key in KEYS if key in typed or isinstance(settings[key], Range)]
+    override_keys = {word.key for word in overrides}
+    ignored = [key for key in FINETUNE_KEYS if key in override_keys or isinstance(settings[key], Range)]
     if backbone.finetune == "none" and ignored:
         yield f"{', '.join(ignored)}: for model.finetune=last or all alone; got model.finetune=none"
-    if backbone.finetune == "last" and backbone.pretrained and not backbone.name.startswith(LAST):
-        families = ", ".join(dict.fromkeys(name.rstrip("_") for name in LAST if name != LITE))
+    if backbone.finetune == "last" and backbone.is_pretrained and not backbone.name.startswith(FINETUNE_LAST_FAMILIES):
+        families = ", ".join(
+            dict.fromkeys(name.rstrip("_") for name in FINETUNE_LAST_FAMILIES if name != EFFICIENTNET_LITE0)
+        )
         yield (
-            f"model.finetune: last is for {LITE} and the families {families}; got {backbone.name}; "
+            f"model.finetune: last is for {EFFICIENTNET_LITE0} and the families {families}; got {backbone.name}; "
             "use model.finetune=all"
         )

@@ -11,23 +11,23 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PlainValidator, StrictBool
 from pydantic.dataclasses import dataclass
 
-from pipeline.config.datasets import Dataset
-from pipeline.config.model import Backbone
-from pipeline.config.strict_types import STRICT, Real, Whole
+from pipeline.config.datasets import DatasetConfig
+from pipeline.config.model import BackboneConfig
+from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat, StrictInt
 
-Metric = Literal["accuracy", "f1_macro", "mean_absolute_error"]
-MOST_VIEWS = 12  # as it is and five times closer up, each mirrored too: see `backbones.views`
+MetricName = Literal["accuracy", "f1_macro", "mean_absolute_error"]
+MAX_VIEWS = 12  # as it is and five times closer up, each mirrored too: see `backbones.views`
 
 
 @plain_dataclass(frozen=True)
-class Tuning:
+class FinetuneTraining:
     """How a part of the backbone is trained along, once the head has been trained on what it was: how long, how fast.
 
     The learning rate is the backbone's; the head goes on with its own.
     """
 
-    backbone_epochs: Annotated[Whole, Field(ge=1, le=100_000)]
-    backbone_learning_rate: Annotated[Real, Field(gt=0, le=100)]
+    backbone_epochs: Annotated[StrictInt, Field(ge=1, le=100_000)]
+    backbone_learning_rate: Annotated[FiniteFloat, Field(gt=0, le=100)]
 
 
 @plain_dataclass(frozen=True)
@@ -39,71 +39,71 @@ class Training:
     tuning: how the part of a backbone is trained that is trained along, if one is.
     """
 
-    epochs: Annotated[Whole, Field(ge=1, le=100_000)]
-    batch_size: Annotated[Whole, Field(ge=1, le=65_536)]
-    learning_rate: Annotated[Real, Field(gt=0, le=100)]
-    weight_decay: Annotated[Real, Field(ge=0, le=100)]
+    epochs: Annotated[StrictInt, Field(ge=1, le=100_000)]
+    batch_size: Annotated[StrictInt, Field(ge=1, le=65_536)]
+    learning_rate: Annotated[FiniteFloat, Field(gt=0, le=100)]
+    weight_decay: Annotated[FiniteFloat, Field(ge=0, le=100)]
     optimizer: Literal["adamw", "sgd"]
-    patience: Annotated[Whole, Field(ge=1)] | None
+    patience: Annotated[StrictInt, Field(ge=1)] | None
     flip: StrictBool
-    shift: Annotated[Whole, Field(ge=0, le=64)]
-    tuning: Tuning | None = None
+    shift: Annotated[StrictInt, Field(ge=0, le=64)]
+    finetuning: FinetuneTraining | None = None
 
     @property
-    def all_epochs(self) -> int:
+    def total_epochs(self) -> int:
         """Of the head, and of the part of the backbone that is trained along after it."""
-        return self.epochs + (self.tuning.backbone_epochs if self.tuning is not None else 0)
+        return self.epochs + (self.finetuning.backbone_epochs if self.finetuning is not None else 0)
 
 
-def _views(views: int) -> int:
-    if not 1 <= views <= MOST_VIEWS:
-        raise ValueError(f"from 1 to {MOST_VIEWS}, of which no two are alike")
+def _check_views(views: int) -> int:
+    if not 1 <= views <= MAX_VIEWS:
+        raise ValueError(f"from 1 to {MAX_VIEWS}, of which no two are alike")
     return views
 
 
-@dataclass(frozen=True, config=STRICT)
-class Features:
+@dataclass(frozen=True, config=STRICT_CONFIG)
+class FeaturesConfig:
     """views: of how many changed copies of each picture a frozen backbone's outputs are computed."""
 
-    views: Annotated[Whole, AfterValidator(_views)]
+    views: Annotated[StrictInt, AfterValidator(_check_views)]
 
 
-@dataclass(frozen=True, config=STRICT)
-class Cache:
+@dataclass(frozen=True, config=STRICT_CONFIG)
+class CacheConfig:
     """max_gb: how large the store's cache may grow; the data that were not used for longest go first."""
 
-    max_gb: Annotated[Real, Field(gt=0)]
+    max_gb: Annotated[FiniteFloat, Field(gt=0)]
 
 
 @plain_dataclass(frozen=True)
-class Space:
+class SearchSpace:
     """A value or a range for every searchable field, by its full key, such as `training.learning_rate`."""
 
     settings: Mapping[str, Any]
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, config=STRICT_CONFIG)
 class Sigmoid:
     """One yes-or-no answer between two classes: one sigmoid, binary cross-entropy."""
 
     kind: Literal["sigmoid"]
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, config=STRICT_CONFIG)
 class Sigmoids:
     """None, one or several labels: a sigmoid each, the sum of the labels' binary cross-entropies."""
 
     kind: Literal["sigmoids"]
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, config=STRICT_CONFIG)
 class Softmax:
     """Exactly one of several classes: softmax, cross-entropy."""
 
     kind: Literal["softmax"]
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, config=STRICT_CONFIG)
 class Number:
     """A number: one output, ReLU (never below 0) or identity; mean absolute (l1) or squared (l2) error."""
 
@@ -113,49 +113,49 @@ class Number:
     unit: str
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, config=STRICT_CONFIG)
 class Bands:
     """A number cut into bands at the given edges: softmax over the bands; also reported as a number."""
 
     kind: Literal["bands"]
-    edges: Annotated[tuple[Real, ...], Field(min_length=1)]
+    edges: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
     unit: str
 
 
-Head = Sigmoid | Sigmoids | Softmax | Number | Bands
+HeadConfig = Sigmoid | Sigmoids | Softmax | Number | Bands
 
 
-@dataclass(frozen=True, config=STRICT)
-class CrossValidation:
+@dataclass(frozen=True, config=STRICT_CONFIG)
+class CrossValidationConfig:
     """folds: how many splits; repeats: how often, differently shuffled; test: the share held out for the end.
 
     `test` counts only where the data set has no test part of its own.
     """
 
-    folds: Annotated[Whole, Field(ge=2, le=100)]
-    repeats: Annotated[Whole, Field(ge=1, le=100)]
-    test: Annotated[Real, Field(gt=0, le=0.5)]
+    folds: Annotated[StrictInt, Field(ge=2, le=100)]
+    repeats: Annotated[StrictInt, Field(ge=1, le=100)]
+    test: Annotated[FiniteFloat, Field(gt=0, le=0.5)]
 
 
-@dataclass(frozen=True, config=STRICT)
-class Budget:
+@dataclass(frozen=True, config=STRICT_CONFIG)
+class BudgetConfig:
     """trials: how many in total, over all calls; minutes: no new trial of this call starts after so many."""
 
-    trials: Annotated[Whole, Field(ge=1)]
-    minutes: Annotated[Real, Field(gt=0)] | None
+    trials: Annotated[StrictInt, Field(ge=1)]
+    minutes: Annotated[FiniteFloat, Field(gt=0)] | None
 
 
-def _count(count: object) -> object:
+def _check_count(count: object) -> object:
     if count != "auto" and not (type(count) is int and 1 <= count <= 256):
         raise ValueError("a whole number from 1 to 256, or auto")
     return count
 
 
-Count = Annotated[int | Literal["auto"], PlainValidator(_count)]
+CountOrAuto = Annotated[int | Literal["auto"], PlainValidator(_check_count)]
 
 
-@dataclass(frozen=True, config=STRICT)
-class Compute:
+@dataclass(frozen=True, config=STRICT_CONFIG)
+class ComputeConfig:
     """Where it is computed, how exactly the products are (fp32, or bf16 with fp32 weights), and by how many processes.
 
     workers: more than one train trials at once on a CPU, each with one core; auto: one a core. stack: at most so many
@@ -164,33 +164,33 @@ class Compute:
 
     device: Literal["auto", "cpu", "gpu"]
     precision: Literal["auto", "fp32", "bf16"]
-    workers: Count
-    stack: Count
+    workers: CountOrAuto
+    stack: CountOrAuto
 
 
-@dataclass(frozen=True, config=STRICT)
-class Tracking:
+@dataclass(frozen=True, config=STRICT_CONFIG)
+class TrackingConfig:
     """uri: an MLflow tracking address instead of `<store>/mlflow.db`."""
 
     uri: str | None
 
 
-def _sentence(text: str) -> str:
+def _check_one_line(text: str) -> str:
     if len(text) > 300 or not text.isprintable():
         raise ValueError("one line of at most 300 letters")
     return text
 
 
-Sentence = Annotated[str, AfterValidator(_sentence)]
+OneLineText = Annotated[str, AfterValidator(_check_one_line)]
 
 
-def _study_name(name: str) -> str:
+def _check_study_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise ValueError("letters, digits, dots, dashes and underscores, at most 100, a letter or digit first")
     return name
 
 
-StudyName = Annotated[str, AfterValidator(_study_name)]
+StudyName = Annotated[str, AfterValidator(_check_study_name)]
 
 
 @plain_dataclass(frozen=True)
@@ -203,23 +203,23 @@ class Search:
 
     task: str
     question: str
-    dataset: Dataset
-    backbone: Backbone
-    features: Features
-    head: Head
-    metric: Metric
-    space: Space
-    baseline: Space
-    cv: CrossValidation
-    budget: Budget
+    dataset: DatasetConfig
+    backbone: BackboneConfig
+    features: FeaturesConfig
+    head: HeadConfig
+    metric: MetricName
+    space: SearchSpace
+    baseline: SearchSpace
+    cv: CrossValidationConfig
+    budget: BudgetConfig
     sampler: Literal["tpe", "random", "gp"]
     pruner: Literal["median", "asha", "none"]
     seed: int
     study: str | None
     store: Path
-    cache: Cache
-    compute: Compute
-    tracking: Tracking
-    typed: tuple[str, ...]
+    cache: CacheConfig
+    compute: ComputeConfig
+    tracking: TrackingConfig
+    overrides: tuple[str, ...]
     config_dir: Path | None
     yaml: str

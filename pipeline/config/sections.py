@@ -8,71 +8,80 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from pipeline.config import datasets, schema
-from pipeline.config.model import Blocks, Layout, Model
-from pipeline.config.schema import Training, Tuning
-from pipeline.config.strict_types import Whole
+from pipeline.config.model import ConvBlockSpace, HiddenLayerSpace, Model
+from pipeline.config.schema import FinetuneTraining, Training
+from pipeline.config.strict_types import StrictInt
 
-FACTS = ("subject", "unit")
-FIXED = ("backbone", "weights", "finetune")
-LISTS = ("model.nodes", "model.channels")  # a value for each layer or block
-DERIVED = ("hidden", "convolutions", "tail", "tuning")
-DATASETS = {
-    "drawn": datasets.Drawn,
-    "drawn_houses": datasets.DrawnHouses,
-    "folder": datasets.Folder,
-    "labels": datasets.Labels,
+INTERPOLATION_KEYS = ("subject", "unit")
+BACKBONE_KEYS = ("backbone", "weights", "finetune")
+LIST_KEYS = ("model.nodes", "model.channels")  # a value for each layer or block
+DERIVED_FIELDS = ("hidden", "convolutions", "tail", "finetuning")
+DATASET_CLASSES = {
+    "drawn": datasets.SyntheticImages,
+    "drawn_houses": datasets.SyntheticHouses,
+    "folder": datasets.ImageFolder,
+    "labels": datasets.LabeledImages,
     "hdf5": datasets.Hdf5,
     "table": datasets.TableFile,
     "oxford_pets": datasets.OxfordPets,
     "cifar": datasets.Cifar,
 }
-HEADS = {
+HEAD_CLASSES = {
     "sigmoid": schema.Sigmoid,
     "sigmoids": schema.Sigmoids,
     "softmax": schema.Softmax,
     "number": schema.Number,
     "bands": schema.Bands,
 }
-SECTIONS = {
-    "features": schema.Features,
-    "cv": schema.CrossValidation,
-    "budget": schema.Budget,
-    "cache": schema.Cache,
-    "compute": schema.Compute,
-    "tracking": schema.Tracking,
+SECTION_CLASSES = {
+    "features": schema.FeaturesConfig,
+    "cv": schema.CrossValidationConfig,
+    "budget": schema.BudgetConfig,
+    "cache": schema.CacheConfig,
+    "compute": schema.ComputeConfig,
+    "tracking": schema.TrackingConfig,
 }
-SEARCHED: dict[str, tuple[type, ...]] = {"model": (Blocks, Layout, Model), "training": (Training, Tuning)}
-SINGLE = {
-    "question": schema.Sentence,
-    "metric": schema.Metric,
+SEARCHABLE_CLASSES: dict[str, tuple[type, ...]] = {
+    "model": (ConvBlockSpace, HiddenLayerSpace, Model),
+    "training": (Training, FinetuneTraining),
+}
+SCALAR_TYPES = {
+    "question": schema.OneLineText,
+    "metric": schema.MetricName,
     "sampler": Literal["tpe", "random", "gp"],
     "pruner": Literal["median", "asha", "none"],
-    "seed": Whole,
+    "seed": StrictInt,
     "study": schema.StudyName | None,
     "store": Path,
 }
 
 
-def searchable(kinds: Sequence[type]) -> dict[str, Any]:
+def list_searchable_fields(classes: Sequence[type]) -> dict[str, Any]:
     """The type of each field that can be searched."""
-    found = [get_type_hints(kind, include_extras=True) for kind in kinds]
-    return {name: hint for hints in found for name, hint in hints.items() if name not in DERIVED}
+    type_hints = [get_type_hints(kind, include_extras=True) for kind in classes]
+    return {name: hint for hints in type_hints for name, hint in hints.items() if name not in DERIVED_FIELDS}
 
 
-def every_key() -> list[str]:
+def list_all_keys() -> list[str]:
     """All that lies in a group, in full; of a name that several have, the first is meant first."""
-    fixed = [f"model.{name}" for name in FIXED]
-    searched = [f"{section}.{name}" for section, kinds in SEARCHED.items() for name in searchable(kinds)]
-    others = [f"{section}.{name}" for section, kind in SECTIONS.items() for name in names(kind)]
-    kinds = [("dataset", kind) for kind in DATASETS.values()] + [("head", kind) for kind in HEADS.values()]
-    return fixed + searched + others + [f"{section}.{name}" for section, kind in kinds for name in names(kind)]
+    fixed = [f"model.{name}" for name in BACKBONE_KEYS]
+    searched = [
+        f"{section}.{name}" for section, kinds in SEARCHABLE_CLASSES.items() for name in list_searchable_fields(kinds)
+    ]
+    others = [f"{section}.{name}" for section, kind in SECTION_CLASSES.items() for name in list_field_names(kind)]
+    kinds = [("dataset", kind) for kind in DATASET_CLASSES.values()] + [
+        ("head", kind) for kind in HEAD_CLASSES.values()
+    ]
+    return (
+        fixed + searched + others + [f"{section}.{name}" for section, kind in kinds for name in list_field_names(kind)]
+    )
 
 
-def datasets_with(name: str) -> list[str]:
+def find_datasets_with_key(key: str) -> list[str]:
     """The kinds of data set that have such a key."""
-    return [kind for kind, section in DATASETS.items() if name in names(section)]
+    return [kind for kind, section in DATASET_CLASSES.items() if key in list_field_names(section)]
 
 
-def names(kind: type) -> list[str]:
+def list_field_names(section_class: type) -> list[str]:
     """Of the keys of a section."""
-    return [field.name for field in fields(kind)]
+    return [field.name for field in fields(section_class)]

@@ -6,6 +6,6 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, Strict
 
-STRICT = ConfigDict(extra="forbid")
-Whole = Annotated[int, Strict()]
-Real = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+STRICT_CONFIG = ConfigDict(extra="forbid")
+StrictInt = Annotated[int, Strict()]
+FiniteFloat = Annotated[float, Strict(), Field(allow_inf_nan=False)]

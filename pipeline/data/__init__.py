@@ -9,114 +9,119 @@ from typing import Any
 
 from pipeline.config import datasets
 from pipeline.data.examples import DataError, Examples, TargetKind
-from pipeline.runtime.text import LONGEST_NAME, listed_names
+from pipeline.runtime.text import MAX_NAME_CHARS, join_names
 
-USE: dict[TargetKind, str] = {
+TARGET_KIND_DESCRIPTIONS: dict[TargetKind, str] = {
     "classes": "one class a row: head=softmax, or head=sigmoid for two",
     "labels": "several labels a row: head=sigmoids",
     "numbers": "a number a row: head=number or head=bands",
 }
-ANY: tuple[TargetKind, ...] = ("classes", "labels", "numbers")
+ALL_TARGET_KINDS: tuple[TargetKind, ...] = ("classes", "labels", "numbers")
 
 
 @dataclass(frozen=True)
-class Loader:
+class DatasetLoader:
     """How one kind of data set is read, and which kinds of target it can give at all."""
 
     load: Callable[[Any, TargetKind, Path], Examples]
-    gives: tuple[TargetKind, ...]
+    target_kinds: tuple[TargetKind, ...]
 
 
-def load(dataset: datasets.Dataset, wants: TargetKind, cache: Path) -> Examples:
+def load_examples(dataset: datasets.DatasetConfig, target_kind: TargetKind, cache: Path) -> Examples:
     """The examples of a data set, with the kind of target that a head needs; decoded pictures are kept in `cache`.
 
     Raises DataError where the data cannot be read, or do not have such targets.
     """
     loader = LOADERS[type(dataset)]
-    _check(dataset, wants, loader.gives)
-    examples = loader.load(dataset, wants, cache)
-    _check(dataset, wants, (examples.kind,))
+    _check_target_kind(dataset, target_kind, loader.target_kinds)
+    examples = loader.load(dataset, target_kind, cache)
+    _check_target_kind(dataset, target_kind, (examples.target_kind,))
     _check_classes(examples)
     return examples
 
 
-def _check(dataset: datasets.Dataset, wants: TargetKind, gives: tuple[TargetKind, ...]) -> None:
-    if wants not in gives:
-        given, asked = " or ".join(USE[kind] for kind in gives), USE[wants].split(":")[0]
-        raise DataError(f"dataset={dataset.kind} gives {given}; the head asks for {asked}")
+def _check_target_kind(
+    dataset: datasets.DatasetConfig, target_kind: TargetKind, supported: tuple[TargetKind, ...]
+) -> None:
+    if target_kind not in supported:
+        supported_text, requested_text = (
+            " or ".join(TARGET_KIND_DESCRIPTIONS[kind] for kind in supported),
+            TARGET_KIND_DESCRIPTIONS[target_kind].split(":")[0],
+        )
+        raise DataError(f"dataset={dataset.kind} gives {supported_text}; the head asks for {requested_text}")
 
 
 def _check_classes(examples: Examples) -> None:
     """At least two classes, each with a name of its own that a model can keep."""
     names = examples.classes
-    if examples.kind == "classes" and len(names) < 2:
+    if examples.target_kind == "classes" and len(names) < 2:
+        raise DataError(f"dataset: at least two classes; got {join_names(names)} in every one of {len(examples)} rows")
+    if long_names := [name for name in names if len(name) > MAX_NAME_CHARS]:
         raise DataError(
-            f"dataset: at least two classes; got {listed_names(names)} in every one of {len(examples)} rows"
+            f"dataset: a class has a name of at most {MAX_NAME_CHARS:,} characters; got {join_names(long_names)}"
         )
-    if long := [name for name in names if len(name) > LONGEST_NAME]:
-        raise DataError(f"dataset: a class has a name of at most {LONGEST_NAME:,} characters; got {listed_names(long)}")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"dataset: each class has its own name; got twice: {listed_names(twice)}")
+    if duplicates := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"dataset: each class has its own name; got twice: {join_names(duplicates)}")
 
 
 # Each library (h5py, pandas, torchvision) is imported only where a data set needs it: prediction starts faster.
 
 
-def _drawn(dataset: datasets.Drawn, _wants: TargetKind, cache: Path) -> Examples:
+def _load_synthetic_images(dataset: datasets.SyntheticImages, _target_kind: TargetKind, cache: Path) -> Examples:
     from pipeline.data import synthetic_images
 
-    return synthetic_images.load(dataset, cache)
+    return synthetic_images.load_synthetic_images(dataset, cache)
 
 
-def _houses(dataset: datasets.DrawnHouses, _wants: TargetKind, _cache: Path) -> Examples:
+def _load_synthetic_houses(dataset: datasets.SyntheticHouses, _target_kind: TargetKind, _cache: Path) -> Examples:
     from pipeline.data.sources import synthetic_houses
 
-    return synthetic_houses.load(dataset)
+    return synthetic_houses.load_synthetic_houses(dataset)
 
 
-def _folder(dataset: datasets.Folder, _wants: TargetKind, cache: Path) -> Examples:
+def _load_image_folder(dataset: datasets.ImageFolder, _target_kind: TargetKind, cache: Path) -> Examples:
     from pipeline.data.sources import image_folder
 
-    return image_folder.load(dataset, cache)
+    return image_folder.load_image_folder(dataset, cache)
 
 
-def _labels(dataset: datasets.Labels, wants: TargetKind, cache: Path) -> Examples:
+def _load_labelled_csv(dataset: datasets.LabeledImages, target_kind: TargetKind, cache: Path) -> Examples:
     from pipeline.data.sources import labelled_csv
 
-    return labelled_csv.load(dataset, wants, cache)
+    return labelled_csv.load_labelled_csv(dataset, target_kind, cache)
 
 
-def _hdf5(dataset: datasets.Hdf5, _wants: TargetKind, _cache: Path) -> Examples:
+def _load_hdf5(dataset: datasets.Hdf5, _target_kind: TargetKind, _cache: Path) -> Examples:
     from pipeline.data.sources import hdf5
 
-    return hdf5.load(dataset)
+    return hdf5.load_hdf5(dataset)
 
 
-def _table(dataset: datasets.TableFile, wants: TargetKind, _cache: Path) -> Examples:
+def _load_table(dataset: datasets.TableFile, target_kind: TargetKind, _cache: Path) -> Examples:
     from pipeline.data.sources import table
 
-    return table.load(dataset, wants)
+    return table.load_table(dataset, target_kind)
 
 
-def _oxford_pets(dataset: datasets.OxfordPets, _wants: TargetKind, cache: Path) -> Examples:
+def _load_oxford_pets(dataset: datasets.OxfordPets, _target_kind: TargetKind, cache: Path) -> Examples:
     from pipeline.data.sources import downloads
 
-    return downloads.oxford_pets(dataset, cache)
+    return downloads.load_oxford_pets(dataset, cache)
 
 
-def _cifar(dataset: datasets.Cifar, _wants: TargetKind, _cache: Path) -> Examples:
+def _load_cifar(dataset: datasets.Cifar, _target_kind: TargetKind, _cache: Path) -> Examples:
     from pipeline.data.sources import downloads
 
-    return downloads.cifar(dataset)
+    return downloads.load_cifar(dataset)
 
 
-LOADERS: dict[type, Loader] = {
-    datasets.Drawn: Loader(_drawn, ANY),
-    datasets.DrawnHouses: Loader(_houses, ("numbers",)),
-    datasets.Folder: Loader(_folder, ("classes",)),
-    datasets.Labels: Loader(_labels, ANY),
-    datasets.Hdf5: Loader(_hdf5, ("classes",)),
-    datasets.TableFile: Loader(_table, ("classes", "numbers")),
-    datasets.OxfordPets: Loader(_oxford_pets, ("classes",)),
-    datasets.Cifar: Loader(_cifar, ("classes",)),
+LOADERS: dict[type, DatasetLoader] = {
+    datasets.SyntheticImages: DatasetLoader(_load_synthetic_images, ALL_TARGET_KINDS),
+    datasets.SyntheticHouses: DatasetLoader(_load_synthetic_houses, ("numbers",)),
+    datasets.ImageFolder: DatasetLoader(_load_image_folder, ("classes",)),
+    datasets.LabeledImages: DatasetLoader(_load_labelled_csv, ALL_TARGET_KINDS),
+    datasets.Hdf5: DatasetLoader(_load_hdf5, ("classes",)),
+    datasets.TableFile: DatasetLoader(_load_table, ("classes", "numbers")),
+    datasets.OxfordPets: DatasetLoader(_load_oxford_pets, ("classes",)),
+    datasets.Cifar: DatasetLoader(_load_cifar, ("classes",)),
 }

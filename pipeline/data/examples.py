@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from pipeline.config.model import Part
+    from pipeline.config.model import FinetunePart
 
 TargetKind = Literal["classes", "labels", "numbers"]
 
@@ -22,7 +22,7 @@ class DataError(Exception):
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Images:
     """Decoded pictures.
 
     pixels: uint8 [N, 3, H, W], RGB; may be memory-mapped (read only).
@@ -43,31 +43,31 @@ class Pictures:
         """The SHA-256 of them all, and of their shape."""
         return hashlib.sha256(repr(self.pixels.shape[1:]).encode() + b"".join(self.digests)).hexdigest()
 
-    def take(self, rows: NDArray[np.int64]) -> Pictures:
+    def take(self, indices: NDArray[np.int64]) -> Images:
         """Some of the pictures, in the given order."""
-        return Pictures(self.pixels[rows])
+        return Images(self.pixels[indices])
 
 
 @dataclass(frozen=True)
-class Deep:
+class BackboneActivations:
     """What the part of a backbone reads that is trained along.
 
     part: which; views: for each view of all pictures [M, ...], memory-mapped; rows: int64 [N], which of them these are.
     weights: the published numbers of the part, by name.
     """
 
-    part: Part
+    part: FinetunePart
     views: tuple[NDArray[Any], ...]
-    rows: NDArray[np.int64]
+    indices: NDArray[np.int64]
     weights: Mapping[str, NDArray[Any]]
 
-    def take(self, rows: NDArray[np.int64]) -> Deep:
+    def take(self, indices: NDArray[np.int64]) -> BackboneActivations:
         """Some of the pictures, in the given order; nothing is read yet."""
-        return replace(self, rows=self.rows[rows])
+        return replace(self, indices=self.indices[indices])
 
 
 @dataclass(frozen=True)
-class Features:
+class BackboneFeatures:
     """What a pretrained backbone makes of pictures.
 
     views: for each view of the pictures float32 [N, count]; may be memory-mapped (read only); none for a trained model
@@ -79,28 +79,28 @@ class Features:
     views: tuple[NDArray[np.float32], ...]
     backbone: str
     weights_sha256: str
-    size: int
-    deep: Deep | None = None
+    image_size: int
+    activations: BackboneActivations | None = None
 
     def __len__(self) -> int:
-        return len(self.views[0] if self.deep is None else self.deep.rows)
+        return len(self.views[0] if self.activations is None else self.activations.indices)
 
     @property
-    def count(self) -> int:
+    def feature_count(self) -> int:
         """How many numbers a picture became."""
         return int(self.views[0].shape[1])
 
-    def mean(self) -> NDArray[np.float32]:
+    def mean_over_views(self) -> NDArray[np.float32]:
         """float32 [N, count]: each picture's mean over its views."""
         total = np.array(self.views[0])
         for view in self.views[1:]:
             total += view
         return total / np.float32(len(self.views))
 
-    def take(self, rows: NDArray[np.int64]) -> Features:
+    def take(self, indices: NDArray[np.int64]) -> BackboneFeatures:
         """Some of the pictures, in the given order."""
-        deep = None if self.deep is None else self.deep.take(rows)
-        return replace(self, views=tuple(view[rows] for view in self.views), deep=deep)
+        activations = None if self.activations is None else self.activations.take(indices)
+        return replace(self, views=tuple(view[indices] for view in self.views), activations=activations)
 
 
 @dataclass(frozen=True)
@@ -121,12 +121,12 @@ class Table:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def take(self, rows: NDArray[np.int64]) -> Table:
+    def take(self, indices: NDArray[np.int64]) -> Table:
         """Some of the rows, in the given order."""
-        return replace(self, numbers=self.numbers[rows], codes=self.codes[rows])
+        return replace(self, numbers=self.numbers[indices], codes=self.codes[indices])
 
 
-Raw = Pictures | Features | Table
+RawInputs = Images | BackboneFeatures | Table
 
 
 @dataclass(frozen=True)
@@ -143,43 +143,43 @@ class Examples:
     notes: one-line remarks a person should see before training starts.
     """
 
-    inputs: Raw
+    inputs: RawInputs
     targets: NDArray[np.int64] | NDArray[np.float32]
-    kind: TargetKind
+    target_kind: TargetKind
     names: tuple[str, ...]
     groups: NDArray[np.int64]
-    test: NDArray[np.bool_]
+    test_mask: NDArray[np.bool_]
     classes: tuple[str, ...] = ()
-    drawn: bool = False
+    is_synthetic: bool = False
     notes: tuple[str, ...] = ()
     fingerprint: str = ""
 
     def __len__(self) -> int:
         return len(self.targets)
 
-    def take(self, rows: NDArray[np.int64]) -> Examples:
+    def take(self, indices: NDArray[np.int64]) -> Examples:
         """Some of the rows, in the given order, with a fingerprint of their own."""
-        names = tuple(self.names[row] for row in rows)
+        names = tuple(self.names[row] for row in indices)
         return replace(
             self,
-            inputs=self.inputs.take(rows),
-            targets=self.targets[rows],
+            inputs=self.inputs.take(indices),
+            targets=self.targets[indices],
             names=names,
-            groups=self.groups[rows],
-            test=self.test[rows],
+            groups=self.groups[indices],
+            test_mask=self.test_mask[indices],
         ).with_fingerprint()
 
     def with_fingerprint(self) -> Examples:
         """The same examples, named by the SHA-256 of their content: bytes of the data, never paths or times."""
         digest = hashlib.sha256()
         arrays: list[NDArray[Any]] = []
-        if isinstance(self.inputs, Pictures):
+        if isinstance(self.inputs, Images):
             digest.update(self.inputs.fingerprint.encode())
         elif isinstance(self.inputs, Table):
             arrays = [self.inputs.numbers, self.inputs.codes]
             digest.update(repr((self.inputs.number_names, self.inputs.category_names, self.inputs.levels)).encode())
-        digest.update(repr((self.kind, self.classes)).encode())
-        for array in [*arrays, self.targets, self.groups, self.test]:
+        digest.update(repr((self.target_kind, self.classes)).encode())
+        for array in [*arrays, self.targets, self.groups, self.test_mask]:
             digest.update(f"{array.dtype}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)
         return replace(self, fingerprint=digest.hexdigest())

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 
-def check_regular(file: Path) -> None:
+def check_regular_file(file: Path) -> None:
     """Raises OSError where there is no such file, or it is a folder, a pipe, a socket or a device."""
     mode = file.stat().st_mode
     if stat.S_ISDIR(mode):

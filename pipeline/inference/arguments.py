@@ -9,12 +9,12 @@ from pathlib import Path
 
 from pipeline.runtime.arguments import UsageError
 
-KEYS = ("model", "output", "sheet", "store", "weights")
-CSV, JSON_LINES, SHEET = ".csv", ".jsonl", ".png"
+ALLOWED_KEYS = ("model", "output", "sheet", "store", "weights")
+CSV_SUFFIX, JSON_LINES_SUFFIX, SHEET_SUFFIX = ".csv", ".jsonl", ".png"
 
 
 @dataclass(frozen=True)
-class Words:
+class PredictOptions:
     """What was typed."""
 
     model: str
@@ -25,52 +25,54 @@ class Words:
     sheet: Path | None = None
 
 
-def parse(texts: Sequence[str]) -> Words:
+def parse_arguments(argv: Sequence[str]) -> PredictOptions:
     """The words as typed: an existing path wins, then `key=value` with a known key, then a path that is not there.
 
     Raises UsageError with all that is wrong.
     """
-    given, paths, mistakes = _sorted(texts)
-    if "model" not in given:
+    values, paths, mistakes = _split_arguments(argv)
+    if "model" not in values:
         mistakes.append("model: say which, model=<folder, task or models:/...>")
     if not paths:
         mistakes.append("say what to answer for: a picture, a folder of pictures or a table")
     files = dict[str, Path]()
-    for key, place in PLACES.items():
+    for key, parse_file in FILE_PARSERS.items():
         try:
-            files |= {key: place(given[key], paths)} if key in given else {}
+            files |= {key: parse_file(values[key], paths)} if key in values else {}
         except UsageError as error:
             mistakes += error.mistakes
     if mistakes:
         raise UsageError(*mistakes, *(f"{path}: no such file" for path in paths if not _exists(path)))
-    store = Path(given.get("store", "mlruns"))
-    return Words(given["model"], tuple(paths), files.get("output"), store, files.get("weights"), files.get("sheet"))
+    store = Path(values.get("store", "mlruns"))
+    return PredictOptions(
+        values["model"], tuple(paths), files.get("output"), store, files.get("weights"), files.get("sheet")
+    )
 
 
-def _sorted(texts: Sequence[str]) -> tuple[dict[str, str], list[Path], list[str]]:
+def _split_arguments(argv: Sequence[str]) -> tuple[dict[str, str], list[Path], list[str]]:
     """The value of each key, the paths, and a line for each key that is misspelt or said again.
 
     A misspelt one counts as what was meant, so that the rest is judged too.
     """
-    given, paths, mistakes = dict[str, str](), list[Path](), list[str]()
-    for text in texts:
+    values, paths, mistakes = dict[str, str](), list[Path](), list[str]()
+    for text in argv:
         key, equals, value = text.partition("=")
         if text.startswith("--") and not _exists(Path(text)):
-            meant = key.lstrip("-")
-            mistakes.append(f"{text}: words have no dashes; {meant}={value or '<value>'}")
-            given.setdefault(meant, value)
+            intended_key = key.lstrip("-")
+            mistakes.append(f"{text}: words have no dashes; {intended_key}={value or '<value>'}")
+            values.setdefault(intended_key, value)
         elif not equals or _exists(Path(text)):
             paths.append(Path(text))
-        elif key in given:
-            mistakes.append(f"{key}: said once; got {given[key]} and {value}")
-        elif key in KEYS:
-            given[key] = value
-        elif near := get_close_matches(key, KEYS, n=1):
-            mistakes.append(f"{key}: no such key (did you mean {near[0]}?); known: {', '.join(KEYS)}")
-            given.setdefault(near[0], value)
+        elif key in values:
+            mistakes.append(f"{key}: said once; got {values[key]} and {value}")
+        elif key in ALLOWED_KEYS:
+            values[key] = value
+        elif close_matches := get_close_matches(key, ALLOWED_KEYS, n=1):
+            mistakes.append(f"{key}: no such key (did you mean {close_matches[0]}?); known: {', '.join(ALLOWED_KEYS)}")
+            values.setdefault(close_matches[0], value)
         else:
             paths.append(Path(text))
-    return given, paths, mistakes
+    return values, paths, mistakes
 
 
 def _exists(path: Path) -> bool:
@@ -80,27 +82,27 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _output(text: str, paths: Sequence[Path]) -> Path:
+def _parse_output(text: str, paths: Sequence[Path]) -> Path:
     """Where the answers are to go: a CSV file, also by a name without an ending, or one of JSON lines."""
-    file = _place("output", text, "predictions.csv")
-    if file.suffix.lower() not in ("", CSV, JSON_LINES):
-        raise UsageError(f"output: a file that ends in {CSV} or {JSON_LINES} (JSON lines); got {file}")
-    if any(_same(file, path) for path in paths):
+    file = _parse_writable_file("output", text, "predictions.csv")
+    if file.suffix.lower() not in ("", CSV_SUFFIX, JSON_LINES_SUFFIX):
+        raise UsageError(f"output: a file that ends in {CSV_SUFFIX} or {JSON_LINES_SUFFIX} (JSON lines); got {file}")
+    if any(_is_same_file(file, path) for path in paths):
         raise UsageError(f"output: another file than what is to be answered for; got {file}")
     return file
 
 
-def _sheet(text: str, paths: Sequence[Path]) -> Path:
+def _parse_sheet(text: str, paths: Sequence[Path]) -> Path:
     """Where the contact sheet is to go; in a folder that is answered for it would be a picture of the next call."""
-    file = _place("sheet", text, "sheet.png")
-    if file.suffix.lower() != SHEET:
-        raise UsageError(f"sheet: a picture that ends in {SHEET}; got {file}")
-    if any(_same(file, path) or (path.is_dir() and _inside(file, path)) for path in paths if _exists(path)):
+    file = _parse_writable_file("sheet", text, "sheet.png")
+    if file.suffix.lower() != SHEET_SUFFIX:
+        raise UsageError(f"sheet: a picture that ends in {SHEET_SUFFIX}; got {file}")
+    if any(_is_same_file(file, path) or (path.is_dir() and _is_inside(file, path)) for path in paths if _exists(path)):
         raise UsageError(f"sheet: not among the pictures that are to be answered for; got {file}")
     return file
 
 
-def _weights(text: str, _: Sequence[Path]) -> Path:
+def _parse_weights(text: str, _: Sequence[Path]) -> Path:
     """The file of a backbone's weights."""
     file = Path(text)
     if not file.is_file():
@@ -108,7 +110,7 @@ def _weights(text: str, _: Sequence[Path]) -> Path:
     return file
 
 
-def _place(key: str, text: str, example: str) -> Path:
+def _parse_writable_file(key: str, text: str, example: str) -> Path:
     """A file that can be written there."""
     file = Path(text)
     if not text or not file.parent.is_dir():
@@ -118,12 +120,16 @@ def _place(key: str, text: str, example: str) -> Path:
     return file
 
 
-def _same(file: Path, path: Path) -> bool:
+def _is_same_file(file: Path, path: Path) -> bool:
     return _exists(file) and _exists(path) and file.samefile(path)
 
 
-def _inside(file: Path, folder: Path) -> bool:
+def _is_inside(file: Path, folder: Path) -> bool:
     return file.resolve().is_relative_to(folder.resolve())
 
 
-PLACES: Mapping[str, Callable[[str, Sequence[Path]], Path]] = {"output": _output, "sheet": _sheet, "weights": _weights}
+FILE_PARSERS: Mapping[str, Callable[[str, Sequence[Path]], Path]] = {
+    "output": _parse_output,
+    "sheet": _parse_sheet,
+    "weights": _parse_weights,
+}

@@ -10,10 +10,13 @@ from pathlib import Path
 from PIL import ImageFont
 from PIL.ImageFont import FreeTypeFont
 
-from pipeline.runtime.text import printable
+from pipeline.runtime.text import escape_unprintable
 
-PLAIN, BOLD = "DejaVuSans.ttf", "DejaVuSans-Bold.ttf"  # Latin, Greek, Cyrillic and more; matplotlib brings them along
-OTHERS = (  # of the system, for Korean, Chinese and Japanese; the first that is there
+REGULAR_FONT, BOLD_FONT = (
+    "DejaVuSans.ttf",
+    "DejaVuSans-Bold.ttf",
+)  # Latin, Greek, Cyrillic and more; matplotlib brings them along
+SYSTEM_FONTS = (  # of the system, for Korean, Chinese and Japanese; the first that is there
     "NotoSansCJK-Regular.ttc",
     "NotoSansKR-Regular.ttf",
     "NanumGothic.ttf",
@@ -21,26 +24,26 @@ OTHERS = (  # of the system, for Korean, Chinese and Japanese; the first that is
     "AppleSDGothicNeo.ttc",
     "DroidSansFallbackFull.ttf",
 )
-MISSING, IN_NO_FONT = "\u25a1", "\U0010ffff"
+MISSING_GLYPH, UNASSIGNED_CHARACTER = "\u25a1", "\U0010ffff"
 ELLIPSIS = "\u2026"
-LONGEST = 400  # letters that are looked at; no place is that wide
+MAX_TEXT_CHARS = 400  # letters that are looked at; no place is that wide
 
 
 @cache
-def own(name: str, size: int) -> FreeTypeFont:
+def load_bundled_font(font_name: str, size: int) -> FreeTypeFont:
     """A font that was installed with the program; Pillow's own, of Latin letters, where it is not there."""
-    found = find_spec("matplotlib")
-    folder = Path(*(found.submodule_search_locations or ())) if found else Path()
-    file = folder / "mpl-data" / "fonts" / "ttf" / name
+    package_spec = find_spec("matplotlib")
+    folder = Path(*(package_spec.submodule_search_locations or ())) if package_spec else Path()
+    file = folder / "mpl-data" / "fonts" / "ttf" / font_name
     font = ImageFont.truetype(str(file), size) if file.is_file() else ImageFont.load_default(size)
     assert isinstance(font, FreeTypeFont)
     return font
 
 
 @cache
-def other(size: int) -> FreeTypeFont | None:
+def load_system_font(size: int) -> FreeTypeFont | None:
     """A font of the system with the letters that ours lacks."""
-    for name in OTHERS:
+    for name in SYSTEM_FONTS:
         try:
             return ImageFont.truetype(name, size)
         except OSError:
@@ -49,43 +52,47 @@ def other(size: int) -> FreeTypeFont | None:
 
 
 @cache
-def has(font: FreeTypeFont, letter: str) -> bool:
+def has_glyph(font: FreeTypeFont, character: str) -> bool:
     """Whether a font has a letter: the others all look alike."""
-    return bytes(font.getmask(letter)) != bytes(font.getmask(IN_NO_FONT))
+    return bytes(font.getmask(character)) != bytes(font.getmask(UNASSIGNED_CHARACTER))
 
 
-def lettered(text: str, name: str, size: int) -> tuple[str, FreeTypeFont]:
+def choose_font(text: str, font_name: str, size: int) -> tuple[str, FreeTypeFont]:
     """A text as it can be drawn, and with which font; a letter that no font here has becomes a square."""
-    plain = printable(text[:LONGEST])
-    font = own(name, size)
-    if all(has(font, letter) for letter in plain):
-        return plain, font
-    second = other(size)
-    if second is not None and all(has(second, letter) for letter in plain):
-        return plain, second
-    return "".join(letter if has(font, letter) else MISSING for letter in plain), font
+    printable_text = escape_unprintable(text[:MAX_TEXT_CHARS])
+    font = load_bundled_font(font_name, size)
+    if all(has_glyph(font, letter) for letter in printable_text):
+        return printable_text, font
+    system_font = load_system_font(size)
+    if system_font is not None and all(has_glyph(system_font, letter) for letter in printable_text):
+        return printable_text, system_font
+    return "".join(letter if has_glyph(font, letter) else MISSING_GLYPH for letter in printable_text), font
 
 
-def fitted(text: str, font: FreeTypeFont, width: float) -> str:
+def truncate_to_width(text: str, font: FreeTypeFont, max_width: float) -> str:
     """A text that is no wider; of a longer one the beginning and the end, where names differ."""
-    if font.getlength(text) <= width:
+    if font.getlength(text) <= max_width:
         return text
 
-    def cut(keep: int) -> str:
+    def truncate(keep: int) -> str:
         return text[: keep - keep // 3] + ELLIPSIS + text[len(text) - keep // 3 :]
 
-    keep = bisect_right(range(len(text)), width, key=lambda letters: font.getlength(cut(letters))) - 1
-    return cut(max(keep, 0))
+    keep = bisect_right(range(len(text)), max_width, key=lambda letters: font.getlength(truncate(letters))) - 1
+    return truncate(max(keep, 0))
 
 
-def wrapped(text: str, font: FreeTypeFont, width: float, lines: int) -> list[str]:
+def wrap_text(text: str, font: FreeTypeFont, max_width: float, max_lines: int) -> list[str]:
     """A text in at most so many lines, broken between words."""
-    found = [""]
+    all_lines = [""]
     for word in text.split():
-        longer = f"{found[-1]} {word}".strip()
-        if font.getlength(longer) <= width or not found[-1]:
-            found[-1] = longer
+        longer = f"{all_lines[-1]} {word}".strip()
+        if font.getlength(longer) <= max_width or not all_lines[-1]:
+            all_lines[-1] = longer
         else:
-            found.append(word)
-    kept = found[:lines] if len(found) <= lines else [*found[: lines - 1], " ".join(found[lines - 1 :])]
-    return [fitted(line, font, width) for line in kept]
+            all_lines.append(word)
+    visible_lines = (
+        all_lines[:max_lines]
+        if len(all_lines) <= max_lines
+        else [*all_lines[: max_lines - 1], " ".join(all_lines[max_lines - 1 :])]
+    )
+    return [truncate_to_width(line, font, max_width) for line in visible_lines]

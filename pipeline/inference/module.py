@@ -12,145 +12,157 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.artifact.model_files import TrainedModel
-from pipeline.data.examples import Pictures, Raw, Table
-from pipeline.models.backbones import Frozen, split
-from pipeline.models.backbones.views import view
-from pipeline.models.networks import Convolutional, Dense, Tuned
-from pipeline.preprocessing import FeatureInputs, PictureInputs, TableInputs
+from pipeline.data.examples import Images, RawInputs, Table
+from pipeline.models.backbones import PretrainedBackbone, split
+from pipeline.models.backbones.views import apply_view
+from pipeline.models.networks import ConvolutionalNetwork, DenseNetwork, FinetunedNetwork
+from pipeline.preprocessing import FeatureInputs, ImageInputs, TableInputs
 
 
 @dataclass(frozen=True)
-class Input:
+class InputSpec:
     """What a module reads: its name, how large it is for one row, and what is in it, for a person."""
 
     name: str
     shape: tuple[int, ...]
-    says: str
+    description: str
 
 
-class Whole(nn.Module, ABC):
+class EndToEndModule(nn.Module, ABC):
     """Everything that a model does, in full precision; gives float32 [N, columns of the head].
 
     inputs: what `forward` reads, each with the rows first.
     """
 
-    inputs: tuple[Input, ...]
+    inputs: tuple[InputSpec, ...]
 
-    def __init__(self, trained: TrainedModel) -> None:
+    def __init__(self, trained_model: TrainedModel) -> None:
         super().__init__()
-        self.trained, self.network = trained, trained.network()
-        self.dense = self.network if isinstance(self.network, Dense) else self.network.dense
+        self.trained_model, self.network = trained_model, trained_model.build_network()
+        self.dense = self.network if isinstance(self.network, DenseNetwork) else self.network.dense
         for parameter in self.network.parameters():
             parameter.requires_grad_(False)
 
-    def dynamic(self, rows: dict[int, Any]) -> tuple[Any, ...]:
+    def dynamic_shapes(self, batch_dimension: dict[int, Any]) -> tuple[Any, ...]:
         """For each argument of `forward` that its rows vary."""
-        return tuple(rows for _ in self.inputs)
+        return tuple(batch_dimension for _ in self.inputs)
 
-    def answer(self, features: Tensor) -> Tensor:
+    def predict_from_features(self, features: Tensor) -> Tensor:
         """From what the fully connected layers read."""
-        head = self.trained.architecture.head
-        return head.answer(self.dense(features), self.trained.target_constants)
+        head = self.trained_model.architecture.head
+        return head.to_predictions(self.dense(features), self.trained_model.target_constants)
 
     @abstractmethod
-    def drawn(self, rows: int) -> tuple[Raw, tuple[Tensor, ...]]:
+    def random_inputs(self, count: int) -> tuple[RawInputs, tuple[Tensor, ...]]:
         """Some rows without meaning, as `TrainedModel.answers` takes them (but for a backbone), and as this does."""
 
 
-class FromPixels(Whole):
+class PixelModule(EndToEndModule):
     """Reads pictures: uint8 [N, 3, S, S]."""
 
-    def __init__(self, trained: TrainedModel, layout: PictureInputs | FeatureInputs) -> None:
-        super().__init__(trained)
-        self.size = layout.size
-        side = f"{self.size} x {self.size}"
-        said = f"uint8, RGB, 0 to 255: the whole picture, turned upright, squeezed to {side} (bilinear, antialiased)"
-        self.inputs = (Input("pixels", (3, self.size, self.size), said),)
+    def __init__(self, trained_model: TrainedModel, preprocessor: ImageInputs | FeatureInputs) -> None:
+        super().__init__(trained_model)
+        self.image_size = preprocessor.size
+        side = f"{self.image_size} x {self.image_size}"
+        description = (
+            f"uint8, RGB, 0 to 255: the whole picture, turned upright, squeezed to {side} (bilinear, antialiased)"
+        )
+        self.inputs = (InputSpec("pixels", (3, self.image_size, self.image_size), description),)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """The answers."""
-        constants = self.trained.input_constants
+        constants = self.trained_model.input_constants
         mean, spread = (constants[name].view(1, 3, 1, 1) for name in ("input.mean", "input.spread"))
         scaled = (pixels - mean) / spread
-        if isinstance(self.network, Convolutional):  # all at once: how many there are is not known here
-            return self.answer(self.network.blocks(scaled, self.network.activation))
-        return self.answer(scaled.flatten(1))
+        if isinstance(self.network, ConvolutionalNetwork):  # all at once: how many there are is not known here
+            return self.predict_from_features(self.network.blocks(scaled, self.network.activation))
+        return self.predict_from_features(scaled.flatten(1))
 
-    def drawn(self, rows: int) -> tuple[Raw, tuple[Tensor, ...]]:
-        shape = (rows, 3, self.size, self.size)
-        pixels = np.random.default_rng(rows).integers(0, 256, shape, dtype=np.uint8)
-        return Pictures(pixels), (torch.from_numpy(pixels),)
+    def random_inputs(self, count: int) -> tuple[RawInputs, tuple[Tensor, ...]]:
+        shape = (count, 3, self.image_size, self.image_size)
+        pixels = np.random.default_rng(count).integers(0, 256, shape, dtype=np.uint8)
+        return Images(pixels), (torch.from_numpy(pixels),)
 
 
-class FromViews(FromPixels):
+class ViewsModule(PixelModule):
     """Reads pictures, and looks at them through a backbone, which is a part of it, trained along or not."""
 
-    def __init__(self, trained: TrainedModel, layout: FeatureInputs, frozen: Frozen) -> None:
-        super().__init__(trained, layout)
-        self.layout, self.look = layout, frozen.look
-        self.body: nn.Module = frozen.body
-        if isinstance(self.network, Tuned):
-            tail = trained.architecture.model.tail
-            assert tail is not None
-            self.body = nn.Sequential(split.stem(frozen.body, tail) or nn.Identity(), self.network.backbone.tail)
+    def __init__(self, trained_model: TrainedModel, preprocessor: FeatureInputs, backbone: PretrainedBackbone) -> None:
+        super().__init__(trained_model, preprocessor)
+        self.preprocessor, self.extract_features = preprocessor, backbone.extract
+        self.body: nn.Module = backbone.network
+        if isinstance(self.network, FinetunedNetwork):
+            finetune = trained_model.architecture.model.tail
+            assert finetune is not None
+            self.body = nn.Sequential(
+                split.build_stem(backbone.network, finetune) or nn.Identity(), self.network.backbone.tail
+            )
 
     def forward(self, pixels: Tensor) -> Tensor:
         """The answers, from the mean over the views."""
-        views = torch.cat([view(pixels, number) for number in range(self.layout.views)])  # the body is there once
-        mean = self.body(views).unflatten(0, (self.layout.views, -1)).mean(0)
-        return self.answer(self.layout.batch(mean, self.trained.input_constants))
+        views = torch.cat(
+            [apply_view(pixels, number) for number in range(self.preprocessor.views)]
+        )  # the body is there once
+        mean = self.body(views).unflatten(0, (self.preprocessor.views, -1)).mean(0)
+        return self.predict_from_features(self.preprocessor.prepare_batch(mean, self.trained_model.input_constants))
 
-    def drawn(self, rows: int) -> tuple[Raw, tuple[Tensor, ...]]:
-        pictures, tensors = super().drawn(rows)
-        assert isinstance(pictures, Pictures)
-        return self.look(pictures, self.layout.views), tensors
+    def random_inputs(self, count: int) -> tuple[RawInputs, tuple[Tensor, ...]]:
+        images, tensors = super().random_inputs(count)
+        assert isinstance(images, Images)
+        return self.extract_features(images, self.preprocessor.views), tensors
 
 
-class FromTable(Whole):
+class TableModule(EndToEndModule):
     """Reads the columns of a table: numbers float32 [N, D], and codes of categories int64 [N, C], if there are any."""
 
-    def __init__(self, trained: TrainedModel, layout: TableInputs) -> None:
-        super().__init__(trained)
-        self.layout = layout
-        numbers = "float32: the numbers as in the table, NaN where one is missing"
-        codes = "int64: of each category its place among the levels, from 0; -1 where it is missing or none of them"
-        both = (
-            Input("numbers", (len(layout.numbers),), numbers),
-            Input("codes", (len(layout.categories),), codes),
+    def __init__(self, trained_model: TrainedModel, preprocessor: TableInputs) -> None:
+        super().__init__(trained_model)
+        self.preprocessor = preprocessor
+        numbers_description = "float32: the numbers as in the table, NaN where one is missing"
+        codes_description = (
+            "int64: of each category its place among the levels, from 0; -1 where it is missing or none of them"
         )
-        self.inputs = tuple(each for each in both if each.shape != (0,))
+        specs = (
+            InputSpec("numbers", (len(preprocessor.numbers),), numbers_description),
+            InputSpec("codes", (len(preprocessor.categories),), codes_description),
+        )
+        self.inputs = tuple(each for each in specs if each.shape != (0,))
 
     def forward(self, *columns: Tensor) -> Tensor:
         """The answers."""
-        given = dict(zip((each.name for each in self.inputs), columns, strict=True))
-        rows = columns[0].shape[0]  # `len` would fix it
-        numbers = given.get("numbers", torch.zeros(rows, 0))
-        codes = given.get("codes", torch.zeros(rows, 0, dtype=torch.int64))
-        return self.answer(self.layout.prepared(numbers, codes, self.trained.input_constants))
+        tensors = dict(zip((each.name for each in self.inputs), columns, strict=True))
+        batch_size = columns[0].shape[0]  # `len` would fix it
+        numbers = tensors.get("numbers", torch.zeros(batch_size, 0))
+        codes = tensors.get("codes", torch.zeros(batch_size, 0, dtype=torch.int64))
+        return self.predict_from_features(
+            self.preprocessor.transform(numbers, codes, self.trained_model.input_constants)
+        )
 
-    def dynamic(self, rows: dict[int, Any]) -> tuple[Any, ...]:
-        return (super().dynamic(rows),)  # one argument of several
+    def dynamic_shapes(self, batch_dimension: dict[int, Any]) -> tuple[Any, ...]:
+        return (super().dynamic_shapes(batch_dimension),)  # one argument of several
 
-    def drawn(self, rows: int) -> tuple[Raw, tuple[Tensor, ...]]:
-        layout, constants = self.layout, self.trained.input_constants
-        generator = np.random.default_rng(rows)
-        spread = generator.normal(0, 2, (rows, len(layout.numbers))).astype(np.float32)
-        numbers = constants["input.mean"].numpy() + spread * constants["input.spread"].numpy()
+    def random_inputs(self, count: int) -> tuple[RawInputs, tuple[Tensor, ...]]:
+        preprocessor, constants = self.preprocessor, self.trained_model.input_constants
+        generator = np.random.default_rng(count)
+        noise = generator.normal(0, 2, (count, len(preprocessor.numbers))).astype(np.float32)
+        numbers = constants["input.mean"].numpy() + noise * constants["input.spread"].numpy()
         numbers[generator.random(numbers.shape) < 0.2] = np.nan
-        highest = np.array([len(levels) for levels in layout.levels], dtype=np.int64)
-        codes = generator.integers(-1, highest, (rows, len(highest)))
-        table = Table(numbers, layout.numbers, codes, layout.categories, layout.levels)
+        level_counts = np.array([len(levels) for levels in preprocessor.levels], dtype=np.int64)
+        codes = generator.integers(-1, level_counts, (count, len(level_counts)))
+        table = Table(numbers, preprocessor.numbers, codes, preprocessor.categories, preprocessor.levels)
         tensors = {"numbers": torch.from_numpy(numbers), "codes": torch.from_numpy(codes)}
         return table, tuple(tensors[each.name] for each in self.inputs)
 
 
-def whole(trained: TrainedModel, weights: Path | None, cache: Path) -> Whole:
+def build_module(trained_model: TrainedModel, weights: Path | None, cache: Path) -> EndToEndModule:
     """The module of a model; raises DataError where the weights of its backbone are not at hand."""
-    layout = trained.architecture.inputs
-    if isinstance(layout, TableInputs):
-        return FromTable(trained, layout).eval()
-    if isinstance(layout, FeatureInputs):
-        return FromViews(
-            trained, layout, Frozen.of_model(layout, trained.architecture.model.tail, weights, cache)
+    preprocessor = trained_model.architecture.inputs
+    if isinstance(preprocessor, TableInputs):
+        return TableModule(trained_model, preprocessor).eval()
+    if isinstance(preprocessor, FeatureInputs):
+        return ViewsModule(
+            trained_model,
+            preprocessor,
+            PretrainedBackbone.from_trained_model(preprocessor, trained_model.architecture.model.tail, weights, cache),
         ).eval()
-    return FromPixels(trained, layout).eval()
+    return PixelModule(trained_model, preprocessor).eval()

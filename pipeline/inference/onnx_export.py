@@ -12,108 +12,112 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.inference.module import Whole
+from pipeline.inference.module import EndToEndModule
 from pipeline.preprocessing import TableInputs
-from pipeline.runtime.files import moved_whole
-from pipeline.runtime.text import printable
+from pipeline.runtime.files import atomic_path
+from pipeline.runtime.text import escape_unprintable
 
-OPSET = 18  # read by runtimes of 2023 and later
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-EXTRA = "pip install 'layers-and-nodes[onnx]'"
-TOLERANCE, SIZES = 1e-5, (1, 7)  # relative to a number above 1; rows at once in the check
-MOST_BYTES = 2**31 - 2**24  # of a file, whose format knows no more, with its graph
-OUTPUT, ROWS = "answers", "N"
+OPSET_VERSION = 18  # read by runtimes of 2023 and later
+REQUIRED_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+INSTALL_COMMAND = "pip install 'layers-and-nodes[onnx]'"
+RELATIVE_TOLERANCE, CHECK_BATCH_SIZES = 1e-5, (1, 7)  # relative to a number above 1; rows at once in the check
+MAX_FILE_BYTES = 2**31 - 2**24  # of a file, whose format knows no more, with its graph
+OUTPUT_NAME, BATCH_DIMENSION = "answers", "N"
 
 
 class ExportError(Exception):
     """A model that cannot be written as such a file, or was and gave other answers; the reason, in one line."""
 
 
-def missing() -> str | None:
+def missing_packages_error() -> str | None:
     """What has to be installed first, if anything."""
-    lacking = [name for name in PACKAGES if find_spec(name) is None]
-    return f"format=onnx: needs {', '.join(lacking)}, which is not there; {EXTRA}" if lacking else None
+    missing_packages = [name for name in REQUIRED_PACKAGES if find_spec(name) is None]
+    return (
+        f"format=onnx: needs {', '.join(missing_packages)}, which is not there; {INSTALL_COMMAND}"
+        if missing_packages
+        else None
+    )
 
 
-def name_of(whole: Whole) -> str:
+def format_file_name(module: EndToEndModule) -> str:
     """The file's name: task, opset and the shape of each input."""
-    task = re.sub(r"[^\w.-]+", "_", whole.trained.architecture.task)[:100].lstrip(".") or "model"
-    shapes = ("x".join([ROWS, *map(str, each.shape)]) for each in whole.inputs)
-    return "-".join([task, f"opset{OPSET}", *shapes]) + ".onnx"
+    task = re.sub(r"[^\w.-]+", "_", module.trained_model.architecture.task)[:100].lstrip(".") or "model"
+    shapes = ("x".join([BATCH_DIMENSION, *map(str, each.shape)]) for each in module.inputs)
+    return "-".join([task, f"opset{OPSET_VERSION}", *shapes]) + ".onnx"
 
 
-def write(whole: Whole, folder: Path) -> tuple[Path, float]:
+def write_onnx(module: EndToEndModule, folder: Path) -> tuple[Path, float]:
     """Writes the file into a folder; returns it, and how far its answers are from the network's at most.
 
     Raises ExportError where the model is too large or the answers differ, and NotWrittenError; nothing is left then.
     """
-    size = sum(tensor.nbytes for tensor in (*whole.parameters(), *whole.buffers()))
-    if size > MOST_BYTES:
-        raise ExportError(f"format=onnx: a file has at most {MOST_BYTES:,} bytes; the model has {size:,}")
-    file = folder / name_of(whole)
-    program = _program(whole)
-    with moved_whole(file) as new:
-        program.save(new, external_data=False)
-        difference = _difference(whole, new)
-        if not difference <= TOLERANCE:
-            rule = f"its answers are the network's within {TOLERANCE:g}"
+    size_bytes = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
+    if size_bytes > MAX_FILE_BYTES:
+        raise ExportError(f"format=onnx: a file has at most {MAX_FILE_BYTES:,} bytes; the model has {size_bytes:,}")
+    file = folder / format_file_name(module)
+    program = _export_program(module)
+    with atomic_path(file) as temporary_file:
+        program.save(temporary_file, external_data=False)
+        difference = _max_difference(module, temporary_file)
+        if not difference <= RELATIVE_TOLERANCE:
+            rule = f"its answers are the network's within {RELATIVE_TOLERANCE:g}"
             raise ExportError(f"format=onnx: {rule}; got a difference of {difference:.2g}, so {file} is not written")
     return file, difference
 
 
-def _program(whole: Whole) -> Any:
-    names = [each.name for each in whole.inputs]
-    rows = torch.export.Dim(ROWS)
+def _export_program(module: EndToEndModule) -> Any:
+    input_names = [each.name for each in module.inputs]
+    batch_dimension = torch.export.Dim(BATCH_DIMENSION)
     with warnings.catch_warnings():  # of its own parts, about which nobody can do anything
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            whole,
-            whole.drawn(2)[1],
+            module,
+            module.random_inputs(2)[1],
             dynamo=True,
             verbose=False,
-            opset_version=OPSET,
-            input_names=names,
-            output_names=[OUTPUT],
-            dynamic_shapes=whole.dynamic({0: rows}),
+            opset_version=OPSET_VERSION,
+            input_names=input_names,
+            output_names=[OUTPUT_NAME],
+            dynamic_shapes=module.dynamic_shapes({0: batch_dimension}),
         )
     assert program is not None
     for node in program.model.graph.all_nodes():  # each names the files of this machine and the lines that made it
         node.metadata_props.clear()
         node.doc_string = None
-    program.model.metadata_props.update(metadata(whole))
+    program.model.metadata_props.update(build_metadata(module))
     return program
 
 
-def metadata(whole: Whole) -> dict[str, str]:
+def build_metadata(module: EndToEndModule) -> dict[str, str]:
     """What a person needs who has only the file; lists are JSON."""
-    architecture = whole.trained.architecture
+    architecture = module.trained_model.architecture
     inputs, head = architecture.inputs, architecture.head
-    said = {
+    entries = {
         "task": architecture.task,
-        "inputs": json.dumps({each.name: each.says for each in whole.inputs}),
-        OUTPUT: json.dumps(head.columns),
+        "inputs": json.dumps({each.name: each.description for each in module.inputs}),
+        OUTPUT_NAME: json.dumps(head.output_names),
         "head": head.kind,
         "parameters_sha256": str(architecture.parameters_sha256),
         "architecture_sha256": architecture.sha256(),
     }
     if isinstance(inputs, TableInputs):
-        said["numbers"] = json.dumps(inputs.numbers)
-        said["codes"] = json.dumps(dict(zip(inputs.categories, inputs.levels, strict=True)))
-    return {key: printable(value) for key, value in said.items()}
+        entries["numbers"] = json.dumps(inputs.numbers)
+        entries["codes"] = json.dumps(dict(zip(inputs.categories, inputs.levels, strict=True)))
+    return {key: escape_unprintable(value) for key, value in entries.items()}
 
 
-def _difference(whole: Whole, file: Path) -> float:
+def _max_difference(module: EndToEndModule, file: Path) -> float:
     """How far the file's answers are from the network's at most, in parts of a number where that is above 1."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    furthest = []
-    for rows in SIZES:
-        raw, tensors = whole.drawn(rows)
-        fed = {each.name: tensor.numpy() for each, tensor in zip(whole.inputs, tensors, strict=True)}
-        (found,) = session.run([OUTPUT], fed)
-        expected = whole.trained.answers(raw).numpy()
-        furthest.append(np.max(np.abs(found - expected) / np.maximum(1, np.abs(expected))))
-    return float(np.max(furthest))  # not a number, if one of them is none
+    differences = []
+    for batch_size in CHECK_BATCH_SIZES:
+        raw, tensors = module.random_inputs(batch_size)
+        input_feed = {each.name: tensor.numpy() for each, tensor in zip(module.inputs, tensors, strict=True)}
+        (actual,) = session.run([OUTPUT_NAME], input_feed)
+        expected = module.trained_model.predict(raw).numpy()
+        differences.append(np.max(np.abs(actual - expected) / np.maximum(1, np.abs(expected))))
+    return float(np.max(differences))  # not a number, if one of them is none

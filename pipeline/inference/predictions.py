@@ -12,21 +12,24 @@ from torch import Tensor
 
 from pipeline.artifact import model_files
 from pipeline.artifact.model_files import TrainedModel
-from pipeline.data.examples import DataError, Pictures, Raw
-from pipeline.data.images.decode import Pixels, decode_or_reason
-from pipeline.data.images.discovery import listed, others_below
-from pipeline.data.images.safe_open import FORMATS
-from pipeline.inference.arguments import Words
+from pipeline.data.examples import DataError, Images, RawInputs
+from pipeline.data.images.decode import Pixels, read_pixels_or_error
+from pipeline.data.images.discovery import count_other_files, expand_folders
+from pipeline.data.images.safe_open import SUPPORTED_FORMATS
+from pipeline.inference.arguments import PredictOptions
 from pipeline.preprocessing import FeatureInputs, TableInputs
 from pipeline.runtime.arguments import UsageError
-from pipeline.runtime.parallel import in_order
-from pipeline.runtime.progress_bars import watched
+from pipeline.runtime.parallel import map_in_order
+from pipeline.runtime.progress_bars import track
 
-BATCH, NUMBERS = 256, 2**24  # pictures that the network sees at once, and how many numbers they are at the most
+IMAGE_BATCH_SIZE, MAX_BATCH_VALUES = (
+    256,
+    2**24,
+)  # pictures that the network sees at once, and how many numbers they are at the most
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """One row of the answers: the numbers of the head's columns and what they say, or why there is none.
 
     picture: the file, where it is one.
@@ -34,117 +37,137 @@ class Answer:
 
     name: str
     values: tuple[float, ...] = ()
-    answer: str = ""
+    text: str = ""
     error: str = ""
-    picture: Path | None = None
+    image_file: Path | None = None
 
 
 @dataclass(frozen=True)
-class Asked:
+class PredictionRequest:
     """What is to be answered for: the paths as typed; for a model of pictures the files and folders without one.
 
     passed_over: how many files of the folders are no pictures.
     """
 
     paths: tuple[Path, ...]
-    pictures: tuple[Path, ...] = ()
-    empty: tuple[Path, ...] = ()
-    passed_over: int = 0
+    image_files: tuple[Path, ...] = ()
+    empty_folders: tuple[Path, ...] = ()
+    skipped_count: int = 0
 
     @classmethod
-    def of(cls, trained: TrainedModel, paths: Sequence[Path]) -> Asked:
+    def from_paths(cls, trained_model: TrainedModel, paths: Sequence[Path]) -> PredictionRequest:
         """Looks into the folders; raises OSError where a name is too long."""
-        if isinstance(trained.architecture.inputs, TableInputs):
+        if isinstance(trained_model.architecture.inputs, TableInputs):
             return cls(tuple(paths))
         folders = [path for path in paths if path.is_dir()]
-        empty = tuple(folder for folder in folders if not listed([folder]))
-        return cls(tuple(paths), tuple(listed(paths)), empty, sum(map(others_below, folders)))
+        empty_folders = tuple(folder for folder in folders if not expand_folders([folder]))
+        return cls(tuple(paths), tuple(expand_folders(paths)), empty_folders, sum(map(count_other_files, folders)))
 
 
-def load(name: str, store: Path) -> TrainedModel:
+def load_model(name: str, store: Path) -> TrainedModel:
     """The model from a folder's two files or from the registry; raises UsageError where there is none."""
     try:
         if Path(name).is_dir():
-            return model_files.read(Path(name))
+            return model_files.load_trained_model(Path(name))
         if "/" in name and not name.startswith("models:/"):
             raise UsageError(f"model: a folder that exists; got {name}")
-        from pipeline.tracking.client import fetched
+        from pipeline.tracking.client import download_model
 
-        with fetched(name if name.startswith("models:/") else f"models:/{name}@champion", store) as folder:
-            return model_files.read(folder)
+        with download_model(name if name.startswith("models:/") else f"models:/{name}@champion", store) as folder:
+            return model_files.load_trained_model(folder)
     except (model_files.ModelError, LookupError) as error:
         raise UsageError(f"model: {error.args[0]}") from None
     except DataError as error:  # a part of a backbone, whose package is not there
         raise UsageError(str(error)) from None
 
 
-def answers(trained: TrainedModel, words: Words, asked: Asked) -> Generator[Answer, None, None]:
+def iter_predictions(
+    trained_model: TrainedModel, options: PredictOptions, request: PredictionRequest
+) -> Generator[Prediction, None, None]:
     """An answer for each picture or table row, in the order of the paths; what cannot be answered says why.
 
     Raises UsageError where the model's backbone is not at hand.
     """
-    layout = trained.architecture.inputs
-    if isinstance(layout, TableInputs):
-        for path in asked.paths:
-            yield from _rows(trained, layout, path)
+    preprocessor = trained_model.architecture.inputs
+    if isinstance(preprocessor, TableInputs):
+        for path in request.paths:
+            yield from _predict_table(trained_model, preprocessor, path)
         return
-    seen = _backbone(trained, layout, words) if isinstance(layout, FeatureInputs) else _as_they_are
-    for folder in asked.empty:
-        yield Answer(str(folder), error=f"no picture in this folder ({FORMATS})")
-    yield from watched(_pictures(trained, layout.size, asked.pictures, seen), "answering", len(asked.pictures))
+    extract_features = (
+        _build_feature_extractor(trained_model, preprocessor, options)
+        if isinstance(preprocessor, FeatureInputs)
+        else _identity
+    )
+    for folder in request.empty_folders:
+        yield Prediction(str(folder), error=f"no picture in this folder ({SUPPORTED_FORMATS})")
+    yield from track(
+        _predict_images(trained_model, preprocessor.size, request.image_files, extract_features),
+        "answering",
+        len(request.image_files),
+    )
 
 
-def _as_they_are(pictures: Pictures) -> Raw:
-    return pictures
+def _identity(images: Images) -> RawInputs:
+    return images
 
 
-def _backbone(trained: TrainedModel, layout: FeatureInputs, words: Words) -> Callable[[Pictures], Raw]:
+def _build_feature_extractor(
+    trained_model: TrainedModel, preprocessor: FeatureInputs, options: PredictOptions
+) -> Callable[[Images], RawInputs]:
     """What the model's backbone makes of pictures; raises UsageError where it, or its weights, are not at hand."""
-    from pipeline.models.backbones import Frozen
+    from pipeline.models.backbones import PretrainedBackbone
 
     try:
-        frozen = Frozen.of_model(layout, trained.architecture.model.tail, words.weights, words.store / "cache")
-        _ = frozen.body  # made now: what it lacks is known before the first answer
+        backbone = PretrainedBackbone.from_trained_model(
+            preprocessor, trained_model.architecture.model.tail, options.weights, options.store / "cache"
+        )
+        _ = backbone.network  # made now: what it lacks is known before the first answer
     except DataError as error:
         raise UsageError(str(error)) from None
-    return lambda pictures: frozen.look(pictures, layout.views)
+    return lambda pictures: backbone.extract(pictures, preprocessor.views)
 
 
-def _pictures(
-    trained: TrainedModel, size: int, files: Sequence[Path], seen: Callable[[Pictures], Raw]
-) -> Iterator[Answer]:
+def _predict_images(
+    trained_model: TrainedModel, size: int, files: Sequence[Path], extract_features: Callable[[Images], RawInputs]
+) -> Iterator[Prediction]:
     """seen: what the network reads of the pictures. A batch of them is held at a time."""
-    decoded = in_order(lambda file: (file, decode_or_reason(file, size)), files)
-    batch = max(1, min(BATCH, NUMBERS // (3 * size * size)))
-    while some := list(islice(decoded, batch)):
-        yield from _batch(trained, some, seen)
+    decoded = map_in_order(lambda file: (file, read_pixels_or_error(file, size)), files)
+    batch_size = max(1, min(IMAGE_BATCH_SIZE, MAX_BATCH_VALUES // (3 * size * size)))
+    while batch := list(islice(decoded, batch_size)):
+        yield from _predict_batch(trained_model, batch, extract_features)
 
 
-def _batch(
-    trained: TrainedModel, some: Sequence[tuple[Path, Pixels | str]], seen: Callable[[Pictures], Raw]
-) -> Iterator[Answer]:
-    good = [picture for _, picture in some if not isinstance(picture, str)]
-    answered = iter(trained.answers(seen(Pictures(np.stack(good)))) if good else ())
-    for file, picture in some:
-        if isinstance(picture, str):
-            yield Answer(str(file), error=picture, picture=file)
+def _predict_batch(
+    trained_model: TrainedModel,
+    batch: Sequence[tuple[Path, Pixels | str]],
+    extract_features: Callable[[Images], RawInputs],
+) -> Iterator[Prediction]:
+    images = [picture for _, picture in batch if not isinstance(picture, str)]
+    outputs = iter(trained_model.predict(extract_features(Images(np.stack(images)))) if images else ())
+    for file, image_or_error in batch:
+        if isinstance(image_or_error, str):
+            yield Prediction(str(file), error=image_or_error, image_file=file)
         else:
-            yield _answer(trained, str(file), next(answered), file)
+            yield _to_prediction(trained_model, str(file), next(outputs), file)
 
 
-def _rows(trained: TrainedModel, layout: TableInputs, path: Path) -> Iterator[Answer]:
-    from pipeline.data.sources.table import read_rows
+def _predict_table(trained_model: TrainedModel, preprocessor: TableInputs, path: Path) -> Iterator[Prediction]:
+    from pipeline.data.sources.table import read_table
 
     try:
-        rows, errors = read_rows(path, layout.numbers, layout.categories)
+        table, errors = read_table(path, preprocessor.numbers, preprocessor.categories)
     except DataError as error:
-        yield Answer(str(path), error=str(error).removeprefix(f"{path}: "))
+        yield Prediction(str(path), error=str(error).removeprefix(f"{path}: "))
         return
-    answered = watched(trained.answers(rows), f"answering {len(rows):,} rows", len(rows))
-    for number, (reason, row) in enumerate(zip(errors, answered, strict=True), start=1):
+    outputs = track(trained_model.predict(table), f"answering {len(table):,} rows", len(table))
+    for number, (reason, output) in enumerate(zip(errors, outputs, strict=True), start=1):
         name = f"{path} row {number}"
-        yield Answer(name, error=reason) if reason else _answer(trained, name, row)
+        yield Prediction(name, error=reason) if reason else _to_prediction(trained_model, name, output)
 
 
-def _answer(trained: TrainedModel, name: str, row: Tensor, picture: Path | None = None) -> Answer:
-    return Answer(name, tuple(row.tolist()), trained.architecture.head.words(row), picture=picture)
+def _to_prediction(
+    trained_model: TrainedModel, name: str, output: Tensor, image_file: Path | None = None
+) -> Prediction:
+    return Prediction(
+        name, tuple(output.tolist()), trained_model.architecture.head.format_prediction(output), image_file=image_file
+    )

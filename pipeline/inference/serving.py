@@ -14,101 +14,117 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipeline.data.examples import DataError, Pictures, Raw
-from pipeline.data.images.decode import Pixels, decode_or_reason
-from pipeline.data.sources.table import rows_of
-from pipeline.runtime.parallel import in_order
+from pipeline.data.examples import DataError, Images, RawInputs
+from pipeline.data.images.decode import Pixels, read_pixels_or_error
+from pipeline.data.sources.table import parse_table
+from pipeline.runtime.parallel import map_in_order
 
 if TYPE_CHECKING:  # torch takes seconds, and what is said of a model in MLflow does not need it
     from pipeline.artifact.model_files import TrainedModel
     from pipeline.preprocessing import TableInputs
 
-IMAGE, ANSWER = "image", "answer"
-MOST_ROWS, MOST_PICTURES = 100_000, 256  # of a request: seconds, where MLflow's server gives up after a minute
-NOT_BASE64 = "the bytes of a picture file in base64"
+IMAGE_COLUMN, ANSWER_COLUMN = "image", "answer"
+MAX_REQUEST_ROWS, MAX_REQUEST_IMAGES = (
+    100_000,
+    256,
+)  # of a request: seconds, where MLflow's server gives up after a minute
+BASE64_RULE = "the bytes of a picture file in base64"
 
 
 class RequestError(Exception):
     """A request that cannot be answered: the rule and what it got, in one sentence."""
 
 
-class Served:
+class ModelServer:
     """A model that is kept in memory, its backbone included, and asked again and again, by several threads."""
 
-    def __init__(self, trained: TrainedModel, weights: Path | None, cache: Path) -> None:
+    def __init__(self, trained_model: TrainedModel, weights: Path | None, cache: Path) -> None:
         """weights: a file of the backbone's; without one they are the published ones, from the package or `cache`.
 
         Raises DataError where the backbone's weights are not at hand, or are not those of the search.
         """
-        self.trained = trained
-        layout, tail = trained.architecture.inputs, trained.architecture.model.tail
-        self.seen: Callable[[Pictures], Raw] = lambda pictures: pictures
-        if layout.kind == "features":
-            from pipeline.models.backbones import Frozen
+        self.trained_model = trained_model
+        preprocessor, finetune = trained_model.architecture.inputs, trained_model.architecture.model.tail
+        self.extract_features: Callable[[Images], RawInputs] = lambda pictures: pictures
+        if preprocessor.kind == "features":
+            from pipeline.models.backbones import PretrainedBackbone
 
-            frozen, views = Frozen.of_model(layout, tail, weights, cache), layout.views
-            _ = frozen.body  # made now: the first request does not wait for it
-            self.seen = lambda pictures: frozen.look(pictures, views)
+            backbone, views = (
+                PretrainedBackbone.from_trained_model(preprocessor, finetune, weights, cache),
+                preprocessor.views,
+            )
+            _ = backbone.network  # made now: the first request does not wait for it
+            self.extract_features = lambda pictures: backbone.extract(pictures, views)
 
-    def answers(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """A row for each row: `answer`, and a column for each class or label, or the number; raises RequestError."""
-        trained, layout = self.trained, self.trained.architecture.inputs
-        raw = _rows(frame, layout) if layout.kind == "table" else self.seen(_pictures(frame, layout.size))
-        found = trained.answers(raw)
-        said = pd.DataFrame({ANSWER: [trained.architecture.head.words(row) for row in found]})
-        return said.join(pd.DataFrame(found.double().numpy(), columns=named(trained.architecture.head.columns)))
+        trained_model, preprocessor = self.trained_model, self.trained_model.architecture.inputs
+        raw = (
+            _parse_table(frame, preprocessor)
+            if preprocessor.kind == "table"
+            else self.extract_features(_decode_images(frame, preprocessor.size))
+        )
+        outputs = trained_model.predict(raw)
+        labels = pd.DataFrame(
+            {ANSWER_COLUMN: [trained_model.architecture.head.format_prediction(row) for row in outputs]}
+        )
+        return labels.join(
+            pd.DataFrame(
+                outputs.double().numpy(), columns=format_column_names(trained_model.architecture.head.output_names)
+            )
+        )
 
 
-def named(columns: Sequence[str]) -> list[str]:
+def format_column_names(output_names: Sequence[str]) -> list[str]:
     """What the columns of a head are called beside the answer; a class of the name `answer` makes room for it."""
-    return [f"{name} (probability)" if name == ANSWER else name for name in columns]
+    return [f"{name} (probability)" if name == ANSWER_COLUMN else name for name in output_names]
 
 
-def _check_count(frame: pd.DataFrame, most: int, what: str) -> None:
+def _check_count(frame: pd.DataFrame, max_count: int, noun: str) -> None:
     """Of a request without a single column of the model's, that is what is to be said."""
-    if len(frame.columns) and not 1 <= len(frame) <= most:
-        raise RequestError(f"a request has 1 to {most:,} {what}; got {len(frame):,}")
+    if len(frame.columns) and not 1 <= len(frame) <= max_count:
+        raise RequestError(f"a request has 1 to {max_count:,} {noun}; got {len(frame):,}")
 
 
-def _rows(frame: pd.DataFrame, layout: TableInputs) -> Raw:
+def _parse_table(frame: pd.DataFrame, preprocessor: TableInputs) -> RawInputs:
     """The rows of a table; the first that cannot be answered is refused, counted from 1."""
-    _check_count(frame, MOST_ROWS, "rows")
+    _check_count(frame, MAX_REQUEST_ROWS, "rows")
     try:
-        table, errors = rows_of(frame, layout.numbers, layout.categories)
+        table, errors = parse_table(frame, preprocessor.numbers, preprocessor.categories)
     except DataError as error:
         raise RequestError(str(error)) from None
-    if wrong := next((f"row {number}: {error}" for number, error in enumerate(errors, start=1) if error), None):
-        raise RequestError(wrong)
+    if first_error := next((f"row {number}: {error}" for number, error in enumerate(errors, start=1) if error), None):
+        raise RequestError(first_error)
     return table
 
 
-def _pictures(frame: pd.DataFrame, size: int) -> Pictures:
+def _decode_images(frame: pd.DataFrame, image_size: int) -> Images:
     """The pictures, decoded as those of files are; the first that cannot be read is refused, counted from 1."""
-    _check_count(frame, MOST_PICTURES, "pictures")
-    if IMAGE not in frame:
-        raise RequestError(f"each row has a column {IMAGE}: {NOT_BASE64}; got none")
+    _check_count(frame, MAX_REQUEST_IMAGES, "pictures")
+    if IMAGE_COLUMN not in frame:
+        raise RequestError(f"each row has a column {IMAGE_COLUMN}: {BASE64_RULE}; got none")
     with tempfile.TemporaryDirectory(prefix="pictures-") as folder:
         files = [Path(folder, str(number)) for number in range(1, len(frame) + 1)]
-        for file, cell in zip(files, frame[IMAGE], strict=True):
-            file.write_bytes(_content(cell, file.name))
-        return Pictures(np.stack(_read(in_order(partial(decode_or_reason, size=size), files))))
+        for file, cell in zip(files, frame[IMAGE_COLUMN], strict=True):
+            file.write_bytes(_decode_base64(cell, file.name))
+        return Images(np.stack(_require_images(map_in_order(partial(read_pixels_or_error, size=image_size), files))))
 
 
-def _content(cell: object, number: str) -> bytes:
+def _decode_base64(cell: object, number: str) -> bytes:
     """The bytes that a cell of base64 stands for; line breaks in it do no harm."""
     if not isinstance(cell, str):
-        empty = cell is None or (isinstance(cell, float) and math.isnan(cell))
-        raise RequestError(f"picture {number}: {NOT_BASE64}; got {'nothing' if empty else type(cell).__name__}")
+        is_empty = cell is None or (isinstance(cell, float) and math.isnan(cell))
+        raise RequestError(f"picture {number}: {BASE64_RULE}; got {'nothing' if is_empty else type(cell).__name__}")
     try:
         return base64.b64decode("".join(cell.split()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise RequestError(f"picture {number}: {NOT_BASE64}; got something else ({error})") from None
+        raise RequestError(f"picture {number}: {BASE64_RULE}; got something else ({error})") from None
 
 
-def _read(decoded: Iterable[Pixels | str]) -> list[Pixels]:
-    found = []
-    for number, picture in enumerate(decoded, start=1):
-        if isinstance(picture, str):
-            raise RequestError(f"picture {number}: {picture}")
-        found.append(picture)
-    return found
+def _require_images(results: Iterable[Pixels | str]) -> list[Pixels]:
+    images = []
+    for number, image_or_error in enumerate(results, start=1):
+        if isinstance(image_or_error, str):
+            raise RequestError(f"picture {number}: {image_or_error}")
+        images.append(image_or_error)
+    return images

@@ -8,28 +8,30 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.inference.predictions import Answer
-from pipeline.runtime.text import printable, shown
+from pipeline.inference.predictions import Prediction
+from pipeline.runtime.text import escape_unprintable, shorten
 
-LIKELY = 3
+MAX_LISTED_OUTPUTS = 3
 
 
-class Shown:
+class TerminalTable:
     """A table that grows by a row with each answer, and is printed when all have come."""
 
-    def __init__(self, columns: Sequence[str]) -> None:
-        self.columns, self.table = columns, Table(show_edge=False)
-        for heading in ("file", "answer", *([""] if len(columns) > 1 else [])):
+    def __init__(self, output_names: Sequence[str]) -> None:
+        self.output_names, self.table = output_names, Table(show_edge=False)
+        for heading in ("file", "answer", *([""] if len(output_names) > 1 else [])):
             self.table.add_column(heading, overflow="fold")
 
-    def take(self, answer: Answer) -> None:
+    def add(self, prediction: Prediction) -> None:
         """A row for an answer; what could not be answered is said elsewhere."""
-        if answer.error:
+        if prediction.error:
             return
-        cells = [printable(answer.name), shown(answer.answer)]
-        if len(self.columns) > 1:
-            likely = sorted(zip(self.columns, answer.values, strict=True), key=lambda pair: -pair[1])[:LIKELY]
-            cells.append(", ".join(f"{shown(name)} {value:.3f}" for name, value in likely))
+        cells = [escape_unprintable(prediction.name), shorten(prediction.text)]
+        if len(self.output_names) > 1:
+            ranked = sorted(zip(self.output_names, prediction.values, strict=True), key=lambda pair: -pair[1])[
+                :MAX_LISTED_OUTPUTS
+            ]
+            cells.append(", ".join(f"{shorten(name)} {value:.3f}" for name, value in ranked))
         self.table.add_row(*map(escape, cells))
 
     def print(self) -> None:

@@ -10,62 +10,72 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from pipeline.inference.arguments import JSON_LINES
-from pipeline.inference.predictions import Answer
+from pipeline.inference.arguments import JSON_LINES_SUFFIX
+from pipeline.inference.predictions import Prediction
 from pipeline.models.heads import AnyHead, NumberHead
-from pipeline.runtime.files import moved_whole
-from pipeline.runtime.text import cell
+from pipeline.runtime.files import atomic_path
+from pipeline.runtime.text import escape_csv_cell
 
-Take = Callable[[Answer], None]
+Writer = Callable[[Prediction], None]
 
 
 @contextmanager
-def written(file: Path, head: AnyHead) -> Iterator[Take]:
+def open_writer(file: Path, head: AnyHead) -> Iterator[Writer]:
     """Inside, each answer that is given becomes a row of the file, by its ending JSON lines or CSV.
 
     The file is moved to its place when all is over; raises NotWrittenError. A pipe or a device has no such place, and
     is written to as it is.
     """
-    row = _json_lines if file.suffix.lower() == JSON_LINES else _csv
+    make_writer = _make_json_lines_writer if file.suffix.lower() == JSON_LINES_SUFFIX else _make_csv_writer
     if file.exists() and not file.is_file():
         with file.open("w", newline="", encoding="utf-8") as stream:
-            yield row(stream, head)
+            yield make_writer(stream, head)
         return
-    with moved_whole(file.resolve()) as new, new.open("w", newline="", encoding="utf-8") as stream:
-        yield row(stream, head)
+    with (
+        atomic_path(file.resolve()) as temporary_file,
+        temporary_file.open("w", newline="", encoding="utf-8") as stream,
+    ):
+        yield make_writer(stream, head)
 
 
-def _csv(stream: TextIO, head: AnyHead) -> Take:
+def _make_csv_writer(stream: TextIO, head: AnyHead) -> Writer:
     """Numbers at full precision, names so that no spreadsheet runs them as formulas."""
-    writer = csv.writer(stream)
-    writer.writerow(["file", *map(cell, head.columns), "answer", "error"])
+    csv_writer = csv.writer(stream)
+    csv_writer.writerow(["file", *map(escape_csv_cell, head.output_names), "answer", "error"])
 
-    def take(answer: Answer) -> None:
-        values = [repr(value) for value in answer.values] or [""] * len(head.columns)
-        writer.writerow([cell(answer.name), *values, cell(answer.answer), cell(answer.error)])
+    def write_prediction(prediction: Prediction) -> None:
+        values = [repr(value) for value in prediction.values] or [""] * len(head.output_names)
+        csv_writer.writerow(
+            [
+                escape_csv_cell(prediction.name),
+                *values,
+                escape_csv_cell(prediction.text),
+                escape_csv_cell(prediction.error),
+            ]
+        )
 
-    return take
+    return write_prediction
 
 
-def _json_lines(stream: TextIO, head: AnyHead) -> Take:
+def _make_json_lines_writer(stream: TextIO, head: AnyHead) -> Writer:
     """An object a line: file, answer, probabilities by class (or prediction), error; null for what there is not."""
-    number = isinstance(head, NumberHead)
+    is_number = isinstance(head, NumberHead)
 
-    def take(answer: Answer) -> None:
-        values = [value if math.isfinite(value) else None for value in answer.values]
-        said = None if not values else values[0] if number else dict(zip(head.columns, values, strict=True))
-        row = {
-            "file": answer.name,
-            "answer": answer.answer or None,
-            "prediction" if number else "probabilities": said,
-            "error": answer.error or None,
+    def write_prediction(prediction: Prediction) -> None:
+        values = [value if math.isfinite(value) else None for value in prediction.values]
+        output = None if not values else values[0] if is_number else dict(zip(head.output_names, values, strict=True))
+        record = {
+            "file": prediction.name,
+            "answer": prediction.text or None,
+            "prediction" if is_number else "probabilities": output,
+            "error": prediction.error or None,
         }
-        stream.write(_escaped(json.dumps(row, ensure_ascii=False)) + "\n")
+        stream.write(_escape_unprintable(json.dumps(record, ensure_ascii=False)) + "\n")
 
-    return take
+    return write_prediction
 
 
-def _escaped(line: str) -> str:
+def _escape_unprintable(line: str) -> str:
     """Letters of every script stay; what is not printable is written as JSON's own escape, and means the same."""
     if line.isprintable():
         return line

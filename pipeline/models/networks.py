@@ -10,31 +10,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.config.model import Activation, Model
+from pipeline.config.model import ActivationName, Model
 from pipeline.models import convolutional
 
-ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+ACTIVATION_FUNCTIONS: dict[ActivationName, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
     "gelu": functional.gelu,
     "tanh": torch.tanh,
 }
-AT_ONCE = 2**24  # numbers of a result of the convolutions, where no gradient needs all of them: 64 MiB
-MOST_NODES = 2**26  # of such a result for one picture
+MAX_EVAL_ACTIVATIONS = 2**24  # numbers of a result of the convolutions, where no gradient needs all of them: 64 MiB
+MAX_ACTIVATIONS_PER_IMAGE = 2**26  # of such a result for one picture
 
 
-class Dense(nn.Module):
+class DenseNetwork(nn.Module):
     """A fully connected network; with no hidden layer it is logistic, softmax or linear regression.
 
     Reads float [N, features] and gives outputs [N, outputs], before any activation of the head.
     """
 
-    def __init__(self, features: int, model: Model, outputs: int) -> None:
+    def __init__(self, in_features: int, model: Model, out_features: int) -> None:
         super().__init__()
-        widths = [features, *model.hidden, outputs]
+        widths = [in_features, *model.hidden, out_features]
         self.layers = nn.ModuleList(nn.Linear(*pair, device="meta").to_empty(device="cpu") for pair in pairwise(widths))
-        self.activation: Activation = model.activation
+        self.activation: ActivationName = model.activation
 
-    def initialise(self, generator: torch.Generator, output_bias: float | None = None) -> None:
+    def init_weights(self, generator: torch.Generator, output_bias: float | None = None) -> None:
         """Draws weights and biases uniformly from +-1/sqrt(inputs of the layer), as `nn.Linear` does.
 
         output_bias: what the last layer's bias starts at instead.
@@ -47,132 +47,140 @@ class Dense(nn.Module):
             if layer is self.layers[-1] and output_bias is not None:
                 nn.init.constant_(layer.bias, output_bias)
 
-    def forward(self, inputs: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
+    def forward(self, inputs: Tensor, dropout_masks: Sequence[Tensor] = ()) -> Tensor:
         """The outputs; `masks`, one for each hidden layer or none at all, are dropout's, already scaled."""
         for index, layer in enumerate(self.layers[:-1]):
-            inputs = ACTIVATIONS[self.activation](layer(inputs))
-            if masks:
-                inputs = inputs * masks[index]
+            inputs = ACTIVATION_FUNCTIONS[self.activation](layer(inputs))
+            if dropout_masks:
+                inputs = inputs * dropout_masks[index]
         outputs: Tensor = self.layers[-1](inputs)
         return outputs.float()
 
 
-class Convolutional(nn.Module):
+class ConvolutionalNetwork(nn.Module):
     """Blocks of convolutions in front of a fully connected network, which reads the mean of each channel.
 
     Reads pictures as float [N, 3 x side x side], and gives what `Dense` gives.
     """
 
-    def __init__(self, features: int, model: Model, outputs: int) -> None:
+    def __init__(self, in_features: int, model: Model, out_features: int) -> None:
         super().__init__()
         assert model.convolutions is not None
-        self.side = side_of(features)
-        self.at_once = max(1, AT_ONCE // convolutional.nodes(model.convolutions, self.side))
-        self.activation = ACTIVATIONS[model.activation]
-        self.blocks = convolutional.Blocks(model.convolutions)
-        self.dense = Dense(model.convolutions.channels[-1], model, outputs)
+        self.image_side = compute_image_side(in_features)
+        self.eval_batch_size = max(
+            1, MAX_EVAL_ACTIVATIONS // convolutional.count_largest_activation(model.convolutions, self.image_side)
+        )
+        self.activation = ACTIVATION_FUNCTIONS[model.activation]
+        self.blocks = convolutional.ConvBlocks(model.convolutions)
+        self.dense = DenseNetwork(model.convolutions.channels[-1], model, out_features)
 
-    def initialise(self, generator: torch.Generator, output_bias: float | None = None) -> None:
+    def init_weights(self, generator: torch.Generator, output_bias: float | None = None) -> None:
         """Draws the weights of the blocks, then those of the hidden layers; see `Dense`."""
-        self.blocks.initialise(generator)
-        self.dense.initialise(generator, output_bias)
+        self.blocks.init_weights(generator)
+        self.dense.init_weights(generator, output_bias)
 
-    def forward(self, inputs: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
+    def forward(self, inputs: Tensor, dropout_masks: Sequence[Tensor] = ()) -> Tensor:
         """The outputs; `masks` as in `Dense`. Where it does not train, some pictures at a time."""
-        pictures = inputs.view(-1, convolutional.COLOURS, self.side, self.side)
-        parts = [pictures] if self.training else torch.split(pictures, self.at_once)
-        means = [self.blocks(part, self.activation) for part in parts]
-        outputs: Tensor = self.dense(torch.cat(means), masks)
+        images = inputs.view(-1, convolutional.COLOR_CHANNELS, self.image_side, self.image_side)
+        batches = [images] if self.training else torch.split(images, self.eval_batch_size)
+        channel_means = [self.blocks(part, self.activation) for part in batches]
+        outputs: Tensor = self.dense(torch.cat(channel_means), dropout_masks)
         return outputs
 
 
-class Tuned(nn.Module):
+class FinetunedNetwork(nn.Module):
     """A part of a pretrained backbone in front of a fully connected network.
 
     Reads what the part reads, [N, views, ...], and gives what `Dense` gives. Its numbers are not drawn: they are those
     of the backbone, and of a fully connected network that was trained before.
     """
 
-    def __init__(self, features: int, model: Model, outputs: int) -> None:
+    def __init__(self, in_features: int, model: Model, out_features: int) -> None:
         super().__init__()
         assert model.tail is not None
-        from pipeline.models.finetuned import Backbone  # only where there is one: the others start faster
+        from pipeline.models.finetuned import FinetunedBackbone  # only where there is one: the others start faster
 
-        self.backbone = Backbone(model.tail, features)
-        self.dense = Dense(features, model, outputs)
+        self.backbone = FinetunedBackbone(model.tail, in_features)
+        self.dense = DenseNetwork(in_features, model, out_features)
 
-    def forward(self, inputs: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
+    def forward(self, inputs: Tensor, dropout_masks: Sequence[Tensor] = ()) -> Tensor:
         """The outputs; `masks` as in `Dense`."""
-        outputs: Tensor = self.dense(self.backbone(inputs), masks)
+        outputs: Tensor = self.dense(self.backbone(inputs), dropout_masks)
         return outputs
 
 
-Network = Dense | Convolutional | Tuned
+Network = DenseNetwork | ConvolutionalNetwork | FinetunedNetwork
 
 
-def build(features: int, model: Model, outputs: int) -> Network:
+def build_network(in_features: int, model: Model, out_features: int) -> Network:
     """The network of a model, its numbers still to be set."""
     if model.tail is not None:
-        return Tuned(features, model, outputs)
-    return (Dense if model.convolutions is None else Convolutional)(features, model, outputs)
+        return FinetunedNetwork(in_features, model, out_features)
+    return (DenseNetwork if model.convolutions is None else ConvolutionalNetwork)(in_features, model, out_features)
 
 
-def side_of(features: int) -> int:
+def compute_image_side(in_features: int) -> int:
     """The side of pictures that are so many numbers."""
-    return math.isqrt(features // convolutional.COLOURS)
+    return math.isqrt(in_features // convolutional.COLOR_CHANNELS)
 
 
-def parameter_count(features: int, hidden: Sequence[int], outputs: int) -> int:
+def count_dense_parameters(in_features: int, hidden: Sequence[int], out_features: int) -> int:
     """Learned numbers: for each layer its inputs times its outputs, and a bias for each output."""
-    return sum(inputs * nodes + nodes for inputs, nodes in pairwise([features, *hidden, outputs]))
+    return sum(inputs * nodes + nodes for inputs, nodes in pairwise([in_features, *hidden, out_features]))
 
 
-def learned(features: int, model: Model, outputs: int) -> int:
+def count_parameters(in_features: int, model: Model, out_features: int) -> int:
     """Learned numbers of the network of a model."""
     if model.tail is not None:
         from pipeline.models.backbones import split
 
-        return split.learned(model.tail) + parameter_count(features, model.hidden, outputs)
+        return split.count_tail_parameters(model.tail) + count_dense_parameters(in_features, model.hidden, out_features)
     if model.convolutions is None:
-        return parameter_count(features, model.hidden, outputs)
-    dense = parameter_count(model.convolutions.channels[-1], model.hidden, outputs)
-    return convolutional.parameter_count(model.convolutions) + dense
+        return count_dense_parameters(in_features, model.hidden, out_features)
+    dense_count = count_dense_parameters(model.convolutions.channels[-1], model.hidden, out_features)
+    return convolutional.count_conv_parameters(model.convolutions) + dense_count
 
 
-def multiplications(features: int, model: Model, outputs: int) -> int:
+def count_multiplications(in_features: int, model: Model, out_features: int) -> int:
     """About how many it takes to answer for one example; of a backbone's part at least so many."""
     if model.tail is not None:
-        return learned(features, model, outputs)
+        return count_parameters(in_features, model, out_features)
     if model.convolutions is None:
-        return parameter_count(features, model.hidden, outputs)
-    dense = parameter_count(model.convolutions.channels[-1], model.hidden, outputs)
-    return convolutional.multiplications(model.convolutions, side_of(features)) + dense
+        return count_dense_parameters(in_features, model.hidden, out_features)
+    dense_count = count_dense_parameters(model.convolutions.channels[-1], model.hidden, out_features)
+    return convolutional.count_conv_multiplications(model.convolutions, compute_image_side(in_features)) + dense_count
 
 
-def shapes(features: int, model: Model, outputs: int) -> dict[str, tuple[int, ...]]:
+def network_tensor_shapes(in_features: int, model: Model, out_features: int) -> dict[str, tuple[int, ...]]:
     """The shape of each tensor of the network of a model, learned or not, by its name."""
-    found: dict[str, tuple[int, ...]] = {}
+    tensor_shapes: dict[str, tuple[int, ...]] = {}
     prefix = ""
     if model.tail is not None:
         from pipeline.models import finetuned
 
-        found |= {f"backbone.{name}": shape for name, shape in finetuned.shapes(model.tail).items()}
+        tensor_shapes |= {
+            f"backbone.{name}": shape for name, shape in finetuned.backbone_tensor_shapes(model.tail).items()
+        }
         prefix = "dense."
     if model.convolutions is not None:
-        found |= {f"blocks.{name}": shape for name, shape in convolutional.shapes(model.convolutions).items()}
-        features, prefix = model.convolutions.channels[-1], "dense."
-    for layer, (inputs, nodes) in enumerate(pairwise([features, *model.hidden, outputs])):
-        found |= {f"{prefix}layers.{layer}.weight": (nodes, inputs), f"{prefix}layers.{layer}.bias": (nodes,)}
-    return found
+        tensor_shapes |= {
+            f"blocks.{name}": shape for name, shape in convolutional.conv_tensor_shapes(model.convolutions).items()
+        }
+        in_features, prefix = model.convolutions.channels[-1], "dense."
+    for layer, (inputs, nodes) in enumerate(pairwise([in_features, *model.hidden, out_features])):
+        tensor_shapes |= {f"{prefix}layers.{layer}.weight": (nodes, inputs), f"{prefix}layers.{layer}.bias": (nodes,)}
+    return tensor_shapes
 
 
-def unfit(features: int, model: Model) -> str | None:
+def find_size_error(in_features: int, model: Model) -> str | None:
     """What is wrong with a model for inputs of so many numbers, before anything of it is made; None if nothing is."""
-    convolutions, side = model.convolutions, side_of(features)
+    convolutions, image_side = model.convolutions, compute_image_side(in_features)
     if convolutions is None:
         return None
-    if side >> len(convolutions.channels) == 0:
-        return f"pictures of {side} x {side} cannot be halved {len(convolutions.channels)} times"
-    if (nodes := convolutional.nodes(convolutions, side)) > MOST_NODES:
-        return f"a block makes at most {MOST_NODES:,} numbers of a picture; this one makes {nodes:,}"
+    if image_side >> len(convolutions.channels) == 0:
+        return f"pictures of {image_side} x {image_side} cannot be halved {len(convolutions.channels)} times"
+    if (
+        activation_count := convolutional.count_largest_activation(convolutions, image_side)
+    ) > MAX_ACTIVATIONS_PER_IMAGE:
+        return f"a block makes at most {MAX_ACTIVATIONS_PER_IMAGE:,} numbers of a picture; this one makes {activation_count:,}"
     return None

@@ -5,29 +5,40 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.examples import Examples, Features, Pictures
+from pipeline.data.examples import BackboneFeatures, Examples, Images
 from pipeline.preprocessing.backbone_features import FeatureInputs
-from pipeline.preprocessing.base import Constants, Names, Text
-from pipeline.preprocessing.images import PictureInputs
+from pipeline.preprocessing.base import Constants, ShortText, UniqueNames
+from pipeline.preprocessing.images import ImageInputs
 from pipeline.preprocessing.table import TableInputs
 
-__all__ = ["Constants", "FeatureInputs", "Inputs", "Names", "PictureInputs", "TableInputs", "Text", "describe"]
+__all__ = [
+    "Constants",
+    "FeatureInputs",
+    "ImageInputs",
+    "Inputs",
+    "ShortText",
+    "TableInputs",
+    "UniqueNames",
+    "build_inputs",
+]
 
-Inputs = PictureInputs | FeatureInputs | TableInputs
+Inputs = ImageInputs | FeatureInputs | TableInputs
 
 
-def describe(examples: Examples, rows: NDArray[np.int64]) -> Inputs:
+def build_inputs(examples: Examples, rows: NDArray[np.int64]) -> Inputs:
     """The layout of the inputs, from the development rows: one for all folds, so that their networks have one shape."""
     raw = examples.inputs
-    if isinstance(raw, Pictures):
-        return PictureInputs("pictures", int(raw.pixels.shape[-1]))
-    if isinstance(raw, Features):
-        return FeatureInputs("features", raw.backbone, raw.weights_sha256, raw.size, len(raw.views), raw.count)
-    flagged = tuple(
+    if isinstance(raw, Images):
+        return ImageInputs("pictures", int(raw.pixels.shape[-1]))
+    if isinstance(raw, BackboneFeatures):
+        return FeatureInputs(
+            "features", raw.backbone, raw.weights_sha256, raw.image_size, len(raw.views), raw.feature_count
+        )
+    columns_with_missing = tuple(
         name for name, column in zip(raw.number_names, raw.numbers[rows].T, strict=True) if np.isnan(column).any()
     )
     levels = tuple(
         tuple(names[code] for code in np.unique(raw.codes[rows, column]) if code >= 0)
         for column, names in enumerate(raw.levels)
     )
-    return TableInputs("table", raw.number_names, flagged, raw.category_names, levels)
+    return TableInputs("table", raw.number_names, columns_with_missing, raw.category_names, levels)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config.schema import Training
-from pipeline.preprocessing.streamed import Streamed
+from pipeline.preprocessing.streamed import StreamedImages
 
 
 class Augmentation:
@@ -16,22 +16,24 @@ class Augmentation:
     """
 
     def __init__(self, size: int, flip: bool, shift: int, device: torch.device) -> None:
-        moves = torch.arange(-shift, shift + 1, device=device)
-        places = (torch.arange(size, device=device)[None] + moves[:, None]).clamp(0, size - 1)
-        columns = torch.cat([places, places.flip(1)]) if flip else places
-        self.pixels = (places[:, None, :, None] * size + columns[None, :, None, :]).reshape(-1, size * size)
+        offsets = torch.arange(-shift, shift + 1, device=device)
+        row_indices = (torch.arange(size, device=device)[None] + offsets[:, None]).clamp(0, size - 1)
+        column_indices = torch.cat([row_indices, row_indices.flip(1)]) if flip else row_indices
+        self.pixel_indices = (row_indices[:, None, :, None] * size + column_indices[None, :, None, :]).reshape(
+            -1, size * size
+        )
 
-    def draw(self, count: int, noise: torch.Generator) -> Tensor:
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """int64 [count]: what is to happen to each of so many pictures."""
-        return torch.randint(len(self.pixels), (count,), generator=noise)
+        return torch.randint(len(self.pixel_indices), (count,), generator=generator)
 
-    def apply(self, pictures: Tensor, moves: Tensor) -> Tensor:
+    def apply(self, images: Tensor, transform_ids: Tensor) -> Tensor:
         """uint8 [n, 3, H, W] to the same, each picture by its own entry of `moves`."""
-        index = self.pixels[moves][:, None].expand(-1, pictures.shape[1], -1)
-        return pictures.flatten(2).gather(2, index).view_as(pictures)
+        index = self.pixel_indices[transform_ids][:, None].expand(-1, images.shape[1], -1)
+        return images.flatten(2).gather(2, index).view_as(images)
 
 
-def augmentation_of(training: Training, inputs: Tensor | Streamed) -> Augmentation | None:
+def build_augmentation(training: Training, inputs: Tensor | StreamedImages) -> Augmentation | None:
     """The augmentation of uint8 [N, 3, H, W], if a training asks for one."""
     if not (training.flip or training.shift):
         return None

@@ -11,18 +11,18 @@ from pydantic import AfterValidator, FailFast, Field
 from torch import Tensor
 
 Constants = dict[str, Tensor]
-Text = Annotated[str, Field(max_length=1_000)]
+ShortText = Annotated[str, Field(max_length=1_000)]
 
 
-def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+def _check_unique(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise ValueError("each name once")
     return names
 
 
-Names = Annotated[tuple[Text, ...], FailFast(), AfterValidator(_distinct)]
+UniqueNames = Annotated[tuple[ShortText, ...], FailFast(), AfterValidator(_check_unique)]
 
 
-def float32(values: NDArray[np.floating]) -> Tensor:
+def to_float32_tensor(values: NDArray[np.floating]) -> Tensor:
     """The same numbers as a tensor of 32 bits."""
     return torch.from_numpy(np.asarray(values, dtype=np.float32))

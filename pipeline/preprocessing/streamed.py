@@ -9,31 +9,31 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-SHARE = 0.5  # of a GPU's free memory that pictures, or their views, may take; the rest is for training
+INPUT_MEMORY_SHARE = 0.5  # of a GPU's free memory that pictures, or their views, may take; the rest is for training
 
 
-class Streamed:
+class StreamedImages:
     """Indexed like the resident pictures, uint8 [N, 3, H, W], of which a batch goes to the device.
 
     The rows that are asked for are best on the CPU: asking a GPU for them would wait for it.
     """
 
-    def __init__(self, pictures: Tensor, device: torch.device) -> None:
-        self.pictures, self.device, self.shape = pictures, device, pictures.shape
+    def __init__(self, images: Tensor, device: torch.device) -> None:
+        self.images, self.device, self.shape = images, device, images.shape
 
     def __getitem__(self, rows: Tensor) -> Tensor:
         """int64 [n] to [n, 3, H, W] on the device."""
-        return moved(self.pictures.index_select(0, rows.cpu()), self.device)
+        return copy_to_device(self.images.index_select(0, rows.cpu()), self.device)
 
 
-def moved(batch: Tensor, device: torch.device) -> Tensor:
+def copy_to_device(batch: Tensor, device: torch.device) -> Tensor:
     """On the device; the copy does not wait for what is computed there."""
     if batch.device.type == device.type:
         return batch
     return batch.pin_memory().to(device, non_blocking=True)
 
 
-def shared(array: NDArray[np.generic]) -> Tensor:
+def from_numpy_readonly(array: NDArray[np.generic]) -> Tensor:
     """The same numbers, wherever they lie; torch remarks that it will not guard them from writing."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")

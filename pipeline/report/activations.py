@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.artifact.model_files import TrainedModel
-from pipeline.data.examples import Raw
-from pipeline.models.networks import ACTIVATIONS, Convolutional, Dense
+from pipeline.data.examples import RawInputs
+from pipeline.models.networks import ACTIVATION_FUNCTIONS, ConvolutionalNetwork, DenseNetwork
 
-MOST_ROWS = 1_500
+MAX_ROWS = 1_500
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerActivations:
     """One hidden layer, or block of convolutions, on some rows.
 
     name: such as "hidden layer 1"; node: what its parts are called; rows: int64 [n], which examples it was shown.
@@ -27,57 +27,57 @@ class Layer:
     """
 
     name: str
-    node: str
+    unit_name: str
     rows: NDArray[np.int64]
-    nodes: NDArray[np.float32]
-    used: NDArray[np.float64]
+    activations: NDArray[np.float32]
+    usage: NDArray[np.float64]
 
-    def most_used(self, count: int) -> list[int]:
+    def select_most_used(self, count: int) -> list[int]:
         """The nodes that move most, at most so many."""
-        return [int(node) for node in np.argsort(-self.used, kind="stable")[:count]]
+        return [int(node) for node in np.argsort(-self.usage, kind="stable")[:count]]
 
 
 @torch.no_grad()
-def layers(trained: TrainedModel, inputs: Raw, rows: NDArray[np.int64]) -> list[Layer]:
+def compute_activations(trained: TrainedModel, inputs: RawInputs, rows: NDArray[np.int64]) -> list[LayerActivations]:
     """The hidden layers of a model, the first one first, on evenly spaced ones of the given rows.
 
     A node is used as much as its answers differ from row to row, times the size of the weights that read them.
     """
-    rows = rows[:: -(-len(rows) // MOST_ROWS)]
-    network = trained.network()
-    dense = network if isinstance(network, Dense) else network.dense
-    blocks = list(network.blocks.blocks) if isinstance(network, Convolutional) else []
+    rows = rows[:: -(-len(rows) // MAX_ROWS)]
+    network = trained.build_network()
+    dense = network if isinstance(network, DenseNetwork) else network.dense
+    blocks = list(network.blocks.blocks) if isinstance(network, ConvolutionalNetwork) else []
     hidden = list(dense.layers[:-1])
     if not blocks and not hidden:
         return []
-    found: list[list[Tensor]] = [[] for _ in (*blocks, *hidden)]
-    act = ACTIVATIONS[trained.architecture.model.activation]
+    recorded: list[list[Tensor]] = [[] for _ in (*blocks, *hidden)]
+    activation = ACTIVATION_FUNCTIONS[trained.architecture.model.activation]
 
-    def hear(place: int, _module: nn.Module, _fed: object, sums: Tensor) -> None:
-        answers = act(sums)
-        found[place].append(answers.amax((2, 3)) if answers.dim() == 4 else answers)
+    def record(index: int, _module: nn.Module, _inputs: object, pre_activations: Tensor) -> None:
+        activations = activation(pre_activations)
+        recorded[index].append(activations.amax((2, 3)) if activations.dim() == 4 else activations)
 
     for place, module in enumerate((*blocks, *hidden)):
-        module.register_forward_hook(partial(hear, place))
-    for fed in trained.fed(inputs.take(rows)):
-        network(fed)
-    readers = [_weight(module) for module in (*blocks, *hidden, dense.layers[-1])][1:]
+        module.register_forward_hook(partial(record, place))
+    for batch in trained.batches(inputs.take(rows)):
+        network(batch)
+    next_weights = [_get_weight(module) for module in (*blocks, *hidden, dense.layers[-1])][1:]
     names = [f"block {place}" for place, _ in enumerate(blocks, 1)]
     names += [f"hidden layer {place}" for place, _ in enumerate(hidden, 1)]
     return [
-        _layer(name, rows, torch.cat(answers), reader)
-        for name, answers, reader in zip(names, found, readers, strict=True)
+        _build_layer(name, rows, torch.cat(answers), reader)
+        for name, answers, reader in zip(names, recorded, next_weights, strict=True)
     ]
 
 
-def _weight(module: nn.Module) -> Tensor:
+def _get_weight(module: nn.Module) -> Tensor:
     weight = module.weight
     assert isinstance(weight, Tensor)
     return weight
 
 
-def _layer(name: str, rows: NDArray[np.int64], answers: Tensor, reader: Tensor) -> Layer:
+def _build_layer(name: str, rows: NDArray[np.int64], activations: Tensor, next_weights: Tensor) -> LayerActivations:
     """reader: [nodes that follow, nodes, ...], the weights that read these nodes."""
-    weights = reader.transpose(0, 1).flatten(1).norm(dim=1)
-    used = (answers.std(dim=0, correction=0) * weights).double().numpy()
-    return Layer(name, "channel" if name.startswith("block") else "node", rows, answers.numpy(), used)
+    weight_norms = next_weights.transpose(0, 1).flatten(1).norm(dim=1)
+    usage = (activations.std(dim=0, correction=0) * weight_norms).double().numpy()
+    return LayerActivations(name, "channel" if name.startswith("block") else "node", rows, activations.numpy(), usage)

@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pipeline.report.figures.score_vs_parameters import layers, smallest
-from pipeline.report.trials_table import METRICS, Tried, listed, many, named, widths, with_nodes
-from pipeline.runtime.text import shown
-from pipeline.study.summary import Summary
-from pipeline.tuner.live_display import number
-from pipeline.tuner.results_table import gain, hidden, pairs
+from pipeline.report.figures.score_vs_parameters import count_layers, select_by_one_se_rule
+from pipeline.report.trials_table import (
+    METRIC_NAMES,
+    TrialTable,
+    describe_trial,
+    describe_trial_network,
+    format_widths,
+    join_with_and,
+    pluralize,
+)
+from pipeline.runtime.text import shorten
+from pipeline.study.summary import StudySummary
+from pipeline.tuner.live_display import format_score
+from pipeline.tuner.results_table import format_gain, format_hidden_layers, score_pairs
 
-MOST_NAMES = 40
+MAX_LISTED_CLASSES = 40
 
 
-class Card(NamedTuple):
+class MetricTile(NamedTuple):
     """A number that the eye finds first, with what it is."""
 
     name: str
@@ -23,94 +31,102 @@ class Card(NamedTuple):
     note: str
 
 
-def question(head: Mapping[str, Any]) -> str:
+def format_question(head: Mapping[str, Any]) -> str:
     """What is asked, from the head of an architecture file."""
     match head["kind"]:
         case "softmax":
             return f"which one of {len(head['classes'])}?"
         case "sigmoid":
-            return f"{shown(head['classes'][1])} or {shown(head['classes'][0])}?"
+            return f"{shorten(head['classes'][1])} or {shorten(head['classes'][0])}?"
         case "sigmoids":
             return f"which of {len(head['labels'])} are there, none, one or several?"
         case "bands":
-            return f"which of {len(head['edges']) + 1} bands{_of(head)}?"
-    return f"how much{_of(head)}?"
+            return f"which of {len(head['edges']) + 1} bands{_format_unit(head)}?"
+    return f"how much{_format_unit(head)}?"
 
 
-def answers(head: Mapping[str, Any]) -> str:
+def describe_outputs(head: Mapping[str, Any]) -> str:
     """What a network may answer."""
-    names = [shown(name) for name in head.get("classes", head.get("labels", ()))]
+    names = [shorten(name) for name in head.get("classes", head.get("labels", ()))]
     if names:
-        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-        return f"{', '.join(names[:MOST_NAMES])}{more}"
+        more = f" and {len(names) - MAX_LISTED_CLASSES} more" if len(names) > MAX_LISTED_CLASSES else ""
+        return f"{', '.join(names[:MAX_LISTED_CLASSES])}{more}"
     if head["kind"] == "bands":
-        return f"bands with the edges {listed([f'{edge:g}' for edge in head['edges']])}{_of(head)}"
-    return f"a number{_of(head)}{', never below 0' if head['output'] == 'relu' else ''}"
+        return f"bands with the edges {join_with_and([f'{edge:g}' for edge in head['edges']])}{_format_unit(head)}"
+    return f"a number{_format_unit(head)}{', never below 0' if head['output'] == 'relu' else ''}"
 
 
-def _of(head: Mapping[str, Any]) -> str:
-    return f" of {shown(head['unit'])}" if head["unit"] else ""
+def _format_unit(head: Mapping[str, Any]) -> str:
+    return f" of {shorten(head['unit'])}" if head["unit"] else ""
 
 
-def verdict(summary: Summary, tried: Tried) -> str:
+def describe_winner(summary: StudySummary, table: TrialTable) -> str:
     """Who won, by how much, and how sure that is."""
     test, baseline = summary["test"], summary["baseline"]
-    score = f"{METRICS[tried.metric]} {tried.says(test['value'])} on {test['rows']:,} held-out rows"
-    between = f"95 % interval {number(test['low'], tried.metric)} to {tried.says(test['high'])}"
-    said = [
-        f"The winner of {many(len(tried.rows), 'trial')} is {named(tried.best)}: {score} ({between}).",
-        _over_baseline(summary, tried) if baseline is not None else "",
-        _over_a_constant(summary, tried),
+    score = f"{METRIC_NAMES[table.metric]} {table.format_value(test['value'])} on {test['rows']:,} held-out rows"
+    between = f"95 % interval {format_score(test['low'], table.metric)} to {table.format_value(test['high'])}"
+    sentences = [
+        f"The winner of {pluralize(len(table.trials), 'trial')} is {describe_trial(table.best)}: {score} ({between}).",
+        _compare_with_baseline(summary, table) if baseline is not None else "",
+        _compare_with_constant(summary, table),
     ]
-    return " ".join(sentence for sentence in said if sentence)
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _over_a_constant(summary: Summary, tried: Tried) -> str:
+def _compare_with_constant(summary: StudySummary, table: TrialTable) -> str:
     """How much of the score looking at the input is worth."""
     test, constant = summary["test"], summary["majority"]["value"]
-    said = f"Always the same answer, the best for the training rows, has {tried.says(constant)}"
-    if tried.better(test["value"], constant) <= 0:
-        return f"{said}: the winner is no better than that."
-    inside = test["low"] <= constant <= test["high"]
-    return f"{said}, which lies inside that interval: the winner may be no better." if inside else f"{said}."
+    sentence = f"Always the same answer, the best for the training rows, has {table.format_value(constant)}"
+    if table.improvement(test["value"], constant) <= 0:
+        return f"{sentence}: the winner is no better than that."
+    is_inside = test["low"] <= constant <= test["high"]
+    return f"{sentence}, which lies inside that interval: the winner may be no better." if is_inside else f"{sentence}."
 
 
-def _over_baseline(summary: Summary, tried: Tried) -> str:
-    test, tested = summary["test"], summary["baseline"]["test"]["value"]
+def _compare_with_baseline(summary: StudySummary, table: TrialTable) -> str:
+    test, baseline_value = summary["test"], summary["baseline"]["test"]["value"]
     if summary["best"]["number"] == 0:
         return "It is the baseline itself: the search found nothing better."
-    gained = tried.better(test["value"], tested)
-    score = f"the baseline ({with_nodes(hidden(summary['baseline']))}) has {tried.says(tested)} there"
-    if gained <= 0:
+    improvement = table.improvement(test["value"], baseline_value)
+    score = f"the baseline ({format_widths(format_hidden_layers(summary['baseline']))}) has {table.format_value(baseline_value)} there"
+    if improvement <= 0:
         return f"On those rows it is no better than a network typed without searching: {score}."
-    difference = tried.says(abs(gained))
-    if test["low"] <= tested <= test["high"]:
+    difference = table.format_value(abs(improvement))
+    if test["low"] <= baseline_value <= test["high"]:
         return f"That is {difference} better than without searching, less than the test can be sure of: {score}."
     return f"That is {difference} better than without searching: {score}."
 
 
-def cards(summary: Summary, tried: Tried) -> list[Card]:
+def build_metric_tiles(summary: StudySummary, table: TrialTable) -> list[MetricTile]:
     """Score, gain, chance, size."""
-    test, metric, baseline = summary["test"], tried.metric, summary["baseline"]
-    least = smallest(tried)
-    between = f"{number(test['low'], metric)} to {tried.says(test['high'])}, 95 % interval"
-    enough = (
+    test, metric, baseline = summary["test"], table.metric, summary["baseline"]
+    smallest = select_by_one_se_rule(table)
+    between = f"{format_score(test['low'], metric)} to {table.format_value(test['high'])}, 95 % interval"
+    size_note = (
         "no smaller one tried is within one standard error"
-        if least is tried.best
-        else f"{least.parameters:,} are within one standard error: trial {least.number}, {widths(least)}"
+        if smallest is table.best
+        else f"{smallest.n_parameters:,} are within one standard error: trial {smallest.number}, {describe_trial_network(smallest)}"
     )
-    found = [
-        Card(f"{METRICS[metric]}, held-out test", tried.says(test["value"]), between),
-        Card("always the same answer", tried.says(summary["majority"]["value"]), "the best for the training rows"),
-        Card("parameters", f"{summary['parameters']:,}", f"{_depth(tried)}; {enough}"),
+    tiles = [
+        MetricTile(f"{METRIC_NAMES[metric]}, held-out test", table.format_value(test["value"]), between),
+        MetricTile(
+            "always the same answer", table.format_value(summary["majority"]["value"]), "the best for the training rows"
+        ),
+        MetricTile("parameters", f"{summary['parameters']:,}", f"{_describe_depth(table)}; {size_note}"),
     ]
     if baseline is not None:
-        validated, tested = (gain(*pair, metric) for pair in pairs(summary["best"], test, baseline))
-        unit = f" {tried.unit}" if tried.unit else ""
-        found.insert(1, Card("gain over the baseline", f"{tested}{unit}", f"{validated}{unit} in cross-validation"))
-    return found
+        validated, tested = (format_gain(*pair, metric) for pair in score_pairs(summary["best"], test, baseline))
+        unit = f" {table.unit}" if table.unit else ""
+        tiles.insert(
+            1, MetricTile("gain over the baseline", f"{tested}{unit}", f"{validated}{unit} in cross-validation")
+        )
+    return tiles
 
 
-def _depth(tried: Tried) -> str:
-    count = layers(tried.best)
-    return f"{many(count, 'hidden layer')}: {widths(tried.best)}" if count else widths(tried.best)
+def _describe_depth(table: TrialTable) -> str:
+    count = count_layers(table.best)
+    return (
+        f"{pluralize(count, 'hidden layer')}: {describe_trial_network(table.best)}"
+        if count
+        else describe_trial_network(table.best)
+    )

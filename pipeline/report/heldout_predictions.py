@@ -11,73 +11,73 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.artifact.model_files import TrainedModel
-from pipeline.data.examples import Pictures
+from pipeline.data.examples import Images
 from pipeline.models.heads import AnyHead, BandsHead, NumberHead, SigmoidsHead
 from pipeline.models.heads.base import Targets
 from pipeline.preprocessing import Constants
-from pipeline.runtime.text import printable, shown
-from pipeline.study.problem import Question
+from pipeline.runtime.text import escape_unprintable, shorten
+from pipeline.study.problem import Problem
 
-LONGEST_FILE, LONGEST_CLASS = 32, 28  # letters
+MAX_FILE_NAME_CHARS, MAX_CLASS_NAME_CHARS = 32, 28  # letters
 
 
 @dataclass(frozen=True)
-class Choices:
+class ClassPredictions:
     """Answers that name one class of several.
 
     chances: float64 [T, classes]; truth: int64 [T].
     """
 
     classes: tuple[str, ...]
-    chances: NDArray[np.float64]
-    truth: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    actual: NDArray[np.int64]
 
     @cached_property
-    def said(self) -> NDArray[np.int64]:
+    def predicted(self) -> NDArray[np.int64]:
         """int64 [T]: the likeliest class."""
-        return np.asarray(self.chances.argmax(axis=1))
+        return np.asarray(self.probabilities.argmax(axis=1))
 
     @cached_property
-    def sure(self) -> NDArray[np.float64]:
+    def confidence(self) -> NDArray[np.float64]:
         """float64 [T]: how likely it is said to be."""
-        return np.asarray(self.chances.max(axis=1))
+        return np.asarray(self.probabilities.max(axis=1))
 
     @property
-    def right(self) -> NDArray[np.bool_]:
+    def is_correct(self) -> NDArray[np.bool_]:
         """bool [T]."""
-        return np.equal(self.said, self.truth)
+        return np.equal(self.predicted, self.actual)
 
 
 @dataclass(frozen=True)
-class Labels:
+class LabelPredictions:
     """Answers that name any of several labels: chances float64 [T, labels], and where each label truly is."""
 
     names: tuple[str, ...]
-    chances: NDArray[np.float64]
-    truth: NDArray[np.bool_]
+    probabilities: NDArray[np.float64]
+    actual: NDArray[np.bool_]
 
     @property
-    def said(self) -> NDArray[np.bool_]:
+    def predicted(self) -> NDArray[np.bool_]:
         """bool [T, labels]."""
-        return self.chances > 0.5
+        return self.probabilities > 0.5
 
 
 @dataclass(frozen=True)
-class Amounts:
+class NumberPredictions:
     """Answers that are numbers, in the target's own unit: said and truth, float64 [T]."""
 
     unit: str
-    said: NDArray[np.float64]
-    truth: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+    actual: NDArray[np.float64]
 
     @property
     def error(self) -> NDArray[np.float64]:
         """float64 [T]: above 0 where too much was said."""
-        return self.said - self.truth
+        return self.predicted - self.actual
 
 
 @dataclass(frozen=True)
-class Evidence:
+class HeldoutPredictions:
     """T rows with a name for people, the truth, and the winner's answer.
 
     targets: as in `Examples.targets`; answers: float32 [T, columns of the head].
@@ -89,76 +89,87 @@ class Evidence:
     names: tuple[str, ...]
     rows: NDArray[np.int64]
     targets: Targets
-    answers: NDArray[np.float32]
-    pictures: Pictures | None
+    outputs: NDArray[np.float32]
+    images: Images | None
 
     def __len__(self) -> int:
         return len(self.names)
 
     @cached_property
-    def choices(self) -> Choices | None:
+    def class_predictions(self) -> ClassPredictions | None:
         """The answers as classes, or bands; none where the head gives no one of several."""
         if isinstance(self.head, SigmoidsHead | NumberHead):
             return None
-        truth = self.head.encode(torch.from_numpy(np.array(self.targets)), self.constants).numpy()
-        return Choices(distinct(self.head.columns), self.answers.astype(np.float64), truth.astype(np.int64))
+        actual = self.head.encode_targets(torch.from_numpy(np.array(self.targets)), self.constants).numpy()
+        return ClassPredictions(
+            make_unique_labels(self.head.output_names), self.outputs.astype(np.float64), actual.astype(np.int64)
+        )
 
     @cached_property
-    def labels(self) -> Labels | None:
+    def label_predictions(self) -> LabelPredictions | None:
         """The answers as labels; none of other heads."""
         if not isinstance(self.head, SigmoidsHead):
             return None
-        truth = np.asarray(self.targets, dtype=bool)
-        return Labels(distinct(self.head.columns), self.answers.astype(np.float64), truth)
+        actual = np.asarray(self.targets, dtype=bool)
+        return LabelPredictions(make_unique_labels(self.head.output_names), self.outputs.astype(np.float64), actual)
 
     @cached_property
-    def amounts(self) -> Amounts | None:
+    def number_predictions(self) -> NumberPredictions | None:
         """The answers as numbers; none of classes and labels. Those of bands are weighted means of their centres."""
         if isinstance(self.head, BandsHead):
-            said = self.head.as_numbers(torch.from_numpy(self.answers), self.constants).numpy()
+            predicted = self.head.to_expected_values(torch.from_numpy(self.outputs), self.constants).numpy()
         elif isinstance(self.head, NumberHead):
-            said = self.answers[:, 0]
+            predicted = self.outputs[:, 0]
         else:
             return None
-        return Amounts(self.head.unit, said.astype(np.float64), np.asarray(self.targets, dtype=np.float64))
+        return NumberPredictions(
+            self.head.unit, predicted.astype(np.float64), np.asarray(self.targets, dtype=np.float64)
+        )
 
-    def named(self, row: int) -> str:
+    def format_row_name(self, row: int) -> str:
         """What a row is called under a picture or beside a bar: its file, or its number in the table."""
-        return short(self.names[row]) if self.pictures is not None else f"row {short(self.names[row])}"
+        return (
+            shorten_file_name(self.names[row])
+            if self.images is not None
+            else f"row {shorten_file_name(self.names[row])}"
+        )
 
-    def picture(self, row: int) -> NDArray[np.uint8]:
+    def read_image(self, row: int) -> NDArray[np.uint8]:
         """uint8 [H, W, 3]; only this one is read."""
-        assert self.pictures is not None
-        return upright(self.pictures, int(self.rows[row]))
+        assert self.images is not None
+        return read_image_hwc(self.images, int(self.rows[row]))
 
 
-def gather(question: Question, trained: TrainedModel) -> Evidence:
+def predict_heldout(problem: Problem, trained: TrainedModel) -> HeldoutPredictions:
     """What a model answers for the held-out test rows of its search."""
-    examples, rows = question.examples, question.splits.test
-    return Evidence(
-        head=question.head,
+    examples, rows = problem.examples, problem.splits.test
+    return HeldoutPredictions(
+        head=problem.head,
         constants=trained.target_constants,
         names=tuple(examples.names[row] for row in rows),
         rows=rows,
         targets=examples.targets[rows],
-        answers=trained.answers(examples.inputs.take(rows)).numpy(),
-        pictures=question.pictures,
+        outputs=trained.predict(examples.inputs.take(rows)).numpy(),
+        images=problem.images,
     )
 
 
-def upright(pictures: Pictures, row: int) -> NDArray[np.uint8]:
+def read_image_hwc(images: Images, row: int) -> NDArray[np.uint8]:
     """uint8 [H, W, 3]: a picture as it is drawn."""
-    return np.ascontiguousarray(pictures.pixels[row].transpose(1, 2, 0))
+    return np.ascontiguousarray(images.pixels[row].transpose(1, 2, 0))
 
 
-def short(name: str) -> str:
+def shorten_file_name(name: str) -> str:
     """A file's name without its folders; of a very long one the end, which tells it from others."""
-    file = printable(name.rstrip("/").rpartition("/")[2] or name)
-    return file if len(file) <= LONGEST_FILE else f"...{file[3 - LONGEST_FILE :]}"
+    file = escape_unprintable(name.rstrip("/").rpartition("/")[2] or name)
+    return file if len(file) <= MAX_FILE_NAME_CHARS else f"...{file[3 - MAX_FILE_NAME_CHARS :]}"
 
 
-def distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+def make_unique_labels(names: tuple[str, ...]) -> tuple[str, ...]:
     """Names as a figure shows them, each once: long ones are cut, and then some may be alike."""
-    cut = [name if len(name) <= LONGEST_CLASS else f"{name[: LONGEST_CLASS - 3]}..." for name in map(shown, names)]
-    counts = Counter(cut)
-    return tuple(f"{name} ({place})" if counts[name] > 1 else name for place, name in enumerate(cut))
+    shortened = [
+        name if len(name) <= MAX_CLASS_NAME_CHARS else f"{name[: MAX_CLASS_NAME_CHARS - 3]}..."
+        for name in map(shorten, names)
+    ]
+    counts = Counter(shortened)
+    return tuple(f"{name} ({place})" if counts[name] > 1 else name for place, name in enumerate(shortened))

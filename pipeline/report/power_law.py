@@ -9,47 +9,47 @@ from numpy.typing import NDArray
 from scipy.stats import norm, t
 
 from pipeline.runtime import seeds
-from pipeline.study.intervals import LEVEL, RESAMPLES
+from pipeline.study.intervals import CONFIDENCE_LEVEL, N_BOOTSTRAP_RESAMPLES
 
-Numbers = NDArray[np.float64]
-EXPONENTS = np.linspace(0.05, 2.0, 79)
-FEWEST = 3  # sizes, as many as the law has numbers
+FloatArray = NDArray[np.float64]
+CANDIDATE_EXPONENTS = np.linspace(0.05, 2.0, 79)
+MIN_SIZES = 3  # sizes, as many as the law has numbers
 
 
 @dataclass(frozen=True)
-class Laws:
+class PowerLawFits:
     """Error = a + b n^-c, with a, b >= 0: the mean of the folds, and what other draws of folds would have given.
 
     a, b, c: float64 [1 + RESAMPLES], the fit of the mean first; most: the largest n measured, to which b is scaled.
     """
 
-    a: Numbers
-    b: Numbers
-    c: Numbers
-    most: float
+    a: FloatArray
+    b: FloatArray
+    c: FloatArray
+    max_rows: float
 
-    def at(self, rows: Numbers) -> Numbers:
+    def predict_errors(self, rows: FloatArray) -> FloatArray:
         """float64 [1 + RESAMPLES, len(rows)]: the error of each law with so many rows."""
-        return self.a[:, None] + self.b[:, None] * (rows / self.most) ** -self.c[:, None]
+        return self.a[:, None] + self.b[:, None] * (rows / self.max_rows) ** -self.c[:, None]
 
-    def band(self, rows: Numbers) -> tuple[Numbers, Numbers]:
+    def confidence_band(self, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Between what the error lies with so many rows by 95 % of the laws of redrawn folds."""
-        low, high = np.quantile(self.at(rows)[1:], _ENDS, axis=0)
+        low, high = np.quantile(self.predict_errors(rows)[1:], _INTERVAL_QUANTILES, axis=0)
         return low, high
 
     @property
-    def gain(self) -> tuple[float, float, float]:
+    def gain_from_doubling(self) -> tuple[float, float, float]:
         """What twice the rows take off the error: by the fit of the mean, and between what by 95 % of the others."""
-        errors = self.at(np.array([self.most, 2 * self.most]))
+        errors = self.predict_errors(np.array([self.max_rows, 2 * self.max_rows]))
         gains = errors[:, 0] - errors[:, 1]
-        low, high = np.quantile(gains[1:], _ENDS)
+        low, high = np.quantile(gains[1:], _INTERVAL_QUANTILES)
         return float(gains[0]), float(low), float(high)
 
 
-_ENDS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+_INTERVAL_QUANTILES = ((1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2)
 
 
-def fit(rows: Numbers, errors: Numbers, repeats: int = 1) -> Laws:
+def fit(rows: FloatArray, errors: FloatArray, repeats: int = 1) -> PowerLawFits:
     """Least squares through the mean errors; rows: float64 [sizes]; errors: float64 [repeats x folds, sizes].
 
     The law: Cortes, Jackel, Solla, Vapnik, Denker 1993 (NIPS 6, 327); it holds for networks over many magnitudes
@@ -60,24 +60,26 @@ def fit(rows: Numbers, errors: Numbers, repeats: int = 1) -> Laws:
     in 73 to 87 % (Andrews 2000, Econometrica 68, 399: there a bootstrap fails).
     """
     folds = len(errors) // repeats  # repeats judge by the same rows again: no more are drawn than one has
-    noise = np.random.default_rng(seeds.number("power law"))
+    generator = np.random.default_rng(seeds.derive_seed("power law"))
     mean = errors.mean(axis=0)
-    drawn = errors[noise.integers(len(errors), size=(RESAMPLES, folds))].mean(axis=1)
-    student = t.ppf(_ENDS[1], folds - 1) / norm.ppf(_ENDS[1])
-    wide = mean + (drawn - mean) * np.sqrt(folds / (folds - 1)) * student
-    return Laws(*_least_squares(rows / rows.max(), np.maximum(np.vstack([mean, wide]), 0.0)), float(rows.max()))
+    resampled_means = errors[generator.integers(len(errors), size=(N_BOOTSTRAP_RESAMPLES, folds))].mean(axis=1)
+    t_ratio = t.ppf(_INTERVAL_QUANTILES[1], folds - 1) / norm.ppf(_INTERVAL_QUANTILES[1])
+    widened_means = mean + (resampled_means - mean) * np.sqrt(folds / (folds - 1)) * t_ratio
+    return PowerLawFits(
+        *_solve_least_squares(rows / rows.max(), np.maximum(np.vstack([mean, widened_means]), 0.0)), float(rows.max())
+    )
 
 
-def _least_squares(rows: Numbers, errors: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+def _solve_least_squares(rows: FloatArray, errors: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """a, b and c of each line of errors [lines, sizes]: a and b solved for each exponent, the best exponent taken."""
-    x = rows ** -EXPONENTS[:, None]  # [exponents, sizes]
-    centred = x - x.mean(axis=1, keepdims=True)
-    b = errors @ centred.T / (centred**2).sum(axis=1)
+    x = rows ** -CANDIDATE_EXPONENTS[:, None]  # [exponents, sizes]
+    centered = x - x.mean(axis=1, keepdims=True)
+    b = errors @ centered.T / (centered**2).sum(axis=1)
     b = np.maximum(b, 0.0)
     a = errors.mean(axis=1, keepdims=True) - b * x.mean(axis=1)
     through_zero = errors @ x.T / (x**2).sum(axis=1)
     b, a = np.where(a < 0, through_zero, b), np.maximum(a, 0.0)
-    left = ((a[..., None] + b[..., None] * x - errors[:, None]) ** 2).sum(axis=2)
-    best = left.argmin(axis=1)
-    lines = np.arange(len(errors))
-    return a[lines, best], b[lines, best], EXPONENTS[best]
+    squared_errors = ((a[..., None] + b[..., None] * x - errors[:, None]) ** 2).sum(axis=2)
+    best = squared_errors.argmin(axis=1)
+    indices = np.arange(len(errors))
+    return a[indices, best], b[indices, best], CANDIDATE_EXPONENTS[best]

@@ -5,55 +5,75 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pipeline.report.trials_table import Tried
-from pipeline.runtime.text import shown
-from pipeline.study.space import WIDTHS, typed
-from pipeline.study.trial_record import Row
-from pipeline.tuner.live_display import network, number
+from pipeline.report.trials_table import TrialTable
+from pipeline.runtime.text import shorten
+from pipeline.study.space import WIDTH_KEYS, format_override_value
+from pipeline.study.trial_record import TrialRecord
+from pipeline.tuner.live_display import format_network, format_score
 
-MOST_TRIALS, MOST_REASONS = 100, 20
+MAX_LISTED_TRIALS, MAX_LISTED_REASONS = 100, 20
 
 
-def headings(tried: Tried) -> list[str]:
+def build_headings(table: TrialTable) -> list[str]:
     """Of the columns: the last ones are the hyperparameters that differ among the trials."""
-    score = f"score ({tried.unit})" if tried.unit else "score"
-    plain = [key.partition(".")[2].replace("_", " ") for key in _varied(tried)]
-    return ["trial", "state", f"{score} ± standard error", "hidden layers", "parameters", "epoch", "seconds", *plain]
-
-
-def _varied(tried: Tried) -> list[str]:
+    score = f"score ({table.unit})" if table.unit else "score"
+    hyperparameters = [key.partition(".")[2].replace("_", " ") for key in _find_varied_fields(table)]
     return [
-        key for key in tried.rows[0].fields if key not in WIDTHS and len({row.fields[key] for row in tried.rows}) > 1
+        "trial",
+        "state",
+        f"{score} ± standard error",
+        "hidden layers",
+        "parameters",
+        "epoch",
+        "seconds",
+        *hyperparameters,
     ]
 
 
-def lines(tried: Tried) -> list[list[str]]:
+def _find_varied_fields(table: TrialTable) -> list[str]:
+    return [
+        key
+        for key in table.trials[0].hyperparameters
+        if key not in WIDTH_KEYS and len({trial.hyperparameters[key] for trial in table.trials}) > 1
+    ]
+
+
+def format_trials(table: TrialTable) -> list[list[str]]:
     """A line a trial, the best first; then those that were stopped, then those without a score."""
-    keys = _varied(tried)
-    return [_line(tried, row, keys) for row in _ranked(tried)[:MOST_TRIALS]]
+    keys = _find_varied_fields(table)
+    return [_format_trial(table, trial, keys) for trial in _rank_trials(table)[:MAX_LISTED_TRIALS]]
 
 
-def _ranked(tried: Tried) -> Sequence[Row]:
-    def place(row: Row) -> tuple[bool, bool, float, int, int]:
-        score = -tried.better(row.value, 0) if row.finite else 0
-        return row.state != "complete", not row.finite, score, row.parameters, row.number
+def _rank_trials(table: TrialTable) -> Sequence[TrialRecord]:
+    def sort_key(trial: TrialRecord) -> tuple[bool, bool, float, int, int]:
+        score = -table.improvement(trial.value, 0) if trial.is_finite else 0
+        return trial.state != "complete", not trial.is_finite, score, trial.n_parameters, trial.number
 
-    return sorted(tried.rows, key=place)
-
-
-def _line(tried: Tried, row: Row, keys: Sequence[str]) -> list[str]:
-    metric = tried.metric
-    score = f"{number(row.value, metric)} ± {number(row.standard_error, metric)}" if row.finite else "none"
-    drawn = ["" if row.fields[key] == "" else typed(row.fields[key]) for key in keys]
-    facts = [f"{row.parameters:,}", str(row.epoch or ""), f"{row.seconds:.1f}"]
-    return [str(row.number), row.state, score, network(row.fields), *facts, *drawn]
+    return sorted(table.trials, key=sort_key)
 
 
-def endings(tried: Tried) -> list[tuple[str, int, str]]:
+def _format_trial(table: TrialTable, trial: TrialRecord, keys: Sequence[str]) -> list[str]:
+    metric = table.metric
+    score = (
+        f"{format_score(trial.value, metric)} ± {format_score(trial.standard_error, metric)}"
+        if trial.is_finite
+        else "none"
+    )
+    values = [
+        "" if trial.hyperparameters[key] == "" else format_override_value(trial.hyperparameters[key]) for key in keys
+    ]
+    facts = [f"{trial.n_parameters:,}", str(trial.epoch or ""), f"{trial.seconds:.1f}"]
+    return [str(trial.number), trial.state, score, format_network(trial.hyperparameters), *facts, *values]
+
+
+def count_endings(table: TrialTable) -> list[tuple[str, int, str]]:
     """For each state and reason how many trials ended so, the most frequent first."""
     counts = Counter[tuple[str, str]](
-        (row.state, row.reason.partition("a repeat of trial")[2].partition(": ")[2] or row.reason) for row in tried.rows
+        (trial.state, trial.reason.partition("a repeat of trial")[2].partition(": ")[2] or trial.reason)
+        for trial in table.trials
     )
-    found = [(state, count, shown(reason)) for (state, reason), count in counts.most_common(MOST_REASONS)]
-    rest = len(tried.rows) - sum(count for _, count, _ in found)
-    return [*found, ("other", rest, "more reasons are in MLflow")] if rest else found
+    listed_endings = [
+        (state, count, shorten(reason)) for (state, reason), count in counts.most_common(MAX_LISTED_REASONS)
+    ]
+    remaining = len(table.trials) - sum(count for _, count, _ in listed_endings)
+    return [*listed_endings, ("other", remaining, "more reasons are in MLflow")] if remaining else listed_endings

@@ -16,38 +16,47 @@ from pipeline.report.figures import (
     top_activating_images,
     worst_predictions,
 )
-from pipeline.report.heldout_predictions import Evidence, gather
-from pipeline.study.problem import Question
+from pipeline.report.heldout_predictions import HeldoutPredictions, predict_heldout
+from pipeline.study.problem import Problem
 
 
-def figures(question: Question, folder: Path) -> list[Figure]:
+def build_winner_figures(problem: Problem, folder: Path) -> list[Figure]:
     """The figures of the model in a study's folder, in the order in which they are read.
 
     The test rows are answered once more, and nothing is chosen by that: it is no opening of them. Raises ModelError
     where there is no model.
     """
-    trained = model_files.read(folder / "model")
-    return [*answered(gather(question, trained)), *looked_into(question, trained)]
+    trained = model_files.load_trained_model(folder / "model")
+    return [*build_prediction_figures(predict_heldout(problem, trained)), *build_layer_figures(problem, trained)]
 
 
-def answered(evidence: Evidence) -> list[Figure]:
+def build_prediction_figures(heldout: HeldoutPredictions) -> list[Figure]:
     """What the answers show: right and wrong, how sure, and where."""
-    made = []
-    if evidence.choices is not None:
-        made += [confusion.of_classes(evidence.choices), calibration.of_classes(evidence.choices)]
-    if evidence.labels is not None:
-        made += [confusion.of_labels(evidence.labels), calibration.of_labels(evidence.labels)]
-    if evidence.amounts is not None:
-        made += residuals.figures(evidence, evidence.amounts)
-    return [*made, *worst_predictions.figures(evidence)]
+    figures = []
+    if heldout.class_predictions is not None:
+        figures += [
+            confusion.plot_class_confusion(heldout.class_predictions),
+            calibration.plot_class_calibration(heldout.class_predictions),
+        ]
+    if heldout.label_predictions is not None:
+        figures += [
+            confusion.plot_label_confusion(heldout.label_predictions),
+            calibration.plot_label_calibration(heldout.label_predictions),
+        ]
+    if heldout.number_predictions is not None:
+        figures += residuals.plot_residuals(heldout, heldout.number_predictions)
+    return [*figures, *worst_predictions.plot_worst_predictions(heldout)]
 
 
-def looked_into(question: Question, trained: TrainedModel) -> list[Figure]:
+def build_layer_figures(problem: Problem, trained: TrainedModel) -> list[Figure]:
     """What the network looks for in pictures, from its first layer to its last hidden one; nothing of a table."""
-    if question.pictures is None:
+    if problem.images is None:
         return []
-    layers = activations.layers(trained, question.examples.inputs, question.splits.development)
-    first = first_layer_weights.figure(trained, layers)
-    examples, pictures = question.examples, question.pictures
-    excited = [top_activating_images.figure(layer, place, pictures, examples) for place, layer in enumerate(layers, 1)]
-    return [*([] if first is None else [first]), *excited]
+    layers = activations.compute_activations(trained, problem.examples.inputs, problem.splits.development)
+    first_layer = first_layer_weights.plot_first_layer_weights(trained, layers)
+    examples, images = problem.examples, problem.images
+    top_activating = [
+        top_activating_images.plot_top_activating_images(layer, place, images, examples)
+        for place, layer in enumerate(layers, 1)
+    ]
+    return [*([] if first_layer is None else [first_layer]), *top_activating]

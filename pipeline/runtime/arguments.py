@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 
-MISTAKE = 2
-LONGEST = 200  # letters of the system's own reason, which repeats a name of any length
+USAGE_ERROR_EXIT_CODE = 2
+MAX_REASON_CHARS = 200  # letters of the system's own reason, which repeats a name of any length
 
 
 class UsageError(Exception):
@@ -19,56 +19,58 @@ class UsageError(Exception):
         self.mistakes = mistakes
 
 
-def command(
-    given: Sequence[str] | None,
+def run_command(
+    argv: Sequence[str] | None,
     help_text: str,
-    act: Callable[[Sequence[str]], int],
-    stopped: str = "stopped; nothing was written",
+    action: Callable[[Sequence[str]], int],
+    interrupt_message: str = "stopped; nothing was written",
 ) -> int:
     """Runs a command on what was given, or typed: its help where that is asked for, 2 where a word is wrong.
 
     stopped: what is said at Ctrl-C.
     """
-    typed = sys.argv[1:] if given is None else given
-    if {"-h", "--help"} & set(typed):
+    args = sys.argv[1:] if argv is None else argv
+    if {"-h", "--help"} & set(args):
         print(help_text, end="")
         return 0
     try:
-        return act(typed)
+        return action(args)
     except UsageError as error:
-        return _refuse(error.mistakes)
+        return _report_mistakes(error.mistakes)
     except OSError as error:  # a name that is too long, a folder that may not be looked into
-        return _refuse([str(error)[:LONGEST]])
+        return _report_mistakes([str(error)[:MAX_REASON_CHARS]])
     except KeyboardInterrupt:
-        print(stopped, file=sys.stderr)
+        print(interrupt_message, file=sys.stderr)
         return 128 + signal.SIGINT
 
 
-def _refuse(mistakes: Sequence[str]) -> int:
+def _report_mistakes(mistakes: Sequence[str]) -> int:
     """A line for each reason; names in them may hold anything."""
-    from pipeline.runtime.text import printable  # brings libraries along, which a command that is begun does without
+    from pipeline.runtime.text import (
+        escape_unprintable,  # brings libraries along, which a command that is begun does without
+    )
 
-    print(*map(printable, mistakes), sep="\n", file=sys.stderr)
-    return MISTAKE
+    print(*map(escape_unprintable, mistakes), sep="\n", file=sys.stderr)
+    return USAGE_ERROR_EXIT_CODE
 
 
-def read(words: Sequence[str], keys: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+def parse_key_values(args: Sequence[str], keys: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """The value of each key, and a line for each word that is no such value."""
-    mistakes, typed = [], dict[str, str]()
-    for word in words:
-        key, equals, value = word.partition("=")
+    mistakes, values = [], dict[str, str]()
+    for argument in args:
+        key, equals, value = argument.partition("=")
         if not equals or key not in keys:
-            mistakes.append(_unknown(word, key, keys))
-        elif key in typed:
-            mistakes.append(f"{key}: said once; got {typed[key]} and {value}")
+            mistakes.append(_describe_unknown_argument(argument, key, keys))
+        elif key in values:
+            mistakes.append(f"{key}: said once; got {values[key]} and {value}")
         else:
-            typed[key] = value
-    return typed, mistakes
+            values[key] = value
+    return values, mistakes
 
 
-def _unknown(word: str, key: str, keys: Sequence[str]) -> str:
+def _describe_unknown_argument(argument: str, key: str, keys: Sequence[str]) -> str:
     """Why a word is none of ours, with the key that may have been meant."""
-    near = get_close_matches(key.lstrip("-"), keys, n=1, cutoff=0.6)
-    hint = f" (did you mean {near[0]}=?)" if near else ""
+    close_matches = get_close_matches(key.lstrip("-"), keys, n=1, cutoff=0.6)
+    hint = f" (did you mean {close_matches[0]}=?)" if close_matches else ""
     *first, last = [f"{known}=" for known in keys]
-    return f"{key}: only {', '.join(first)} and {last} can be said; got {word}{hint}"
+    return f"{key}: only {', '.join(first)} and {last} can be said; got {argument}{hint}"

@@ -15,39 +15,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from pipeline.runtime.files import make_folder, moved_whole
+from pipeline.runtime.files import atomic_path, make_folder
 
-DIGEST = hashlib.sha256().digest_size
+DIGEST_BYTES = hashlib.sha256().digest_size
 
 
-def kept(file: Path) -> NDArray[Any] | None:
+def load_cached(file: Path) -> NDArray[Any] | None:
     """What an earlier call wrote, read only; None where there is nothing, or it is not as it was written."""
     try:
         content = np.memmap(file, dtype=np.uint8, mode="r")
-        if hashlib.sha256(content[:-DIGEST].data).digest() != content[-DIGEST:].tobytes():
+        if hashlib.sha256(content[:-DIGEST_BYTES].data).digest() != content[-DIGEST_BYTES:].tobytes():
             return None
         array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
-        used(file)
+        touch(file)
     except (OSError, ValueError, EOFError):
         return None
     return array
 
 
-def used(file: Path) -> None:
+def touch(file: Path) -> None:
     """Notes the time: of what is kept, that which was not read for longest goes first."""
     with suppress(OSError):  # another user's file is read all the same
         os.utime(file, ns=(time.time_ns(), file.stat().st_mtime_ns))
 
 
-def keep(file: Path, shape: tuple[int, ...], dtype: DTypeLike, parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
+def store_cached(file: Path, shape: tuple[int, ...], dtype: DTypeLike, chunks: Iterable[NDArray[Any]]) -> NDArray[Any]:
     """Writes the parts of an array, in order, into a file that takes its place when it is whole; read only.
 
     Raises NotWrittenError where the disk does not take it; written, not mapped: a full disk ends a process that maps.
     """
     make_folder(file.parent)
     digest = hashlib.sha256()
-    with moved_whole(file) as temporary, temporary.open("wb") as stream:
-        for content in chain([_header(shape, dtype)], (part.tobytes() for part in parts)):
+    with atomic_path(file) as temporary, temporary.open("wb") as stream:
+        for content in chain([_build_npy_header(shape, dtype)], (part.tobytes() for part in chunks)):
             stream.write(content)
             digest.update(content)
         stream.write(digest.digest())
@@ -55,8 +55,8 @@ def keep(file: Path, shape: tuple[int, ...], dtype: DTypeLike, parts: Iterable[N
     return array
 
 
-def _header(shape: tuple[int, ...], dtype: DTypeLike) -> bytes:
+def _build_npy_header(shape: tuple[int, ...], dtype: DTypeLike) -> bytes:
     stream = BytesIO()
-    described = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(stream, described)
+    header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, header)
     return stream.getvalue()

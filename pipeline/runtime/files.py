@@ -10,65 +10,65 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-class NotWrittenError(Exception):
+class FileWriteError(Exception):
     """What the disk does not take; what was there before is still there."""
 
 
 @contextmanager
-def _taken(place: Path) -> Iterator[None]:
+def _convert_os_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise NotWrittenError(f"{place}: cannot be written ({error.strerror or error})") from None
+        raise FileWriteError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def make_folder(folder: Path) -> None:
     """Makes a folder and those above it, where they are missing; raises NotWrittenError."""
-    with _taken(folder):
+    with _convert_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
-def moved_whole(file: Path) -> Iterator[Path]:
+def atomic_path(file: Path) -> Iterator[Path]:
     """A place beside the file's to write it to; at the end it is flushed to the disk, and moved to the file's place.
 
     Whoever is killed meanwhile leaves the old file, or the new one; what killed writers left beside it goes. One thread
     of a process may write a file at a time. Raises NotWrittenError.
     """
-    with _taken(file):
-        _sweep(file)
-        new = _beside(file, "new")
+    with _convert_os_errors(file):
+        _remove_leftovers(file)
+        temporary = _sibling_path(file, "new")
         try:
-            yield new
-            _flush(new)
-            new.replace(file)
+            yield temporary
+            _fsync(temporary)
+            temporary.replace(file)
         finally:
-            new.unlink(missing_ok=True)
-        _flush(file.parent)
+            temporary.unlink(missing_ok=True)
+        _fsync(file.parent)
 
 
-def write_whole(file: Path, content: bytes) -> None:
+def write_file(file: Path, content: bytes) -> None:
     """Writes or replaces a file, as `moved_whole` does."""
-    with moved_whole(file) as new:
-        new.write_bytes(content)
+    with atomic_path(file) as temporary:
+        temporary.write_bytes(content)
 
 
-def write_folder(folder: Path, content: Mapping[str, bytes]) -> None:
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Writes or replaces a folder of files; whoever is killed meanwhile leaves the old one, the new one, or none.
 
     The old one stays until the new one is whole, and then goes with all that is in it. There is none only between
     two moves, since no call exchanges two folders on every system; the next write puts the old one back first. Raises
     NotWrittenError.
     """
-    with _taken(folder):
-        _sweep(folder)
-        new, old = _beside(folder, "new"), _beside(folder, "old")
+    with _convert_os_errors(folder):
+        _remove_leftovers(folder)
+        new, old = _sibling_path(folder, "new"), _sibling_path(folder, "old")
         try:
             new.mkdir(parents=True)
-            for name, part in content.items():
-                (new / name).write_bytes(part)
-                _flush(new / name)
-            _flush(new)
+            for name, content in files.items():
+                (new / name).write_bytes(content)
+                _fsync(new / name)
+            _fsync(new)
             if folder.exists():
                 folder.rename(old)
             new.rename(folder)
@@ -76,15 +76,15 @@ def write_folder(folder: Path, content: Mapping[str, bytes]) -> None:
             if old.exists() and not folder.exists():
                 old.rename(folder)
             shutil.rmtree(new, ignore_errors=True)
-        _flush(folder.parent)
+        _fsync(folder.parent)
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _beside(place: Path, what: str) -> Path:
-    return place.with_name(f".{place.name}.{os.getpid()}.{what}")
+def _sibling_path(path: Path, suffix: str) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.{suffix}")
 
 
-def _flush(path: Path) -> None:
+def _fsync(path: Path) -> None:
     """Makes a file's content last, or the names in a folder: flushed content is lost with its name."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -93,33 +93,33 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _sweep(place: Path) -> None:
+def _remove_leftovers(path: Path) -> None:
     """Removes what killed writers of this place left, but puts back an old one that nothing has replaced."""
-    pattern = re.compile(rf"\.{re.escape(place.name)}\.(\d+)\.(new|old)")
-    for left in list(place.parent.iterdir()) if place.parent.is_dir() else []:
-        found = pattern.fullmatch(left.name)
-        if found and not _lives(int(found[1])):
-            if found[2] == "old" and not place.exists():
-                left.rename(place)
-            elif left.is_dir():
-                shutil.rmtree(left)
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.(new|old)")
+    for leftover in list(path.parent.iterdir()) if path.parent.is_dir() else []:
+        match = pattern.fullmatch(leftover.name)
+        if match and not _is_alive(int(match[1])):
+            if match[2] == "old" and not path.exists():
+                leftover.rename(path)
+            elif leftover.is_dir():
+                shutil.rmtree(leftover)
             else:
-                left.unlink()
+                leftover.unlink()
 
 
-def abandoned(folder: Path) -> list[Path]:
+def find_leftover_files(folder: Path) -> list[Path]:
     """The files that killed writers have left in a folder, whatever they wrote; a living one's are not among them."""
     pattern = re.compile(r"\..+\.(\d+)\.new", re.DOTALL)
-    found = [(file, pattern.fullmatch(file.name)) for file in (folder.iterdir() if folder.is_dir() else ())]
-    return [file for file, left in found if left and not _lives(int(left[1]))]
+    matches = [(file, pattern.fullmatch(file.name)) for file in (folder.iterdir() if folder.is_dir() else ())]
+    return [file for file, left in matches if left and not _is_alive(int(left[1]))]
 
 
-def _lives(process: int) -> bool:
+def _is_alive(pid: int) -> bool:
     """Whether another process of that number runs: ours has left what one before it with the same number left."""
     try:
-        os.kill(process, 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return process != os.getpid()
+    return pid != os.getpid()

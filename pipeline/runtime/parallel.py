@@ -7,22 +7,22 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from pipeline.data.images.decode import processors
+from pipeline.data.images.decode import available_cpus
 
-AHEAD = 64  # results that wait to be taken
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+MAX_PENDING_RESULTS = 64  # results that wait to be taken
+InputT = TypeVar("InputT")
+ResultT = TypeVar("ResultT")
 
 
-def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def map_in_order(function: Callable[[InputT], ResultT], items: Iterable[InputT]) -> Iterator[ResultT]:
     """What the work makes of each item, by as many threads as there are processors."""
-    pool, begun = ThreadPoolExecutor(processors()), deque[Future[Result]]()
+    pool, pending = ThreadPoolExecutor(available_cpus()), deque[Future[ResultT]]()
     try:
         for item in items:
-            begun.append(pool.submit(work, item))
-            if len(begun) > AHEAD:
-                yield begun.popleft().result()
-        while begun:
-            yield begun.popleft().result()
+            pending.append(pool.submit(function, item))
+            if len(pending) > MAX_PENDING_RESULTS:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)  # who is interrupted does not do the rest first

@@ -7,12 +7,12 @@ import hashlib
 import torch
 
 
-def number(*names: int | str) -> int:
+def derive_seed(*names: int | str) -> int:
     """A whole number from 0 to 2**31 - 1 that depends on the names alone (the head of their SHA-256)."""
     digest = hashlib.sha256(repr(names).encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def generator(*names: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+def make_generator(*names: int | str, device: torch.device | str = "cpu") -> torch.Generator:
     """A fresh generator, seeded by the names alone."""
-    return torch.Generator(device=device).manual_seed(number(*names))
+    return torch.Generator(device=device).manual_seed(derive_seed(*names))

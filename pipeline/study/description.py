@@ -15,21 +15,21 @@ from pydantic import TypeAdapter
 from pipeline.config import follow_up_commands
 from pipeline.config.model import Model
 from pipeline.config.ranges import Choice, Range
-from pipeline.runtime.files import write_whole
+from pipeline.runtime.files import write_file
 from pipeline.study import space
-from pipeline.study.space import WIDTHS, typed
+from pipeline.study.space import WIDTH_KEYS, format_override_value
 
 if TYPE_CHECKING:
     from pipeline.config.schema import Search
-    from pipeline.study.problem import Question
-    from pipeline.study.trial_record import Row
+    from pipeline.study.problem import Problem
+    from pipeline.study.trial_record import TrialRecord
 
-FILE = "study.json"
-MODEL = TypeAdapter(Model)
+DESCRIPTION_FILE = "study.json"
+MODEL_ADAPTER = TypeAdapter(Model)
 
 
 @dataclass(frozen=True)
-class Description:
+class StudyDescription:
     """A study, in plain words.
 
     uri: the tracking address, or none where the store has its own; facts: what decides the result; rows: how many are
@@ -71,106 +71,117 @@ class Description:
     constant: float | None = None
 
     @classmethod
-    def of(cls, search: Search, question: Question, architecture: str) -> Description:
+    def from_search(cls, search: Search, problem: Problem, architecture: str) -> StudyDescription:
         """The description of a search; architecture: the text of the file of a network without hidden layers."""
         from pipeline.preprocessing import TableInputs
         from pipeline.study import summary  # the search has torch; a process that only reads this file does without
 
-        examples, splits = question.examples, question.splits
-        before, after = follow_up_commands.around(search)
-        folder, table = search.store / "studies" / question.name, isinstance(question.inputs, TableInputs)
+        examples, splits = problem.examples, problem.splits
+        command_prefix, command_suffix = follow_up_commands.search_command_parts(search)
+        folder, is_table = search.store / "studies" / problem.name, isinstance(problem.inputs, TableInputs)
         return cls(
-            study=question.name,
+            study=problem.name,
             task=search.task,
             metric=search.metric,
             uri=search.tracking.uri,
-            fingerprint=question.fingerprint,
-            facts=question.facts,
+            fingerprint=problem.fingerprint,
+            facts=problem.facts,
             rows={"rows": len(examples), "development": len(splits.development), "test": len(splits.test)},
             dataset=search.dataset.kind,
-            source=_source(search),
+            source=_format_dataset_overrides(search),
             decides={
-                "study": question.name,
-                "drawn": str(examples.drawn).lower(),
+                "study": problem.name,
+                "drawn": str(examples.is_synthetic).lower(),
                 "test_rows": examples.take(splits.test).fingerprint,
                 "folds": splits.fingerprint,
                 "data": examples.fingerprint,
                 "metric": search.metric,
             },
             configuration=search.yaml,
-            typed=" ".join(search.typed),
+            typed=" ".join(search.overrides),
             architecture=json.loads(architecture),
-            columns=question.head.columns,
+            columns=problem.head.output_names,
             question=search.question,
             unit=getattr(search.head, "unit", ""),
-            splits=f"{search.cv.folds} folds{times(search.cv.repeats)}",
+            splits=f"{search.cv.folds} folds{format_repeats(search.cv.repeats)}",
             method=f"sampler {search.sampler}, pruner {search.pruner}, seed {search.seed}",
             budget=search.budget.trials,
-            searched={key: words(value) for key, value in search.space.settings.items() if isinstance(value, Range)},
-            fixed={
-                key: typed(value)
-                for key, value in search.space.settings.items()
-                if not isinstance(value, Range) and key not in WIDTHS
+            searched={
+                key: format_range(value) for key, value in search.space.settings.items() if isinstance(value, Range)
             },
-            before=before,
-            after=after,
-            predict=follow_up_commands.predict(search, folder, table=table),
-            environment={**summary.versions(), "device": question.task.device.name, **commit(Path(__file__).resolve())},
-            constant=question.constant,
+            fixed={
+                key: format_override_value(value)
+                for key, value in search.space.settings.items()
+                if not isinstance(value, Range) and key not in WIDTH_KEYS
+            },
+            before=command_prefix,
+            after=command_suffix,
+            predict=follow_up_commands.format_predict_command(search, folder, is_table=is_table),
+            environment={
+                **summary.library_versions(),
+                "device": problem.task.device.name,
+                **git_commit(Path(__file__).resolve()),
+            },
+            constant=problem.constant_score,
         )
 
     @property
-    def answers(self) -> Sequence[str]:
+    def class_names(self) -> Sequence[str]:
         """The classes or labels; none where a number is the answer."""
         return () if self.architecture["head"]["kind"] == "number" else self.columns
 
     @property
-    def needs(self) -> Sequence[str]:
+    def input_columns(self) -> Sequence[str]:
         """The columns of a table that a model answers for; none where it answers for pictures."""
         inputs = self.architecture["inputs"]
         return [*inputs.get("numbers", ()), *inputs.get("categories", ())]
 
     def write(self, folder: Path) -> None:
         """Into the study's folder."""
-        write_whole(folder / FILE, (json.dumps(asdict(self), indent=2) + "\n").encode())
+        write_file(folder / DESCRIPTION_FILE, (json.dumps(asdict(self), indent=2) + "\n").encode())
 
-    def trial(self, row: Row) -> str:
+    def architecture_json(self, trial: TrialRecord) -> str:
         """The architecture of a trial, as a file has it."""
-        model = MODEL.dump_python(space.restored(row.fields).model, mode="json")
-        return json.dumps({**self.architecture, "model": model, "parameters": row.parameters}, indent=2) + "\n"
+        model = MODEL_ADAPTER.dump_python(space.from_hyperparameters(trial.hyperparameters).model, mode="json")
+        return json.dumps({**self.architecture, "model": model, "parameters": trial.n_parameters}, indent=2) + "\n"
 
 
-def words(setting: Range) -> str:
+def format_range(setting: Range) -> str:
     """A range as a person says it."""
     if isinstance(setting, Choice):
-        return ", ".join(map(typed, setting.options))
+        return ", ".join(map(format_override_value, setting.options))
     scale = ", on a logarithmic scale" if setting.log else f", in steps of {setting.step}" if setting.step else ""
     return f"{setting.low} to {setting.high}{scale}"
 
 
-def times(repeats: int) -> str:
+def format_repeats(repeats: int) -> str:
     """How often the folds are drawn, where it is more than once."""
     return f", drawn {repeats} times" if repeats > 1 else ""
 
 
-def _source(search: Search) -> str:
+def _format_dataset_overrides(search: Search) -> str:
     """The data set's settings, as they are typed."""
     settings = {key: value for key, value in asdict(search.dataset).items() if key != "kind"}
-    return " ".join([f"dataset={search.dataset.kind}", *(f"dataset.{key}={typed(settings[key])}" for key in settings)])
+    return " ".join(
+        [
+            f"dataset={search.dataset.kind}",
+            *(f"dataset.{key}={format_override_value(settings[key])}" for key in settings),
+        ]
+    )
 
 
-def commit(file: Path) -> dict[str, str]:
+def git_commit(file: Path) -> dict[str, str]:
     """The version of the code in a file, where git keeps it: it may also be installed below another repository."""
     if shutil.which("git") is None:
         return {}
 
-    def git(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["git", *words], cwd=file.parent, capture_output=True, text=True, check=False)
+    def run_git(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["git", *arguments], cwd=file.parent, capture_output=True, text=True, check=False)
 
-    kept, head = git("ls-files", "--error-unmatch", file.name), git("rev-parse", "HEAD")
-    return {"commit": head.stdout.strip()} if kept.returncode == head.returncode == 0 else {}
+    tracked, head_commit = run_git("ls-files", "--error-unmatch", file.name), run_git("rev-parse", "HEAD")
+    return {"commit": head_commit.stdout.strip()} if tracked.returncode == head_commit.returncode == 0 else {}
 
 
-def read(folder: Path) -> Description:
+def read_description(folder: Path) -> StudyDescription:
     """What the folder's file says; raises FileNotFoundError where no search has described itself there."""
-    return Description(**json.loads((folder / FILE).read_text(encoding="utf-8")))
+    return StudyDescription(**json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8")))

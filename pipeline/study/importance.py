@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-TOP, FEWEST_AT_THE_TOP = 0.1, 5  # Optuna advises five trials in the good quantile
-FEWEST = 15  # complete trials: with fewer, the five best are no longer a top of anything
-SHUFFLES = 19  # by chance a share is above the largest of 19 others in 1 case of 20
+TOP_QUANTILE, MIN_TRIALS_IN_QUANTILE = 0.1, 5  # Optuna advises five trials in the good quantile
+MIN_COMPLETE_TRIALS = 15  # complete trials: with fewer, the five best are no longer a top of anything
+N_PERMUTATIONS = 19  # by chance a share is above the largest of 19 others in 1 case of 20
 
 
 @dataclass(frozen=True)
@@ -25,43 +25,45 @@ class Importance:
     chance: a larger share than that to this hyperparameter; chance_of_any: to any of those that are searched.
     """
 
-    key: str
+    hyperparameter: str
     share: float
-    chance: float
-    chance_of_any: float
+    chance_level: float
+    max_chance_level: float
 
 
-def importances(trials: Sequence[FrozenTrial], *, maximise: bool, seed: int = 0) -> list[Importance]:
+def compute_importances(trials: Sequence[FrozenTrial], *, maximize: bool, seed: int = 0) -> list[Importance]:
     """The most important first; none where there are too few complete trials, or only one hyperparameter.
 
     PED-ANOVA (Watanabe, Bansal, Hutter 2023, https://arxiv.org/abs/2304.10255). By chance: the largest of as many as
     SHUFFLES shares of scores that are shuffled among the trials (Barnard 1963, J. R. Stat. Soc. B 25, 294).
     """
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    if len(complete) < FEWEST or len({key for trial in complete for key in trial.params}) < 2:
+    if len(complete) < MIN_COMPLETE_TRIALS or len({key for trial in complete for key in trial.params}) < 2:
         return []
-    noise, values = np.random.default_rng(seed), np.array([trial.value for trial in complete], dtype=float)
-    found = _shares(complete, maximise)
-    shuffled = [_shares(_scored(complete, noise.permutation(values)), maximise) for _ in range(SHUFFLES)]
-    of_any = max(max(each.values()) for each in shuffled)
+    rng, values = np.random.default_rng(seed), np.array([trial.value for trial in complete], dtype=float)
+    shares = _importance_shares(complete, maximize)
+    permuted_shares = [
+        _importance_shares(_replace_values(complete, rng.permutation(values)), maximize) for _ in range(N_PERMUTATIONS)
+    ]
+    max_permuted_share = max(max(each.values()) for each in permuted_shares)
     return [
-        Importance(key, share, max(each[key] for each in shuffled), of_any)
-        for key, share in sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
+        Importance(key, share, max(each[key] for each in permuted_shares), max_permuted_share)
+        for key, share in sorted(shares.items(), key=lambda pair: (-pair[1], pair[0]))
     ]
 
 
-def _scored(trials: Sequence[FrozenTrial], values: NDArray[np.float64]) -> list[FrozenTrial]:
+def _replace_values(trials: Sequence[FrozenTrial], values: NDArray[np.float64]) -> list[FrozenTrial]:
     """The same trials with other scores."""
-    others = [copy(trial) for trial in trials]
-    for trial, value in zip(others, values, strict=True):
+    copies = [copy(trial) for trial in trials]
+    for trial, value in zip(copies, values, strict=True):
         trial.values = [float(value)]
-    return others
+    return copies
 
 
-def _shares(trials: Sequence[FrozenTrial], maximise: bool) -> dict[str, float]:
-    study = optuna.create_study(direction="maximize" if maximise else "minimize")
+def _importance_shares(trials: Sequence[FrozenTrial], maximize: bool) -> dict[str, float]:
+    study = optuna.create_study(direction="maximize" if maximize else "minimize")
     study.add_trials(trials)
-    quantile = max(TOP, FEWEST_AT_THE_TOP / len(trials))
+    quantile = max(TOP_QUANTILE, MIN_TRIALS_IN_QUANTILE / len(trials))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a hyperparameter that one trial alone has; it counts little
         return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=quantile))

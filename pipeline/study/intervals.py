@@ -10,19 +10,21 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
-LEVEL, RESAMPLES = 0.95, 2_000
+CONFIDENCE_LEVEL, N_BOOTSTRAP_RESAMPLES = 0.95, 2_000
 
 
-def wilson(share: float, rows: int) -> tuple[float, float]:
+def wilson_interval(proportion: float, n_rows: int) -> tuple[float, float]:
     """The interval of a share of right answers: the score interval (Wilson 1927, J. Am. Stat. Assoc. 22, 209)."""
-    z = float(norm.ppf((1 + LEVEL) / 2))
-    centre = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
-    half = z / (1 + z**2 / rows) * math.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    z = float(norm.ppf((1 + CONFIDENCE_LEVEL) / 2))
+    center = (proportion + z**2 / (2 * n_rows)) / (1 + z**2 / n_rows)
+    half_width = z / (1 + z**2 / n_rows) * math.sqrt(proportion * (1 - proportion) / n_rows + z**2 / (4 * n_rows**2))
+    return max(0.0, center - half_width), min(1.0, center + half_width)
 
 
-def bootstrap(score: Callable[[Tensor], float], rows: int, noise: torch.Generator) -> tuple[float, float]:
+def bootstrap_interval(
+    score: Callable[[Tensor], float], n_rows: int, generator: torch.Generator
+) -> tuple[float, float]:
     """The percentile interval of a score over rows drawn again with replacement (Efron 1979, Ann. Stat. 7, 1)."""
-    scores = [score(torch.randint(rows, (rows,), generator=noise)) for _ in range(RESAMPLES)]
-    low, high = np.quantile(scores, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    scores = [score(torch.randint(n_rows, (n_rows,), generator=generator)) for _ in range(N_BOOTSTRAP_RESAMPLES)]
+    low, high = np.quantile(scores, [(1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2])
     return float(low), float(high)

@@ -12,25 +12,25 @@ from pathlib import Path
 import torch
 
 from pipeline import data, preprocessing
-from pipeline.artifact.model_files import MOST_PARAMETERS
-from pipeline.cache import make_room
-from pipeline.config.model import Tail
-from pipeline.config.rules import TARGETS
+from pipeline.artifact.model_files import MAX_PARAMETERS
+from pipeline.cache import evict_least_recently_used
+from pipeline.config.model import FinetuneSpec
+from pipeline.config.rules import TARGET_KIND_BY_HEAD
 from pipeline.config.schema import Search
 from pipeline.data import folds
-from pipeline.data.examples import DataError, Examples, Features, Pictures
+from pipeline.data.examples import BackboneFeatures, DataError, Examples, Images
 from pipeline.data.folds import Fold, Folds
 from pipeline.models import heads
 from pipeline.models.heads import AnyHead
 from pipeline.preprocessing import Inputs
-from pipeline.training.device import Device, resolve
-from pipeline.training.trial_state import Task
+from pipeline.training.device import Device, resolve_device
+from pipeline.training.trial_state import PredictionTask
 
-ARITHMETIC = "4"  # raised where the same search comes to other digits, or its record is kept another way
+NUMERICS_VERSION = "4"  # raised where the same search comes to other digits, or its record is kept another way
 
 
 @dataclass(frozen=True)
-class Question:
+class Problem:
     """What is asked, of which rows, and how answers are judged.
 
     facts: everything that decides a result, by name; fingerprint: their SHA-256; name: the study's.
@@ -44,73 +44,81 @@ class Question:
     splits: Folds
     inputs: Inputs
     head: AnyHead
-    task: Task
-    pictures: Pictures | None
+    task: PredictionTask
+    images: Images | None
 
     @property
     def notes(self) -> list[str]:
         """What a person should know before training starts."""
-        count = len(self.splits.left_out)
-        left_out = [f"left out, since a copy is among the held-out test rows: {count}"] if count else []
+        n_left_out = len(self.splits.excluded)
+        left_out = [f"left out, since a copy is among the held-out test rows: {n_left_out}"] if n_left_out else []
         return [*self.examples.notes, *left_out]
 
     @property
-    def constant(self) -> float:
+    def constant_score(self) -> float:
         """The score in cross-validation of the best answer that looks at no input: the mean over the folds."""
-        return math.fsum(map(self._constant, self.splits.folds)) / len(self.splits.folds)
+        return math.fsum(map(self._constant_score_on, self.splits.folds)) / len(self.splits.folds)
 
-    def _constant(self, fold: Fold) -> float:
-        targets = self.examples.targets[fold.train]
-        answer, truth = self.head.majority(targets, self.task.metric), self.task.targets[fold.validation]
-        return self.head.score(self.task.metric, answer.expand(len(truth), -1), truth, self.head.learn(targets))
+    def _constant_score_on(self, fold: Fold) -> float:
+        train_targets = self.examples.targets[fold.train]
+        prediction, validation_targets = (
+            self.head.constant_prediction(train_targets, self.task.metric),
+            self.task.targets[fold.validation],
+        )
+        return self.head.score(
+            self.task.metric,
+            prediction.expand(len(validation_targets), -1),
+            validation_targets,
+            self.head.fit(train_targets),
+        )
 
 
-def pose(search: Search) -> Question:
+def build_problem(search: Search) -> Problem:
     """Loads the examples, splits them, and names the study by everything that decides its result.
 
     Raises DataError where the data cannot be used, NoDeviceError where the device asked for is not there.
     """
-    device, begin = resolve(search.compute), int(time.time())
+    device, start_time = resolve_device(search.compute), int(time.time())
     cache = search.store / "cache"
-    loaded = data.load(search.dataset, TARGETS[type(search.head)], cache)
-    examples = _seen(search, loaded, device, cache)
-    make_room(cache, search.cache.max_gb, begin)
-    splits = folds.split(examples, search.cv, search.seed)
-    head = heads.build(search.head, examples)
-    layout = preprocessing.describe(examples, splits.development)
-    task = Task(layout, head, search.metric, torch.from_numpy(examples.targets.copy()), device)
-    facts = _facts(search, examples, splits, device)
+    raw_examples = data.load_examples(search.dataset, TARGET_KIND_BY_HEAD[type(search.head)], cache)
+    examples = _extract_backbone_features(search, raw_examples, device, cache)
+    evict_least_recently_used(cache, search.cache.max_gb, start_time)
+    splits = folds.make_folds(examples, search.cv, search.seed)
+    head = heads.build_head(search.head, examples)
+    inputs = preprocessing.build_inputs(examples, splits.development)
+    task = PredictionTask(inputs, head, search.metric, torch.from_numpy(examples.targets.copy()), device)
+    facts = _collect_facts(search, examples, splits, device)
     fingerprint = hashlib.sha256(repr(sorted(facts.items())).encode()).hexdigest()
-    pictures = loaded.inputs if isinstance(loaded.inputs, Pictures) else None
+    images = raw_examples.inputs if isinstance(raw_examples.inputs, Images) else None
     name = search.study or f"{search.task}-{fingerprint[:8]}"
-    return Question(name, fingerprint, facts, examples, splits, layout, head, task, pictures)
+    return Problem(name, fingerprint, facts, examples, splits, inputs, head, task, images)
 
 
-def _seen(search: Search, examples: Examples, device: Device, cache: Path) -> Examples:
+def _extract_backbone_features(search: Search, examples: Examples, device: Device, cache: Path) -> Examples:
     """The examples, with what a pretrained backbone makes of their pictures in their place."""
-    if not search.backbone.pretrained:
+    if not search.backbone.is_pretrained:
         return examples
-    assert isinstance(examples.inputs, Pictures)
-    from pipeline.models.backbones import Frozen  # only where there is one: the others start faster
+    assert isinstance(examples.inputs, Images)
+    from pipeline.models.backbones import PretrainedBackbone  # only where there is one: the others start faster
 
-    if search.backbone.part is not None:
-        _check_size(Tail(search.backbone.name, search.backbone.part))
-    frozen = Frozen.of(search.backbone, cache, device.torch)
-    return replace(examples, inputs=frozen.features(examples.inputs, search.features.views, cache))
+    if search.backbone.finetune_part is not None:
+        _check_finetune_size(FinetuneSpec(search.backbone.name, search.backbone.finetune_part))
+    backbone = PretrainedBackbone.from_config(search.backbone, cache, device.torch_device)
+    return replace(examples, inputs=backbone.load_or_extract(examples.inputs, search.features.views, cache))
 
 
-def _check_size(tail: Tail) -> None:
+def _check_finetune_size(finetune: FinetuneSpec) -> None:
     """Raises DataError where no model file takes a part of a backbone; before anything of it is fetched or computed."""
     from pipeline.models.backbones import split
 
-    if (count := split.learned(tail)) > MOST_PARAMETERS:
+    if (n_parameters := split.count_tail_parameters(finetune)) > MAX_PARAMETERS:
         raise DataError(
-            f"model.finetune: a model has at most {MOST_PARAMETERS:,} parameters; what would be trained along of "
-            f"{tail.backbone} has {count:,}; use a smaller model.backbone, or model.finetune=none"
+            f"model.finetune: a model has at most {MAX_PARAMETERS:,} parameters; what would be trained along of "
+            f"{finetune.backbone} has {n_parameters:,}; use a smaller model.backbone, or model.finetune=none"
         )
 
 
-def _facts(search: Search, examples: Examples, splits: Folds, device: Device) -> dict[str, str]:
+def _collect_facts(search: Search, examples: Examples, splits: Folds, device: Device) -> dict[str, str]:
     return {
         "task": search.task,
         "data": examples.fingerprint[:16],
@@ -122,16 +130,16 @@ def _facts(search: Search, examples: Examples, splits: Folds, device: Device) ->
         "sampler": search.sampler,
         "pruner": search.pruner,
         "seed": str(search.seed),
-        "backbone": _named(examples),
+        "backbone": _describe_backbone(examples),
         "precision": device.precision,
-        "arithmetic": ARITHMETIC,
+        "arithmetic": NUMERICS_VERSION,
     }
 
 
-def _named(examples: Examples) -> str:
+def _describe_backbone(examples: Examples) -> str:
     """Which backbone has looked at the pictures, with which weights, and at how many views of them."""
-    seen = examples.inputs
-    if not isinstance(seen, Features):
+    inputs = examples.inputs
+    if not isinstance(inputs, BackboneFeatures):
         return "none"
-    trained = [] if seen.deep is None else [seen.deep.part]
-    return " ".join([seen.backbone, seen.weights_sha256[:16], str(len(seen.views)), *trained])
+    finetuned_part = [] if inputs.activations is None else [inputs.activations.part]
+    return " ".join([inputs.backbone, inputs.weights_sha256[:16], str(len(inputs.views)), *finetuned_part])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pipeline.config.backbone_catalogue import CONVOLUTIONS
 from pipeline.config.schema import Search
-from pipeline.study.space import shapes
+from pipeline.study.space import count_architectures
 
-BLIND = 16  # trials, where none of them looks at another
-ON_A_GPU = 8
+INDEPENDENT_WAVE_SIZE = 16  # trials, where none of them looks at another
+GPU_WAVE_SIZE = 8
 
 
-def size(search: Search, workers: int, *, on_gpu: bool) -> int:
+def choose_wave_size(search: Search, n_workers: int, *, on_gpu: bool) -> int:
     """How many trials are drawn at a time.
 
     Waiting for results is pointless where neither sampler nor pruner looks at them. Otherwise several at a time cost
@@ -18,18 +18,18 @@ def size(search: Search, workers: int, *, on_gpu: bool) -> int:
     trials of one shape train side by side, if the space has so few shapes that they meet.
     """
     if search.sampler == "random" and search.pruner == "none":
-        return BLIND
+        return INDEPENDENT_WAVE_SIZE
     if search.pruner == "asha":  # it compares trials that still run
         return 1
-    if workers > 1:
-        return 2 * workers
-    meet = search.backbone.name != CONVOLUTIONS and shapes(search.space) <= ON_A_GPU
-    return ON_A_GPU if on_gpu and meet else 1
+    if n_workers > 1:
+        return 2 * n_workers
+    can_stack = search.backbone.name != CONVOLUTIONS and count_architectures(search.space) <= GPU_WAVE_SIZE
+    return GPU_WAVE_SIZE if on_gpu and can_stack else 1
 
 
-def wave(number: int, size: int) -> range:
+def wave_numbers(number: int, wave_size: int) -> range:
     """The numbers of the trials drawn together with this one; the baseline is alone, so that a bug ends it at once."""
     if number == 0:
         return range(1)
-    first = (number - 1) // size * size + 1
-    return range(first, first + size)
+    first = (number - 1) // wave_size * wave_size + 1
+    return range(first, first + wave_size)

@@ -12,28 +12,28 @@ from pipeline.config.schema import Search
 from pipeline.runtime import seeds
 from pipeline.study import space
 from pipeline.study.space import Candidate
-from pipeline.study.storage import Record
+from pipeline.study.storage import TrialStorage
 
-STARTUP_TRIALS = 4
-RECENT, BEST, RENEWED = 250, 25, 50
+N_STARTUP_TRIALS = 4
+N_RECENT_TRIALS, N_BEST_TRIALS, WINDOW_STEP = 250, 25, 50
 SAMPLERS: Mapping[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
     "gp": lambda seed: optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False),
 }
 PRUNERS: Mapping[str, Callable[[int], optuna.pruners.BasePruner]] = {
-    "median": lambda epochs: optuna.pruners.MedianPruner(STARTUP_TRIALS, warm_up(epochs)),
-    "asha": lambda epochs: optuna.pruners.SuccessiveHalvingPruner(warm_up(epochs), reduction_factor=3),
+    "median": lambda epochs: optuna.pruners.MedianPruner(N_STARTUP_TRIALS, pruner_warmup_epochs(epochs)),
+    "asha": lambda epochs: optuna.pruners.SuccessiveHalvingPruner(pruner_warmup_epochs(epochs), reduction_factor=3),
     "none": lambda _: optuna.pruners.NopPruner(),
 }
 
 
-def warm_up(epochs: int) -> int:
+def pruner_warmup_epochs(epochs: int) -> int:
     """After how many epochs a trial may first be pruned: a fifth of them; before that the curves are mostly noise."""
     return max(1, epochs // 5)
 
 
-class Advisor:
+class WaveSampler:
     """An in-memory study: the finished trials before a wave, and those of the wave as running.
 
     So a draw depends on the study's seed, the trial's number and the trials before its wave, and on nothing else. Of
@@ -41,83 +41,91 @@ class Advisor:
     and its time does not grow.
     """
 
-    def __init__(self, search: Search, record: Record, maximise: bool) -> None:
-        self.search, self.record, self.maximise = search, record, maximise
-        self.baseline = space.fixed(search.baseline)
-        self.known_baseline = space.parameters(search.space, self.baseline)
-        self.running: dict[int, Trial] = {}
-        self.judged: dict[int, int] = {}
-        self._forget()
+    def __init__(self, search: Search, storage: TrialStorage, maximize: bool) -> None:
+        self.search, self.storage, self.maximize = search, storage, maximize
+        self.baseline = space.without_ranges(search.baseline)
+        self.baseline_params = space.to_optuna_params(search.space, self.baseline)
+        self.running_trials: dict[int, Trial] = {}
+        self.reported_epochs: dict[int, int] = {}
+        self._reset()
 
-    def _forget(self) -> None:
-        self.known = optuna.create_study(
-            direction="maximize" if self.maximise else "minimize",
-            pruner=PRUNERS[self.search.pruner](self.baseline.training.all_epochs),
+    def _reset(self) -> None:
+        self.optuna_study = optuna.create_study(
+            direction="maximize" if self.maximize else "minimize",
+            pruner=PRUNERS[self.search.pruner](self.baseline.training.total_epochs),
         )
-        self.since = self.learned = 0
+        self.window_start = self.n_added = 0
 
-    def learn(self, before: int) -> None:
+    def add_finished_trials(self, before: int) -> None:
         """Makes known all trials with a number below `before`, which have ended."""
-        since = max(0, (before - RECENT - 1) // RENEWED * RENEWED)
-        if since != self.since:
-            self._forget()
-            self.running.clear()
-            self.since = self.learned = since
-            self.known.add_trials([self.record.trials[number] for number in self._best(since)])
-        for number in range(self.learned, before):
-            trial = self.running.pop(number, None)
+        window_start = max(0, (before - N_RECENT_TRIALS - 1) // WINDOW_STEP * WINDOW_STEP)
+        if window_start != self.window_start:
+            self._reset()
+            self.running_trials.clear()
+            self.window_start = self.n_added = window_start
+            self.optuna_study.add_trials(
+                [self.storage.frozen_trials[number] for number in self._best_numbers(window_start)]
+            )
+        for number in range(self.n_added, before):
+            trial = self.running_trials.pop(number, None)
             if trial is None:
-                self.known.add_trial(self.record.trials[number])
+                self.optuna_study.add_trial(self.storage.frozen_trials[number])
             else:
-                self._end(trial, self.record.trials[number])
-        self.learned = before
+                self._finish_trial(trial, self.storage.frozen_trials[number])
+        self.n_added = before
 
-    def _best(self, before: int) -> list[int]:
-        rows = [row for number, row in self.record.rows.items() if number < before and row.state == "complete"]
-        rows.sort(key=lambda row: (-row.value if self.maximise else row.value, row.number))
-        return sorted(row.number for row in rows[:BEST])
+    def _best_numbers(self, before: int) -> list[int]:
+        trials = [row for number, row in self.storage.records.items() if number < before and row.state == "complete"]
+        trials.sort(key=lambda row: (-row.value if self.maximize else row.value, row.number))
+        return sorted(row.number for row in trials[:N_BEST_TRIALS])
 
-    def _end(self, trial: Trial, ended: FrozenTrial) -> None:
+    def _finish_trial(self, trial: Trial, finished: FrozenTrial) -> None:
         """A running trial has ended so."""
-        for epoch, mean in ended.intermediate_values.items():
-            trial.report(mean, epoch)
-        self.known.tell(trial, ended.value if ended.state == TrialState.COMPLETE else None, state=ended.state)
+        for epoch, mean_score in finished.intermediate_values.items():
+            trial.report(mean_score, epoch)
+        self.optuna_study.tell(
+            trial, finished.value if finished.state == TrialState.COMPLETE else None, state=finished.state
+        )
 
-    def _frozen(self, trial: Trial) -> FrozenTrial:
-        return self.known.get_trials(deepcopy=False)[trial.number]
+    def _frozen_trial(self, trial: Trial) -> FrozenTrial:
+        return self.optuna_study.get_trials(deepcopy=False)[trial.number]
 
-    def draw(self, number: int) -> Candidate:
+    def sample(self, number: int) -> Candidate:
         """What the trial tries: the baseline first, then what the sampler, seeded for this trial alone, says."""
-        self.known.sampler = SAMPLERS[self.search.sampler](seeds.number(self.search.seed, number, "sampler"))
-        if number == 0 and self.known_baseline is not None:
-            self.known.enqueue_trial(self.known_baseline)
-        trial = self.running[number] = self.known.ask()
-        if number == 0 and self.known_baseline is None:
+        self.optuna_study.sampler = SAMPLERS[self.search.sampler](
+            seeds.derive_seed(self.search.seed, number, "sampler")
+        )
+        if number == 0 and self.baseline_params is not None:
+            self.optuna_study.enqueue_trial(self.baseline_params)
+        trial = self.running_trials[number] = self.optuna_study.ask()
+        if number == 0 and self.baseline_params is None:
             return self.baseline
-        return space.draw(self.search.space, space.suggester(trial))
+        return space.sample_candidate(self.search.space, space.optuna_suggester(trial))
 
-    def drawn_before(self, number: int) -> None:
+    def restore_running(self, number: int) -> None:
         """A trial of this wave that has ended already counts as running, as it did when the others were drawn."""
-        ended = self.record.trials[number]
-        running = create_trial(state=TrialState.RUNNING, params=ended.params, distributions=ended.distributions)
-        self.known.add_trial(running)
-        self.running[number] = Trial(self.known, self.known.get_trials(deepcopy=False)[-1]._trial_id)
+        finished = self.storage.frozen_trials[number]
+        running = create_trial(state=TrialState.RUNNING, params=finished.params, distributions=finished.distributions)
+        self.optuna_study.add_trial(running)
+        self.running_trials[number] = Trial(
+            self.optuna_study, self.optuna_study.get_trials(deepcopy=False)[-1]._trial_id
+        )
 
-    def drawn(self, number: int) -> FrozenTrial:
+    def running_frozen_trial(self, number: int) -> FrozenTrial:
         """What was drawn for a trial of this wave, in Optuna's own terms."""
-        return self._frozen(self.running[number])
+        return self._frozen_trial(self.running_trials[number])
 
-    def stops(self, number: int, means: Sequence[float]) -> bool:
+    def should_prune(self, number: int, mean_scores: Sequence[float]) -> bool:
         """Takes each epoch's mean over the folds so far, and says whether the trial is behind; the baseline never is.
 
         A pruner may keep a note of each epoch: a trial that goes on from a checkpoint goes through all of them first.
         """
-        seen = self.judged.get(number, 0)
-        first = seen + 1 if len(means) > seen else 1  # otherwise it is trained again
-        self.judged[number] = len(means)
-        behind = False
-        for last in range(first, len(means) + 1):
-            trial = copy(self._frozen(self.running[number]))
-            trial.intermediate_values = dict(enumerate(means[:last], start=1))
-            behind = bool(self.known.pruner.prune(self.known, trial))
-        return number > 0 and behind
+        n_reported = self.reported_epochs.get(number, 0)
+        first_epoch = n_reported + 1 if len(mean_scores) > n_reported else 1  # otherwise it is trained again
+        self.reported_epochs[number] = len(mean_scores)
+        is_behind = False
+        for epoch in range(first_epoch, len(mean_scores) + 1):
+            trial = copy(self._frozen_trial(self.running_trials[number]))
+            trial.intermediate_values = dict(enumerate(mean_scores[:epoch], start=1))
+            is_behind = bool(self.optuna_study.pruner.prune(self.optuna_study, trial))
+        return number > 0 and is_behind

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.training.epoch import Epoch
+from pipeline.training.epoch import EpochResult
 
 if TYPE_CHECKING:
     from pipeline.study.space import Candidate
-    from pipeline.training.trial_state import Outcome
+    from pipeline.training.trial_state import TrialResult
 
-State = Literal["complete", "pruned", "failed", "diverged"]
-REASONS = {
+TrialStatus = Literal["complete", "pruned", "failed", "diverged"]
+STOP_REASONS = {
     "complete": "all epochs done",
     "patience": "no better mean score for training.patience epochs",
     "pruned": "behind the other trials",
@@ -25,7 +25,7 @@ REASONS = {
 
 
 @dataclass(frozen=True)
-class Row:
+class TrialRecord:
     """A finished trial, as the record keeps it.
 
     value: the mean over the folds at `epoch`, the best of the mean curve (from 1; 0 and NaN where there is none);
@@ -35,26 +35,26 @@ class Row:
     """
 
     number: int
-    state: State
+    state: TrialStatus
     value: float
     epoch: int
-    fields: Mapping[str, Any]
-    folds: tuple[float, ...]
-    curve: tuple[Epoch, ...]
+    hyperparameters: Mapping[str, Any]
+    fold_scores: tuple[float, ...]
+    epoch_results: tuple[EpochResult, ...]
     reason: str
-    parameters: int
+    n_parameters: int
     seconds: float
-    ended: float
+    end_time: float
     repeats: int = 1
 
     @property
-    def finite(self) -> bool:
+    def is_finite(self) -> bool:
         return math.isfinite(self.value)
 
     @property
-    def parts(self) -> int:
+    def folds_per_repeat(self) -> int:
         """Into how many folds the rows are drawn at a time: so many scores come from rows of their own."""
-        return len(self.folds) // self.repeats
+        return len(self.fold_scores) // self.repeats
 
     @property
     def standard_error(self) -> float:
@@ -64,63 +64,63 @@ class Row:
         all scores, it would go to 0 with more of them (Nadeau, Bengio 2003, Machine Learning 52, 239). So the spread of
         all is divided by the root of those of one drawing.
         """
-        return statistics.stdev(self.folds) / math.sqrt(self.parts)
+        return statistics.stdev(self.fold_scores) / math.sqrt(self.folds_per_repeat)
 
     @property
-    def cause(self) -> str:
+    def error_type(self) -> str:
         """Of a failed trial, what kind of error it died of."""
         return self.reason.removeprefix("WorkerError: ").partition(":")[0]
 
 
-def record(
+def result_to_dict(
     number: int,
     candidate: Candidate,
-    outcome: Outcome | Exception,
-    parameters: int,
+    result: TrialResult | Exception,
+    n_parameters: int,
     seconds: float,
     repeats: int,
 ) -> dict[str, Any]:
     """How a trial went, in plain words and numbers; a NaN or an exception is never a score."""
-    facts = {
+    common = {
         "number": number,
-        "fields": dict(candidate.fields),
-        "parameters": parameters,
+        "fields": dict(candidate.hyperparameters),
+        "parameters": n_parameters,
         "seconds": seconds,
         "ended": time.time(),
         "repeats": repeats,
     }
-    if isinstance(outcome, Exception):
-        reason = f"{type(outcome).__name__}: {outcome}".splitlines()[0]
-        return facts | {"state": "failed", "value": None, "epoch": 0, "curve": [], "reason": reason}
-    return facts | {
-        "state": outcome.ending if outcome.ending in ("pruned", "diverged") else "complete",
-        "value": outcome.value if outcome.best else None,
-        "epoch": outcome.best,
-        "curve": [epoch.plain for epoch in outcome.epochs],
-        "reason": REASONS[outcome.ending],
+    if isinstance(result, Exception):
+        reason = f"{type(result).__name__}: {result}".splitlines()[0]
+        return common | {"state": "failed", "value": None, "epoch": 0, "curve": [], "reason": reason}
+    return common | {
+        "state": result.stop_reason if result.stop_reason in ("pruned", "diverged") else "complete",
+        "value": result.value if result.best_epoch else None,
+        "epoch": result.best_epoch,
+        "curve": [epoch.as_list for epoch in result.epoch_results],
+        "reason": STOP_REASONS[result.stop_reason],
     }
 
 
-def repeated(record: Mapping[str, Any], number: int) -> dict[str, Any]:
+def duplicate_trial_dict(trial_dict: Mapping[str, Any], number: int) -> dict[str, Any]:
     """The record of a trial that tries what another has tried: it is not trained again."""
-    reason = f"a repeat of trial {record['number']}: {record['reason']}"
-    return {**record, "number": number, "reason": reason, "seconds": 0.0, "ended": time.time()}
+    reason = f"a repeat of trial {trial_dict['number']}: {trial_dict['reason']}"
+    return {**trial_dict, "number": number, "reason": reason, "seconds": 0.0, "ended": time.time()}
 
 
-def row_of(record: Mapping[str, Any]) -> Row:
+def trial_from_dict(trial_dict: Mapping[str, Any]) -> TrialRecord:
     """The trial that a record tells of."""
-    curve = Epoch.curve(record["curve"])
-    return Row(
-        number=record["number"],
-        state=record["state"],
-        value=math.nan if record["value"] is None else record["value"],
-        epoch=record["epoch"],
-        fields=record["fields"],
-        folds=curve[record["epoch"] - 1].folds if record["epoch"] else (),
-        curve=curve,
-        reason=record["reason"],
-        parameters=record["parameters"],
-        seconds=record["seconds"],
-        ended=record["ended"],
-        repeats=record.get("repeats", 1),  # older records tell nothing of them
+    epoch_results = EpochResult.curve_from_lists(trial_dict["curve"])
+    return TrialRecord(
+        number=trial_dict["number"],
+        state=trial_dict["state"],
+        value=math.nan if trial_dict["value"] is None else trial_dict["value"],
+        epoch=trial_dict["epoch"],
+        hyperparameters=trial_dict["fields"],
+        fold_scores=epoch_results[trial_dict["epoch"] - 1].folds if trial_dict["epoch"] else (),
+        epoch_results=epoch_results,
+        reason=trial_dict["reason"],
+        n_parameters=trial_dict["parameters"],
+        seconds=trial_dict["seconds"],
+        end_time=trial_dict["ended"],
+        repeats=trial_dict.get("repeats", 1),  # older records tell nothing of them
     )

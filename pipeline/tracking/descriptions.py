@@ -6,13 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.config import follow_up_commands
-from pipeline.study.description import Description
-from pipeline.tracking.markdown import code, inline, listed, plain, shortened, table
+from pipeline.study.description import StudyDescription
+from pipeline.tracking.markdown import (
+    escape_markdown,
+    format_code_block,
+    format_inline_code,
+    format_name_list,
+    format_table,
+    truncate,
+)
 from pipeline.tuner import results_table
-from pipeline.tuner.live_display import number
+from pipeline.tuner.live_display import format_score
 
-Summary = Mapping[str, Any]
-DATA = {
+SummaryDict = Mapping[str, Any]
+DATASET_DESCRIPTIONS = {
     "drawn": "pictures that the program drew",
     "drawn_houses": "houses that the program made up",
     "folder": "pictures in folders, one a class",
@@ -22,158 +29,182 @@ DATA = {
     "oxford_pets": "photographs of the Oxford-IIIT Pet data set",
     "cifar": "photographs of the CIFAR-10 data set",
 }
-METRICS = {
+METRIC_DESCRIPTIONS = {
     "accuracy": "accuracy, the share of right answers (higher is better)",
     "f1_macro": "macro F1, the mean over the labels of each one's F1 (higher is better)",
     "mean_absolute_error": "mean absolute error{unit} (lower is better)",
 }
-DRAWN = "It learned from what the program made up: a demonstration, of no use on real pictures or rows. "
-LIMITS = (
+SYNTHETIC_DATA_WARNING = (
+    "It learned from what the program made up: a demonstration, of no use on real pictures or rows. "
+)
+MODEL_LIMITATIONS = (
     "The scores hold for rows like those it was tested on: of the same source, chosen and prepared in the same way. "
     "It always answers, also where it was never shown anything of the kind. How sure it says it is was not calibrated."
 )
-RANGES = 20  # lines
+MAX_RANGE_LINES = 20  # lines
 
 
-def task(told: Description, trials: str) -> str:
+def describe_experiment(description: StudyDescription, trials_link: str) -> str:
     """Of an experiment: what is asked, of which data, how it is judged; trials: where all of them are a table."""
     return "\n\n".join(
         [
-            f"{_asked(told)} {_answers(told)}",
-            f"Data: {_data(told)}.",
-            f"Judged by {_metric(told)}: on cross-validated folds; the winner once on rows that nothing has seen.",
-            f"In the tables, `score` is the former and `test/{told.metric}` the latter.",
-            f"A run is a search, with its summary; a nested run is a trial, with its curves. {trials}",
+            f"{_format_question(description)} {_describe_prediction(description)}",
+            f"Data: {_describe_data(description)}.",
+            f"Judged by {_describe_metric(description)}: on cross-validated folds; the winner once on rows that nothing has seen.",
+            f"In the tables, `score` is the former and `test/{description.metric}` the latter.",
+            f"A run is a search, with its summary; a nested run is a trial, with its curves. {trials_link}",
         ]
     )
 
 
-def begun(told: Description, done: int, *, over: bool) -> str:
+def describe_unfinished_study(description: StudyDescription, finished_trials: int, *, is_stopped: bool) -> str:
     """Of a study without a result so far: what is being tried; over: nobody is at it at the moment."""
-    state = "Stopped; the same command goes on" if over else "Being searched"
-    return "\n\n".join([f"**{_asked(told)}** {state}: {done} of {told.budget} trials.", _facts(told)])
+    state = "Stopped; the same command goes on" if is_stopped else "Being searched"
+    return "\n\n".join(
+        [
+            f"**{_format_question(description)}** {state}: {finished_trials} of {description.budget} trials.",
+            _format_study_table(description),
+        ]
+    )
 
 
-def study(told: Description, summary: Summary, trials: str) -> str:
+def describe_study(description: StudyDescription, summary: SummaryDict, trials_link: str) -> str:
     """Of a finished study: who won, by how much, how sure that is, and how to use it; all of it in the first lines."""
     best, test = summary["best"], summary["test"]
-    opened = f"The test rows were opened {results_table.times(test['opened'])}."
+    test_evaluations = f"The test rows were opened {results_table.format_times(test['opened'])}."
     return "\n\n".join(
         [
-            f"{_verdict(told, summary)}  \n{_use(told)}",  # MLflow shows five lines, and hides the rest
-            *_needs(told),
-            _scores(summary),
-            f"\\* optimistic: the best of {summary['trials']['total']} trials is chosen by it. {opened} {trials}",
+            f"{_summarize_result(description, summary)}  \n{_format_predict_command(description)}",  # MLflow shows five lines, and hides the rest
+            *_describe_required_columns(description),
+            _format_score_table(summary),
+            f"\\* optimistic: the best of {summary['trials']['total']} trials is chosen by it. {test_evaluations} {trials_link}",
             "**The winner as a command**",
-            code([*told.before, *best["overrides"], *told.after]),
-            _facts(told, summary),
+            format_code_block([*description.before, *best["overrides"], *description.after]),
+            _format_study_table(description, summary),
         ]
     )
 
 
-def version(told: Description, summary: Summary) -> str:
+def describe_model_version(description: StudyDescription, summary: SummaryDict) -> str:
     """Of a registered version: its score and where it comes from; a list shows the beginning, without its Markdown."""
-    return f"{_verdict(told, summary)} Study {plain(told.study)}.".replace("**", "")
+    return f"{_summarize_result(description, summary)} Study {escape_markdown(description.study)}.".replace("**", "")
 
 
-def card(told: Description, summary: Summary) -> str:
+def build_model_card(description: StudyDescription, summary: SummaryDict) -> str:
     """Of a registered model: a model card of its champion."""
-    rows, trials = told.rows, summary["trials"]["total"]
-    drawn = DRAWN if told.decides["drawn"] == "true" else ""
+    row_counts, trial_count = description.rows, summary["trials"]["total"]
+    synthetic_warning = SYNTHETIC_DATA_WARNING if description.decides["drawn"] == "true" else ""
     return "\n\n".join(
         [
-            f"## {plain(told.task)}",
-            f"**Intended use.** {_asked(told)} {_answers(told)}",
-            f"**Data.** {_data(told)}. Trained on {rows['development']:,} rows, tested on {rows['test']:,} others.",
-            f"**Scores.** {_verdict(told, summary)}",
-            _scores(summary),
-            f"**Limits.** {drawn}{LIMITS} \\* optimistic: the best of {trials} trials was chosen by it.",
-            _use(told),
-            *_needs(told),
+            f"## {escape_markdown(description.task)}",
+            f"**Intended use.** {_format_question(description)} {_describe_prediction(description)}",
+            f"**Data.** {_describe_data(description)}. Trained on {row_counts['development']:,} rows, tested on {row_counts['test']:,} others.",
+            f"**Scores.** {_summarize_result(description, summary)}",
+            _format_score_table(summary),
+            f"**Limits.** {synthetic_warning}{MODEL_LIMITATIONS} \\* optimistic: the best of {trial_count} trials was chosen by it.",
+            _format_predict_command(description),
+            *_describe_required_columns(description),
         ]
     )
 
 
-def _asked(told: Description) -> str:
-    return plain(told.question or told.task)
+def _format_question(description: StudyDescription) -> str:
+    return escape_markdown(description.question or description.task)
 
 
-def _answers(told: Description) -> str:
+def _describe_prediction(description: StudyDescription) -> str:
     """What an answer is."""
-    kind = told.architecture.get("head", {}).get("kind")
-    if not told.answers:
-        return f"A number{f', in {plain(told.unit)}' if told.unit else ''}."
-    some = {"sigmoids": "None, one or several of", "sigmoid": "One of"}.get(str(kind), "One of")
-    return f"{some} {len(told.answers)}: {listed(told.answers)}."
+    head_kind = description.architecture.get("head", {}).get("kind")
+    if not description.class_names:
+        return f"A number{f', in {escape_markdown(description.unit)}' if description.unit else ''}."
+    quantifier = {"sigmoids": "None, one or several of", "sigmoid": "One of"}.get(str(head_kind), "One of")
+    return f"{quantifier} {len(description.class_names)}: {format_name_list(description.class_names)}."
 
 
-def _data(told: Description) -> str:
-    return f"{DATA.get(told.dataset, plain(told.dataset))}, {told.rows['rows']:,} of them"
+def _describe_data(description: StudyDescription) -> str:
+    return f"{DATASET_DESCRIPTIONS.get(description.dataset, escape_markdown(description.dataset))}, {description.rows['rows']:,} of them"
 
 
-def _use(told: Description) -> str:
+def _format_predict_command(description: StudyDescription) -> str:
     """The command that answers."""
-    return f"**Use.** {inline(told.predict)}"
+    return f"**Use.** {format_inline_code(description.predict)}"
 
 
-def _needs(told: Description) -> list[str]:
+def _describe_required_columns(description: StudyDescription) -> list[str]:
     """What that command needs besides, if anything."""
-    return [f"{plain(follow_up_commands.columns(told.needs))}."] if told.needs else []
+    return (
+        [f"{escape_markdown(follow_up_commands.describe_required_columns(description.input_columns))}."]
+        if description.input_columns
+        else []
+    )
 
 
-def _metric(told: Description) -> str:
-    return METRICS[told.metric].format(unit=f" in {plain(told.unit)}" if told.unit else "")
+def _describe_metric(description: StudyDescription) -> str:
+    return METRIC_DESCRIPTIONS[description.metric].format(
+        unit=f" in {escape_markdown(description.unit)}" if description.unit else ""
+    )
 
 
-def _verdict(told: Description, summary: Summary) -> str:
+def _summarize_result(description: StudyDescription, summary: SummaryDict) -> str:
     """The winner, its size, its score with its interval, and what was gained, in three sentences."""
-    best, test, first = summary["best"], summary["test"], summary["baseline"]
-    metric, unit = test["metric"], f" {plain(told.unit)}" if test["metric"] == "mean_absolute_error" else ""
-    layers = results_table.hidden(best)
+    best, test, baseline = summary["best"], summary["test"], summary["baseline"]
+    metric, unit = (
+        test["metric"],
+        f" {escape_markdown(description.unit)}" if test["metric"] == "mean_absolute_error" else "",
+    )
+    layers = results_table.format_hidden_layers(best)
     network = layers if "hidden" in layers else f"hidden layers {layers}"
-    low, high = number(test["low"], metric), number(test["high"], metric)
-    said = (
+    low, high = format_score(test["low"], metric), format_score(test["high"], metric)
+    text = (
         f"**Trial {best['number']} won: {network}; {summary['parameters']:,} parameters.** "
-        f"On {test['rows']:,} held-out rows: **{metric.replace('_', ' ')} {number(test['value'], metric)}{unit}** "
+        f"On {test['rows']:,} held-out rows: **{metric.replace('_', ' ')} {format_score(test['value'], metric)}{unit}** "
         f"(95 % interval {low} to {high})."
     )
-    return said if first is None else f"{said} {_gain(best, test, first, unit)}"
+    return text if baseline is None else f"{text} {_summarize_gain(best, test, baseline, unit)}"
 
 
-def _gain(best: Summary, test: Summary, first: Summary, unit: str) -> str:
+def _summarize_gain(best: SummaryDict, test: SummaryDict, baseline: SummaryDict, unit: str) -> str:
     """What the winner gained over the baseline, and whether that may be chance."""
     if not best["number"]:
         return "It is the baseline itself: nothing that was tried is better in cross-validation."
-    metric, score = test["metric"], first["test"]["value"]
-    gained = results_table.gain(test["value"], score, metric)
-    chance = ", perhaps by chance" if test["low"] <= score <= test["high"] else ""
-    return f"Gain over the baseline's {number(score, metric)}: **{gained}{unit}**{chance}."
+    metric, baseline_score = test["metric"], baseline["test"]["value"]
+    gain_text = results_table.format_gain(test["value"], baseline_score, metric)
+    chance_note = ", perhaps by chance" if test["low"] <= baseline_score <= test["high"] else ""
+    return f"Gain over the baseline's {format_score(baseline_score, metric)}: **{gain_text}{unit}**{chance_note}."
 
 
-def _scores(summary: Summary) -> str:
-    rows = results_table.rows(summary)
-    bold = [
+def _format_score_table(summary: SummaryDict) -> str:
+    table_rows = results_table.format_rows(summary)
+    bold_rows = [
         [f"**{cell}**" if cell and name.startswith("winner") else cell for cell in (name, *rest)]
-        for name, *rest in rows
+        for name, *rest in table_rows
     ]
-    return table(("", "hidden layers", "cross-validation\\*", "held-out test, 95 % interval"), bold)
+    return format_table(("", "hidden layers", "cross-validation\\*", "held-out test, 95 % interval"), bold_rows)
 
 
-def _facts(told: Description, summary: Summary | None = None) -> str:
+def _format_study_table(description: StudyDescription, summary: SummaryDict | None = None) -> str:
     """What was asked, of what, how, and which ranges were searched."""
-    rows = told.rows
-    split = f"{rows['development']:,} to search on ({told.splits}), {rows['test']:,} held out"
+    row_counts = description.rows
+    split_text = f"{row_counts['development']:,} to search on ({description.splits}), {row_counts['test']:,} held out"
     lines = [
-        ("task", f"{plain(told.task)}: {_asked(told)}" if told.question else plain(told.task)),
-        ("answer", _answers(told)),
-        ("data", f"{_data(told)}: {split}"),
-        ("", plain(shortened(told.source, 300))),
-        ("judged by", _metric(told)),
-        ("searched by", plain(told.method)),
+        (
+            "task",
+            f"{escape_markdown(description.task)}: {_format_question(description)}"
+            if description.question
+            else escape_markdown(description.task),
+        ),
+        ("answer", _describe_prediction(description)),
+        ("data", f"{_describe_data(description)}: {split_text}"),
+        ("", escape_markdown(truncate(description.source, 300))),
+        ("judged by", _describe_metric(description)),
+        ("searched by", escape_markdown(description.method)),
     ]
     if summary is not None:
-        seconds, device = summary["seconds"]["training"], plain(summary["device"])
-        lines += [("trials", results_table.counted(summary["trials"])), ("they took", f"{seconds:,.0f} s on {device}")]
-    ranges = list(told.searched.items())
-    lines += [(plain(key), plain(shortened(range_, 80))) for key, range_ in ranges[:RANGES]]
-    return "**What was asked**\n\n" + table(("", ""), lines)
+        seconds, device = summary["seconds"]["training"], escape_markdown(summary["device"])
+        lines += [
+            ("trials", results_table.format_trial_counts(summary["trials"])),
+            ("they took", f"{seconds:,.0f} s on {device}"),
+        ]
+    ranges = list(description.searched.items())
+    lines += [(escape_markdown(key), escape_markdown(truncate(range_, 80))) for key, range_ in ranges[:MAX_RANGE_LINES]]
+    return "**What was asked**\n\n" + format_table(("", ""), lines)

@@ -14,46 +14,53 @@ from urllib.request import ProxyHandler, build_opener
 
 from pipeline.tracking import ui_views
 
-MOST = 20  # tasks
-SCREEN = {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"}  # without one, a browser would be one in this terminal
+MAX_EXPERIMENTS = 20  # tasks
+DISPLAY_VARIABLES = {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"}  # without one, a browser would be one in this terminal
 
 
-def show(server: str, everything: str, *, opened: bool) -> None:
+def print_experiment_links(server_url: str, all_experiments_url: str, *, open_browser: bool) -> None:
     """Prints the page of each task's searches, the last searched first; opened: that one also in the browser."""
-    tasks: dict[str, str] = {}
+    urls_by_task: dict[str, str] = {}
     with suppress(OSError, ValueError):  # the page of all of them is known without
-        tasks = searches(server)
-    for task, page in tasks.items():
-        print(f"{task}: {page}", flush=True)
-    if opened:  # some browsers return when they are closed
-        threading.Thread(target=_open, args=(next(iter(tasks.values()), everything),), daemon=True).start()
+        urls_by_task = fetch_experiment_links(server_url)
+    for task, url in urls_by_task.items():
+        print(f"{task}: {url}", flush=True)
+    if open_browser:  # some browsers return when they are closed
+        threading.Thread(
+            target=_open_in_browser, args=(next(iter(urls_by_task.values()), all_experiments_url),), daemon=True
+        ).start()
 
 
-def searches(server: str) -> dict[str, str]:
+def fetch_experiment_links(server_url: str) -> dict[str, str]:
     """The page of each task's searches by its name.
 
     Each says that it is about training: MLflow's pages are for language models otherwise. Raises OSError where the
     server does not answer.
     """
-    path = f"/api/2.0/mlflow/experiments/search?max_results={MOST}&order_by=last_update_time%20DESC"
-    with build_opener(ProxyHandler({})).open(server + path, timeout=30) as answer:
-        found = json.load(answer).get("experiments", [])
-    return {_name(each): f"{server}/{_page(each)}" for each in found if each["name"] != "Default"}
+    path = f"/api/2.0/mlflow/experiments/search?max_results={MAX_EXPERIMENTS}&order_by=last_update_time%20DESC"
+    with build_opener(ProxyHandler({})).open(server_url + path, timeout=30) as response:
+        experiments = json.load(response).get("experiments", [])
+    return {
+        _printable_name(each): f"{server_url}/{_format_search_view_link(each)}"
+        for each in experiments
+        if each["name"] != "Default"
+    }
 
 
-def _name(experiment: Mapping[str, Any]) -> str:
+def _printable_name(experiment: Mapping[str, Any]) -> str:
     """On a terminal: a name that another program gave may hold anything."""
     return "".join(letter if letter.isprintable() else "?" for letter in experiment["name"])
 
 
-def _page(experiment: Mapping[str, Any]) -> str:
-    tags = {tag["key"] for tag in experiment.get("tags", [])}
-    return ui_views.link(
-        experiment["experiment_id"], ui_views.SEARCHES if ui_views.PREFIX + ui_views.SEARCHES in tags else None
+def _format_search_view_link(experiment: Mapping[str, Any]) -> str:
+    tag_keys = {tag["key"] for tag in experiment.get("tags", [])}
+    return ui_views.format_experiment_link(
+        experiment["experiment_id"],
+        ui_views.SEARCHES_VIEW if ui_views.SHARED_VIEW_TAG_PREFIX + ui_views.SEARCHES_VIEW in tag_keys else None,
     )
 
 
-def _open(page: str) -> None:
-    screen = sys.platform != "linux" or SCREEN & set(os.environ)
-    if not (screen and webbrowser.open(page)):
-        print(f"open: no browser was found here; the address is {page}", file=sys.stderr, flush=True)
+def _open_in_browser(url: str) -> None:
+    has_display = sys.platform != "linux" or DISPLAY_VARIABLES & set(os.environ)
+    if not (has_display and webbrowser.open(url)):
+        print(f"open: no browser was found here; the address is {url}", file=sys.stderr, flush=True)

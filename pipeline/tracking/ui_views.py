@@ -5,55 +5,91 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-PREFIX = "mlflow.sharedViewState."
-STAMP = 1_700_000_000_000  # milliseconds; a view says when it was made, and is to be the same whenever it is written
-TRIALS, SEARCHES = "trials", "searches"
-WIDTHS = ("model.blocks", "model.channels", "model.layers", "model.nodes")
-NAME = "attributes.`Run Name`"
-WIDER = {NAME: 250, "tags.`winner`": 250, "tags.`study`": 190}  # pixels; others are as wide as their names
+SHARED_VIEW_TAG_PREFIX = "mlflow.sharedViewState."
+VIEW_TIMESTAMP_MS = (
+    1_700_000_000_000  # milliseconds; a view says when it was made, and is to be the same whenever it is written
+)
+TRIALS_VIEW, SEARCHES_VIEW = "trials", "searches"
+LAYER_WIDTH_PARAMS = ("model.blocks", "model.channels", "model.layers", "model.nodes")
+RUN_NAME_COLUMN = "attributes.`Run Name`"
+COLUMN_WIDTHS = {
+    RUN_NAME_COLUMN: 250,
+    "tags.`winner`": 250,
+    "tags.`study`": 190,
+}  # pixels; others are as wide as their names
 
 
-def tags(metric: str, searched: Sequence[str]) -> dict[str, str]:
+def build_view_tags(metric: str, searched_keys: Sequence[str]) -> dict[str, str]:
     """An experiment's tags: its searches as a tree, and all trials by their score, with the columns that matter.
 
     searched: the keys of the ranges.
     """
-    test = f"test/{metric}"
-    scores, costs = _columns("metrics", "score", "standard_error"), _columns("metrics", "parameters", "seconds")
-    widths = _columns("params", *(key for key in WIDTHS if key in searched or key in WIDTHS[2:]))
-    drawn = _columns("params", *(key for key in searched if key not in WIDTHS))
-    tested = _columns("metrics", test, f"{test}/low", f"{test}/high", f"baseline/{test}")
-    state = _columns("tags", "state")
-    tree = [*_columns("tags", "winner"), *scores, *widths, *costs, *state, *tested]
-    trials = [*scores, *widths, *costs, *state, *_columns("metrics", "epoch"), *drawn, *_columns("tags", "study")]
+    test_metric = f"test/{metric}"
+    score_columns, cost_columns = (
+        _format_columns("metrics", "score", "standard_error"),
+        _format_columns("metrics", "parameters", "seconds"),
+    )
+    width_columns = _format_columns(
+        "params", *(key for key in LAYER_WIDTH_PARAMS if key in searched_keys or key in LAYER_WIDTH_PARAMS[2:])
+    )
+    searched_columns = _format_columns("params", *(key for key in searched_keys if key not in LAYER_WIDTH_PARAMS))
+    test_columns = _format_columns(
+        "metrics", test_metric, f"{test_metric}/low", f"{test_metric}/high", f"baseline/{test_metric}"
+    )
+    state_columns = _format_columns("tags", "state")
+    tree_columns = [
+        *_format_columns("tags", "winner"),
+        *score_columns,
+        *width_columns,
+        *cost_columns,
+        *state_columns,
+        *test_columns,
+    ]
+    trial_columns = [
+        *score_columns,
+        *width_columns,
+        *cost_columns,
+        *state_columns,
+        *_format_columns("metrics", "epoch"),
+        *searched_columns,
+        *_format_columns("tags", "study"),
+    ]
     ascending = metric == "mean_absolute_error"
     return {
         "mlflow.experimentKind": "custom_model_development",  # not one of language models
-        PREFIX + SEARCHES: _view("Searches and their trials", "", tree, "attributes.start_time", ascending=False),
-        PREFIX + TRIALS: _view("Trials, the best first", "tags.kind = 'trial'", trials, scores[0], ascending=ascending),
+        SHARED_VIEW_TAG_PREFIX + SEARCHES_VIEW: _serialize_view(
+            "Searches and their trials", "", tree_columns, "attributes.start_time", ascending=False
+        ),
+        SHARED_VIEW_TAG_PREFIX + TRIALS_VIEW: _serialize_view(
+            "Trials, the best first", "tags.kind = 'trial'", trial_columns, score_columns[0], ascending=ascending
+        ),
     }
 
 
-def link(experiment: str, view: str | None) -> str:
+def format_experiment_link(experiment_id: str, view_key: str | None) -> str:
     """Where MLflow shows an experiment's runs, from any of its pages, in a view or as they are."""
-    shared = "" if view is None else f"viewStateShareKey={view}&"
-    return f"#/experiments/{experiment}/runs?{shared}workflowType=machine_learning"
+    view_parameter = "" if view_key is None else f"viewStateShareKey={view_key}&"
+    return f"#/experiments/{experiment_id}/runs?{view_parameter}workflowType=machine_learning"
 
 
-def _columns(kind: str, *names: str) -> list[str]:
+def _format_columns(kind: str, *names: str) -> list[str]:
     return [f"{kind}.`{name}`" for name in names]
 
 
-def _view(name: str, rows: str, columns: Sequence[str], order: str, *, ascending: bool) -> str:
+def _serialize_view(name: str, search_filter: str, columns: Sequence[str], order_by: str, *, ascending: bool) -> str:
     """A saved view, as MLflow's page writes one; rows: which of them, as they are searched for."""
-    placed = [NAME, *columns]
-    widths = {column: WIDER.get(column, max(100, 40 + 7 * len(column.split("`")[1]))) for column in placed}
+    column_order = [RUN_NAME_COLUMN, *columns]
+    column_widths = {
+        column: COLUMN_WIDTHS.get(column, max(100, 40 + 7 * len(column.split("`")[1]))) for column in column_order
+    }
     state = {
-        "searchFilter": rows,
-        "orderByKey": order,
+        "searchFilter": search_filter,
+        "orderByKey": order_by,
         "orderByAsc": ascending,
         "selectedColumns": columns,
-        "columnOrder": placed,
-        "columnWidths": widths,
+        "columnOrder": column_order,
+        "columnWidths": column_widths,
     }
-    return json.dumps({"name": name, "createdAt": STAMP, "updatedAt": STAMP, "state": json.dumps(state)})
+    return json.dumps(
+        {"name": name, "createdAt": VIEW_TIMESTAMP_MS, "updatedAt": VIEW_TIMESTAMP_MS, "state": json.dumps(state)}
+    )

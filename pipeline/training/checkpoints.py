@@ -15,17 +15,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pipeline.runtime.files import NotWrittenError, moved_whole
-from pipeline.training.engine import Stack, State
-from pipeline.training.epoch import Epoch
-from pipeline.training.trial_state import Course
+from pipeline.runtime.files import FileWriteError, atomic_path
+from pipeline.training.engine import NetworkStack, StateDict
+from pipeline.training.epoch import EpochResult
+from pipeline.training.trial_state import TrialState
 
-EVERY = 15.0  # seconds of training
-Tried = Mapping[int, str]  # trials by number, and what each tries: another number of workers draws something else
+CHECKPOINT_INTERVAL_SECONDS = 15.0  # seconds of training
+TrialKeys = Mapping[int, str]  # trials by number, and what each tries: another number of workers draws something else
 
 
 @dataclass(frozen=True)
-class Saved:
+class TrialCheckpoint:
     """Trials side by side, somewhere in an epoch.
 
     position: the epoch, and where in it the stack is; courses: of each trial its curve, its best epoch and its ending;
@@ -33,135 +33,148 @@ class Saved:
     """
 
     position: tuple[int, int, int]
-    courses: Sequence[Mapping[str, Any]]
+    trial_states: Sequence[Mapping[str, Any]]
     tensors: Mapping[str, Tensor]
 
     @classmethod
-    def of(cls, courses: Sequence[Course], stack: Stack, folds: int) -> Saved:
+    def capture(cls, trial_states: Sequence[TrialState], stack: NetworkStack, fold_count: int) -> TrialCheckpoint:
         """What there is to keep of trials and the stack that those of them are in that still run."""
         tensors: dict[str, Tensor] = {}
         running = 0
-        for place, course in enumerate(courses):
-            for fold, state in enumerate(course.states):
-                tensors |= {f"{place}.{fold}.best.{name}": value for name, value in state.items()}
-            if course.ending is None:
-                for fold in range(folds):
-                    state = stack.member_state(running * folds + fold)
-                    tensors |= {f"{place}.{fold}.stack.{name}": value for name, value in state.items()}
+        for trial_index, trial_state in enumerate(trial_states):
+            for fold, state in enumerate(trial_state.fold_weights):
+                tensors |= {f"{trial_index}.{fold}.best.{name}": value for name, value in state.items()}
+            if trial_state.stop_reason is None:
+                for fold in range(fold_count):
+                    state = stack.training_state(running * fold_count + fold)
+                    tensors |= {f"{trial_index}.{fold}.stack.{name}": value for name, value in state.items()}
                 running += 1
-        return cls(stack.position, [_plain(course) for course in courses], tensors)
+        return cls(stack.position, [_state_to_dict(course) for course in trial_states], tensors)
 
-    def restore(self, courses: Sequence[Course]) -> None:
+    def restore(self, trial_states: Sequence[TrialState]) -> None:
         """Brings trials to where they were."""
-        for place, (course, kept) in enumerate(zip(courses, self.courses, strict=True)):
-            course.epochs = list(Epoch.curve(kept["curve"]))
-            course.best, course.ending = kept["best"], kept["ending"]
-            course.states = tuple(self._states(place, "best"))
+        for trial_index, (trial_state, saved_state) in enumerate(zip(trial_states, self.trial_states, strict=True)):
+            trial_state.epoch_results = list(EpochResult.curve_from_lists(saved_state["curve"]))
+            trial_state.best_epoch, trial_state.stop_reason = saved_state["best"], saved_state["ending"]
+            trial_state.fold_weights = tuple(self._fold_states(trial_index, "best"))
 
-    def restore_stack(self, stack: Stack, places: Sequence[int]) -> None:
+    def restore_stack(self, stack: NetworkStack, trial_indices: Sequence[int]) -> None:
         """Brings a new stack of the trials at these places, which still run, to where theirs was."""
-        states = [state for place in places for state in self._states(place, "stack")]
+        states = [state for place in trial_indices for state in self._fold_states(place, "stack")]
         for index, state in enumerate(states):
-            stack.restore(index, state)
+            stack.load_training_state(index, state)
         stack.position = self.position
 
-    def _states(self, place: int, kind: str) -> list[State]:
-        folds: dict[int, State] = {}
+    def _fold_states(self, trial_index: int, kind: str) -> list[StateDict]:
+        folds: dict[int, StateDict] = {}
         for name, value in self.tensors.items():
-            trial, fold, what, tensor = name.split(".", 3)
-            if (int(trial), what) == (place, kind):
-                folds.setdefault(int(fold), {})[tensor] = value
+            trial, fold, state_kind, tensor_name = name.split(".", 3)
+            if (int(trial), state_kind) == (trial_index, kind):
+                folds.setdefault(int(fold), {})[tensor_name] = value
         return [folds[fold] for fold in sorted(folds)]
 
-    def only(self, places: Sequence[int]) -> Saved:
+    def select_trials(self, trial_indices: Sequence[int]) -> TrialCheckpoint:
         """The same of some of the trials, in this order."""
-        now = {str(before): str(after) for after, before in enumerate(places)}
+        new_indices = {str(before): str(after) for after, before in enumerate(trial_indices)}
         parts = [(*name.partition("."), value) for name, value in self.tensors.items()]
-        tensors = {f"{now[trial]}.{rest}": value for trial, _, rest, value in parts if trial in now}
-        return Saved(self.position, [self.courses[place] for place in places], tensors)
+        tensors = {f"{new_indices[trial]}.{rest}": value for trial, _, rest, value in parts if trial in new_indices}
+        return TrialCheckpoint(self.position, [self.trial_states[place] for place in trial_indices], tensors)
 
 
-def _plain(course: Course) -> dict[str, Any]:
-    return {"curve": [epoch.plain for epoch in course.epochs], "best": course.best, "ending": course.ending}
+def _state_to_dict(trial_state: TrialState) -> dict[str, Any]:
+    return {
+        "curve": [epoch.as_list for epoch in trial_state.epoch_results],
+        "best": trial_state.best_epoch,
+        "ending": trial_state.stop_reason,
+    }
 
 
-class Checkpoints:
+class CheckpointStore:
     """The checkpoints of a study, a file for each group of trials that is in training."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "checkpoints"
 
-    def _file(self, number: int) -> Path:
-        return self.folder / f"trial-{number}.safetensors"
+    def _path(self, trial_number: int) -> Path:
+        return self.folder / f"trial-{trial_number}.safetensors"
 
-    def find(self, trials: Tried) -> Saved | None:
+    def load_latest(self, trial_keys: TrialKeys) -> TrialCheckpoint | None:
         """Where these trials were, if a whole file has all of them; a damaged one is as good as none."""
-        found = []
-        for file in self.folder.glob("trial-*.safetensors"):
+        checkpoints = []
+        for path in self.folder.glob("trial-*.safetensors"):
             with suppress(SafetensorError, OSError, ValueError, KeyError):
-                found.append(_read(file, trials))
-        return max(found, key=lambda saved: saved.position, default=None)
+                checkpoints.append(_read_checkpoint(path, trial_keys))
+        return max(checkpoints, key=lambda checkpoint: checkpoint.position, default=None)
 
-    def save(self, trials: Tried, saved: Saved) -> None:
+    def save(self, trial_keys: TrialKeys, checkpoint: TrialCheckpoint) -> None:
         """Keeps it; what was kept before stays until this is on the disk."""
-        plain = {"trials": list(trials.items()), "position": saved.position, "courses": saved.courses}
-        words = json.dumps(plain, sort_keys=True)
-        tensors = {name: value.contiguous() for name, value in saved.tensors.items()}
-        file = self._file(min(trials))
+        state = {
+            "trials": list(trial_keys.items()),
+            "position": checkpoint.position,
+            "courses": checkpoint.trial_states,
+        }
+        state_json = json.dumps(state, sort_keys=True)
+        tensors = {name: value.contiguous() for name, value in checkpoint.tensors.items()}
+        path = self._path(min(trial_keys))
         try:
             self.folder.mkdir(exist_ok=True)
-            with moved_whole(file) as temporary:
-                save_file(tensors, temporary, {"state": words, "sha256": _digest(words, tensors)})
+            with atomic_path(path) as temporary:
+                save_file(tensors, temporary, {"state": state_json, "sha256": _compute_digest(state_json, tensors)})
         except (SafetensorError, OSError) as error:
-            raise NotWrittenError(f"{file}: cannot be written ({error})") from None
+            raise FileWriteError(f"{path}: cannot be written ({error})") from None
 
-    def forget(self, numbers: Sequence[int]) -> None:
+    def delete(self, trial_numbers: Sequence[int]) -> None:
         """The trials have ended and are in the record."""
-        for number in numbers:
-            self._file(number).unlink(missing_ok=True)
+        for trial_number in trial_numbers:
+            self._path(trial_number).unlink(missing_ok=True)
 
-    def clear(self) -> None:
+    def delete_all(self) -> None:
         """Nothing is in training any more."""
-        for file in self.folder.glob("*"):
-            file.unlink(missing_ok=True)
+        for path in self.folder.glob("*"):
+            path.unlink(missing_ok=True)
 
 
-def _read(file: Path, trials: Tried) -> Saved:
+def _read_checkpoint(path: Path, trial_keys: TrialKeys) -> TrialCheckpoint:
     """What a file keeps of these trials; raises ValueError where it lacks one, or is not as it was written."""
-    with safe_open(file, "pt") as content:
-        told = content.metadata()
-        state = json.loads(told["state"])
-        places = [state["trials"].index(list(trial)) for trial in trials.items()]
+    with safe_open(path, "pt") as content:
+        metadata = content.metadata()
+        state = json.loads(metadata["state"])
+        trial_indices = [state["trials"].index(list(trial)) for trial in trial_keys.items()]
         tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 -- it is no mapping
-    if told["sha256"] != _digest(told["state"], tensors):
-        raise ValueError(f"{file}: was changed")
-    return Saved(tuple(state["position"]), state["courses"], tensors).only(places)
+    if metadata["sha256"] != _compute_digest(metadata["state"], tensors):
+        raise ValueError(f"{path}: was changed")
+    return TrialCheckpoint(tuple(state["position"]), state["courses"], tensors).select_trials(trial_indices)
 
 
-def _digest(words: str, tensors: Mapping[str, Tensor]) -> str:
-    found = hashlib.sha256(words.encode())
+def _compute_digest(state_json: str, tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(state_json.encode())
     for name, value in sorted(tensors.items()):
-        found.update(name.encode())
-        found.update(value.numpy().data)
-    return found.hexdigest()
+        digest.update(name.encode())
+        digest.update(value.numpy().data)
+    return digest.hexdigest()
 
 
-class OnDisk:
+class DiskCheckpointPolicy:
     """Keeps some trials: every fifteen seconds, and where `check` raises `Stopped`."""
 
-    def __init__(self, checkpoints: Checkpoints, trials: Tried, check: Callable[[], None]) -> None:
-        self.checkpoints, self.trials, self.check, self.last = checkpoints, trials, check, monotonic()
+    def __init__(self, store: CheckpointStore, trial_keys: TrialKeys, raise_if_stopped: Callable[[], None]) -> None:
+        self.store, self.trial_keys, self.raise_if_stopped, self.last_save_time = (
+            store,
+            trial_keys,
+            raise_if_stopped,
+            monotonic(),
+        )
 
-    def found(self) -> Saved | None:
+    def load(self) -> TrialCheckpoint | None:
         """See `Keeper`."""
-        return self.checkpoints.find(self.trials)
+        return self.store.load_latest(self.trial_keys)
 
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         """See `Keeper`."""
-        self.check()
-        return monotonic() - self.last >= EVERY
+        self.raise_if_stopped()
+        return monotonic() - self.last_save_time >= CHECKPOINT_INTERVAL_SECONDS
 
-    def save(self, saved: Saved) -> None:
+    def save(self, checkpoint: TrialCheckpoint) -> None:
         """See `Keeper`."""
-        self.checkpoints.save(self.trials, saved)
-        self.last = monotonic()
+        self.store.save(self.trial_keys, checkpoint)
+        self.last_save_time = monotonic()

@@ -8,23 +8,23 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Epoch:
+class EpochResult:
     """The mean training loss, and the metric on each fold's validation rows."""
 
-    loss: float
-    folds: tuple[float, ...]
+    train_loss: float
+    fold_scores: tuple[float, ...]
 
     @classmethod
-    def curve(cls, plain: Iterable[Sequence[float]]) -> tuple[Epoch, ...]:
+    def curve_from_lists(cls, values: Iterable[Sequence[float]]) -> tuple[EpochResult, ...]:
         """What `plain` has written, epoch by epoch."""
-        return tuple(cls(loss, tuple(folds)) for loss, *folds in plain)
+        return tuple(cls(loss, tuple(folds)) for loss, *folds in values)
 
     @property
-    def plain(self) -> list[float]:
+    def as_list(self) -> list[float]:
         """Its numbers, for JSON: the loss, then each fold's score."""
-        return [self.loss, *self.folds]
+        return [self.train_loss, *self.fold_scores]
 
     @property
-    def mean(self) -> float:
+    def mean_score(self) -> float:
         """The mean over the folds."""
-        return math.fsum(self.folds) / len(self.folds)
+        return math.fsum(self.fold_scores) / len(self.fold_scores)

@@ -13,101 +13,103 @@ from typing import Any, Protocol
 
 from safetensors.torch import save
 
-from pipeline.config.schema import Compute, Search
+from pipeline.config.schema import ComputeConfig, Search
 from pipeline.data.examples import DataError
 from pipeline.runtime import seeds
-from pipeline.runtime.files import NotWrittenError, make_folder, write_whole
-from pipeline.study.problem import Question
-from pipeline.study.study import Proposal
-from pipeline.training.checkpoints import Checkpoints, OnDisk
+from pipeline.runtime.files import FileWriteError, make_folder, write_file
+from pipeline.study.problem import Problem
+from pipeline.study.study import TrialProposal
+from pipeline.training.checkpoints import CheckpointStore, DiskCheckpointPolicy
 from pipeline.training.device import Device
-from pipeline.training.engine import FoldData, Seeds
-from pipeline.training.epoch import Epoch
-from pipeline.training.fit import search_folds
-from pipeline.training.trial_state import Judge, Outcome, Trial
+from pipeline.training.engine import FoldData, StreamSeeds
+from pipeline.training.epoch import EpochResult
+from pipeline.training.fit import cross_validate_trials
+from pipeline.training.trial_state import PruneCallback, TrialResult, TrialSpec
 
-CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+AVAILABLE_CORES = (
+    sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+)
 
 
 class WorkerError(Exception):
     """What a trial died of in a worker, or that the worker itself is gone."""
 
 
-def count(compute: Compute, device: Device) -> int:
+def resolve_worker_count(compute: ComputeConfig, device: Device) -> int:
     """How many hands a search has: as many workers as it asks for; auto: one a core; on a GPU one.
 
     Raises DataError where several are asked for on a GPU.
     """
-    if not device.on_gpu:
-        return len(CORES) if compute.workers == "auto" else compute.workers
+    if not device.is_gpu:
+        return len(AVAILABLE_CORES) if compute.workers == "auto" else compute.workers
     if compute.workers not in (1, "auto"):
         raise DataError(f"compute.workers: several are for a CPU, and this search is on a GPU; got {compute.workers}")
     return 1
 
 
-class Hand(Protocol):
+class TrialExecutor(Protocol):
     """Trains one group of trials at a time."""
 
-    def train(self, proposals: Sequence[Proposal], judges: Sequence[Judge]) -> list[Outcome]:
+    def train(self, proposals: Sequence[TrialProposal], prune_callbacks: Sequence[PruneCallback]) -> list[TrialResult]:
         """How trials of one shape went, side by side; raises what they die of."""
 
-    def keep(self, place: int, folder: Path) -> None:
+    def save_weights(self, index: int, folder: Path) -> None:
         """Writes each fold's weights of one of the trials that were trained last."""
 
 
-class Here:
+class InProcessExecutor:
     """Trains in this process; what is in training is kept in the study's folder.
 
     check: called after each step; raises `Stopped` where training is to stop.
     """
 
     def __init__(
-        self, search: Search, question: Question, folds: Sequence[FoldData], folder: Path, check: Callable[[], None]
+        self, search: Search, problem: Problem, folds: Sequence[FoldData], folder: Path, check_stop: Callable[[], None]
     ) -> None:
-        self.search, self.question, self.folds, self.check = search, question, folds, check
-        self.checkpoints = Checkpoints(folder)
-        self.last: list[Outcome] = []
+        self.search, self.problem, self.folds, self.check_stop = search, problem, folds, check_stop
+        self.checkpoints = CheckpointStore(folder)
+        self.last_results: list[TrialResult] = []
 
-    def train(self, proposals: Sequence[Proposal], judges: Sequence[Judge]) -> list[Outcome]:
+    def train(self, proposals: Sequence[TrialProposal], prune_callbacks: Sequence[PruneCallback]) -> list[TrialResult]:
         """See `Hand`."""
-        self.last = []  # they hold every fold's weights
+        self.last_results = []  # they hold every fold's weights
         seed, trials = self.search.seed, []
-        for proposal, judge in zip(proposals, judges, strict=True):
-            candidate, names = proposal.candidate, Seeds(seed, seeds.number(seed, proposal.number))
-            trials.append(Trial(candidate.model, candidate.training, names, judge))
-        tried = {proposal.number: repr(dict(proposal.candidate.fields)) for proposal in proposals}
-        keeper = OnDisk(self.checkpoints, tried, self.check)
-        self.last = search_folds(self.question.task, self.folds, trials, keeper)
-        return self.last
+        for proposal, prune_callback in zip(proposals, prune_callbacks, strict=True):
+            candidate, stream_seeds = proposal.candidate, StreamSeeds(seed, seeds.derive_seed(seed, proposal.number))
+            trials.append(TrialSpec(candidate.model, candidate.training, stream_seeds, prune_callback))
+        trial_keys = {proposal.number: repr(dict(proposal.candidate.hyperparameters)) for proposal in proposals}
+        checkpoint_policy = DiskCheckpointPolicy(self.checkpoints, trial_keys, self.check_stop)
+        self.last_results = cross_validate_trials(self.problem.task, self.folds, trials, checkpoint_policy)
+        return self.last_results
 
-    def keep(self, place: int, folder: Path) -> None:
+    def save_weights(self, index: int, folder: Path) -> None:
         """See `Hand`."""
         make_folder(folder)
-        for fold, state in enumerate(self.last[place].states):
-            write_whole(folder / f"fold_{fold}.safetensors", save(state))
+        for fold, weights in enumerate(self.last_results[index].fold_weights):
+            write_file(folder / f"fold_{fold}.safetensors", save(weights))
 
 
-class Worker:
+class WorkerProcess:
     """A process that is told what to train, a line of JSON at a time; `pipeline.worker` is its other side.
 
     It asks back after each epoch whether a trial is to stop. It ends when this process does.
     """
 
-    def __init__(self, search: Search, folder: Path, place: int) -> None:
-        own = [] if search.config_dir is None else ["--config-dir", str(search.config_dir)]
-        core = CORES[place % len(CORES)]
+    def __init__(self, search: Search, folder: Path, index: int) -> None:
+        config_dir_arguments = [] if search.config_dir is None else ["--config-dir", str(search.config_dir)]
+        core = AVAILABLE_CORES[index % len(AVAILABLE_CORES)]
         self.command = [
             sys.executable,
             "-m",
             "pipeline.tuner.worker",
             str(core),
             str(folder.resolve()),
-            *search.typed,
-            *own,
+            *search.overrides,
+            *config_dir_arguments,
         ]
-        self.process, self.fingerprint, self.stopping = self._start(), "", False
+        self.process, self.fingerprint, self.is_stopping = self._start_process(), "", False
 
-    def wait(self, fingerprint: str) -> None:
+    def wait_until_ready(self, fingerprint: str) -> None:
         """Until it has its data; raises DataError where it does not start, or they are not those of the search."""
         line = self.process.stdout.readline() if self.process.stdout is not None else ""
         if not line:
@@ -118,7 +120,7 @@ class Worker:
             raise DataError("dataset: the files changed while the search began; start it again")
         self.fingerprint = fingerprint
 
-    def _start(self) -> subprocess.Popen[str]:
+    def _start_process(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
             self.command,
             stdin=subprocess.PIPE,
@@ -127,53 +129,56 @@ class Worker:
             env=os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
         )
 
-    def train(self, proposals: Sequence[Proposal], judges: Sequence[Judge]) -> list[Outcome]:
+    def train(self, proposals: Sequence[TrialProposal], prune_callbacks: Sequence[PruneCallback]) -> list[TrialResult]:
         """See `Hand`."""
         if self.process.poll() is not None:  # an earlier trial took it along
             self.close()
-            self.process = self._start()
-            if self.stopping:
+            self.process = self._start_process()
+            if self.is_stopping:
                 self.process.terminate()
             try:
-                self.wait(self.fingerprint)
+                self.wait_until_ready(self.fingerprint)
             except DataError as error:
                 raise WorkerError(str(error)) from None
-        trials = [{"number": each.number, "fields": dict(each.candidate.fields)} for each in proposals]
+        trials = [{"number": each.number, "fields": dict(each.candidate.hyperparameters)} for each in proposals]
         try:
-            answer = self._ask({"train": trials})
-            while "judge" in answer:
-                answer = self._ask({"stop": judges[answer["judge"]](answer["means"])})
+            reply = self._request({"train": trials})
+            while "judge" in reply:
+                reply = self._request({"stop": prune_callbacks[reply["judge"]](reply["means"])})
         except BaseException:  # it may still wait for an answer
             self.close()
             raise
-        if "died" in answer:
-            raise WorkerError(answer["died"])
-        return [Outcome(Epoch.curve(curve), best, ending, ()) for curve, best, ending in answer["outcomes"]]
+        if "died" in reply:
+            raise WorkerError(reply["died"])
+        return [
+            TrialResult(EpochResult.curve_from_lists(curve), best, ending, ())
+            for curve, best, ending in reply["outcomes"]
+        ]
 
-    def keep(self, place: int, folder: Path) -> None:
+    def save_weights(self, index: int, folder: Path) -> None:
         """See `Hand`."""
-        self._ask({"keep": place, "folder": str(folder.resolve())})
+        self._request({"keep": index, "folder": str(folder.resolve())})
 
-    def _ask(self, words: dict[str, Any]) -> dict[str, Any]:
+    def _request(self, message: dict[str, Any]) -> dict[str, Any]:
         """Its answer; raises WorkerError where it is gone, NotWrittenError where the disk took nothing from it."""
         stdin, stdout = self.process.stdin, self.process.stdout
         assert stdin is not None
         assert stdout is not None
         line = ""
         with suppress(BrokenPipeError):
-            stdin.write(json.dumps(words) + "\n")
+            stdin.write(json.dumps(message) + "\n")
             stdin.flush()
             line = stdout.readline()
         if not line:
             raise WorkerError(f"a worker ended by itself, with exit code {self.process.wait()}")
-        answer: dict[str, Any] = json.loads(line)
-        if "unwritten" in answer:
-            raise NotWrittenError(answer["unwritten"])
-        return answer
+        reply: dict[str, Any] = json.loads(line)
+        if "unwritten" in reply:
+            raise FileWriteError(reply["unwritten"])
+        return reply
 
     def stop(self) -> None:
         """It keeps what it has in training, and ends."""
-        self.stopping = True
+        self.is_stopping = True
         self.process.terminate()
 
     def close(self) -> None:

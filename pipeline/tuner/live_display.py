@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from pipeline.runtime.progress_bars import WIDTH, Left, left
+from pipeline.runtime.progress_bars import BAR_WIDTH, TimeRemaining, format_time_left
 
 if TYPE_CHECKING:
-    from pipeline.study.study import Proposal
-    from pipeline.study.trial_record import Row
+    from pipeline.study.study import TrialProposal
+    from pipeline.study.trial_record import TrialRecord
 
 
-def number(value: float, metric: str) -> str:
+def format_score(value: float, metric: str) -> str:
     """A score as a person reads it: a share with three digits, an error with four significant ones or whole."""
     if not math.isfinite(value):
         return "-"
@@ -27,31 +27,41 @@ def number(value: float, metric: str) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}"
 
 
-def network(fields: Mapping[str, Any]) -> str:
+def format_network(hyperparameters: Mapping[str, Any]) -> str:
     """A network in words: the channels of its blocks, where it has some, and its hidden layers' widths."""
-    nodes = str(fields["model.nodes"]).replace("-", ",") or "no hidden layer"
-    channels = str(fields.get("model.channels", "")).replace("-", ",")
+    nodes = str(hyperparameters["model.nodes"]).replace("-", ",") or "no hidden layer"
+    channels = str(hyperparameters.get("model.channels", "")).replace("-", ",")
     return f"{channels} channels, {nodes}" if channels else nodes
 
 
-class Display:
+class LiveDisplay:
     """Bars on a terminal; elsewhere a plain line for each finished trial."""
 
-    def __init__(self, console: Console, metric: str, total: int, done: int, best: Row | None, hands: int = 1) -> None:
-        self.console, self.metric, self.total, self.done = console, metric, total, done
-        self.best, self.begin, self.here = best, time.monotonic(), 0
+    def __init__(
+        self,
+        console: Console,
+        metric: str,
+        n_trials: int,
+        n_finished: int,
+        best: TrialRecord | None,
+        n_executors: int = 1,
+    ) -> None:
+        self.console, self.metric, self.n_trials, self.n_finished = console, metric, n_trials, n_finished
+        self.best, self.start_time, self.n_finished_this_run = best, time.monotonic(), 0
         self.progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(WIDTH),
+            BarColumn(BAR_WIDTH),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
             TextColumn("{task.fields[note]}"),
-            Left(),
+            TimeRemaining(),
             console=console,
             transient=True,
             disable=not console.is_terminal,
         )
-        self.search = self.progress.add_task("search", total=total, completed=done, note=self._note(), timed=False)
-        self.trials = [self.progress.add_task("trial", total=1, note="") for _ in range(hands)]
+        self.search_bar = self.progress.add_task(
+            "search", total=n_trials, completed=n_finished, note=self._format_note(), timed=False
+        )
+        self.executor_bars = [self.progress.add_task("trial", total=1, note="") for _ in range(n_executors)]
 
     def __enter__(self) -> Self:
         self.progress.start()
@@ -62,34 +72,40 @@ class Display:
     ) -> None:
         self.progress.stop()
 
-    def start(self, hand: int, proposals: Sequence[Proposal]) -> None:
+    def start_trials(self, executor_index: int, proposals: Sequence[TrialProposal]) -> None:
         """A hand begins with some trials, side by side."""
         first, last = proposals[0].number, proposals[-1].number
-        name = f"trial {first}" if len(proposals) == 1 else f"trials {first} to {last}"
-        nodes = network(proposals[0].candidate.fields)
-        epochs = max(proposal.candidate.training.all_epochs for proposal in proposals)
-        self.progress.reset(self.trials[hand], total=epochs, description=name, note=nodes)
+        description = f"trial {first}" if len(proposals) == 1 else f"trials {first} to {last}"
+        network_text = format_network(proposals[0].candidate.hyperparameters)
+        epochs = max(proposal.candidate.training.total_epochs for proposal in proposals)
+        self.progress.reset(
+            self.executor_bars[executor_index], total=epochs, description=description, note=network_text
+        )
 
-    def epoch(self, hand: int, epoch: int) -> None:
+    def update_epoch(self, executor_index: int, epoch: int) -> None:
         """An epoch of what a hand trains is over."""
-        self.progress.update(self.trials[hand], completed=epoch)
+        self.progress.update(self.executor_bars[executor_index], completed=epoch)
 
-    def finish(self, row: Row, best: Row | None) -> None:
+    def finish_trial(self, trial: TrialRecord, best: TrialRecord | None) -> None:
         """A trial is over."""
-        self.done, self.here, self.best = self.done + 1, self.here + 1, best
-        self.progress.update(self.search, completed=self.done, note=self._note())
-        mark = "  best so far" if best is not None and best.number == row.number else ""
-        value = f"{self.metric} {number(row.value, self.metric)}" if row.finite else row.reason
-        nodes = network(row.fields)
+        self.n_finished, self.n_finished_this_run, self.best = self.n_finished + 1, self.n_finished_this_run + 1, best
+        self.progress.update(self.search_bar, completed=self.n_finished, note=self._format_note())
+        suffix = "  best so far" if best is not None and best.number == trial.number else ""
+        score_text = f"{self.metric} {format_score(trial.value, self.metric)}" if trial.is_finite else trial.reason
+        network_text = format_network(trial.hyperparameters)
         self.console.print(
-            f"trial {row.number:>3} {row.state:<8} {value}  epoch {row.epoch:>3}  {row.seconds:5.1f} s  {nodes}{mark}",
+            f"trial {trial.number:>3} {trial.state:<8} {score_text}  epoch {trial.epoch:>3}  {trial.seconds:5.1f} s  {network_text}{suffix}",
             highlight=False,
             soft_wrap=True,
         )
 
-    def _note(self) -> str:
+    def _format_note(self) -> str:
         if self.best is None:
             return ""
-        seconds = (time.monotonic() - self.begin) / self.here * (self.total - self.done) if self.here else 0.0
-        more = f", {left(seconds)}" if seconds > 0 else ""
-        return f"best {number(self.best.value, self.metric)} (trial {self.best.number}){more}"
+        seconds = (
+            (time.monotonic() - self.start_time) / self.n_finished_this_run * (self.n_trials - self.n_finished)
+            if self.n_finished_this_run
+            else 0.0
+        )
+        remaining_text = f", {format_time_left(seconds)}" if seconds > 0 else ""
+        return f"best {format_score(self.best.value, self.metric)} (trial {self.best.number}){remaining_text}"

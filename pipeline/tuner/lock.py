@@ -13,10 +13,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pipeline.data.examples import DataError
-from pipeline.runtime.files import make_folder, write_whole
+from pipeline.runtime.files import make_folder, write_file
 
 
-def check_store(store: Path) -> None:
+def check_store_writable(store: Path) -> None:
     """Raises DataError where nothing can be written to a store: before anything is read or trained."""
     try:
         store.mkdir(parents=True, exist_ok=True)
@@ -27,21 +27,23 @@ def check_store(store: Path) -> None:
 
 
 @contextmanager
-def owned(folder: Path) -> Iterator[None]:
+def lock_study(folder: Path) -> Iterator[None]:
     """The study's folder, made where it is missing, is this process's own.
 
     Raises DataError where another one has it, saying who.
     """
     make_folder(folder)
-    words, lock = folder / ".owner", FileLock(folder / ".owner.lock", timeout=0)
+    owner_file, lock = folder / ".owner", FileLock(folder / ".owner.lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        who = words.read_text(encoding="utf-8") if words.is_file() else "another process"
-        raise DataError(f"study={folder.name} is being searched by {who}; wait for it, or use another study=") from None
+        owner = owner_file.read_text(encoding="utf-8") if owner_file.is_file() else "another process"
+        raise DataError(
+            f"study={folder.name} is being searched by {owner}; wait for it, or use another study="
+        ) from None
     try:
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-        write_whole(words, f"process {os.getpid()} on {platform.node() or 'this machine'} since {since}".encode())
+        write_file(owner_file, f"process {os.getpid()} on {platform.node() or 'this machine'} since {since}".encode())
         yield
     finally:
         lock.release()

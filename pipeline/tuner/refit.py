@@ -12,23 +12,23 @@ import torch
 from torch import Tensor
 
 from pipeline.artifact import model_files
-from pipeline.artifact.model_files import ARCHITECTURE, PARAMETERS, TrainedModel
+from pipeline.artifact.model_files import ARCHITECTURE_FILE, PARAMETERS_FILE, TrainedModel
 from pipeline.config.schema import Search
 from pipeline.models.heads import Scores
 from pipeline.runtime import seeds
-from pipeline.runtime.progress_bars import counted
+from pipeline.runtime.progress_bars import progress_bar
 from pipeline.study import space
-from pipeline.study.intervals import LEVEL, bootstrap, wilson
-from pipeline.study.problem import Question
+from pipeline.study.intervals import CONFIDENCE_LEVEL, bootstrap_interval, wilson_interval
+from pipeline.study.problem import Problem
 from pipeline.study.space import Candidate
-from pipeline.study.trial_record import Row
-from pipeline.training.engine import Member, Seeds
+from pipeline.study.trial_record import TrialRecord
+from pipeline.training.engine import Member, StreamSeeds
 from pipeline.training.fit import refit
-from pipeline.training.fold_data import Preparation
+from pipeline.training.fold_data import FoldDataBuilder
 
 
 @dataclass(frozen=True)
-class Tested:
+class TestScore:
     """A score on the held-out rows with its interval, and every other score of the head."""
 
     value: float
@@ -37,83 +37,90 @@ class Tested:
     others: Scores
 
 
-class Champion:
+class WinnerRefit:
     """Refits candidates and scores them on the held-out test rows, which are opened here and nowhere else."""
 
-    def __init__(self, search: Search, question: Question) -> None:
-        self.search, self.question = search, question
-        examples, splits = question.examples, question.splits
-        self.targets = torch.from_numpy(np.array(examples.targets))[torch.from_numpy(splits.test)]
-        preparation = Preparation(examples, question.inputs, question.head, question.task.device.torch)
-        self.data = preparation.all_rows(splits.development)
+    def __init__(self, search: Search, problem: Problem) -> None:
+        self.search, self.problem = search, problem
+        examples, splits = problem.examples, problem.splits
+        self.test_targets = torch.from_numpy(np.array(examples.targets))[torch.from_numpy(splits.test)]
+        fold_data_builder = FoldDataBuilder(examples, problem.inputs, problem.head, problem.task.device.torch_device)
+        self.development_data = fold_data_builder.build_refit_data(splits.development)
 
-    def crown(self, best: Row, baseline: Row | None, folder: Path, opened: int) -> dict[str, Any]:
+    def refit_and_test(
+        self, best: TrialRecord, baseline: TrialRecord | None, folder: Path, n_test_evaluations: int
+    ) -> dict[str, Any]:
         """Refits and tests the winner and the baseline, and writes the winner's two files into `folder`/model.
 
         opened: how often the test rows have been opened for this study, this time included. Returns the parts of the
         summary that depend on it.
         """
         winner = self._refit(best, "winner")
-        tested = self._test(winner)
-        first = (
-            tested
+        winner_score = self._score_on_test(winner)
+        baseline_score = (
+            winner_score
             if baseline is None or baseline.number == best.number
-            else self._test(self._refit(baseline, "baseline"))
+            else self._score_on_test(self._refit(baseline, "baseline"))
         )
-        architecture = winner.write(folder / "model")
+        architecture = winner.save(folder / "model")
         metric = self.search.metric
-        rows = {"rows": len(self.targets), "opened": opened}
+        test_counts = {"rows": len(self.test_targets), "opened": n_test_evaluations}
         return {
-            "baseline_test": {key: value for key, value in asdict(first).items() if key != "others"},
-            "test": {"metric": metric, **asdict(tested), "level": LEVEL, **rows},
-            "majority": {"metric": metric, "value": self._majority()},
+            "baseline_test": {key: value for key, value in asdict(baseline_score).items() if key != "others"},
+            "test": {"metric": metric, **asdict(winner_score), "level": CONFIDENCE_LEVEL, **test_counts},
+            "majority": {"metric": metric, "value": self._score_constant_prediction()},
             "parameters": architecture.parameters,
-            "files": _files(folder),
+            "files": _describe_files(folder),
         }
 
-    def _refit(self, row: Row, said: str) -> TrainedModel:
+    def _refit(self, trial: TrialRecord, label: str) -> TrainedModel:
         """The row's candidate trained on all development rows, for as many epochs as cross-validation chose."""
-        candidate: Candidate = space.restored(row.fields)
-        names = Seeds(self.search.seed, seeds.number(self.search.seed, row.number))
-        member = Member(candidate.model, candidate.training, names, self.data)
-        with counted(f"training the {said} on all rows", row.epoch) as done:
-            weights = refit(self.question.task, member, row.epoch, done)
-        constants = {key: value.cpu() for key, value in self.data.input_constants.items()}
-        question, drawn = self.question, self.question.examples.drawn
-        architecture = model_files.describe(
-            self.search.task, question.inputs, candidate.model, question.head, drawn=drawn
+        candidate: Candidate = space.from_hyperparameters(trial.hyperparameters)
+        stream_seeds = StreamSeeds(self.search.seed, seeds.derive_seed(self.search.seed, trial.number))
+        member = Member(candidate.model, candidate.training, stream_seeds, self.development_data)
+        with progress_bar(f"training the {label} on all rows", trial.epoch) as on_epoch:
+            weights = refit(self.problem.task, member, trial.epoch, on_epoch)
+        input_constants = {key: value.cpu() for key, value in self.development_data.input_constants.items()}
+        problem, is_synthetic = self.problem, self.problem.examples.is_synthetic
+        architecture = model_files.build_architecture(
+            self.search.task, problem.inputs, candidate.model, problem.head, synthetic=is_synthetic
         )
-        return TrainedModel(architecture, weights, constants, self.data.target_constants)
+        return TrainedModel(architecture, weights, input_constants, self.development_data.target_constants)
 
-    def _test(self, trained: TrainedModel) -> Tested:
+    def _score_on_test(self, model: TrainedModel) -> TestScore:
         """The scores of a refit model on the test rows."""
-        head, metric, constants = self.question.head, self.search.metric, trained.target_constants
-        answers = trained.answers(self.question.examples.inputs.take(self.question.splits.test))
-        value = head.score(metric, answers, self.targets, constants)
-        others = head.report(answers, self.targets, constants)
-        low, high = self._interval(value, answers, trained)
-        return Tested(value, low, high, {name: score for name, score in others.items() if name != metric})
+        head, metric, constants = self.problem.head, self.search.metric, model.target_constants
+        predictions = model.predict(self.problem.examples.inputs.take(self.problem.splits.test))
+        value = head.score(metric, predictions, self.test_targets, constants)
+        others = head.score_all(predictions, self.test_targets, constants)
+        low, high = self._confidence_interval(value, predictions, model)
+        return TestScore(value, low, high, {name: score for name, score in others.items() if name != metric})
 
-    def _interval(self, value: float, answers: Tensor, trained: TrainedModel) -> tuple[float, float]:
-        head, metric = self.question.head, self.search.metric
+    def _confidence_interval(self, value: float, predictions: Tensor, model: TrainedModel) -> tuple[float, float]:
+        head, metric = self.problem.head, self.search.metric
         if metric == "accuracy":
-            return wilson(value, len(answers))
+            return wilson_interval(value, len(predictions))
 
         def score(rows: Tensor) -> float:
-            return head.score(metric, answers[rows], self.targets[rows], trained.target_constants)
+            return head.score(metric, predictions[rows], self.test_targets[rows], model.target_constants)
 
-        return bootstrap(score, len(answers), seeds.generator(self.search.seed, "bootstrap"))
+        return bootstrap_interval(score, len(predictions), seeds.make_generator(self.search.seed, "bootstrap"))
 
-    def _majority(self) -> float:
+    def _score_constant_prediction(self) -> float:
         """The score of the best answer that looks at no input."""
-        head, metric = self.question.head, self.search.metric
-        constant = head.majority(self.question.examples.targets[self.question.splits.development], metric)
-        return head.score(metric, constant.expand(len(self.targets), -1), self.targets, self.data.target_constants)
+        head, metric = self.problem.head, self.search.metric
+        prediction = head.constant_prediction(self.problem.examples.targets[self.problem.splits.development], metric)
+        return head.score(
+            metric,
+            prediction.expand(len(self.test_targets), -1),
+            self.test_targets,
+            self.development_data.target_constants,
+        )
 
 
-def _files(folder: Path) -> dict[str, str]:
+def _describe_files(folder: Path) -> dict[str, str]:
     """The two files, relative to the study's folder, and their hashes."""
-    names = {"architecture": f"model/{ARCHITECTURE}", "parameters": f"model/{PARAMETERS}"}
+    names = {"architecture": f"model/{ARCHITECTURE_FILE}", "parameters": f"model/{PARAMETERS_FILE}"}
     hashes = {
         f"{kind}_sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest() for kind, name in names.items()
     }

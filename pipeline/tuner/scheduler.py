@@ -10,33 +10,33 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
 
-from pipeline.artifact.model_files import MOST_PARAMETERS
+from pipeline.artifact.model_files import MAX_PARAMETERS
 from pipeline.config.schema import Search
 from pipeline.data.examples import DataError
-from pipeline.models.networks import learned, multiplications, unfit
-from pipeline.runtime.files import NotWrittenError
-from pipeline.study.problem import Question
+from pipeline.models.networks import count_multiplications, count_parameters, find_size_error
+from pipeline.runtime.files import FileWriteError
+from pipeline.study.problem import Problem
 from pipeline.study.space import Candidate
-from pipeline.study.study import Proposal, Study
-from pipeline.study.trial_record import Row
-from pipeline.training.checkpoints import Checkpoints
-from pipeline.training.engine.batching_rule import Shape, groups
-from pipeline.training.trial_state import Judge, Outcome
-from pipeline.tuner.executors import Hand, WorkerError
-from pipeline.tuner.live_display import Display
+from pipeline.study.study import Study, TrialProposal
+from pipeline.study.trial_record import TrialRecord
+from pipeline.training.checkpoints import CheckpointStore
+from pipeline.training.engine.batching_rule import StackKey, group_by_stack_key
+from pipeline.training.trial_state import PruneCallback, TrialResult
+from pipeline.tuner.executors import TrialExecutor, WorkerError
+from pipeline.tuner.live_display import LiveDisplay
 
-MOST_FAILURES = 3
+MAX_CONSECUTIVE_FAILURES = 3
 
 
-class FailingError(Exception):
+class RepeatedFailureError(Exception):
     """Trials die one after the other: what of, and what to do, in one line."""
 
 
-class TooLargeError(Exception):
+class ModelTooLargeError(Exception):
     """A network that no model file takes."""
 
 
-class Trials:
+class TrialScheduler:
     """Trains what the study proposes; with several hands the groups of a wave are trained at once, the longest first.
 
     check: raises where the search is to stop; spent: whether no new trial is to begin.
@@ -45,151 +45,170 @@ class Trials:
     def __init__(
         self,
         search: Search,
-        question: Question,
+        problem: Problem,
         study: Study,
         folder: Path,
-        check: Callable[[], None],
-        spent: Callable[[], bool],
+        check_stop: Callable[[], None],
+        is_time_up: Callable[[], bool],
     ) -> None:
-        self.search, self.question, self.study = search, question, study
-        self.folder, self.check, self.spent = folder, check, spent
-        self.checkpoints = Checkpoints(folder)
-        self.telling = Lock()
-        self.failures: list[str] = []  # the causes of the latest, one after the other
+        self.search, self.problem, self.study = search, problem, study
+        self.folder, self.check_stop, self.is_time_up = folder, check_stop, is_time_up
+        self.checkpoints = CheckpointStore(folder)
+        self.tell_lock = Lock()
+        self.recent_failures: list[str] = []  # the causes of the latest, one after the other
 
-    def run(self, hands: Sequence[Hand], display: Display) -> None:
+    def run(self, executors: Sequence[TrialExecutor], display: LiveDisplay) -> None:
         """Wave after wave, until the study has all its trials or the time is spent."""
-        with ThreadPoolExecutor(len(hands)) as pool:
-            free: SimpleQueue[int] = SimpleQueue()
-            for place in range(len(hands)):
-                free.put(place)
+        with ThreadPoolExecutor(len(executors)) as pool:
+            idle_executors: SimpleQueue[int] = SimpleQueue()
+            for place in range(len(executors)):
+                idle_executors.put(place)
 
-            def train(group: Sequence[Proposal]) -> None:
-                place = free.get()
+            def train_group(group: Sequence[TrialProposal]) -> None:
+                executor_index = idle_executors.get()
                 try:
-                    self._whole_group(hands[place], group, display, place)
+                    self._run_group(executors[executor_index], group, display, executor_index)
                 finally:
-                    free.put(place)
+                    idle_executors.put(executor_index)
 
-            while not self.spent() and (wave := self.study.ask()):
-                new = [proposal for proposal in wave if proposal.same_as is None]
-                if len(hands) == 1:  # in this thread, where signals are heard
-                    for group in self._groups(new):
-                        self._whole_group(hands[0], group, display, 0)
+            while not self.is_time_up() and (wave := self.study.ask()):
+                new_proposals = [proposal for proposal in wave if proposal.duplicate_of is None]
+                if len(executors) == 1:  # in this thread, where signals are heard
+                    for group in self._group_by_stack(new_proposals):
+                        self._run_group(executors[0], group, display, 0)
                 else:
-                    list(pool.map(train, sorted(self._groups(new), key=self._work, reverse=True)))
-                self._repeats(wave, display)
-        if len(self.study.rows()) >= self.study.total:
-            self.checkpoints.clear()
+                    list(
+                        pool.map(
+                            train_group,
+                            sorted(self._group_by_stack(new_proposals), key=self._estimate_cost, reverse=True),
+                        )
+                    )
+                self._tell_duplicates(wave, display)
+        if len(self.study.finished_trials()) >= self.study.n_trials:
+            self.checkpoints.delete_all()
 
-    def _groups(self, wave: Sequence[Proposal]) -> list[list[Proposal]]:
+    def _group_by_stack(self, wave: Sequence[TrialProposal]) -> list[list[TrialProposal]]:
         """The trials that are trained side by side."""
-        task, folds = self.question.task, len(self.question.splits.folds)
-        shapes = [Shape.of(each.candidate.model, each.candidate.training) for each in wave]
-        found = groups(shapes, folds, task.inputs.features, task.head.outputs, task.device.room)
-        return [[wave[place] for place in group] for group in found]
+        task, folds = self.problem.task, len(self.problem.splits.folds)
+        stack_keys = [StackKey.from_trial(each.candidate.model, each.candidate.training) for each in wave]
+        index_groups = group_by_stack_key(
+            stack_keys, folds, task.inputs.feature_count, task.head.output_count, task.device.stack_limits
+        )
+        return [[wave[place] for place in group] for group in index_groups]
 
-    def _work(self, group: Sequence[Proposal]) -> int:
+    def _estimate_cost(self, group: Sequence[TrialProposal]) -> int:
         """About how long a group takes, in no unit."""
-        features, outputs = self.question.task.inputs.features, self.question.task.head.outputs
+        features, outputs = self.problem.task.inputs.feature_count, self.problem.task.head.output_count
         return sum(
-            multiplications(features, each.candidate.model, outputs) * each.candidate.training.all_epochs
+            count_multiplications(features, each.candidate.model, outputs) * each.candidate.training.total_epochs
             for each in group
         )
 
-    def _parameters(self, candidate: Candidate) -> int:
-        task = self.question.task
-        return learned(task.inputs.features, candidate.model, task.head.outputs)
+    def _count_parameters(self, candidate: Candidate) -> int:
+        task = self.problem.task
+        return count_parameters(task.inputs.feature_count, candidate.model, task.head.output_count)
 
-    def _check_size(self, proposal: Proposal) -> None:
+    def _check_model_size(self, proposal: TrialProposal) -> None:
         """Raises TooLargeError, or for the baseline DataError, where no model file takes a network."""
-        key, rule = "channels", unfit(self.question.task.inputs.features, proposal.candidate.model)
-        if rule is None:
-            if (count := self._parameters(proposal.candidate)) <= MOST_PARAMETERS:
+        key, message = "channels", find_size_error(self.problem.task.inputs.feature_count, proposal.candidate.model)
+        if message is None:
+            if (n_parameters := self._count_parameters(proposal.candidate)) <= MAX_PARAMETERS:
                 return
-            key, rule = "nodes", f"a model has at most {MOST_PARAMETERS:,} parameters; this one has {count:,}"
+            key, message = "nodes", f"a model has at most {MAX_PARAMETERS:,} parameters; this one has {n_parameters:,}"
         if proposal.number == 0:
-            raise DataError(f"model.{key}: {rule}; use fewer {key}, or smaller pictures (dataset.size=)")
-        raise TooLargeError(rule)
+            raise DataError(f"model.{key}: {message}; use fewer {key}, or smaller pictures (dataset.size=)")
+        raise ModelTooLargeError(message)
 
-    def _whole_group(self, hand: Hand, proposals: Sequence[Proposal], display: Display, place: int) -> None:
-        self._group(hand, proposals, display, place)
-        self.checkpoints.forget([each.number for each in proposals if self.study.has(each.number)])
+    def _run_group(
+        self, executor: TrialExecutor, proposals: Sequence[TrialProposal], display: LiveDisplay, executor_index: int
+    ) -> None:
+        self._train_group(executor, proposals, display, executor_index)
+        self.checkpoints.delete([each.number for each in proposals if self.study.has_finished(each.number)])
 
-    def _group(self, hand: Hand, proposals: Sequence[Proposal], display: Display, place: int) -> None:
+    def _train_group(
+        self, executor: TrialExecutor, proposals: Sequence[TrialProposal], display: LiveDisplay, executor_index: int
+    ) -> None:
         """Trains trials side by side, and tells how they went.
 
         Whatever several die of, each half of them is tried again: so the one whose fault it is dies alone, and a stack
         that is too large for the memory becomes two. The search goes on; in the baseline it is a bug.
         """
-        self.check()
-        if self.spent():
+        self.check_stop()
+        if self.is_time_up():
             return
-        begin = time.monotonic()
-        display.start(place, proposals)
-        outcomes: Sequence[Outcome | Exception] = []
-        died: Exception | None = None
+        start_time = time.monotonic()
+        display.start_trials(executor_index, proposals)
+        results: Sequence[TrialResult | Exception] = []
+        failure: Exception | None = None
         try:
-            self._check_size(proposals[0])
-            outcomes = hand.train(proposals, [self._judge(each.number, display, place) for each in proposals])
-        except (DataError, NotWrittenError):
+            self._check_model_size(proposals[0])
+            results = executor.train(
+                proposals, [self._prune_callback(each.number, display, executor_index) for each in proposals]
+            )
+        except (DataError, FileWriteError):
             raise
         except Exception as error:
-            self.check()  # an interrupted search ends its workers, and that is no trial's fault
+            self.check_stop()  # an interrupted search ends its workers, and that is no trial's fault
             if proposals[0].number == 0:
                 raise
-            died = error.with_traceback(None)  # which holds the stack that did not fit
-        if died is not None and len(proposals) > 1:
+            failure = error.with_traceback(None)  # which holds the stack that did not fit
+        if failure is not None and len(proposals) > 1:
             half = len(proposals) // 2
-            self._group(hand, proposals[:half], display, place)
-            self._group(hand, proposals[half:], display, place)
+            self._train_group(executor, proposals[:half], display, executor_index)
+            self._train_group(executor, proposals[half:], display, executor_index)
             return
-        if died is not None:
-            outcomes = [died]
-        seconds = (time.monotonic() - begin) / len(proposals)
-        with self.telling:
-            for index, (proposal, outcome) in enumerate(zip(proposals, outcomes, strict=True)):
+        if failure is not None:
+            results = [failure]
+        seconds = (time.monotonic() - start_time) / len(proposals)
+        with self.tell_lock:
+            for index, (proposal, result) in enumerate(zip(proposals, results, strict=True)):
                 try:
-                    self._tell(hand, index, proposal, outcome, seconds, display)
+                    self._tell_study(executor, index, proposal, result, seconds, display)
                 except WorkerError as error:  # it died before it kept its weights: nothing was written down
-                    self.check()
-                    raise FailingError(f"trial {proposal.number}: {error}; the same command goes on") from None
+                    self.check_stop()
+                    raise RepeatedFailureError(f"trial {proposal.number}: {error}; the same command goes on") from None
 
-    def _tell(
+    def _tell_study(
         self,
-        hand: Hand,
+        executor: TrialExecutor,
         index: int,
-        proposal: Proposal,
-        outcome: Outcome | Exception,
+        proposal: TrialProposal,
+        result: TrialResult | Exception,
         seconds: float,
-        display: Display,
+        display: LiveDisplay,
     ) -> None:
         """Writes down how a trial went; of several kept ones only the best trial's weights stay."""
-        leaders, parameters = self.folder / "leader", self._parameters(proposal.candidate)
-        row = self.study.tell(
-            proposal, outcome, parameters, seconds, lambda: hand.keep(index, leaders / str(proposal.number))
+        weights_folder, n_parameters = self.folder / "leader", self._count_parameters(proposal.candidate)
+        trial = self.study.tell(
+            proposal,
+            result,
+            n_parameters,
+            seconds,
+            lambda: executor.save_weights(index, weights_folder / str(proposal.number)),
         )
-        display.finish(row, self.study.best())
-        sweep(leaders, self.study.best())
-        self.failures = [*self.failures, row.cause][-MOST_FAILURES:] if row.state == "failed" else []
-        if self.failures.count(row.cause) == MOST_FAILURES:
-            raise FailingError(
-                f"{MOST_FAILURES} trials in a row have died of the same: {row.reason}; mend that, or search smaller "
+        display.finish_trial(trial, self.study.best_trial())
+        delete_other_weights(weights_folder, self.study.best_trial())
+        self.recent_failures = (
+            [*self.recent_failures, trial.error_type][-MAX_CONSECUTIVE_FAILURES:] if trial.state == "failed" else []
+        )
+        if self.recent_failures.count(trial.error_type) == MAX_CONSECUTIVE_FAILURES:
+            raise RepeatedFailureError(
+                f"{MAX_CONSECUTIVE_FAILURES} trials in a row have died of the same: {trial.reason}; mend that, or search smaller "
                 "networks (model.nodes, training.batch_size), and the same command goes on"
             )
 
-    def _repeats(self, wave: Sequence[Proposal], display: Display) -> None:
+    def _tell_duplicates(self, wave: Sequence[TrialProposal], display: LiveDisplay) -> None:
         """Trials that try what has been tried are written down as that went."""
         for proposal in wave:
-            if proposal.same_as is not None and self.study.has(proposal.same_as):
-                display.finish(self.study.repeat(proposal), self.study.best())
+            if proposal.duplicate_of is not None and self.study.has_finished(proposal.duplicate_of):
+                display.finish_trial(self.study.tell_duplicate(proposal), self.study.best_trial())
 
-    def _judge(self, number: int, display: Display, place: int) -> Judge:
-        return self.study.judge(number, lambda epoch: display.epoch(place, epoch))
+    def _prune_callback(self, number: int, display: LiveDisplay, executor_index: int) -> PruneCallback:
+        return self.study.prune_callback(number, lambda epoch: display.update_epoch(executor_index, epoch))
 
 
-def sweep(leaders: Path, best: Row | None) -> None:
+def delete_other_weights(weights_folder: Path, best: TrialRecord | None) -> None:
     """Of the kept weights only those of the best trial stay."""
-    for folder in leaders.iterdir() if leaders.is_dir() else ():
+    for folder in weights_folder.iterdir() if weights_folder.is_dir() else ():
         if best is not None and folder.name != str(best.number):
             shutil.rmtree(folder)

@@ -16,208 +16,240 @@ from pipeline.config.schema import Search
 from pipeline.data.examples import DataError
 from pipeline.preprocessing import TableInputs
 from pipeline.report import build
-from pipeline.runtime.files import NotWrittenError
-from pipeline.runtime.signals import Interrupt, Stopped
+from pipeline.runtime.files import FileWriteError
+from pipeline.runtime.signals import SearchInterrupted, SignalGuard
 from pipeline.study import proposal_batches, space, summary
-from pipeline.study.description import Description
-from pipeline.study.problem import Question, pose
+from pipeline.study.description import StudyDescription
+from pipeline.study.problem import Problem, build_problem
 from pipeline.study.study import Study
-from pipeline.study.summary import Summary
-from pipeline.study.trial_record import Row
-from pipeline.tracking.process import Tracker
+from pipeline.study.summary import StudySummary
+from pipeline.study.trial_record import TrialRecord
+from pipeline.tracking.process import FollowerHandle
 from pipeline.training.device import NoDeviceError
-from pipeline.training.fit import swept
-from pipeline.training.fold_data import Preparation
+from pipeline.training.fit import gc_unfrozen_on_exit
+from pipeline.training.fold_data import FoldDataBuilder
 from pipeline.tuner import executors, results_table
-from pipeline.tuner.executors import Hand, Here, Worker
-from pipeline.tuner.live_display import Display
-from pipeline.tuner.lock import check_store, owned
-from pipeline.tuner.refit import Champion
-from pipeline.tuner.scheduler import FailingError, Trials
+from pipeline.tuner.executors import InProcessExecutor, TrialExecutor, WorkerProcess
+from pipeline.tuner.live_display import LiveDisplay
+from pipeline.tuner.lock import check_store_writable, lock_study
+from pipeline.tuner.refit import WinnerRefit
+from pipeline.tuner.scheduler import RepeatedFailureError, TrialScheduler
 
-NO_RESULT, MISTAKE = 1, 2
+EXIT_NO_RESULT, EXIT_USER_ERROR = 1, 2
 
 
-def run(search: Search, tracker: Tracker) -> int:
+def run_search(search: Search, tracker: FollowerHandle) -> int:
     """Searches, and says how it went; returns the exit code."""
     try:
-        with swept(), Interrupt() as interrupt:
-            return _run(search, tracker, Console(highlight=False), time.monotonic(), interrupt)
+        with gc_unfrozen_on_exit(), SignalGuard() as signal_guard:
+            return _run_locked(search, tracker, Console(highlight=False), time.monotonic(), signal_guard)
     except (DataError, NoDeviceError) as error:
         print(error, file=sys.stderr)
-        return MISTAKE
-    except (FailingError, NotWrittenError) as error:
+        return EXIT_USER_ERROR
+    except (RepeatedFailureError, FileWriteError) as error:
         print(error, file=sys.stderr)
-        return NO_RESULT
-    except Stopped as stopped:
+        return EXIT_NO_RESULT
+    except SearchInterrupted as stopped:
         print("stopped; what was trained is kept, and the same command goes on", file=sys.stderr)
-        return stopped.code
+        return stopped.exit_code
 
 
-def _run(search: Search, tracker: Tracker, console: Console, begin: float, interrupt: Interrupt) -> int:
-    check_store(search.store)
-    question = pose(search)
-    for note in question.notes:
+def _run_locked(
+    search: Search, tracker: FollowerHandle, console: Console, start_time: float, signal_guard: SignalGuard
+) -> int:
+    check_store_writable(search.store)
+    problem = build_problem(search)
+    for note in problem.notes:
         console.print(note, soft_wrap=True, markup=False)
-    folder = search.store / "studies" / question.name
-    with owned(folder):
-        return _Searching(search, question, tracker, folder, console, begin, interrupt).run()
+    folder = search.store / "studies" / problem.name
+    with lock_study(folder):
+        return SearchRun(search, problem, tracker, folder, console, start_time, signal_guard).run()
 
 
-class _Searching:
+class SearchRun:
     """One call of the search on one study, from where an earlier call left it."""
 
     def __init__(
         self,
         search: Search,
-        question: Question,
-        tracker: Tracker,
+        problem: Problem,
+        tracker: FollowerHandle,
         folder: Path,
         console: Console,
-        begin: float,
-        interrupt: Interrupt,
+        start_time: float,
+        signal_guard: SignalGuard,
     ) -> None:
-        self.search, self.question, self.tracker, self.folder = search, question, tracker, folder
-        self.console, self.begin, self.interrupt = console, begin, interrupt
-        self.workers = executors.count(search.compute, question.task.device)
-        wave = proposal_batches.size(search, self.workers, on_gpu=question.task.device.on_gpu)
-        self.study = Study(search, question.name, folder, question.facts, maximise=question.task.maximise, wave=wave)
-        self.before = self.study.record.seconds
+        self.search, self.problem, self.tracker, self.folder = search, problem, tracker, folder
+        self.console, self.start_time, self.signal_guard = console, start_time, signal_guard
+        self.n_workers = executors.resolve_worker_count(search.compute, problem.task.device)
+        wave_size = proposal_batches.choose_wave_size(search, self.n_workers, on_gpu=problem.task.device.is_gpu)
+        self.study = Study(
+            search, problem.name, folder, problem.facts, maximize=problem.task.maximize, wave_size=wave_size
+        )
+        self.earlier_seconds = self.study.storage.seconds
 
     def run(self) -> int:
         """Tries what is left to try, crowns the best, and shows the result."""
-        machine = {"workers": str(self.workers), **self.question.task.device.facts, **summary.versions()}
-        if differing := self.study.record.differing(machine):
-            self.console.print(f"left elsewhere, so digits may differ: {'; '.join(differing)}", soft_wrap=True)
-        self._track()
-        previous = summary.read(self.folder)
-        if previous is not None and previous["trials"]["total"] == len(self.study.rows()) >= self.study.total:
-            if not build.made(self.folder):
-                self._report(previous)
+        environment = {
+            "workers": str(self.n_workers),
+            **self.problem.task.device.numerics_info,
+            **summary.library_versions(),
+        }
+        if differences := self.study.storage.update_environment(environment):
+            self.console.print(f"left elsewhere, so digits may differ: {'; '.join(differences)}", soft_wrap=True)
+        self._start_tracking()
+        previous = summary.read_summary(self.folder)
+        if (
+            previous is not None
+            and previous["trials"]["total"] == len(self.study.finished_trials()) >= self.study.n_trials
+        ):
+            if not build.has_report(self.folder):
+                self._build_report(previous)
             self._finish_tracking()
-            self._show(previous)
-            self.console.print(self._more())
+            self._print_results(previous)
+            self.console.print(self._format_finished())
             return 0
         try:
-            return self._search(previous)
+            return self._search_and_refit(previous)
         finally:
-            with suppress(NotWrittenError):
-                self.study.record.spend(self._seconds())
+            with suppress(FileWriteError):
+                self.study.storage.save_seconds(self._elapsed_seconds())
 
-    def _search(self, previous: Summary | None) -> int:
+    def _search_and_refit(self, previous: StudySummary | None) -> int:
         """The trials that are left, and what comes of all of them."""
-        self._try()
-        best = self.study.best()
+        self._run_trials()
+        best = self.study.best_trial()
         if best is None:
-            reasons = "; ".join(sorted({row.reason for row in self.study.rows()}))
+            reasons = "; ".join(sorted({row.reason for row in self.study.finished_trials()}))
             print(f"no trial ended with a score, so there is no model: {reasons}", file=sys.stderr)
-            return NO_RESULT
-        self._show(self._crown(best, previous))
+            return EXIT_NO_RESULT
+        self._print_results(self._refit_and_summarize(best, previous))
         return 0
 
-    def _more(self) -> str:
+    def _format_finished(self) -> str:
         if not space.has_ranges(self.search.space):
             return "finished: there is no range to search, so one trial is all"
-        return f"finished: for more trials, the same command with budget.trials={2 * self.study.total}"
+        return f"finished: for more trials, the same command with budget.trials={2 * self.study.n_trials}"
 
-    def _track(self) -> None:
+    def _start_tracking(self) -> None:
         """MLflow is told of the study, and follows it."""
-        search, question = self.search, self.question
-        architecture = model_files.describe(
-            search.task, question.inputs, space.NO_HIDDEN, question.head, drawn=question.examples.drawn
+        search, problem = self.search, self.problem
+        architecture = model_files.build_architecture(
+            search.task, problem.inputs, space.NO_HIDDEN_LAYERS, problem.head, synthetic=problem.examples.is_synthetic
         )
-        Description.of(search, question, architecture.text()).write(self.folder)
-        self.tracker.begin(self.folder, lambda line: self.console.print(line, soft_wrap=True, markup=False))
+        StudyDescription.from_search(search, problem, architecture.to_json()).write(self.folder)
+        self.tracker.start(self.folder, lambda line: self.console.print(line, soft_wrap=True, markup=False))
 
     def _finish_tracking(self) -> None:
         """Waits until MLflow has everything; where it cannot be written to, says what will."""
         if not self.tracker.finish():
-            command = follow_up_commands.sync(self.search, self.question.name)
+            command = follow_up_commands.format_sync_command(self.search, self.problem.name)
             self.console.print(f"tracking: not all of it is in MLflow; {command} writes the rest", soft_wrap=True)
 
-    def _try(self) -> None:
+    def _run_trials(self) -> None:
         """Trial after trial, by one hand or several, until the budget is spent."""
-        done, best = len(self.study.rows()), self.study.best()
-        if done >= self.study.total:
+        n_finished, best = len(self.study.finished_trials()), self.study.best_trial()
+        if n_finished >= self.study.n_trials:
             return
-        bars = Display(self.console, self.search.metric, self.study.total, done, best, self.workers)
-        check, spent = self.interrupt.check, self._time_is_spent
-        trials = Trials(self.search, self.question, self.study, self.folder, check, spent)
-        with self._hands() as working, self.interrupt.waiting(), bars as display:
-            trials.run(working, display)
-        self.interrupt.check()
+        live_display = LiveDisplay(
+            self.console, self.search.metric, self.study.n_trials, n_finished, best, self.n_workers
+        )
+        check_stop, is_time_up = self.signal_guard.raise_if_interrupted, self._is_time_up
+        scheduler = TrialScheduler(self.search, self.problem, self.study, self.folder, check_stop, is_time_up)
+        with self._start_executors() as ready_executors, self.signal_guard.deferred(), live_display as display:
+            scheduler.run(ready_executors, display)
+        self.signal_guard.raise_if_interrupted()
 
     @contextmanager
-    def _hands(self) -> Iterator[list[Hand]]:
+    def _start_executors(self) -> Iterator[list[TrialExecutor]]:
         """Those who train, ready to."""
-        question = self.question
-        preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
-        if self.workers == 1:
-            yield [Here(self.search, question, preparation.folds(question.splits), self.folder, self.interrupt.check)]
+        problem = self.problem
+        fold_data_builder = FoldDataBuilder(
+            problem.examples, problem.inputs, problem.head, problem.task.device.torch_device
+        )
+        if self.n_workers == 1:
+            yield [
+                InProcessExecutor(
+                    self.search,
+                    problem,
+                    fold_data_builder.build_folds(problem.splits),
+                    self.folder,
+                    self.signal_guard.raise_if_interrupted,
+                )
+            ]
             return
-        preparation.check(question.splits, self.workers)
-        workers = [Worker(self.search, self.folder, place) for place in range(self.workers)]
+        fold_data_builder.check_memory(problem.splits, self.n_workers)
+        workers = [WorkerProcess(self.search, self.folder, place) for place in range(self.n_workers)]
 
-        def stop() -> None:
+        def stop_workers() -> None:
             for worker in workers:
                 worker.stop()
 
-        self.interrupt.tell = stop
+        self.signal_guard.on_first_signal = stop_workers
         try:
             for worker in workers:
-                worker.wait(question.fingerprint)
-            yield list[Hand](workers)
+                worker.wait_until_ready(problem.fingerprint)
+            yield list[TrialExecutor](workers)
         finally:
             for worker in workers:
                 worker.close()
 
-    def _time_is_spent(self) -> bool:
+    def _is_time_up(self) -> bool:
         minutes = self.search.budget.minutes
-        return minutes is not None and time.monotonic() - self.begin >= 60 * minutes
+        return minutes is not None and time.monotonic() - self.start_time >= 60 * minutes
 
-    def _crown(self, best: Row, previous: Summary | None) -> Summary:
+    def _refit_and_summarize(self, best: TrialRecord, previous: StudySummary | None) -> StudySummary:
         """The study's summary; the test rows are opened only where an earlier call did not crown this trial."""
-        rows, kept = self.study.rows(), previous is not None and previous["best"]["number"] == best.number
-        if previous is not None and kept:
-            crowned = previous | {"baseline_test": (previous["baseline"] or {}).get("test")}
+        trials, is_same_winner = (
+            self.study.finished_trials(),
+            previous is not None and previous["best"]["number"] == best.number,
+        )
+        if previous is not None and is_same_winner:
+            refit_results = previous | {"baseline_test": (previous["baseline"] or {}).get("test")}
         else:
-            opened = 1 + (previous["test"]["opened"] if previous else 0)
-            baseline = rows[0] if rows[0].finite else None
-            crowned = Champion(self.search, self.question).crown(best, baseline, self.folder, opened)
-        built = summary.build(self.search, self.question, rows, best, crowned, self._seconds())
-        summary.write(self.folder, built, rows)
-        self._report(built)
+            n_test_evaluations = 1 + (previous["test"]["opened"] if previous else 0)
+            baseline = trials[0] if trials[0].is_finite else None
+            refit_results = WinnerRefit(self.search, self.problem).refit_and_test(
+                best, baseline, self.folder, n_test_evaluations
+            )
+        study_summary = summary.build_summary(
+            self.search, self.problem, trials, best, refit_results, self._elapsed_seconds()
+        )
+        summary.write_summary(self.folder, study_summary, trials)
+        self._build_report(study_summary)
         self._finish_tracking()
-        built["seconds"] = self._seconds()
-        summary.write(self.folder, built, rows)
-        return built
+        study_summary["seconds"] = self._elapsed_seconds()
+        summary.write_summary(self.folder, study_summary, trials)
+        return study_summary
 
-    def _seconds(self) -> dict[str, float]:
+    def _elapsed_seconds(self) -> dict[str, float]:
         """What this call and those before it spent, but for killed ones; training is the trials' own time."""
-        total, tracking, deciding = (self.before.get(key, 0.0) for key in ("total", "tracking", "deciding"))
+        total, tracking, sampling = (self.earlier_seconds.get(key, 0.0) for key in ("total", "tracking", "deciding"))
         return {
-            "total": round(total + time.monotonic() - self.begin, 3),
-            "training": round(sum(row.seconds for row in self.study.rows()), 3),
-            "tracking": round(tracking + self.tracker.seconds, 3),
-            "deciding": round(deciding + self.study.deciding, 3),
+            "total": round(total + time.monotonic() - self.start_time, 3),
+            "training": round(sum(row.seconds for row in self.study.finished_trials()), 3),
+            "tracking": round(tracking + self.tracker.wait_seconds, 3),
+            "deciding": round(sampling + self.study.sampling_seconds, 3),
         }
 
-    def _report(self, built: Summary) -> None:
+    def _build_report(self, study_summary: StudySummary) -> None:
         """The page and its figures, before MLflow is given them; they cost nothing where they fail."""
-        build.make(self.console, self.folder, self.question, self.study, built, self._commands(built))
+        build.build_report(
+            self.console, self.folder, self.problem, self.study, study_summary, self._next_commands(study_summary)
+        )
 
-    def _show(self, built: Summary) -> None:
-        report = " report/report.html" * build.made(self.folder)
+    def _print_results(self, study_summary: StudySummary) -> None:
+        report = " report/report.html" * build.has_report(self.folder)
         files = {"files": f"{self.folder}/: model/ summary.json trials.csv{report}"}
-        results_table.show(self.console, built, self._commands(built) | files)
+        results_table.print_results(self.console, study_summary, self._next_commands(study_summary) | files)
 
-    def _commands(self, built: Summary) -> dict[str, str]:
+    def _next_commands(self, study_summary: StudySummary) -> dict[str, str]:
         """What a person may want to do next, by a word each."""
-        inputs = self.question.inputs
-        columns = inputs.columns if isinstance(inputs, TableInputs) else ()
-        found = {
-            "again": follow_up_commands.again(self.search, built["best"]["overrides"]),
-            "browse": follow_up_commands.browse(self.search),
-            "predict": follow_up_commands.predict(self.search, self.folder, table=bool(columns)),
+        inputs = self.problem.inputs
+        columns = inputs.column_names if isinstance(inputs, TableInputs) else ()
+        commands = {
+            "again": follow_up_commands.format_rerun_command(self.search, study_summary["best"]["overrides"]),
+            "browse": follow_up_commands.format_ui_command(self.search),
+            "predict": follow_up_commands.format_predict_command(self.search, self.folder, is_table=bool(columns)),
         }
-        return found | {"": follow_up_commands.columns(columns)} if columns else found
+        return commands | {"": follow_up_commands.describe_required_columns(columns)} if columns else commands

@@ -14,83 +14,105 @@ from typing import Any, TextIO
 
 import torch
 
-from pipeline.config.reader import read
-from pipeline.runtime.files import NotWrittenError
-from pipeline.runtime.signals import Interrupt, Stopped
+from pipeline.config.reader import read_search
+from pipeline.runtime.files import FileWriteError
+from pipeline.runtime.signals import SearchInterrupted, SignalGuard
 from pipeline.study import space
-from pipeline.study.problem import pose
-from pipeline.study.study import Proposal
-from pipeline.training.fit import swept
-from pipeline.training.fold_data import Preparation
-from pipeline.training.trial_state import Judge
-from pipeline.tuner.executors import Here
+from pipeline.study.problem import build_problem
+from pipeline.study.study import TrialProposal
+from pipeline.training.fit import gc_unfrozen_on_exit
+from pipeline.training.fold_data import FoldDataBuilder
+from pipeline.training.trial_state import PruneCallback
+from pipeline.tuner.executors import InProcessExecutor
 
 
-def main(words: Sequence[str]) -> None:
+def main(arguments: Sequence[str]) -> None:
     """words: the core to stay on, the study's folder, then those of the search."""
-    for number in (signal.SIGINT, signal.SIGHUP):  # a terminal's come to the search, which ends its workers
-        signal.signal(number, signal.SIG_IGN)
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    for signal_number in (signal.SIGINT, signal.SIGHUP):  # a terminal's come to the search, which ends its workers
+        signal.signal(signal_number, signal.SIG_IGN)
+    reply_stream = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no answer
-    core, folder, *rest = words
+    core, folder, *rest = arguments
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(core)})
     torch.set_num_threads(1)
-    own = rest.index("--config-dir") if "--config-dir" in rest else len(rest)
-    search = read(rest[:own], Path(rest[own + 1]) if own < len(rest) else None)
-    question = pose(search)
-    preparation = Preparation(question.examples, question.inputs, question.head, question.task.device.torch)
-    with swept(), suppress(Stopped), Interrupt(second=False) as interrupt, interrupt.waiting():
-        here = Here(search, question, preparation.folds(question.splits), Path(folder), interrupt.check)
-        _say(answers, {"ready": question.fingerprint})
+    config_dir_index = rest.index("--config-dir") if "--config-dir" in rest else len(rest)
+    search = read_search(
+        rest[:config_dir_index], Path(rest[config_dir_index + 1]) if config_dir_index < len(rest) else None
+    )
+    problem = build_problem(search)
+    fold_data_builder = FoldDataBuilder(
+        problem.examples, problem.inputs, problem.head, problem.task.device.torch_device
+    )
+    with (
+        gc_unfrozen_on_exit(),
+        suppress(SearchInterrupted),
+        SignalGuard(exit_on_second=False) as signal_guard,
+        signal_guard.deferred(),
+    ):
+        executor = InProcessExecutor(
+            search,
+            problem,
+            fold_data_builder.build_folds(problem.splits),
+            Path(folder),
+            signal_guard.raise_if_interrupted,
+        )
+        _send(reply_stream, {"ready": problem.fingerprint})
         for line in sys.stdin:
-            told = json.loads(line)
+            request = json.loads(line)
             try:
-                _say(answers, _do(here, told, answers))
-            except NotWrittenError as error:
-                _say(answers, {"unwritten": str(error)})
+                _send(reply_stream, _handle_request(executor, request, reply_stream))
+            except FileWriteError as error:
+                _send(reply_stream, {"unwritten": str(error)})
 
 
-def _do(here: Here, told: dict[str, Any], answers: TextIO) -> dict[str, Any]:
-    if "train" in told:
-        return _train(here, told["train"], answers)
-    here.keep(told["keep"], Path(told["folder"]))
-    return {"kept": told["keep"]}
+def _handle_request(executor: InProcessExecutor, request: dict[str, Any], reply_stream: TextIO) -> dict[str, Any]:
+    if "train" in request:
+        return _train_trials(executor, request["train"], reply_stream)
+    executor.save_weights(request["keep"], Path(request["folder"]))
+    return {"kept": request["keep"]}
 
 
-def _train(here: Here, trials: Sequence[dict[str, Any]], answers: TextIO) -> dict[str, Any]:
-    proposals = [Proposal(trial["number"], space.restored(trial["fields"])) for trial in trials]
+def _train_trials(
+    executor: InProcessExecutor, trials: Sequence[dict[str, Any]], reply_stream: TextIO
+) -> dict[str, Any]:
+    proposals = [TrialProposal(trial["number"], space.from_hyperparameters(trial["fields"])) for trial in trials]
     try:
-        outcomes = here.train(proposals, [_judge(place, answers) for place in range(len(proposals))])
-    except NotWrittenError:
+        results = executor.train(
+            proposals, [_remote_prune_callback(place, reply_stream) for place in range(len(proposals))]
+        )
+    except FileWriteError:
         raise
     except Exception as error:  # noqa: BLE001 -- the search decides what becomes of it
         traceback.print_exc()
         return {"died": f"{type(error).__name__}: {error}".splitlines()[0]}
     return {
-        "outcomes": [[[epoch.plain for epoch in outcome.epochs], outcome.best, outcome.ending] for outcome in outcomes]
+        "outcomes": [
+            [[epoch.as_list for epoch in outcome.epoch_results], outcome.best_epoch, outcome.stop_reason]
+            for outcome in results
+        ]
     }
 
 
-def _judge(place: int, answers: TextIO) -> Judge:
+def _remote_prune_callback(index: int, reply_stream: TextIO) -> PruneCallback:
     """The search judges: it is told of the epoch, and answers."""
 
-    def stop(means: Sequence[float]) -> bool:
-        _say(answers, {"judge": place, "means": means})
-        answer = sys.stdin.readline()
-        if not answer:
-            raise Stopped(128 + signal.SIGTERM)  # the search is gone
-        return bool(json.loads(answer)["stop"])
+    def should_prune(mean_scores: Sequence[float]) -> bool:
+        _send(reply_stream, {"judge": index, "means": mean_scores})
+        reply = sys.stdin.readline()
+        if not reply:
+            raise SearchInterrupted(128 + signal.SIGTERM)  # the search is gone
+        return bool(json.loads(reply)["stop"])
 
-    return stop
+    return should_prune
 
 
-def _say(answers: TextIO, words: dict[str, Any]) -> None:
+def _send(reply_stream: TextIO, message: dict[str, Any]) -> None:
     try:
-        answers.write(json.dumps(words) + "\n")
-        answers.flush()
+        reply_stream.write(json.dumps(message) + "\n")
+        reply_stream.flush()
     except BrokenPipeError:
-        raise Stopped(128 + signal.SIGTERM) from None  # the search is gone
+        raise SearchInterrupted(128 + signal.SIGTERM) from None  # the search is gone
 
 
 if __name__ == "__main__":

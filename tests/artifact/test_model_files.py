@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from pipeline.artifact import model_files
-from pipeline.artifact.model_files import ARCHITECTURE, PARAMETERS, ModelError, TrainedModel
+from pipeline.artifact.model_files import ARCHITECTURE_FILE, PARAMETERS_FILE, ModelError, TrainedModel
 from pipeline.config import schema
 from pipeline.config.model import Convolutions, Model
 from pipeline.config.schema import Training
-from pipeline.training.engine import Member, Seeds
+from pipeline.training.engine import Member, StreamSeeds
 from pipeline.training.fit import refit
-from pipeline.training.fold_data import Preparation
+from pipeline.training.fold_data import FoldDataBuilder
 from tests.conftest import picture_examples, question, table_examples
 from tests.crash import kills
 
@@ -37,16 +37,16 @@ def trained(kind: str = "pictures", network: Model = HIDDEN) -> TrainedModel:
         asked = question(picture_examples(), schema.Softmax("softmax"), "accuracy")
     else:
         asked = question(table_examples(), schema.Number("number", "relu", "l1", "USD"), "mean_absolute_error")
-    preparation = Preparation(asked.examples, asked.inputs, asked.head, torch.device("cpu"))
-    data = preparation.all_rows(asked.splits.development)
-    weights = refit(asked.task, Member(network, TRAINING, Seeds(0, 0), data), 2)
-    described = model_files.describe("colours", asked.inputs, network, asked.head)
+    preparation = FoldDataBuilder(asked.examples, asked.inputs, asked.head, torch.device("cpu"))
+    data = preparation.build_refit_data(asked.splits.development)
+    weights = refit(asked.task, Member(network, TRAINING, StreamSeeds(0, 0), data), 2)
+    described = model_files.build_architecture("colours", asked.inputs, network, asked.head)
     return TrainedModel(described, weights, data.input_constants, data.target_constants)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    trained().write(tmp_path)
+    trained().save(tmp_path)
     return tmp_path
 
 
@@ -54,13 +54,13 @@ def folder(tmp_path: Path) -> Path:
 def test_read_back_it_gives_the_same_answers(kind: str, network: Model, tmp_path: Path) -> None:
     examples = picture_examples() if kind == "pictures" else table_examples()
     ours = trained(kind, network)
-    ours.write(tmp_path)
-    assert torch.equal(model_files.read(tmp_path).answers(examples.inputs), ours.answers(examples.inputs))
+    ours.save(tmp_path)
+    assert torch.equal(model_files.load_trained_model(tmp_path).predict(examples.inputs), ours.predict(examples.inputs))
 
 
 def test_fresh_process_with_the_two_files_gives_the_same_outputs(tmp_path: Path) -> None:
     ours = trained()
-    ours.write(tmp_path)
+    ours.save(tmp_path)
     code = (
         "import sys, numpy; from pathlib import Path; from pipeline import model;"
         "from pipeline.data.examples import Pictures;"
@@ -71,41 +71,41 @@ def test_fresh_process_with_the_two_files_gives_the_same_outputs(tmp_path: Path)
     np.save(tmp_path / "pixels.npy", examples.inputs.pixels)
     files = [str(tmp_path), str(tmp_path / "pixels.npy"), str(tmp_path / "answers.npy")]
     subprocess.run([sys.executable, "-c", code, *files], check=True)
-    assert np.abs(np.load(tmp_path / "answers.npy") - ours.answers(examples.inputs).numpy()).max() < 1e-6
+    assert np.abs(np.load(tmp_path / "answers.npy") - ours.predict(examples.inputs).numpy()).max() < 1e-6
 
 
 def test_scaling_constants_are_stored_and_not_counted(folder: Path) -> None:
-    tensors = load_file(folder / PARAMETERS)
+    tensors = load_file(folder / PARAMETERS_FILE)
     learned = sum(tensor.numel() for name, tensor in tensors.items() if name.startswith("network."))
-    assert json.loads((folder / ARCHITECTURE).read_text())["parameters"] == learned
+    assert json.loads((folder / ARCHITECTURE_FILE).read_text())["parameters"] == learned
     assert {"input.mean", "input.spread"} <= set(tensors)
 
 
 def test_running_means_of_blocks_are_stored_and_not_counted(tmp_path: Path) -> None:
-    trained(network=BLOCKS).write(tmp_path)
-    tensors = load_file(tmp_path / PARAMETERS)
+    trained(network=BLOCKS).save(tmp_path)
+    tensors = load_file(tmp_path / PARAMETERS_FILE)
     means = [name for name in tensors if name.endswith((".mean", ".variance")) and name.startswith("network.")]
     learned = sum(value.numel() for name, value in tensors.items() if name.startswith("network.") and name not in means)
     assert len(means) == 4
-    assert json.loads((tmp_path / ARCHITECTURE).read_text())["parameters"] == learned
+    assert json.loads((tmp_path / ARCHITECTURE_FILE).read_text())["parameters"] == learned
 
 
 def test_model_without_convolutions_does_not_have_the_word(folder: Path) -> None:
     """So it is the file that it was before there were any, and those written then are read."""
-    assert json.loads((folder / ARCHITECTURE).read_text())["model"].keys() == {"hidden", "activation", "dropout"}
-    assert model_files.read(folder).architecture.model.convolutions is None
+    assert json.loads((folder / ARCHITECTURE_FILE).read_text())["model"].keys() == {"hidden", "activation", "dropout"}
+    assert model_files.load_trained_model(folder).architecture.model.convolutions is None
 
 
 def test_demonstration_cannot_be_passed_off_as_a_model_of_real_data(tmp_path: Path) -> None:
     ours = trained()
-    replace(ours, architecture=replace(ours.architecture, drawn=True)).write(tmp_path)
-    assert model_files.read(tmp_path).architecture.drawn
+    replace(ours, architecture=replace(ours.architecture, drawn=True)).save(tmp_path)
+    assert model_files.load_trained_model(tmp_path).architecture.drawn
     with pytest.raises(ModelError, match="was trained with another architecture"):
-        model_files.read(rewritten(tmp_path, drawn=False))
+        model_files.load_trained_model(rewritten(tmp_path, drawn=False))
 
 
 def test_model_of_real_data_does_not_have_the_word_drawn(folder: Path) -> None:
-    assert "drawn" not in json.loads((folder / ARCHITECTURE).read_text())
+    assert "drawn" not in json.loads((folder / ARCHITECTURE_FILE).read_text())
 
 
 @pytest.mark.parametrize(
@@ -125,30 +125,34 @@ def test_model_of_real_data_does_not_have_the_word_drawn(folder: Path) -> None:
     ],
 )
 def test_refuses_blocks_outside_the_vocabulary(changes: dict[str, object], said: str, tmp_path: Path) -> None:
-    trained(network=BLOCKS).write(tmp_path)
-    plain = json.loads((tmp_path / ARCHITECTURE).read_text())["model"]
+    trained(network=BLOCKS).save(tmp_path)
+    plain = json.loads((tmp_path / ARCHITECTURE_FILE).read_text())["model"]
     with pytest.raises(ModelError, match=said):
-        model_files.read(rewritten(tmp_path, model=plain | {"convolutions": plain["convolutions"] | changes}))
+        model_files.load_trained_model(
+            rewritten(tmp_path, model=plain | {"convolutions": plain["convolutions"] | changes})
+        )
 
 
 def test_refuses_blocks_that_make_too_much_of_a_picture_and_blocks_on_a_table(tmp_path: Path) -> None:
-    trained(network=BLOCKS).write(tmp_path / "pictures")
-    plain = json.loads((tmp_path / "pictures" / ARCHITECTURE).read_text())
+    trained(network=BLOCKS).save(tmp_path / "pictures")
+    plain = json.loads((tmp_path / "pictures" / ARCHITECTURE_FILE).read_text())
     wide = {**plain["model"], "convolutions": {"channels": [4096], "kernel": 3, "pooling": "max"}}
     with pytest.raises(
         ModelError, match=r"makes at most 67,108,864 numbers of a picture; this one makes 1,073,741,824"
     ):
-        model_files.read(rewritten(tmp_path / "pictures", model=wide, inputs={"kind": "pictures", "size": 512}))
-    trained("table").write(tmp_path / "table")
+        model_files.load_trained_model(
+            rewritten(tmp_path / "pictures", model=wide, inputs={"kind": "pictures", "size": 512})
+        )
+    trained("table").save(tmp_path / "table")
     with pytest.raises(ModelError, match=r"model.convolutions: are for pictures; got inputs of kind table"):
-        model_files.read(rewritten(tmp_path / "table", model=plain["model"]))
+        model_files.load_trained_model(rewritten(tmp_path / "table", model=plain["model"]))
 
 
 def test_files_name_each_other_by_hash(folder: Path) -> None:
-    architecture = model_files.read(folder).architecture
-    content = (folder / PARAMETERS).read_bytes()
+    architecture = model_files.load_trained_model(folder).architecture
+    content = (folder / PARAMETERS_FILE).read_bytes()
     assert architecture.parameters_sha256 == hashlib.sha256(content).hexdigest()
-    assert hashlib.sha256(architecture.canonical()).hexdigest().encode() in content[:2000]
+    assert hashlib.sha256(architecture.canonical_json()).hexdigest().encode() in content[:2000]
 
 
 @settings(max_examples=40, deadline=None)
@@ -157,20 +161,20 @@ def test_any_changed_byte_of_the_parameters_is_refused(
     place: float, bit: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("flipped")
-    trained_once.write(folder)
-    content = bytearray((folder / PARAMETERS).read_bytes())
+    trained_once.save(folder)
+    content = bytearray((folder / PARAMETERS_FILE).read_bytes())
     content[int(place * len(content))] ^= 1 << bit
-    (folder / PARAMETERS).write_bytes(content)
+    (folder / PARAMETERS_FILE).write_bytes(content)
     with pytest.raises(ModelError, match=r"does not belong to architecture\.json beside it, or was changed"):
-        model_files.read(folder)
+        model_files.load_trained_model(folder)
 
 
 trained_once = trained()
 
 
 def rewritten(folder: Path, **changes: object) -> Path:
-    plain = json.loads((folder / ARCHITECTURE).read_text())
-    (folder / ARCHITECTURE).write_text(json.dumps(plain | changes))
+    plain = json.loads((folder / ARCHITECTURE_FILE).read_text())
+    (folder / ARCHITECTURE_FILE).write_text(json.dumps(plain | changes))
     return folder
 
 
@@ -187,19 +191,19 @@ def rewritten(folder: Path, **changes: object) -> Path:
 )
 def test_refuses_words_outside_the_vocabulary(changes: dict[str, object], said: str, folder: Path) -> None:
     with pytest.raises(ModelError, match=said):
-        model_files.read(rewritten(folder, **changes))
+        model_files.load_trained_model(rewritten(folder, **changes))
 
 
 def test_another_activation_of_equal_shapes_is_refused(folder: Path) -> None:
     """The parameters file carries the hash of the architecture it was trained with."""
     rewritten(folder, model={"hidden": [8, 4], "activation": "relu", "dropout": 0.1})
     with pytest.raises(ModelError, match="was trained with another architecture"):
-        model_files.read(folder)
+        model_files.load_trained_model(folder)
 
 
 def test_refuses_a_folder_without_the_files(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no such file; a model is architecture\.json and parameters\.safetensors"):
-        model_files.read(tmp_path)
+        model_files.load_trained_model(tmp_path)
 
 
 @pytest.mark.parametrize("old", [True, False])
@@ -209,12 +213,15 @@ def test_killed_at_any_step_it_is_the_old_model_or_the_new_one_or_none(old: bool
     before = "first.write(place / 'model')" if old else ""
     places = kills(setup, before, "second.write(place / 'model')", tmp_path)
     folders = [place / "model" for place in places]
-    found = [model_files.read(folder).architecture.inputs.kind if folder.exists() else "none" for folder in folders]
+    found = [
+        model_files.load_trained_model(folder).architecture.inputs.kind if folder.exists() else "none"
+        for folder in folders
+    ]
     assert len(places) > 10
     assert found == sorted(found, key=["pictures", "none", "table"].index)
     assert found.count("none") == (1 if old else found.index("table"))
     assert found[-1] == "table"
     for place, folder in zip(places, folders, strict=True):
-        trained_once.write(folder)
+        trained_once.save(folder)
         assert [file.name for file in place.iterdir()] == ["model"]
-        assert sorted(file.name for file in folder.iterdir()) == [ARCHITECTURE, PARAMETERS]
+        assert sorted(file.name for file in folder.iterdir()) == [ARCHITECTURE_FILE, PARAMETERS_FILE]

@@ -28,7 +28,7 @@ from safetensors.torch import load, save
 from pipeline import predict
 from pipeline.artifact import model_files
 from pipeline.artifact import tensors as parameters
-from pipeline.artifact.model_files import ARCHITECTURE, PARAMETERS, WAY_OUT, ModelError
+from pipeline.artifact.model_files import ARCHITECTURE_FILE, MODEL_FILES_HINT, PARAMETERS_FILE, ModelError
 from tests.artifact.test_model_files import trained
 from tests.watched import NO_PICTURE
 
@@ -46,7 +46,7 @@ class Runs:
 
 
 def words(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / ARCHITECTURE).read_bytes())
+    found: dict[str, Any] = json.loads((folder / ARCHITECTURE_FILE).read_bytes())
     return found
 
 
@@ -58,7 +58,7 @@ def spelt(edit: Callable[[bytes], bytes]) -> Lay:
     """Other bytes as the architecture file."""
 
     def lay(folder: Path) -> None:
-        file = folder / ARCHITECTURE
+        file = folder / ARCHITECTURE_FILE
         file.write_bytes(edit(file.read_bytes()))
 
     return lay
@@ -75,7 +75,7 @@ def changed(**changes: object) -> Lay:
             for key in outer:
                 place = place[key]
             place[last] = value
-        (folder / ARCHITECTURE).write_text(json.dumps(plain))
+        (folder / ARCHITECTURE_FILE).write_text(json.dumps(plain))
 
     return lay
 
@@ -94,9 +94,9 @@ def bound(content: bytes | Callable[[bytes], bytes]) -> Lay:
     """Another parameters file, for which the architecture has the right hash."""
 
     def lay(folder: Path) -> None:
-        before = (folder / PARAMETERS).read_bytes()
+        before = (folder / PARAMETERS_FILE).read_bytes()
         after = content if isinstance(content, bytes) else content(before)
-        (folder / PARAMETERS).write_bytes(after)
+        (folder / PARAMETERS_FILE).write_bytes(after)
         changed(parameters_sha256=hashlib.sha256(after).hexdigest())(folder)
 
     return lay
@@ -157,7 +157,7 @@ def zipped(content: bytes) -> bytes:
 def packed(seed: int) -> bytes:
     """The parameters of a model of the same architecture with other numbers."""
     generator = torch.Generator().manual_seed(seed)
-    numbers = {name: torch.rand(value.shape, generator=generator) for name, value in OURS.tensors().items()}
+    numbers = {name: torch.rand(value.shape, generator=generator) for name, value in OURS.named_tensors().items()}
     return parameters.pack(numbers, OURS.architecture.sha256())
 
 
@@ -204,7 +204,7 @@ PAIRS: dict[str, tuple[Lay, str]] = {
         "the file: Input should be a dictionary or an instance of Architecture; got a list",
     ),
     "larger than any": (architecture(b" " * (2**22 + 1)), "must have 0 to 4,194,304 bytes; got 4,194,305"),
-    "a terabyte": (sparse(ARCHITECTURE, 2**40), "must have 0 to 4,194,304 bytes; got 1,099,511,627,776"),
+    "a terabyte": (sparse(ARCHITECTURE_FILE, 2**40), "must have 0 to 4,194,304 bytes; got 1,099,511,627,776"),
     # words outside the vocabulary
     "_target_": (changed(_target_="os.system"), '_target_: Unexpected keyword argument; got "os.system"'),
     "import": (changed(**{"__import__('os')": 1}), "__import__('os'): Unexpected keyword argument"),
@@ -293,9 +293,9 @@ PAIRS: dict[str, tuple[Lay, str]] = {
     "path as task": (changed(task="../../etc/passwd"), "was trained with another architecture"),
     "no hash": (changed(parameters_sha256=None), NOT_OURS),
     "hash of nothing": (changed(parameters_sha256=""), "parameters_sha256: String should match pattern"),
-    "two models": (put(PARAMETERS, lambda file: file.write_bytes(packed(seed=1))), NOT_OURS),
+    "two models": (put(PARAMETERS_FILE, lambda file: file.write_bytes(packed(seed=1))), NOT_OURS),
     # parameters.safetensors: other kinds of file, of another hash, then of the right one
-    "pickle": (put(PARAMETERS, lambda file: file.write_bytes(pickle.dumps(Runs()))), "bytes; got"),
+    "pickle": (put(PARAMETERS_FILE, lambda file: file.write_bytes(pickle.dumps(Runs()))), "bytes; got"),
     "pickle with hash": (bound(padded(pickle.dumps(Runs()))), NO_TENSORS),
     "legacy torch": (bound(torch_file(True, {"a": torch.zeros(1595)})), NO_TENSORS),
     "torch": (bound(torch_file(False, {"a": torch.zeros(1595)})), NO_TENSORS),
@@ -308,7 +308,7 @@ PAIRS: dict[str, tuple[Lay, str]] = {
     "longer": (bound(lambda before: before + b"\0"), NO_TENSORS),
     "header of 2^63": (bound(lambda before: struct.pack("<Q", 2**63) + before[8:]), "one that says 9,223,372,036,854,"),
     "header of nothing": (bound(lambda before: struct.pack("<Q", 0) + before[8:]), NO_TENSORS),
-    "two gigabytes": (sparse(PARAMETERS, 2**31 - 1), "must have 6,404 to 71,940 bytes; got 2,147,483,647"),
+    "two gigabytes": (sparse(PARAMETERS_FILE, 2**31 - 1), "must have 6,404 to 71,940 bytes; got 2,147,483,647"),
     # its header
     "header of a list": (bound(lambda before: before[:8] + b"[" * 100 + before[108:]), "must be JSON"),
     "no metadata": (header(lambda found: found.pop("__metadata__")), "was trained with another architecture"),
@@ -353,18 +353,18 @@ PAIRS: dict[str, tuple[Lay, str]] = {
         for value in (float("nan"), float("inf"), float("-inf"))
     },
     # things that are no files
-    "pipe as architecture": (put(ARCHITECTURE, os.mkfifo), "must be a plain file that can be read; got a pipe"),
-    "pipe": (put(PARAMETERS, os.mkfifo), "must be a plain file that can be read; got a pipe"),
+    "pipe as architecture": (put(ARCHITECTURE_FILE, os.mkfifo), "must be a plain file that can be read; got a pipe"),
+    "pipe": (put(PARAMETERS_FILE, os.mkfifo), "must be a plain file that can be read; got a pipe"),
     "link as architecture": (
-        put(ARCHITECTURE, lambda file: file.symlink_to("/etc/passwd")),
+        put(ARCHITECTURE_FILE, lambda file: file.symlink_to("/etc/passwd")),
         "can be read; got: a link",
     ),
-    "link to a device": (put(PARAMETERS, lambda file: file.symlink_to("/dev/zero")), "can be read; got: a link"),
-    "link to itself": (put(PARAMETERS, lambda file: file.symlink_to(file)), "can be read; got: a link"),
-    "folder as architecture": (put(ARCHITECTURE, Path.mkdir), "can be read; got a folder"),
-    "folder": (put(PARAMETERS, Path.mkdir), "can be read; got a folder"),
-    "no architecture": (put(ARCHITECTURE, lambda _: None), "no such file"),
-    "no parameters": (put(PARAMETERS, lambda _: None), "no such file"),
+    "link to a device": (put(PARAMETERS_FILE, lambda file: file.symlink_to("/dev/zero")), "can be read; got: a link"),
+    "link to itself": (put(PARAMETERS_FILE, lambda file: file.symlink_to(file)), "can be read; got: a link"),
+    "folder as architecture": (put(ARCHITECTURE_FILE, Path.mkdir), "can be read; got a folder"),
+    "folder": (put(PARAMETERS_FILE, Path.mkdir), "can be read; got a folder"),
+    "no architecture": (put(ARCHITECTURE_FILE, lambda _: None), "no such file"),
+    "no parameters": (put(PARAMETERS_FILE, lambda _: None), "no such file"),
 }
 
 WORDS = {
@@ -384,9 +384,9 @@ WORDS = {
 def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """What each hostile pair and each hostile word came to, all in one process that is watched."""
     folders = tmp_path_factory.mktemp("hostile")
-    OURS.write(folders / "good")
+    OURS.save(folders / "good")
     for number, (lay, _) in enumerate(PAIRS.values()):
-        OURS.write(folders / str(number))
+        OURS.save(folders / str(number))
         lay(folders / str(number))
     models = [str(folders / str(number)) for number in range(len(PAIRS))] + [word for word, _ in WORDS.values()]
     command = [sys.executable, "-m", "tests.watched", str(folders / "good")]
@@ -401,7 +401,7 @@ def test_is_refused_in_one_line(name: str, asked: dict[str, dict[str, Any]]) -> 
     (line,) = found["errors"].splitlines()
     assert line.startswith("model: ") or name == "long"
     assert said in line
-    assert WAY_OUT in line or name in WORDS
+    assert MODEL_FILES_HINT in line or name in WORDS
     assert line.isprintable()
     assert len(line) < 700
     assert (found["code"], found["said"], found["events"]) == (2, "", [])
@@ -412,19 +412,19 @@ def test_is_refused_in_one_line(name: str, asked: dict[str, dict[str, Any]]) -> 
 
 def test_watch_sees_what_a_good_model_needs(asked: dict[str, dict[str, Any]]) -> None:
     """Each of the two files is opened once: what replaces one of them after it was checked is not read."""
-    assert asked["good"]["code"] == predict.UNANSWERED
-    assert [Path(file).name for file in asked["good"]["opened"]] == [ARCHITECTURE, PARAMETERS]
+    assert asked["good"]["code"] == predict.EXIT_INCOMPLETE
+    assert [Path(file).name for file in asked["good"]["opened"]] == [ARCHITECTURE_FILE, PARAMETERS_FILE]
     assert any(event.startswith("import ") for event in asked["first"]["events"])
     assert asked["first"]["megabytes"] > 1 or sys.platform != "linux"
 
 
 def test_command_itself_refuses_in_one_line(tmp_path: Path) -> None:
-    OURS.write(tmp_path / "model")
+    OURS.save(tmp_path / "model")
     changed(_target_="os.system")(tmp_path / "model")
     command = [sys.executable, "-m", "pipeline.predict", f"model={tmp_path}/model", NO_PICTURE]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    said = f'{tmp_path}/model/architecture.json: _target_: Unexpected keyword argument; got "os.system"; {WAY_OUT}'
+    said = f'{tmp_path}/model/architecture.json: _target_: Unexpected keyword argument; got "os.system"; {MODEL_FILES_HINT}'
     assert done.stderr == f"model: {said}\n"
 
 
@@ -439,7 +439,7 @@ def taken(folder: Path, file: str, count: int, seed: int) -> list[model_files.Ar
             spoilt[drawn.randrange(len(whole))] ^= drawn.randrange(1, 256)
         (folder / file).write_bytes(spoilt)
         try:
-            found.append(model_files.read(folder).architecture)
+            found.append(model_files.load_trained_model(folder).architecture)
         except ModelError:
             continue
     (folder / file).write_bytes(whole)
@@ -447,22 +447,22 @@ def taken(folder: Path, file: str, count: int, seed: int) -> list[model_files.Ar
 
 
 def test_changed_byte_or_cut_of_the_parameters_is_always_caught(tmp_path: Path) -> None:
-    OURS.write(tmp_path)
-    assert taken(tmp_path, PARAMETERS, 1_000, seed=0) == []
+    OURS.save(tmp_path)
+    assert taken(tmp_path, PARAMETERS_FILE, 1_000, seed=0) == []
 
 
 def test_changed_byte_or_cut_of_the_architecture_that_means_another_is_always_caught(tmp_path: Path) -> None:
     """What is taken has another space: how the file is laid out is not bound."""
-    architecture = OURS.write(tmp_path)
-    found = taken(tmp_path, ARCHITECTURE, 1_000, seed=0)
+    architecture = OURS.save(tmp_path)
+    found = taken(tmp_path, ARCHITECTURE_FILE, 1_000, seed=0)
     assert all(each == architecture for each in found)
     assert len(found) < 50
 
 
 def test_layout_of_the_architecture_may_change(tmp_path: Path) -> None:
-    OURS.write(tmp_path)
-    (tmp_path / ARCHITECTURE).write_text(json.dumps(words(tmp_path), sort_keys=True, indent=7))
-    assert model_files.read(tmp_path).architecture.task == "colours"
+    OURS.save(tmp_path)
+    (tmp_path / ARCHITECTURE_FILE).write_text(json.dumps(words(tmp_path), sort_keys=True, indent=7))
+    assert model_files.load_trained_model(tmp_path).architecture.task == "colours"
 
 
 JSON = st.recursive(
@@ -479,12 +479,12 @@ def test_any_other_value_of_the_architecture_is_refused(
     changes: dict[str, object], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("any")
-    OURS.write(folder)
+    OURS.save(folder)
     before = words(folder)
     changed(**changes)(folder)
     if json.dumps(words(folder)) != json.dumps(before):
         with pytest.raises(ModelError):
-            model_files.read(folder)
+            model_files.load_trained_model(folder)
 
 
 @settings(max_examples=100, deadline=None)
@@ -494,18 +494,18 @@ def test_any_other_bytes_of_the_parameters_are_refused_or_finite_numbers(
 ) -> None:
     """Also where the architecture has their hash."""
     folder = tmp_path_factory.mktemp("any")
-    OURS.write(folder)
+    OURS.save(folder)
     bound(lambda before: before[:place] + start + before[place + len(start) :])(folder)
     try:
-        found = model_files.read(folder)
+        found = model_files.load_trained_model(folder)
     except ModelError:
         return
-    assert all(bool(value.isfinite().all()) for value in found.tensors().values())
+    assert all(bool(value.isfinite().all()) for value in found.named_tensors().values())
 
 
 def test_names_of_a_model_are_escaped_where_they_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     head = replace(OURS.architecture.head, classes=("red\x1b[2J", "gr\u202een", "blue\n=cmd()"))
-    replace(OURS, architecture=replace(OURS.architecture, head=head)).write(tmp_path / "model")
+    replace(OURS, architecture=replace(OURS.architecture, head=head)).save(tmp_path / "model")
     Image.new("RGB", (9, 9), "red").save(tmp_path / "a\u202ephoto\x1b.png")
     (tmp_path / "b\n\x1b[2J.png").write_bytes(b"")
     photos = [str(file) for file in sorted(tmp_path.glob("*.png"))]

@@ -5,22 +5,22 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import command_line
-from pipeline.config.compose import CONF, ConfigError, options
-from pipeline.config.datasets import Drawn, Folder
+from pipeline.config.compose import CONF_FOLDER, ConfigError, list_options
+from pipeline.config.datasets import ImageFolder, SyntheticImages
 from pipeline.config.ranges import Choice, Interval
-from pipeline.config.reader import read
+from pipeline.config.reader import read_search
 
 
 def mistakes(*words: str) -> tuple[str, ...]:
     with pytest.raises(ConfigError) as refused:
-        read(words)
+        read_search(words)
     return refused.value.mistakes
 
 
 def test_every_task_reads_with_its_embedded_data() -> None:
-    tasks = options("task", None)
+    tasks = list_options("task", None)
     assert len(tasks) == 8
-    assert {read([f"task={task}"]).dataset.kind for task in tasks} == {"drawn", "drawn_houses"}
+    assert {read_search([f"task={task}"]).dataset.kind for task in tasks} == {"drawn", "drawn_houses"}
 
 
 def test_every_yaml_in_conf_is_used_by_a_search_that_reads(tmp_path: Path) -> None:
@@ -32,49 +32,52 @@ def test_every_yaml_in_conf_is_used_by_a_search_that_reads(tmp_path: Path) -> No
         "table": [f"dataset.file={tmp_path}/x.csv", "dataset.target=a", "space=dense"],
         "drawn_houses": ["space=dense", "head=number", "metric=mean_absolute_error"],
     }
-    read_files = {CONF / "search.yaml"}
+    read_files = {CONF_FOLDER / "search.yaml"}
     for group in ("dataset", "space", "compute"):
-        for name in options(group, None):
+        for name in list_options(group, None):
             words = named.get(name, []) if group == "dataset" else []
             words += ["model.backbone=convolutions"] if (group, name) == ("space", "convolutions") else []
             task = "animals" if name == "cifar" else "cat_species"
-            read([f"task={task}", f"{group}={name}", *words])
-            read_files.add(CONF / group / f"{name}.yaml")
-    for task in options("task", None):
-        read_files |= {CONF / "task" / f"{task}.yaml", CONF / "head" / f"{read([f'task={task}']).head.kind}.yaml"}
-    assert read_files == set(CONF.rglob("*.yaml"))
+            read_search([f"task={task}", f"{group}={name}", *words])
+            read_files.add(CONF_FOLDER / group / f"{name}.yaml")
+    for task in list_options("task", None):
+        read_files |= {
+            CONF_FOLDER / "task" / f"{task}.yaml",
+            CONF_FOLDER / "head" / f"{read_search([f'task={task}']).head.kind}.yaml",
+        }
+    assert read_files == set(CONF_FOLDER.rglob("*.yaml"))
 
 
 def test_value_replaces_range_and_range_replaces_value() -> None:
-    search = read(["task=cat_species", "model.dropout=0.1", "training.epochs={low: 3, high: 9}"])
+    search = read_search(["task=cat_species", "model.dropout=0.1", "training.epochs={low: 3, high: 9}"])
     assert search.space.settings["model.dropout"] == 0.1
     assert search.space.settings["training.epochs"] == Interval(3, 9)
 
 
 def test_list_replaces_range() -> None:
-    assert read(["task=cat_species", "model.nodes=[64,32]"]).space.settings["model.nodes"] == (64, 32)
-    assert read(["task=cat_species", "model.nodes=[]"]).space.settings["model.nodes"] == ()
+    assert read_search(["task=cat_species", "model.nodes=[64,32]"]).space.settings["model.nodes"] == (64, 32)
+    assert read_search(["task=cat_species", "model.nodes=[]"]).space.settings["model.nodes"] == ()
 
 
 def test_choice_replaces_interval() -> None:
-    search = read(["task=cat_species", "model.layers={choice: [1, 2]}"])
+    search = read_search(["task=cat_species", "model.layers={choice: [1, 2]}"])
     assert search.space.settings["model.layers"] == Choice((1, 2))
 
 
 def test_dataset_on_the_command_line_wins_in_any_order(tmp_path: Path) -> None:
     words = ["task=cat_species", "dataset=folder", f"dataset.root={tmp_path}"]
-    assert isinstance(read(words).dataset, Folder)
-    assert isinstance(read(words[::-1]).dataset, Folder)
+    assert isinstance(read_search(words).dataset, ImageFolder)
+    assert isinstance(read_search(words[::-1]).dataset, ImageFolder)
 
 
 def test_task_states_what_the_drawn_pictures_are_asked_for() -> None:
-    dataset = read(["task=day_night"]).dataset
-    assert isinstance(dataset, Drawn)
+    dataset = read_search(["task=day_night"]).dataset
+    assert isinstance(dataset, SyntheticImages)
     assert dataset.subject == "daylight"
 
 
 def test_baseline_leaves_every_range_out() -> None:
-    baseline = read(
+    baseline = read_search(
         ["task=cat_species", "training.epochs={low: 3, high: 9}", "training.batch_size=32"]
     ).baseline.settings
     assert not any(isinstance(value, Interval | Choice) for value in baseline.values())
@@ -134,7 +137,7 @@ def test_key_that_is_not_there_is_said_with_the_nearest_or_those_of_its_group(wo
 def test_setting_with_dashes_is_told_how_it_is_said(
     words: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command_line.run(["task=cat_species", *words], lambda _: "", lambda _: 0) == 2
+    assert command_line.run_command_line(["task=cat_species", *words], lambda _: "", lambda _: 0) == 2
     assert capsys.readouterr().err.splitlines()[0] == said
 
 
@@ -144,7 +147,7 @@ def test_setting_with_dashes_is_told_how_it_is_said(
         (["budget.trials", "=", "5"], "budget.trials: a setting is key=value, without a space on either side"),
         (["model.nodes=64,64"], "model.nodes=64,64: several values are a list, model.nodes=[64,64], or with -m"),
         (["dataset.root=photos"], "dataset.root: is for dataset=folder, oxford_pets, cifar; say which, dataset=folder"),
-        ([f"dataset={CONF}"], f"for a folder of your own, dataset=folder dataset.root={CONF}"),
+        ([f"dataset={CONF_FOLDER}"], f"for a folder of your own, dataset=folder dataset.root={CONF_FOLDER}"),
     ],
 )
 def test_usual_slips_are_told_what_was_meant(words: list[str], said: str) -> None:
@@ -160,7 +163,7 @@ def test_key_like_no_other_is_told_the_groups_alone() -> None:
 def test_missing_task_lists_the_tasks() -> None:
     (line,) = mistakes()
     assert "task: say which" in line
-    assert all(task in line for task in options("task", None))
+    assert all(task in line for task in list_options("task", None))
 
 
 @pytest.mark.parametrize(
@@ -226,15 +229,15 @@ def test_own_tasks_may_live_outside_the_repo(tmp_path: Path) -> None:
         "# @package _global_\n"
         "defaults:\n  - override /dataset: drawn\n  - override /head: sigmoid\n\nsubject: daylight\n"
     )
-    search = read(["task=mine"], tmp_path)
+    search = read_search(["task=mine"], tmp_path)
     assert (search.task, search.head.kind) == ("mine", "sigmoid")
 
 
 def test_own_tasks_may_live_in_a_folder_with_a_quote_in_its_name(tmp_path: Path) -> None:
     folder = tmp_path / "cat's \\ 'photos'" / "task"
     folder.mkdir(parents=True)
-    (folder / "mine.yaml").write_text((CONF / "task" / "day_night.yaml").read_text())
-    assert read(["task=mine"], folder.parent).task == "mine"
+    (folder / "mine.yaml").write_text((CONF_FOLDER / "task" / "day_night.yaml").read_text())
+    assert read_search(["task=mine"], folder.parent).task == "mine"
 
 
 @pytest.mark.parametrize(
@@ -251,7 +254,7 @@ def test_own_task_that_is_no_yaml_is_one_line(content: bytes, said: str, tmp_pat
     (tmp_path / "task").mkdir()
     (tmp_path / "task" / "mine.yaml").write_bytes(content)
     with pytest.raises(ConfigError) as refused:
-        read(["task=mine"], tmp_path)
+        read_search(["task=mine"], tmp_path)
     (line,) = refused.value.mistakes
     assert line.startswith("each file of the configuration is YAML, with a value for each key; got another (")
     assert said in line
@@ -259,19 +262,19 @@ def test_own_task_that_is_no_yaml_is_one_line(content: bytes, said: str, tmp_pat
 
 
 def test_no_yaml_names_code() -> None:
-    assert not [file for file in CONF.rglob("*.yaml") if "_target_" in file.read_text()]
+    assert not [file for file in CONF_FOLDER.rglob("*.yaml") if "_target_" in file.read_text()]
 
 
 def test_refuses_several_workers_where_trials_are_compared_while_they_run() -> None:
     with pytest.raises(ConfigError, match=r"compute\.workers: pruner=asha compares trials that still run"):
-        read(["task=cat_species", "pruner=asha", "compute.workers=auto"])
+        read_search(["task=cat_species", "pruner=asha", "compute.workers=auto"])
 
 
 @pytest.mark.parametrize("key", ["workers", "stack"])
 @pytest.mark.parametrize("typed", ["0", "many", "1.5", "257"])
 def test_number_of_workers_or_trials_side_by_side_is_refused_in_one_line(typed: str, key: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        read(["task=cat_species", f"compute.{key}={typed}"])
+        read_search(["task=cat_species", f"compute.{key}={typed}"])
     (line,) = refused.value.mistakes
     assert line.startswith(f"compute.{key}: a whole number from 1 to 256, or auto; got ")
 
@@ -326,5 +329,7 @@ def test_convolutions_on_a_table_are_refused() -> None:
 
 
 def test_list_of_channels_replaces_their_range() -> None:
-    search = read(["task=cat_species", "model.backbone=convolutions", "space=convolutions", "model.channels=[8,9]"])
+    search = read_search(
+        ["task=cat_species", "model.backbone=convolutions", "space=convolutions", "model.channels=[8,9]"]
+    )
     assert search.space.settings["model.channels"] == (8, 9)

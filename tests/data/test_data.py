@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipeline import data
 from pipeline.config.compose import ConfigError
-from pipeline.config.reader import read
+from pipeline.config.reader import read_search
 from pipeline.data.examples import DataError, Examples
 from tests.conftest import SHARED
 
@@ -24,10 +24,10 @@ def picture(path: Path, seed: int) -> Path:
 
 
 def loaded(tmp_path: Path, task: str, *words: str) -> Examples:
-    search = read([f"task={task}", *words])
-    from pipeline.config.rules import TARGETS
+    search = read_search([f"task={task}", *words])
+    from pipeline.config.rules import TARGET_KIND_BY_HEAD
 
-    return data.load(search.dataset, TARGETS[type(search.head)], tmp_path / "cache")
+    return data.load_examples(search.dataset, TARGET_KIND_BY_HEAD[type(search.head)], tmp_path / "cache")
 
 
 def refused(tmp_path: Path, task: str, *words: str) -> str:
@@ -51,14 +51,14 @@ def test_folder_has_its_classes_and_its_own_test_part(photos: Path, tmp_path: Pa
     examples = loaded(tmp_path, "cat_species", "dataset=folder", f"dataset.root={photos}", "dataset.size=12")
     assert examples.classes == ("a", "b")
     assert examples.targets.tolist() == [0, 0, 1, 0, 1]
-    assert examples.test.tolist() == [False, False, False, True, True]
+    assert examples.test_mask.tolist() == [False, False, False, True, True]
     assert examples.names[2] == "train/b/1.png"
     assert len(set(examples.groups.tolist())) == 5
 
 
 def test_folder_of_classes_alone_has_no_test_part(photos: Path, tmp_path: Path) -> None:
     words = ("dataset=folder", f"dataset.root={photos / 'train'}")
-    assert not loaded(tmp_path, "cat_species", *words).test.any()
+    assert not loaded(tmp_path, "cat_species", *words).test_mask.any()
 
 
 def test_same_pictures_elsewhere_have_the_same_fingerprint(photos: Path, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_labels_one_class_and_numbers_from_a_csv(table: Table, tmp_path: Path) -
     )
     labels = loaded(tmp_path, "animals_together", "dataset=labels", f"dataset.file={file}")
     assert (labels.classes, labels.targets.tolist()) == (("cat", "lion"), [[0, 1], [1, 1], [1, 0], [0, 0]])
-    assert labels.test.tolist() == [False, False, True, False]
+    assert labels.test_mask.tolist() == [False, False, True, False]
     file = table({"path": PATHS, "cat": [0, 1, 1, 0]})
     one = loaded(tmp_path, "cat_presence", "dataset=labels", f"dataset.file={file}")
     assert (one.classes, one.targets.tolist()) == (("not cat", "cat"), [0, 1, 1, 0])
@@ -198,7 +198,7 @@ def test_table_of_classes(tmp_path: Path) -> None:
     pd.DataFrame(HOUSES).to_csv(tmp_path / "h.csv", index=False)
     words = [f"dataset.file={tmp_path / 'h.csv'}", "dataset=table", "dataset.target=garden", "space=dense"]
     examples = loaded(tmp_path, "cat_species", *words)
-    assert (examples.classes, examples.kind) == (("False", "True"), "classes")
+    assert (examples.classes, examples.target_kind) == (("False", "True"), "classes")
 
 
 def hdf5(path: Path, **arrays: object) -> Path:
@@ -217,7 +217,7 @@ def test_hdf5_reads_pictures_classes_and_names(tmp_path: Path) -> None:
     examples = loaded(tmp_path, "cat_presence", *words)
     assert (examples.inputs.pixels[1] == pixels[1].transpose(2, 0, 1)).all()
     assert (examples.classes, examples.targets.tolist()) == (("dog", "cat"), [0, 1, 1, 0, 1, 0])
-    assert examples.test.tolist() == [False] * 4 + [True] * 2
+    assert examples.test_mask.tolist() == [False] * 4 + [True] * 2
     assert "no array images; it has list_classes, train_set_x, train_set_y" in refused(
         tmp_path, "cat_presence", *words, "dataset.train_inputs=images"
     )
@@ -234,7 +234,7 @@ def test_downloads_say_within_seconds_what_to_do_without_a_network(tmp_path: Pat
 
 def test_pets_and_cifar_are_read_from_what_their_archives_hold(tmp_path: Path) -> None:
     from pipeline.config.datasets import Cifar, OxfordPets
-    from pipeline.data.sources.downloads import read_cifar, read_pets
+    from pipeline.data.sources.downloads import read_cifar, read_oxford_pets
 
     base = tmp_path / "oxford-iiit-pet"
     (base / "annotations").mkdir(parents=True)
@@ -242,9 +242,9 @@ def test_pets_and_cifar_are_read_from_what_their_archives_hold(tmp_path: Path) -
         (base / "annotations" / f"{part}.txt").write_text(f"{name} 1 1 1\nbeagle_{part} 2 2 1\n")
         picture(base / "images" / f"{name}.jpg", 1)
         picture(base / "images" / f"beagle_{part}.jpg", 2)
-    breeds = read_pets(OxfordPets("oxford_pets", tmp_path, "breed", 16), tmp_path / "cache")
-    assert (breeds.classes, breeds.test.tolist()) == (("Bombay", "Maine_Coon"), [False, True])
-    pets = read_pets(OxfordPets("oxford_pets", tmp_path, "presence", 16), tmp_path / "cache")
+    breeds = read_oxford_pets(OxfordPets("oxford_pets", tmp_path, "breed", 16), tmp_path / "cache")
+    assert (breeds.classes, breeds.test_mask.tolist()) == (("Bombay", "Maine_Coon"), [False, True])
+    pets = read_oxford_pets(OxfordPets("oxford_pets", tmp_path, "presence", 16), tmp_path / "cache")
     assert (pets.classes, pets.targets.tolist()) == (("dog", "cat"), [1, 0, 1, 0])
 
     draw = np.random.default_rng(0)
@@ -258,7 +258,7 @@ def test_pets_and_cifar_are_read_from_what_their_archives_hold(tmp_path: Path) -
             np.concatenate(records).tofile(tmp_path / folder / f"{name}.bin")
     animals = read_cifar(Cifar("cifar", tmp_path, "animals", 32))
     assert animals.targets.tolist() == [0] * 5 + [1, 2] + [0, 1, 2]
-    assert animals.test.tolist() == [False] * 7 + [True] * 3
+    assert animals.test_mask.tolist() == [False] * 7 + [True] * 3
     presence = read_cifar(Cifar("cifar", tmp_path, "presence", 16))
     assert (presence.inputs.pixels.shape[1:], int(presence.targets.sum()), len(presence)) == ((3, 16, 16), 6, 12)
 
@@ -282,7 +282,7 @@ def test_real_data_are_read_whole(task: str, tmp_path: Path) -> None:
     if not SHARED.is_dir():
         pytest.skip("the real data sets are not here")
     examples = loaded(tmp_path, task, *(word.format(SHARED) for word in REAL[task]))
-    assert (len(examples), int(examples.test.sum())) == ROWS[task]
+    assert (len(examples), int(examples.test_mask.sum())) == ROWS[task]
 
 
 def test_missing_cells_are_imputed_unless_that_is_refused(tmp_path: Path) -> None:
@@ -294,4 +294,4 @@ def test_missing_cells_are_imputed_unless_that_is_refused(tmp_path: Path) -> Non
     with pytest.raises(
         ConfigError, match=r"dataset\.missing: 'impute' or 'refuse'; got 'refuze' \(did you mean refuse"
     ):
-        read(["task=house_price", *words, "dataset.missing=refuze"])
+        read_search(["task=house_price", *words, "dataset.missing=refuze"])

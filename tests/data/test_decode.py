@@ -10,9 +10,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from pipeline.data.examples import DataError
-from pipeline.data.images.decode import decode, decode_or_reason, resized
-from pipeline.data.images.decoded_cache import decode_all
-from pipeline.data.images.discovery import listed
+from pipeline.data.images.decode import read_pixels, read_pixels_or_error, resize_pixels
+from pipeline.data.images.decoded_cache import decode_images
+from pipeline.data.images.discovery import expand_folders
 
 RED = (250, 20, 30)
 
@@ -23,12 +23,12 @@ def saved(path: Path, mode: str = "RGB", colour: object = RED, **options: object
 
 
 def colour_of(path: Path) -> list[int]:
-    return [int(value) for value in decode(path, 16).mean(axis=(1, 2)).round()]
+    return [int(value) for value in read_pixels(path, 16).mean(axis=(1, 2)).round()]
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp"])
 def test_reads_the_four_formats(suffix: str, tmp_path: Path) -> None:
-    pixels = decode(saved(tmp_path / f"a.{suffix}"), 16)
+    pixels = read_pixels(saved(tmp_path / f"a.{suffix}"), 16)
     assert (pixels.shape, pixels.dtype) == ((3, 16, 16), np.uint8)
     assert np.abs(pixels.mean(axis=(1, 2)) - RED).max() < 6
 
@@ -36,7 +36,7 @@ def test_reads_the_four_formats(suffix: str, tmp_path: Path) -> None:
 def test_16_bit_grey_keeps_its_upper_8_bits(tmp_path: Path) -> None:
     grey = np.linspace(0, 65_535, 256).astype(np.uint16).reshape(16, 16)
     Image.fromarray(grey).save(tmp_path / "deep.png")
-    assert (decode(tmp_path / "deep.png", 16) == (grey >> 8)[None]).all()
+    assert (read_pixels(tmp_path / "deep.png", 16) == (grey >> 8)[None]).all()
 
 
 def test_16_bit_grey_is_read_with_little_memory(tmp_path: Path) -> None:
@@ -69,14 +69,14 @@ def test_one_bit_is_black_and_white(tmp_path: Path) -> None:
     Image.fromarray(board).save(tmp_path / "board.png")
     Image.fromarray(board).save(tmp_path / "board.bmp")
     for suffix in ("png", "bmp"):
-        assert (decode(tmp_path / f"board.{suffix}", 16) == 255 * board[None].astype(np.uint8)).all()
+        assert (read_pixels(tmp_path / f"board.{suffix}", 16) == 255 * board[None].astype(np.uint8)).all()
 
 
 def test_grey_with_alpha_lies_on_white(tmp_path: Path) -> None:
     layers = np.zeros((16, 16, 2), np.uint8)
     layers[:8] = (50, 255)
     Image.fromarray(layers, "LA").save(tmp_path / "grey.png")
-    pixels = decode(tmp_path / "grey.png", 16)
+    pixels = read_pixels(tmp_path / "grey.png", 16)
     assert (pixels[:, :8].min(), pixels[:, :8].max(), pixels[:, 8:].min()) == (50, 50, 255)
 
 
@@ -86,7 +86,7 @@ def test_photograph_held_sideways_is_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 3  # taken upside down
     Image.fromarray(pixels).save(tmp_path / "turned.jpg", exif=exif)
-    upright = decode(tmp_path / "turned.jpg", 16)
+    upright = read_pixels(tmp_path / "turned.jpg", 16)
     assert upright[:, 12:].mean() > 240
     assert upright[:, :4].mean() < 15
 
@@ -98,7 +98,7 @@ def test_of_an_animation_the_first_picture_is_taken_and_that_is_said(suffix: str
     frames[0].save(moving, save_all=True, append_images=frames[1:], lossless=True)
     assert colour_of(moving) == list(RED)
     for _ in range(2):  # the second time from the cache
-        decoded = decode_all([moving, still], tmp_path, 16, tmp_path / "cache", skip_bad=False)
+        decoded = decode_images([moving, still], tmp_path, 16, tmp_path / "cache", skip_bad=False)
         assert decoded.notes[0] == f"animations, of which the first picture is taken: 1 (moving.{suffix})"
 
 
@@ -107,7 +107,7 @@ def test_of_many_animations_the_first_are_named(tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.webp" for number in range(5)]
     for path in paths:
         frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
-    note, _ = decode_all(paths, tmp_path, 8, tmp_path / "cache", skip_bad=False).notes
+    note, _ = decode_images(paths, tmp_path, 8, tmp_path / "cache", skip_bad=False).notes
     assert note.endswith(": 5 (0.webp, 1.webp, 2.webp and 2 more)")
 
 
@@ -116,37 +116,37 @@ def test_all_bad_files_are_said_at_once_or_left_out(tmp_path: Path) -> None:
     for path in paths[1:]:
         path.write_text("no picture")
     with pytest.raises(DataError) as refused:
-        decode_all(paths, tmp_path, 16, tmp_path / "cache", skip_bad=False)
+        decode_images(paths, tmp_path, 16, tmp_path / "cache", skip_bad=False)
     text = str(refused.value)
     assert "2 of 3 files cannot be read" in text
     assert "a\\nb.png: not a picture" in text
     assert "z.png: not a picture" in text
     assert "dataset.skip_bad=true" in text
-    decoded = decode_all(paths, tmp_path, 16, tmp_path / "cache", skip_bad=True)
-    assert (decoded.kept.tolist(), len(decoded.pictures)) == ([0], 1)
+    decoded = decode_images(paths, tmp_path, 16, tmp_path / "cache", skip_bad=True)
+    assert (decoded.path_indices.tolist(), len(decoded.images)) == ([0], 1)
     assert decoded.notes == ("left out, since they cannot be read: 2 files",)
 
 
 def test_cache_is_used_and_made_again_when_a_file_changes_or_it_is_damaged(tmp_path: Path) -> None:
     paths = [saved(tmp_path / f"{number}.png", colour=(number, 0, 0)) for number in range(3)]
     cache = tmp_path / "cache"
-    first = np.array(decode_all(paths, tmp_path, 16, cache, skip_bad=False).pictures.pixels)
+    first = np.array(decode_images(paths, tmp_path, 16, cache, skip_bad=False).images.pixels)
     (file,) = cache.glob("*.npy")
     made = file.stat().st_mtime_ns
-    again = decode_all(paths, tmp_path, 16, cache, skip_bad=False).pictures.pixels
+    again = decode_images(paths, tmp_path, 16, cache, skip_bad=False).images.pixels
     assert isinstance(again, np.memmap)
     assert (file.stat().st_mtime_ns, again.tolist()) == (made, first.tolist())
     del again  # what is cut while it is mapped may not be read
     file.write_bytes(file.read_bytes()[:200])
-    assert decode_all(paths, tmp_path, 16, cache, skip_bad=False).pictures.pixels.tolist() == first.tolist()
+    assert decode_images(paths, tmp_path, 16, cache, skip_bad=False).images.pixels.tolist() == first.tolist()
     saved(paths[0], colour=(99, 99, 99))
-    changed = decode_all(paths, tmp_path, 16, cache, skip_bad=False).pictures.pixels
+    changed = decode_images(paths, tmp_path, 16, cache, skip_bad=False).images.pixels
     assert changed[0].mean() == 99
 
 
 def test_equal_pictures_share_a_group(tmp_path: Path) -> None:
     paths = [saved(tmp_path / name, colour=(value, 0, 0)) for name, value in (("a.png", 1), ("b.png", 2), ("c.png", 1))]
-    decoded = decode_all(paths, tmp_path, 16, tmp_path / "cache", skip_bad=False)
+    decoded = decode_images(paths, tmp_path, 16, tmp_path / "cache", skip_bad=False)
     assert decoded.groups.tolist() == [0, 1, 0]
     assert decoded.notes == ("pictures that are copies of another: 1; copies stay on one side of every split",)
 
@@ -156,7 +156,7 @@ def test_folder_is_listed_once_also_where_links_turn_in_a_circle(tmp_path: Path)
     for name in ("a.png", "deep/b.JPG", "deep/.hidden/c.png", "readme.txt"):
         (tmp_path / name).touch()
     (tmp_path / "deep" / "again").symlink_to(tmp_path)
-    assert [str(path.relative_to(tmp_path)) for path in listed([tmp_path])] == ["a.png", "deep/b.JPG"]
+    assert [str(path.relative_to(tmp_path)) for path in expand_folders([tmp_path])] == ["a.png", "deep/b.JPG"]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -167,7 +167,7 @@ def test_every_way_to_hold_a_camera_is_turned_as_pillow_turns_it(orientation: in
     Image.fromarray(pixels).save(tmp_path / "held.png", exif=exif)
     with Image.open(tmp_path / "held.png") as picture:
         upright = np.asarray(ImageOps.exif_transpose(picture))
-    assert (decode(tmp_path / "held.png", 16) == upright.transpose(2, 0, 1)).all()
+    assert (read_pixels(tmp_path / "held.png", 16) == upright.transpose(2, 0, 1)).all()
 
 
 def test_whole_picture_is_squeezed_and_nothing_is_cut_off(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_whole_picture_is_squeezed_and_nothing_is_cut_off(tmp_path: Path) -> Non
     pixels[:, :100] = RED  # the leftmost and the rightmost quarter
     pixels[:, 300:] = (0, 200, 0)
     Image.fromarray(pixels).save(tmp_path / "wide.png")
-    small = decode(tmp_path / "wide.png", 16)
+    small = read_pixels(tmp_path / "wide.png", 16)
     assert small[:, 8, 1].tolist() == list(RED)
     assert small[:, 8, 14].tolist() == [0, 200, 0]
     assert small[:, :, 8].max() == 0
@@ -194,7 +194,7 @@ def test_see_through_colours_do_not_shine_through(tmp_path: Path) -> None:
 
 def test_device_is_refused_where_links_are_followed(tmp_path: Path) -> None:
     (tmp_path / "device.png").symlink_to("/dev/zero")
-    assert decode_or_reason(tmp_path / "device.png", 16) == "not a regular file"
+    assert read_pixels_or_error(tmp_path / "device.png", 16) == "not a regular file"
 
 
 def test_damaged_bytes_give_pixels_or_a_reason_and_never_another_error(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_damaged_bytes_give_pixels_or_a_reason_and_never_another_error(tmp_path:
             damaged = whole.copy()
             damaged[generator.integers(0, min(len(whole), 200), 3)] = generator.integers(0, 255, 3)
             file.write_bytes(damaged[: generator.integers(1, 2 * len(whole))].tobytes())
-            results.append(decode_or_reason(file, 8))
+            results.append(read_pixels_or_error(file, 8))
     reasons = [result for result in results if isinstance(result, str)]
     assert 0 < len(reasons) < len(results)
     assert all(reason and reason.isprintable() for reason in reasons)
@@ -216,7 +216,7 @@ def test_damaged_bytes_give_pixels_or_a_reason_and_never_another_error(tmp_path:
 
 def test_bad_exif_is_no_bad_picture_and_nobody_is_warned(tmp_path: Path) -> None:
     path = saved(tmp_path / "exif.png", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x09\x01\x12")
-    assert len(decode_all([path], tmp_path, 16, tmp_path / "cache", skip_bad=False).pictures) == 1
+    assert len(decode_images([path], tmp_path, 16, tmp_path / "cache", skip_bad=False).images) == 1
 
 
 def test_link_out_of_the_folder_is_bad_and_a_link_inside_is_good(tmp_path: Path) -> None:
@@ -226,19 +226,21 @@ def test_link_out_of_the_folder_is_bad_and_a_link_inside_is_good(tmp_path: Path)
     saved(root / "inside.png")
     (root / "near.png").symlink_to("inside.png")
     (root / "far.png").symlink_to(tmp_path / "outside.png")
-    decoded = decode_all(listed([root]), root, 16, tmp_path / "cache", skip_bad=True)
-    assert decoded.bad == (("far.png", "a link that leads out of the data set's folder; put the file itself there"),)
-    assert decoded.kept.tolist() == [1, 2]
+    decoded = decode_images(expand_folders([root]), root, 16, tmp_path / "cache", skip_bad=True)
+    assert decoded.unreadable == (
+        ("far.png", "a link that leads out of the data set's folder; put the file itself there"),
+    )
+    assert decoded.path_indices.tolist() == [1, 2]
 
 
 def test_bad_file_is_tried_again_though_its_size_and_time_are_the_same(tmp_path: Path) -> None:
     root, outside = tmp_path / "root", tmp_path / "outside"
     paths = [saved(root_made(root) / "a.png"), root / "b.png"]
     paths[1].symlink_to(saved(root_made(outside) / "b.png"))
-    assert decode_all(paths, root, 16, tmp_path / "cache", skip_bad=True).kept.tolist() == [0]
+    assert decode_images(paths, root, 16, tmp_path / "cache", skip_bad=True).path_indices.tolist() == [0]
     paths[1].unlink()
     (outside / "b.png").rename(paths[1])
-    assert decode_all(paths, root, 16, tmp_path / "cache", skip_bad=True).kept.tolist() == [0, 1]
+    assert decode_images(paths, root, 16, tmp_path / "cache", skip_bad=True).path_indices.tolist() == [0, 1]
 
 
 def root_made(folder: Path) -> Path:
@@ -248,17 +250,17 @@ def root_made(folder: Path) -> Path:
 
 def test_cache_leaves_no_half_files_and_says_when_it_cannot_be_written(tmp_path: Path) -> None:
     paths, cache = [saved(tmp_path / "a.png"), saved(tmp_path / "b.png")], tmp_path / "cache"
-    decode_all(paths, tmp_path, 16, cache, skip_bad=False)
+    decode_images(paths, tmp_path, 16, cache, skip_bad=False)
     assert sorted(file.suffix for file in cache.iterdir()) == [".json", ".npy"]
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"store: decoded pictures are kept there: .*cannot be written \(File exists\)"):
-        decode_all(paths, tmp_path, 16, tmp_path / "file", skip_bad=False)
+        decode_images(paths, tmp_path, 16, tmp_path / "file", skip_bad=False)
 
 
 def test_all_pictures_bad_is_an_error_also_when_bad_ones_are_skipped(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     with pytest.raises(DataError, match="none of the 1 files"):
-        decode_all([tmp_path / "a.png"], tmp_path, 16, tmp_path / "cache", skip_bad=True)
+        decode_images([tmp_path / "a.png"], tmp_path, 16, tmp_path / "cache", skip_bad=True)
 
 
 def test_decodes_at_least_500_small_pictures_a_second(tmp_path: Path) -> None:
@@ -267,11 +269,11 @@ def test_decodes_at_least_500_small_pictures_a_second(tmp_path: Path) -> None:
     for number in range(1, 300):
         os.link(tmp_path / "0.jpg", tmp_path / f"{number}.jpg")
     begin = time.monotonic()
-    decode_all(listed([tmp_path]), tmp_path, 64, tmp_path / "cache", skip_bad=False)
+    decode_images(expand_folders([tmp_path]), tmp_path, 64, tmp_path / "cache", skip_bad=False)
     assert 300 / (time.monotonic() - begin) > 500
 
 
 def test_arrays_are_resized_as_files_are(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (1, 40, 60, 3), dtype=np.uint8)
     Image.fromarray(pixels[0]).save(tmp_path / "a.png")
-    assert (resized(pixels, 16)[0].transpose(2, 0, 1) == decode(tmp_path / "a.png", 16)).all()
+    assert (resize_pixels(pixels, 16)[0].transpose(2, 0, 1) == read_pixels(tmp_path / "a.png", 16)).all()

@@ -11,8 +11,8 @@ from PIL import Image
 
 from pipeline import data
 from pipeline.config.datasets import Cifar, OxfordPets
-from pipeline.data.examples import DataError, Pictures
-from pipeline.data.sources.downloads import CIFAR_ARCHIVES, PETS_ARCHIVES, read_cifar, read_pets, unpack
+from pipeline.data.examples import DataError, Images
+from pipeline.data.sources.downloads import CIFAR_ARCHIVES, PETS_ARCHIVES, extract_archive, read_cifar, read_oxford_pets
 
 TRAIN = [("Bombay_1", 1), ("Maine_Coon_7", 1), ("beagle_3", 2)]
 TEST = [("Maine_Coon_2", 1), ("Bombay_9", 1), ("beagle_4", 2)]
@@ -52,10 +52,10 @@ def cifars(root: Path) -> Path:
 
 
 def online() -> bool:
-    from pipeline.data.sources.fetch import knock
+    from pipeline.data.sources.fetch import check_reachable
 
     try:
-        knock(CIFAR_ARCHIVES[0].url)
+        check_reachable(CIFAR_ARCHIVES[0].url)
     except OSError:
         return False
     return True
@@ -69,7 +69,7 @@ def test_without_a_network_the_ways_out_are_said_within_seconds(dataset: OxfordP
         pytest.skip("there is a network, and nobody wants 0.8 GB now")
     begin = time.monotonic()
     with pytest.raises(DataError) as error:
-        data.load(type(dataset)(dataset.kind, tmp_path, dataset.subject, 32), "classes", tmp_path / "cache")
+        data.load_examples(type(dataset)(dataset.kind, tmp_path, dataset.subject, 32), "classes", tmp_path / "cache")
     assert time.monotonic() - begin < 8
     said = str(error.value)
     assert f"dataset={dataset.kind}: cannot be fetched" in said
@@ -82,22 +82,22 @@ def test_damaged_archive_is_not_unpacked(tmp_path: Path) -> None:
         pytest.skip("there is a network, and a damaged archive is fetched again")
     (tmp_path / CIFAR_ARCHIVES[0].name).write_bytes(b"damaged")
     with pytest.raises(DataError, match="cannot be fetched"):
-        data.load(Cifar("cifar", tmp_path, "presence", 32), "classes", tmp_path / "cache")
+        data.load_examples(Cifar("cifar", tmp_path, "presence", 32), "classes", tmp_path / "cache")
     assert not (tmp_path / "cifar-10-batches-bin").exists()
 
 
 def test_breeds_are_the_cats_in_the_official_split(tmp_path: Path) -> None:
     pets(tmp_path)
-    examples = data.load(OxfordPets("oxford_pets", tmp_path, "breed", 16), "classes", tmp_path / "cache")
+    examples = data.load_examples(OxfordPets("oxford_pets", tmp_path, "breed", 16), "classes", tmp_path / "cache")
     assert examples.classes == ("Bombay", "Maine_Coon")
     assert examples.targets.tolist() == [0, 1, 1, 0]
-    assert examples.test.tolist() == [False, False, True, True]
+    assert examples.test_mask.tolist() == [False, False, True, True]
     assert examples.names[0] == "Bombay_1.jpg"
 
 
 def test_presence_is_dog_or_cat(tmp_path: Path) -> None:
     pets(tmp_path)
-    examples = read_pets(OxfordPets("oxford_pets", tmp_path, "presence", 16), tmp_path / "cache")
+    examples = read_oxford_pets(OxfordPets("oxford_pets", tmp_path, "presence", 16), tmp_path / "cache")
     assert (examples.classes, examples.targets.tolist()) == (("dog", "cat"), [1, 1, 0, 1, 1, 0])
 
 
@@ -105,23 +105,23 @@ def test_archives_own_bad_pictures_are_left_out_and_missing_ones_are_an_error(tm
     base = pets(tmp_path)
     dataset = OxfordPets("oxford_pets", tmp_path, "breed", 16)
     Image.new("P", (9, 9)).save(base / "images" / "Bombay_1.jpg", format="GIF")
-    examples = read_pets(dataset, tmp_path / "cache")
+    examples = read_oxford_pets(dataset, tmp_path / "cache")
     assert examples.targets.tolist() == [1, 1, 0]
     assert examples.notes == ("left out, since they cannot be read: 1 files",)
     (base / "images" / "Maine_Coon_7.jpg").unlink()
     with pytest.raises(DataError, match=r"1 pictures are missing, such as Maine_Coon_7\.jpg; remove that folder"):
-        read_pets(dataset, tmp_path / "cache")
+        read_oxford_pets(dataset, tmp_path / "cache")
     (base / "annotations" / "test.txt").write_text("Bombay_1 cat\n")
     with pytest.raises(DataError, match=r"test\.txt cannot be read"):
-        read_pets(dataset, tmp_path / "cache")
+        read_oxford_pets(dataset, tmp_path / "cache")
 
 
 def test_animals_are_cats_lions_and_lizards(tmp_path: Path) -> None:
-    examples = data.load(Cifar("cifar", cifars(tmp_path), "animals", 32), "classes", tmp_path / "cache")
+    examples = data.load_examples(Cifar("cifar", cifars(tmp_path), "animals", 32), "classes", tmp_path / "cache")
     assert examples.classes == ("cat", "lion", "lizard")
     assert examples.targets.tolist() == [0] * 5 + [1, 2] + [0, 1, 2]
-    assert examples.test.tolist() == [False] * 7 + [True] * 3
-    assert isinstance(examples.inputs, Pictures)
+    assert examples.test_mask.tolist() == [False] * 7 + [True] * 3
+    assert isinstance(examples.inputs, Images)
     record = np.fromfile(tmp_path / "cifar-100-binary" / "test.bin", np.uint8)[:3074]
     assert (examples.inputs.pixels[8].reshape(-1) == record[2:]).all()  # the lion, red before green before blue
 
@@ -130,7 +130,7 @@ def test_presence_has_as_many_others_as_cats(tmp_path: Path) -> None:
     examples = read_cifar(Cifar("cifar", cifars(tmp_path), "presence", 16))
     assert examples.classes == ("no cat", "cat")
     assert examples.targets.tolist() == [0] * 5 + [1] * 5 + [0, 1]
-    assert isinstance(examples.inputs, Pictures)
+    assert isinstance(examples.inputs, Images)
     assert examples.inputs.pixels.shape == (12, 3, 16, 16)
 
 
@@ -149,13 +149,13 @@ def test_archive_unpacks_whole_or_not_at_all_and_never_outside(tmp_path: Path) -
     with tarfile.open(bad, "w:gz") as packed:
         packed.add(source, "cifar-10-batches-bin")
         packed.add(source / "train.bin", "../../outside.bin")
-    unpack(good, "cifar-100-binary")
+    extract_archive(good, "cifar-100-binary")
     assert (tmp_path / "cifar-100-binary" / "train.bin").read_bytes() == (source / "train.bin").read_bytes()
     with pytest.raises(DataError, match="cannot be unpacked"):
-        unpack(bad, "cifar-10-batches-bin")
+        extract_archive(bad, "cifar-10-batches-bin")
     good.write_bytes(good.read_bytes()[:100])
     with pytest.raises(DataError, match="cannot be unpacked"):
-        unpack(good, "again")
+        extract_archive(good, "again")
     left = {"source", "good.tar.gz", "bad.tar.gz", "cifar-100-binary"}
     assert {path.name for path in tmp_path.iterdir()} == left
 

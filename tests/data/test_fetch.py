@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 
 from pipeline.data.examples import DataError
-from pipeline.data.sources.fetch import download, fetching
+from pipeline.data.sources.fetch import download, wrap_download_errors
 
 CONTENT = bytes(range(256)) * 4_000
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -44,14 +44,14 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def said_of(url: str, file: Path, digest: str) -> str:
-    with pytest.raises(DataError) as error, fetching(url, str):
+    with pytest.raises(DataError) as error, wrap_download_errors(url, str):
         download(url, file, "md5", digest)
     assert list(file.parent.glob(".*")) == []
     return str(error.value)
 
 
 def test_file_is_written_whole(server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with fetching(f"{server}/whole", str):
+    with wrap_download_errors(f"{server}/whole", str):
         download(f"{server}/whole", tmp_path / "new" / "file", "md5", MD5)
         download(f"{server}/whole", tmp_path / "other", "sha256", hashlib.sha256(CONTENT).hexdigest()[:8])
     assert (tmp_path / "new" / "file").read_bytes() == (tmp_path / "other").read_bytes() == CONTENT

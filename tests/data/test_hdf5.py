@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline import data
 from pipeline.config.datasets import Hdf5
-from pipeline.data.examples import DataError, Examples, Pictures
+from pipeline.data.examples import DataError, Examples, Images
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "cat_presence"
 PIXELS: NDArray[np.uint8] = np.random.default_rng(0).integers(0, 255, (4, 8, 8, 3), dtype=np.uint8)
@@ -29,7 +29,7 @@ def asked(train: Path, test: Path | None = None, *, classes: str | None = "names
 
 
 def loaded(dataset: Hdf5) -> Examples:
-    return data.load(dataset, "classes", Path("unused"))
+    return data.load_examples(dataset, "classes", Path("unused"))
 
 
 def refused(dataset: Hdf5) -> str:
@@ -46,10 +46,10 @@ def train(tmp_path: Path) -> Path:
 def test_pictures_classes_and_test_part_are_read(train: Path, tmp_path: Path) -> None:
     test = written(tmp_path / "test.h5", tx=PIXELS[:2] // 2, ty=[1, 0])
     examples = loaded(asked(train, test))
-    assert isinstance(examples.inputs, Pictures)
+    assert isinstance(examples.inputs, Images)
     assert (examples.inputs.pixels[:4] == PIXELS.transpose(0, 3, 1, 2)).all()
     assert (examples.classes, examples.targets.tolist()) == (("dog", "cat"), [0, 1, 1, 0, 1, 0])
-    assert examples.test.tolist() == [False] * 4 + [True] * 2
+    assert examples.test_mask.tolist() == [False] * 4 + [True] * 2
     assert examples.names[4] == "test 0"
     assert examples.notes == ()
 
@@ -62,7 +62,7 @@ def test_names_of_classes_may_be_texts_or_left_out(train: Path, tmp_path: Path) 
 
 def test_pictures_are_resized_where_asked(train: Path) -> None:
     inputs = loaded(asked(train, size=16)).inputs
-    assert isinstance(inputs, Pictures)
+    assert isinstance(inputs, Images)
     assert inputs.pixels.shape == (4, 3, 16, 16)
 
 
@@ -112,8 +112,8 @@ def test_real_cats_are_read_whole() -> None:
         pytest.skip("cat_presence is not here")
     keys = ("train_set_x", "train_set_y", "test_set_x", "test_set_y", "list_classes", 64)
     examples = loaded(Hdf5("hdf5", REAL / "train_catvnoncat.h5", REAL / "test_catvnoncat.h5", *keys))
-    assert (len(examples), int(examples.test.sum()), examples.classes) == (259, 50, ("non-cat", "cat"))
-    assert int(examples.targets[examples.test].sum()) == 33
+    assert (len(examples), int(examples.test_mask.sum()), examples.classes) == (259, 50, ("non-cat", "cat"))
+    assert int(examples.targets[examples.test_mask].sum()) == 33
 
 
 def test_pipe_is_no_hang_and_one_class_is_no_question(tmp_path: Path) -> None:

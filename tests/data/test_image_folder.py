@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from pipeline import data
-from pipeline.config.datasets import Folder
-from pipeline.data.examples import DataError, Examples, Pictures
+from pipeline.config.datasets import ImageFolder
+from pipeline.data.examples import DataError, Examples, Images
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 
@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def loaded(root: Path, *, skip_bad: bool = False, size: int = 12) -> Examples:
-    return data.load(Folder("folder", root, size, skip_bad), "classes", root.parent / "cache")
+    return data.load_examples(ImageFolder("folder", root, size, skip_bad), "classes", root.parent / "cache")
 
 
 def refused(root: Path, *, skip_bad: bool = False) -> str:
@@ -45,15 +45,15 @@ def test_classes_names_and_test_part_come_from_the_folders(root: Path) -> None:
     assert examples.classes == ("a", "b")
     assert examples.names == ("train/a/1.png", "train/a/deep/2.PNG", "train/b/1.jpeg", "test/a/1.png", "test/b/1.webp")
     assert examples.targets.tolist() == [0, 0, 1, 0, 1]
-    assert examples.test.tolist() == [False, False, False, True, True]
+    assert examples.test_mask.tolist() == [False, False, False, True, True]
     assert examples.notes == ()
-    assert isinstance(examples.inputs, Pictures)
+    assert isinstance(examples.inputs, Images)
     assert isinstance(examples.inputs.pixels, np.memmap)
 
 
 def test_folder_of_classes_alone_has_no_test_part(root: Path) -> None:
     examples = loaded(root / "train")
-    assert (examples.classes, examples.test.any()) == (("a", "b"), np.False_)
+    assert (examples.classes, examples.test_mask.any()) == (("a", "b"), np.False_)
 
 
 def test_stray_files_and_hidden_folders_are_no_classes_and_no_pictures(root: Path) -> None:
@@ -161,7 +161,7 @@ def test_same_pictures_elsewhere_have_the_same_fingerprint(root: Path) -> None:
 @pytest.mark.parametrize("wants", ["labels", "numbers"])
 def test_refuses_other_targets_before_anything_is_decoded(wants: data.TargetKind, root: Path) -> None:
     with pytest.raises(DataError, match="dataset=folder gives one class a row: head=softmax"):
-        data.load(Folder("folder", root, 12, False), wants, root.parent / "cache")
+        data.load_examples(ImageFolder("folder", root, 12, False), wants, root.parent / "cache")
     assert not (root.parent / "cache").exists()
 
 
@@ -174,6 +174,6 @@ def test_real_folders_are_read_whole(
 ) -> None:
     if not (REAL / name).is_dir():
         pytest.skip(f"{name} is not here")
-    examples = data.load(Folder("folder", REAL / name, 32, False), "classes", tmp_path)
-    assert (len(examples.classes), len(examples), int(examples.test.sum())) == (classes, rows, tested)
+    examples = data.load_examples(ImageFolder("folder", REAL / name, 32, False), "classes", tmp_path)
+    assert (len(examples.classes), len(examples), int(examples.test_mask.sum())) == (classes, rows, tested)
     assert rows - len(set(examples.groups.tolist())) == copies

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline import data
-from pipeline.config.datasets import Labels
+from pipeline.config.datasets import LabeledImages
 from pipeline.data.examples import DataError, Examples, TargetKind
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "animals_together" / "labels.csv"
@@ -29,7 +29,7 @@ def file(tmp_path: Path) -> Path:
 def loaded(file: Path, wants: TargetKind, **columns: list[object]) -> Examples:
     if columns:
         pd.DataFrame(columns).to_csv(file, index=False)
-    return data.load(Labels("labels", file, 12, False), wants, file.parent / "cache")
+    return data.load_examples(LabeledImages("labels", file, 12, False), wants, file.parent / "cache")
 
 
 def refused(file: Path, wants: TargetKind, **columns: list[object]) -> str:
@@ -41,16 +41,16 @@ def refused(file: Path, wants: TargetKind, **columns: list[object]) -> str:
 def test_every_column_is_a_label(file: Path) -> None:
     split = ["train", "train", "test", "train"]
     examples = loaded(file, "labels", path=PATHS, cat=[0, 1, 1, 0], lion=[1, 1, 0, 0], split=split)
-    assert (examples.kind, examples.classes) == ("labels", ("cat", "lion"))
+    assert (examples.target_kind, examples.classes) == ("labels", ("cat", "lion"))
     assert (examples.targets.dtype, examples.targets.tolist()) == (np.float32, [[0, 1], [1, 1], [1, 0], [0, 0]])
-    assert examples.test.tolist() == [False, False, True, False]
+    assert examples.test_mask.tolist() == [False, False, True, False]
     assert examples.names == tuple(PATHS)
 
 
 def test_one_column_is_two_classes(file: Path) -> None:
     examples = loaded(file, "classes", path=PATHS, cat=[0, 1, 1, 0])
     assert (examples.classes, examples.targets.tolist()) == (("not cat", "cat"), [0, 1, 1, 0])
-    assert not examples.test.any()
+    assert not examples.test_mask.any()
 
 
 def test_one_column_is_a_number(file: Path) -> None:
@@ -126,8 +126,8 @@ def test_refuses_columns_of_one_name_and_rows_that_are_too_long(file: Path) -> N
 def test_bad_pictures_are_listed_by_their_path(file: Path) -> None:
     (file.parent / PATHS[1]).write_text("no picture")
     assert "photos/1.png: not a picture" in refused(file, "classes", path=PATHS, cat=[0, 1, 1, 0])
-    skipping = Labels("labels", file, 12, True)
-    examples = data.load(skipping, "classes", file.parent / "cache")
+    skipping = LabeledImages("labels", file, 12, True)
+    examples = data.load_examples(skipping, "classes", file.parent / "cache")
     assert examples.targets.tolist() == [0, 1, 0]
     assert examples.names == (PATHS[0], PATHS[2], PATHS[3])
 
@@ -171,5 +171,5 @@ def test_pipe_or_device_as_a_table_is_no_hang(file: Path) -> None:
 def test_real_labels_are_read_whole(tmp_path: Path) -> None:
     if not REAL.is_file():
         pytest.skip("animals_together is not here")
-    examples = data.load(Labels("labels", REAL, 64, False), "labels", tmp_path)
-    assert (len(examples), int(examples.test.sum()), len(examples.classes)) == (1200, 200, 3)
+    examples = data.load_examples(LabeledImages("labels", REAL, 64, False), "labels", tmp_path)
+    assert (len(examples), int(examples.test_mask.sum()), len(examples.classes)) == (1200, 200, 3)

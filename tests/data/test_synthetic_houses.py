@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from pipeline.config.datasets import DrawnHouses
+from pipeline.config.datasets import SyntheticHouses
 from pipeline.data.examples import Examples, Table
 from pipeline.data.sources import synthetic_houses
 
 
 @pytest.fixture(scope="module")
 def sold() -> Examples:
-    return synthetic_houses.load(DrawnHouses("drawn_houses", 2000, 0))
+    return synthetic_houses.load_synthetic_houses(SyntheticHouses("drawn_houses", 2000, 0))
 
 
 def table(examples: Examples) -> Table:
@@ -20,21 +20,25 @@ def table(examples: Examples) -> Table:
 
 
 def test_same_seed_gives_same_houses(sold: Examples) -> None:
-    assert synthetic_houses.load(DrawnHouses("drawn_houses", 2000, 0)).fingerprint == sold.fingerprint
-    assert synthetic_houses.load(DrawnHouses("drawn_houses", 2000, 1)).fingerprint != sold.fingerprint
+    assert (
+        synthetic_houses.load_synthetic_houses(SyntheticHouses("drawn_houses", 2000, 0)).fingerprint == sold.fingerprint
+    )
+    assert (
+        synthetic_houses.load_synthetic_houses(SyntheticHouses("drawn_houses", 2000, 1)).fingerprint != sold.fingerprint
+    )
 
 
 def test_prices_are_positive_numbers_of_a_house(sold: Examples) -> None:
-    assert sold.kind == "numbers"
+    assert sold.target_kind == "numbers"
     assert sold.targets.dtype == np.float32
     assert sold.targets.min() > 5_000
     assert 100_000 < np.median(sold.targets) < 400_000
 
 
 def test_says_that_the_houses_are_made_up(sold: Examples) -> None:
-    assert sold.drawn
+    assert sold.is_synthetic
     assert sold.notes == ("made-up houses; for your own: dataset=table dataset.file=... dataset.target=...",)
-    assert not sold.test.any()
+    assert not sold.test_mask.any()
     assert len(set(sold.groups.tolist())) == len(sold) == len(set(sold.names))
 
 

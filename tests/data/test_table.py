@@ -11,7 +11,7 @@ import pytest
 from pipeline import data
 from pipeline.config.datasets import TableFile
 from pipeline.data.examples import DataError, Examples, Table, TargetKind
-from pipeline.data.sources.table import read_rows
+from pipeline.data.sources.table import read_table
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "house_price" / "kc_house_data.csv"
 HOUSES: dict[str, list[Any]] = {
@@ -36,7 +36,7 @@ def saved(folder: Path, **changes: list[Any]) -> Path:
 
 
 def loaded(dataset: TableFile, wants: TargetKind = "numbers") -> Examples:
-    return data.load(dataset, wants, Path("unused"))
+    return data.load_examples(dataset, wants, Path("unused"))
 
 
 def refused(dataset: TableFile, wants: TargetKind = "numbers") -> str:
@@ -64,7 +64,7 @@ def test_columns_become_numbers_categories_groups_and_target(suffix: str, tmp_pa
     assert table.codes[:, 1].tolist() == [0, 0, 1, -1, 1, 0]
     assert examples.groups.tolist() == [0, 0, 1, 2, 3, 4]
     assert examples.targets.tolist() == HOUSES["price"]
-    assert not examples.test.any()
+    assert not examples.test_mask.any()
     assert examples.notes == (
         "left out, the same in every row: country",
         "missing numbers, replaced by the training rows' median and flagged: size in 1 rows",
@@ -223,11 +223,11 @@ def test_index_and_nested_cells_of_a_parquet_file(tmp_path: Path) -> None:
 
 
 def test_asked_rows_read_as_the_trained_ones(tmp_path: Path) -> None:
-    table, errors = read_rows(saved(tmp_path, size=[50, "big", None, 80, 90, 100]), ["size"], ["zip", "garden"])
+    table, errors = read_table(saved(tmp_path, size=[50, "big", None, 80, 90, 100]), ["size"], ["zip", "garden"])
     assert errors == ["", "size: no number", "", "", "", ""]
     assert table.levels == (("10115", "20095", "80331"), ("False", "True"))
     with pytest.raises(DataError, match="no column rooms; the model was trained with it"):
-        read_rows(tmp_path / "houses.csv", ["rooms"], [])
+        read_table(tmp_path / "houses.csv", ["rooms"], [])
 
 
 def test_real_houses_are_read_whole() -> None:

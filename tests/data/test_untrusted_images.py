@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from pipeline import data
-from pipeline.config.datasets import Folder
+from pipeline.config.datasets import ImageFolder
 from pipeline.data.examples import DataError
-from pipeline.data.images.decoded_cache import decode_all
-from pipeline.runtime.text import printable
+from pipeline.data.images.decoded_cache import decode_images
+from pipeline.runtime.text import escape_unprintable
 from tests.data.untrusted_images import HOSTILE, READABLE_BY_ALL, make_all
 
 SECONDS, KILOBYTES = 1, 300_000
@@ -48,14 +48,14 @@ def scanned(file: Path) -> tuple[str, float, int]:
     """What the scan says of a file; how many seconds and kilobytes that took."""
     peak, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     try:
-        decode_all([file], file.parent, 64, file.parent / "cache", skip_bad=False)
+        decode_images([file], file.parent, 64, file.parent / "cache", skip_bad=False)
         reason = "read"
     except DataError as error:
         reason = str(error)
     return reason, time.monotonic() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
 
 
-@pytest.mark.parametrize("name", HOSTILE, ids=printable)
+@pytest.mark.parametrize("name", HOSTILE, ids=escape_unprintable)
 def test_each_is_refused_within_a_second_and_300_megabytes(
     name: str, tmp_path: Path, fresh: ProcessPoolExecutor
 ) -> None:
@@ -64,7 +64,7 @@ def test_each_is_refused_within_a_second_and_300_megabytes(
     maker, words = HOSTILE[name]
     maker(tmp_path / name)
     reason, seconds, kilobytes = fresh.submit(scanned, tmp_path / name).result(timeout=30)
-    assert f"{printable(name)}: " in reason
+    assert f"{escape_unprintable(name)}: " in reason
     assert words in reason
     assert seconds < SECONDS
     assert kilobytes < KILOBYTES
@@ -73,11 +73,11 @@ def test_each_is_refused_within_a_second_and_300_megabytes(
 def test_all_are_named_in_one_go_with_path_and_reason(root: Path, tmp_path: Path) -> None:
     bad = [name for name in HOSTILE if name not in READABLE_BY_ALL]
     with pytest.raises(DataError) as refused:
-        data.load(Folder("folder", root, 12, False), "classes", tmp_path / "cache")
+        data.load_examples(ImageFolder("folder", root, 12, False), "classes", tmp_path / "cache")
     first, *lines, last = str(refused.value).splitlines()
     assert first == f"dataset: {len(bad)} of {len(bad) + 24} files cannot be read:"
     for name in bad:
-        (line,) = [line for line in lines if line.startswith(f"  a/{printable(name)}: ")]
+        (line,) = [line for line in lines if line.startswith(f"  a/{escape_unprintable(name)}: ")]
         assert HOSTILE[name][1] in line
     assert len(lines) == len(bad)
     assert all(line.isprintable() for line in lines)
@@ -85,7 +85,7 @@ def test_all_are_named_in_one_go_with_path_and_reason(root: Path, tmp_path: Path
 
 
 def test_going_on_without_them_says_how_many(root: Path, tmp_path: Path) -> None:
-    examples = data.load(Folder("folder", root, 12, True), "classes", tmp_path / "cache")
+    examples = data.load_examples(ImageFolder("folder", root, 12, True), "classes", tmp_path / "cache")
     assert len(examples) == 24
     assert examples.notes == (f"left out, since they cannot be read: {len(HOSTILE) - len(READABLE_BY_ALL)} files",)
 
@@ -93,7 +93,7 @@ def test_going_on_without_them_says_how_many(root: Path, tmp_path: Path) -> None
 def test_class_of_bad_pictures_alone_is_an_error_though_they_are_skipped(root: Path, tmp_path: Path) -> None:
     make_all(root / "hostile")
     with pytest.raises(DataError, match="no picture for training can be read of hostile; mend or remove the class"):
-        data.load(Folder("folder", root, 12, True), "classes", tmp_path / "cache")
+        data.load_examples(ImageFolder("folder", root, 12, True), "classes", tmp_path / "cache")
 
 
 def command(*words: str, store: Path) -> subprocess.CompletedProcess[str]:

@@ -17,8 +17,8 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from pipeline import data, sync
-from pipeline.config.datasets import Folder
-from pipeline.tracking.client import FILES, store_uri
+from pipeline.config.datasets import ImageFolder
+from pipeline.tracking.client import MODEL_ARTIFACTS_FOLDER, store_uri
 from tests.crash import KILLED, Steps
 from tests.data.untrusted_images import HOSTILE, make_all
 from tests.faults.process import TINY, Forked, same_table, study, synced, whole
@@ -62,7 +62,7 @@ def registering(count: int, folder: Path) -> Measured:
         wrong = synced(study(store))
         versions = MlflowClient(store_uri(store)).search_model_versions("name = 'cat_species'")
         champion = MlflowClient(store_uri(store)).get_model_version_by_alias("cat_species", "champion")
-        kept = Path(champion.source, FILES)
+        kept = Path(champion.source, MODEL_ARTIFACTS_FOLDER)
         same = all((kept / file.name).read_bytes() == file.read_bytes() for file in (study(store) / "model").iterdir())
         if wrong or len(versions) != 1 or not same:
             odd.append(f"{wrong}, {len(versions)} versions, the two files: {same}")
@@ -81,7 +81,7 @@ def pictures(count: int, folder: Path) -> Measured:
     words += ["budget.trials=1", "compute=cpu", f"store={folder}/store"]
     good = Forked(words, folder / "said.txt").wait()
     begin = time.monotonic()
-    data.load(Folder("folder", folder / "photos", 48, False), "classes", folder / "cache")
+    data.load_examples(ImageFolder("folder", folder / "photos", 48, False), "classes", folder / "cache")
     speed = count / (time.monotonic() - begin)
     names = make_all(folder / "photos" / "night")
     listed = Forked(words, folder / "said.txt").wait()

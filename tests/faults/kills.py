@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.training.checkpoints import Checkpoints, Saved
+from pipeline.training.checkpoints import CheckpointStore, TrialCheckpoint
 from tests.faults.process import TINY, Forked, mlflow_is_whole, same_table, study, synced, whole
 from tests.faults.row import Measured, Row
 
@@ -125,19 +125,19 @@ def twice(count: int, folder: Path) -> Measured:
 
 def half_written(count: int, folder: Path) -> Measured:
     """Killed while it saves a checkpoint of 8 MB over and over: one that can be read is always there."""
-    checkpoints, chance, unreadable = Checkpoints(folder), random.Random(count), 0
+    checkpoints, chance, unreadable = CheckpointStore(folder), random.Random(count), 0
     tensors = {"0.0.stack.values.0": torch.from_numpy(np.arange(2**21, dtype=np.float32))}
     course = {"curve": [[1.0, 0.5]], "best": 1, "ending": None}
-    checkpoints.save({0: ""}, Saved((0, 0, 0), [course], tensors))
+    checkpoints.save({0: ""}, TrialCheckpoint((0, 0, 0), [course], tensors))
     for _ in range(count):
         pid = os.fork()
         if pid == 0:
             for step in range(10**6):
-                checkpoints.save({0: ""}, Saved((1, 0, step), [course], tensors))
+                checkpoints.save({0: ""}, TrialCheckpoint((1, 0, step), [course], tensors))
         time.sleep(chance.uniform(0.0, 0.03))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        unreadable += checkpoints.find({0: ""}) is None
+        unreadable += checkpoints.load_latest({0: ""}) is None
     return Measured(f"{unreadable} of {count} unreadable", unreadable == 0)
 
 

@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 
 import pipeline.tuner.search  # noqa: F401 -- forked processes have it then
 from pipeline import search, sync
-from pipeline.study.storage import Reader
+from pipeline.study.storage import TrialStorageReader
 from pipeline.tracking.client import store_uri
 
 TINY = ("dataset.count=90", "dataset.size=8", "cv.folds=3", "compute=cpu", "training.epochs=3")
@@ -109,7 +109,7 @@ def mlflow_is_whole(folder: Path, uri: str | None = None) -> str:
     runs = client.search_runs(ids, f"tags.study = '{folder.name}'", max_results=5_000)
     living = [run.info.run_name for run in runs if run.info.status == "RUNNING"]
     trials = sorted(int(run.data.tags["trial"]) for run in runs if run.data.tags["kind"] == "trial")
-    finished = sorted(row.number for row in Reader(folder, folder.name).rows())
+    finished = sorted(row.number for row in TrialStorageReader(folder, folder.name).read_new_trials())
     wrong = [f"RUNNING: {living}"] if living else []
     if trials != finished:
         wrong.append(f"trials {trials} there, {finished} finished")

@@ -17,7 +17,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from pipeline import sync
-from pipeline.study.storage import Reader
+from pipeline.study.storage import TrialStorageReader
 from tests.faults.process import TINY, Forked, mlflow_is_whole, same_table, study, whole
 from tests.faults.row import Measured, Row
 
@@ -127,7 +127,9 @@ def broken(count: int, folder: Path) -> Measured:
 
 
 def _milliseconds(folder: Path) -> float:
-    return statistics.median(1000 * row.seconds for row in Reader(folder, folder.name).rows() if row.number > 1)
+    return statistics.median(
+        1000 * row.seconds for row in TrialStorageReader(folder, folder.name).read_new_trials() if row.number > 1
+    )
 
 
 ROWS = [

@@ -35,8 +35,8 @@ with atheris.instrument_imports(
 import torch
 
 from pipeline.artifact import tensors
-from pipeline.artifact.model_files import ARCHITECTURE, PARAMETERS, Architecture, ModelError
-from pipeline.data.examples import Pictures, Table
+from pipeline.artifact.model_files import ARCHITECTURE_FILE, PARAMETERS_FILE, Architecture, ModelError
+from pipeline.data.examples import Images, Table
 
 SECONDS = 60
 KINDS = ("architecture", "parameters", "header", "both")
@@ -59,16 +59,16 @@ def seeds() -> list[tuple[bytes, bytes]]:
         for head in HEADS:
             plain = {"format": 1, "task": "t", "inputs": inputs, "head": head, "parameters": 1}
             plain |= {"model": {"hidden": [2], "activation": "relu", "dropout": 0.5}}
-            built = model_files.ADAPTER.validate_python(plain)
-            found.append(fitted(model_files.describe("t", built.inputs, built.model, built.head)))
+            built = model_files.ARCHITECTURE_ADAPTER.validate_python(plain)
+            found.append(fitted(model_files.build_architecture("t", built.inputs, built.model, built.head)))
     return found
 
 
 def fitted(architecture: Architecture) -> tuple[bytes, bytes]:
     """The two files of an architecture, all numbers 1."""
-    numbers = {name: torch.ones(shape) for name, shape in architecture.shapes().items()}
+    numbers = {name: torch.ones(shape) for name, shape in architecture.tensor_shapes().items()}
     packed = tensors.pack(numbers, architecture.sha256())
-    return replace(architecture, parameters_sha256=hashlib.sha256(packed).hexdigest()).text().encode(), packed
+    return replace(architecture, parameters_sha256=hashlib.sha256(packed).hexdigest()).to_json().encode(), packed
 
 
 class Fuzzer:
@@ -108,25 +108,25 @@ class Fuzzer:
             bound = json.loads(architecture) | {"parameters_sha256": hashlib.sha256(file).hexdigest()}
             return json.dumps(bound).encode(), file
         try:
-            parsed = model_files.ADAPTER.validate_json(drawn)
+            parsed = model_files.ARCHITECTURE_ADAPTER.validate_json(drawn)
         except ValueError:
             return drawn, packed
-        return fitted(parsed) if tensors.size(parsed.shapes()) <= SMALL else (drawn, packed)
+        return fitted(parsed) if tensors.count_tensor_bytes(parsed.tensor_shapes()) <= SMALL else (drawn, packed)
 
     def _read(self, architecture: bytes, packed: bytes) -> None:
         """What is taken must also answer."""
-        (self.folder / ARCHITECTURE).write_bytes(architecture)
-        (self.folder / PARAMETERS).write_bytes(packed)
-        trained = model_files.read(self.folder)
-        for row in trained.answers(_one(trained.architecture)):
-            trained.architecture.head.words(row)
+        (self.folder / ARCHITECTURE_FILE).write_bytes(architecture)
+        (self.folder / PARAMETERS_FILE).write_bytes(packed)
+        trained = model_files.load_trained_model(self.folder)
+        for row in trained.predict(_one(trained.architecture)):
+            trained.architecture.head.format_prediction(row)
 
 
-def _one(architecture: Architecture) -> Pictures | Table:
+def _one(architecture: Architecture) -> Images | Table:
     """One picture or row to answer for."""
     inputs = architecture.inputs
     if inputs.kind == "pictures":
-        return Pictures(torch.zeros(1, 3, inputs.size, inputs.size, dtype=torch.uint8).numpy())
+        return Images(torch.zeros(1, 3, inputs.size, inputs.size, dtype=torch.uint8).numpy())
     numbers, codes = torch.zeros(1, len(inputs.numbers)).numpy(), torch.zeros(1, len(inputs.categories)).long().numpy()
     return Table(numbers, inputs.numbers, codes, inputs.categories, tuple(("x",) for _ in inputs.categories))
 

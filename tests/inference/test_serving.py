@@ -30,9 +30,9 @@ from PIL import Image
 
 from pipeline import predict
 from pipeline.artifact import model_files
-from pipeline.data.images.safe_open import MAX_PIXELS
-from pipeline.inference.serving import RequestError, Served
-from pipeline.tracking.client import fetched, store_uri
+from pipeline.data.images.safe_open import MAX_IMAGE_PIXELS
+from pipeline.inference.serving import ModelServer, RequestError
+from pipeline.tracking.client import download_model, store_uri
 from pipeline.tracking.served import ServedModel
 from tests.conftest import TINY, search
 from tests.project.test_readme import COMMANDS
@@ -173,7 +173,7 @@ def test_several_clients_at_once_get_their_own_answers(ports: dict[str, int]) ->
 
 
 def large() -> str:
-    return encoded(Image.new("1", (8001, MAX_PIXELS // 8000)), "PNG")
+    return encoded(Image.new("1", (8001, MAX_IMAGE_PIXELS // 8000)), "PNG")
 
 
 PICTURE = "the bytes of a picture file in base64; got"
@@ -258,18 +258,18 @@ def test_registered_model_has_a_signature_an_example_and_no_pickle(finished: Pat
     task = study.name.rpartition("-")[0]
     version = MlflowClient(store_uri(study.parents[1])).get_model_version_by_alias(task, "champion")
     folder = Path(str(version.source))
-    with fetched(f"models:/{task}@champion", study.parents[1]) as files:
-        trained = model_files.read(files)
+    with download_model(f"models:/{task}@champion", study.parents[1]) as files:
+        trained = model_files.load_trained_model(files)
         assert sorted(file.name for file in files.iterdir()) == ["architecture.json", "parameters.safetensors"]
     assert not [file for file in folder.rglob("*") if file.suffix in (".pkl", ".pickle", ".pt", ".pth")]
     logged = Model.load(str(folder))
     assert logged.signature is not None
     columns = [*HOUSE] if kind == "rows" else ["image"]
     assert logged.signature.inputs.input_names() == columns
-    assert logged.signature.outputs.input_names() == ["answer", *trained.architecture.head.columns]
+    assert logged.signature.outputs.input_names() == ["answer", *trained.architecture.head.output_names]
     assert logged.signature.params is None
     example = logged.load_input_example(str(folder))
-    answered = Served(trained, None, folder).answers(example)
+    answered = ModelServer(trained, None, folder).predict(example)
     assert list(answered.columns) == logged.signature.outputs.input_names()
     requirements = (folder / "requirements.txt").read_text().splitlines()
     assert all(re.fullmatch(r"[\w-]+==[\w.]+", line) for line in requirements)
@@ -282,21 +282,21 @@ def test_model_that_was_registered_before_is_still_read(finished: Path, store: P
     client.log_artifacts(run.run_id, str(finished / "model"), "versions/old")
     client.create_registered_model("cat_species")
     client.create_model_version("cat_species", f"{run.artifact_uri}/versions/old", run.run_id)
-    with fetched("models:/cat_species/1", store) as files:
-        assert model_files.read(files).architecture.task == "cat_species"
+    with download_model("models:/cat_species/1", store) as files:
+        assert model_files.load_trained_model(files).architecture.task == "cat_species"
 
 
 def test_class_that_is_called_answer_makes_room(tmp_path: Path) -> None:
     from tests.artifact.test_model_files import trained
 
     ours = trained("table")
-    assert list(Served(ours, None, tmp_path).answers(pd.DataFrame({"size": [1], "age": [2], "zip": ["10"]}))) == [
+    assert list(ModelServer(ours, None, tmp_path).predict(pd.DataFrame({"size": [1], "age": [2], "zip": ["10"]}))) == [
         "answer",
         "prediction (USD)",
     ]
-    from pipeline.inference.serving import named
+    from pipeline.inference.serving import format_column_names
 
-    assert named(["answer", "question"]) == ["answer (probability)", "question"]
+    assert format_column_names(["answer", "question"]) == ["answer (probability)", "question"]
 
 
 def test_backbone_of_a_served_model_is_that_of_the_search(
@@ -304,10 +304,10 @@ def test_backbone_of_a_served_model_is_that_of_the_search(
 ) -> None:
     words = ["task=day_night", "dataset.count=60", "model.backbone=efficientnet_lite0", "dataset.size=32", "cv.folds=3"]
     study = search(store, *words, "training.epochs=2", "compute=cpu", "budget.trials=1")
-    trained = model_files.read(study / "model")
+    trained = model_files.load_trained_model(study / "model")
     photo().save(tmp_path / "photo.png")
     frame = pd.DataFrame({"image": [base64.b64encode((tmp_path / "photo.png").read_bytes()).decode()]})
-    served = Served(trained, None, tmp_path).answers(frame)
+    served = ModelServer(trained, None, tmp_path).predict(frame)
     same(served.to_dict("records"), predicted(study, tmp_path / "photo.png"))
     monkeypatch.setenv("LAYERS_AND_NODES_WEIGHTS", str(tmp_path / "gone.pth"))
     context = PythonModelContext({"architecture": str(study / "model" / "architecture.json")}, None)
@@ -319,6 +319,6 @@ def test_backbone_of_a_served_model_is_that_of_the_search(
 
 
 def test_request_of_another_shape_is_refused_before_it_is_read(finished: Path, tmp_path: Path) -> None:
-    served = Served(model_files.read(finished / "model"), None, tmp_path)
+    served = ModelServer(model_files.load_trained_model(finished / "model"), None, tmp_path)
     with pytest.raises(RequestError, match=r"a request has 1 to 256 pictures; got 0"):
-        served.answers(pd.DataFrame({"image": []}))
+        served.predict(pd.DataFrame({"image": []}))

@@ -9,11 +9,11 @@ CPU = torch.device("cpu")
 
 
 def pictures(count: int) -> torch.Tensor:
-    return torch.randint(0, 256, (count, 3, 6, 6), dtype=torch.uint8, generator=seeds.generator(0))
+    return torch.randint(0, 256, (count, 3, 6, 6), dtype=torch.uint8, generator=seeds.make_generator(0))
 
 
 def changed_by(augmentation: Augmentation, originals: torch.Tensor, seed: int) -> torch.Tensor:
-    return augmentation.apply(originals, augmentation.draw(len(originals), seeds.generator(seed)))
+    return augmentation.apply(originals, augmentation.sample(len(originals), seeds.make_generator(seed)))
 
 
 def test_flip_gives_the_picture_or_its_mirror() -> None:

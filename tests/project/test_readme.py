@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipeline import compare, export, predict, search, sync
 from pipeline.data.synthetic_images.scenes import draw_scene
-from pipeline.data.synthetic_images.subjects import generator, scene
+from pipeline.data.synthetic_images.subjects import make_rng, make_scene
 from tests.conftest import SHARED
 from tests.data.test_data import picture
 
@@ -135,8 +135,8 @@ def test_make_targets_of_the_readme_are_there() -> None:
 
 
 def test_picture_of_the_readme_is_one_that_the_program_draws() -> None:
-    drawn, labels = scene(1, "together", 71)
-    pixels = draw_scene(drawn, 64, generator(1, "together", 71))
+    drawn, labels = make_scene(1, "together", 71)
+    pixels = draw_scene(drawn, 64, make_rng(1, "together", 71))
     assert labels == [1, 0, 1]
     assert np.array_equal(pixels.transpose(1, 2, 0), np.asarray(Image.open(ROOT / "docs" / "cat_and_lion.png")))
 

@@ -22,25 +22,29 @@ from rich.console import Console
 
 from pipeline.report import build, headline, trial_figures
 from pipeline.report.drawing import render_matplotlib, render_plotly
-from pipeline.report.drawing.figure import Chart, Figure, Gallery, Grid, Series
-from pipeline.report.drawing.style import COLOURS, ticks
-from pipeline.report.figures.optimization_history import history
-from pipeline.report.figures.score_vs_parameters import frontier, resampled, smallest
-from pipeline.report.tables import endings, lines
-from pipeline.report.trials_table import Tried
-from pipeline.study.importance import FEWEST, importances
-from pipeline.study.trial_record import Row, State
-from pipeline.training.epoch import Epoch
+from pipeline.report.drawing.figure import Chart, Figure, Heatmap, ImageGrid, Series
+from pipeline.report.drawing.style import PALETTE, compute_log_ticks
+from pipeline.report.figures.optimization_history import plot_optimization_history
+from pipeline.report.figures.score_vs_parameters import find_pareto_front, resample_one_se_trials, select_by_one_se_rule
+from pipeline.report.tables import count_endings, format_trials
+from pipeline.report.trials_table import TrialTable
+from pipeline.study.importance import MIN_COMPLETE_TRIALS, compute_importances
+from pipeline.study.trial_record import TrialRecord, TrialStatus
+from pipeline.training.epoch import EpochResult
 from tests.conftest import TINY, search
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NASTY = '<script>alert("$x^2$")</script> \x1b[31m 고양이'
 
 
-def row(number: int, folds: tuple[float, ...], parameters: int, nodes: str = "64", state: State = "complete") -> Row:
+def row(
+    number: int, folds: tuple[float, ...], parameters: int, nodes: str = "64", state: TrialStatus = "complete"
+) -> TrialRecord:
     """A trial with made-up scores, the best of its three epochs the second."""
     finite = bool(folds)
-    curve = tuple(Epoch(1.0, tuple(score - less for score in folds)) for less in (0.1, 0.0, 0.05)) if finite else ()
+    curve = (
+        tuple(EpochResult(1.0, tuple(score - less for score in folds)) for less in (0.1, 0.0, 0.05)) if finite else ()
+    )
     reason = "all epochs done" if state == "complete" else f"RuntimeError: {NASTY}"
     fields = {
         "model.layers": len(nodes.split("-")) if nodes else 0,
@@ -48,15 +52,17 @@ def row(number: int, folds: tuple[float, ...], parameters: int, nodes: str = "64
         "training.learning_rate": 0.1,
     }
     value = sum(folds) / len(folds) if finite else float("nan")
-    return Row(number, state, value, 2 if finite else 0, fields, folds, curve, reason, parameters, 1.5, 1000.0 + number)
+    return TrialRecord(
+        number, state, value, 2 if finite else 0, fields, folds, curve, reason, parameters, 1.5, 1000.0 + number
+    )
 
 
-def tried(*rows: Row, metric: str = "accuracy", unit: str = "") -> Tried:
-    best = Tried(rows, rows[0], metric, unit)  # type: ignore[arg-type]
-    return replace(best, best=best.best_of(best.complete))
+def tried(*rows: TrialRecord, metric: str = "accuracy", unit: str = "") -> TrialTable:
+    best = TrialTable(rows, rows[0], metric, unit)  # type: ignore[arg-type]
+    return replace(best, best=best.select_best(best.complete_trials))
 
 
-def many(count: int, seed: int = 0) -> Tried:
+def many(count: int, seed: int = 0) -> TrialTable:
     noise = np.random.default_rng(seed)
     rows = []
     for number in range(count):
@@ -78,11 +84,11 @@ def many(count: int, seed: int = 0) -> Tried:
 def test_winner_is_set_against_the_answer_that_is_always_the_same(constant: float, said: str) -> None:
     tested = {"value": 0.7, "low": 0.6, "high": 0.8, "rows": 100, "metric": "accuracy", "opened": 1}
     summary = {"test": tested, "baseline": None, "majority": {"value": constant}}
-    assert headline.verdict(summary, tried(row(0, (0.7, 0.7, 0.7), 10))).endswith(said)
+    assert headline.describe_winner(summary, tried(row(0, (0.7, 0.7, 0.7), 10))).endswith(said)
 
 
 def test_best_possible_score_is_not_said_to_be_beaten_by_more_trials() -> None:
-    words = history(tried(row(0, (0.9,) * 3, 10), row(1, (1.0,) * 3, 10))).words
+    words = plot_optimization_history(tried(row(0, (0.9,) * 3, 10), row(1, (1.0,) * 3, 10))).caption
     assert words.endswith("No score can be better.")
 
 
@@ -91,8 +97,8 @@ def test_smallest_network_is_within_one_standard_error_of_the_best() -> None:
     small, enough, large = row(0, (0.7, 0.7, 0.7), 10), row(1, (0.76, 0.76, 0.76), 100), row(3, (0.79,) * 3, 500)
     study = tried(small, enough, row(2, (0.7, 0.8, 0.9), 1_000), large)
     assert study.best.number == 2
-    assert smallest(study).number == 1
-    assert [each.number for each in frontier(study)] == [0, 1, 3, 2]
+    assert select_by_one_se_rule(study).number == 1
+    assert [each.number for each in find_pareto_front(study)] == [0, 1, 3, 2]
 
 
 def test_smallest_network_is_sought_again_among_folds_drawn_with_replacement() -> None:
@@ -102,11 +108,11 @@ def test_smallest_network_is_sought_again_among_folds_drawn_with_replacement() -
     """
     steady = [row(number, (score,) * 3, 10) for number, score in ((0, 0.7), (1, 0.76), (3, 0.79))]
     study = tried(*steady, row(2, (0.7, 0.8, 0.9), 1_000))
-    shares = Counter(tuple(sorted(each.number for each in rows)) for rows in resampled(study))
+    shares = Counter(tuple(sorted(each.number for each in rows)) for rows in resample_one_se_trials(study))
     assert set(shares) == {(1, 2, 3), (2, 3), (2,), (3,)}
     drawn = {kind: count / shares.total() for kind, count in shares.items()}
     assert drawn == pytest.approx({(1, 2, 3): 6 / 27, (2, 3): 3 / 27, (2,): 8 / 27, (3,): 10 / 27}, abs=0.05)
-    assert resampled(study) == resampled(study)
+    assert resample_one_se_trials(study) == resample_one_se_trials(study)
 
 
 def test_smallest_of_an_error_is_found_downwards() -> None:
@@ -114,8 +120,8 @@ def test_smallest_of_an_error_is_found_downwards() -> None:
         row(0, (9.0, 9.1, 8.9), 10), row(1, (5.0, 5.2, 5.1), 50), row(2, (4.8, 5.0, 5.2), 500),
         metric="mean_absolute_error", unit="years",
     )  # fmt: skip
-    assert (study.best.number, smallest(study).number) == (2, 1)
-    words = trial_figures.figures(study, [])[1].words
+    assert (study.best.number, select_by_one_se_rule(study).number) == (2, 1)
+    words = trial_figures.build_trial_figures(study, [])[1].caption
     assert "5 ± 0.1155 years" in words
     assert "trial 1 (64 nodes), with 5.1 ± 0.05774 years and 50 parameters: 10 times fewer" in words
 
@@ -126,7 +132,7 @@ def test_resampling_draws_as_many_folds_as_the_rows_are_in_at_a_time() -> None:
     found = [tuple(map(float, score + noise.normal(0, 0.1, 30))) for score in (0.7, 0.73)]
     rows = [row(number, folds, 10 + number) for number, folds in enumerate(found)]
     both = [tried(*(replace(each, repeats=repeats) for each in rows)) for repeats in (1, 10)]
-    certain, unsure = (np.mean([len(each) == 1 for each in resampled(study)]) for study in both)
+    certain, unsure = (np.mean([len(each) == 1 for each in resample_one_se_trials(study)]) for study in both)
     assert both[1].best.standard_error == pytest.approx(both[0].best.standard_error * np.sqrt(10))
     assert unsure < certain
 
@@ -134,41 +140,41 @@ def test_resampling_draws_as_many_folds_as_the_rows_are_in_at_a_time() -> None:
 def test_best_is_found_by_its_number_where_numbers_are_missing() -> None:
     """Of a wave whose minutes were over, some trials have not ended."""
     rows = [row(number, (score,) * 3, 10) for number, score in ((5, 0.9), (0, 0.5), (2, 0.7), (7, 0.6))]
-    study = Tried.of(rows, {"best": {"number": 5}, "test": {"metric": "accuracy"}}, "years")
-    assert [each.number for each in study.rows] == [0, 2, 5, 7]
+    study = TrialTable.from_records(rows, {"best": {"number": 5}, "test": {"metric": "accuracy"}}, "years")
+    assert [each.number for each in study.trials] == [0, 2, 5, 7]
     assert (study.best.number, study.unit) == (5, "")
-    assert "The 1 trial after it found nothing better." in history(study).words
+    assert "The 1 trial after it found nothing better." in plot_optimization_history(study).caption
 
 
 def test_history_says_what_was_found_and_when() -> None:
-    words = history(many(20)).words
+    words = plot_optimization_history(many(20)).caption
     assert re.match(
         r"20 trials: 16 complete and 4 pruned\. The best, trial \d+ \(\d+ nodes\), has 0\.\d{3} ± 0\.", words
     )
     first = tried(row(0, (0.9, 0.9, 0.9), 10), row(1, (0.5, 0.6, 0.5), 10), row(2, (), 10, state="failed"))
-    assert "2 complete and 1 failed" in history(first).words
-    assert "no other was better" in history(first).words
+    assert "2 complete and 1 failed" in plot_optimization_history(first).caption
+    assert "no other was better" in plot_optimization_history(first).caption
 
 
 def test_absurd_score_stands_at_the_edge_and_is_said() -> None:
     rows = [row(number, (5.0 + number / 10,) * 2 + (5.0,), 10) for number in range(8)]
     study = tried(*rows, row(8, (1e12, 1e12, 2e12), 10), metric="mean_absolute_error")
-    figure = history(study)
-    assert isinstance(figure.drawn, Chart)
-    assert max(y for series in figure.drawn.series for y in series.y) < 100
-    assert "1 with a far worse score stands at the edge" in figure.words
+    figure = plot_optimization_history(study)
+    assert isinstance(figure.content, Chart)
+    assert max(y for series in figure.content.series for y in series.y) < 100
+    assert "1 with a far worse score stands at the edge" in figure.caption
 
 
 def test_each_figure_has_words_with_numbers_also_when_it_shows_nothing() -> None:
     for study in (many(30), tried(row(0, (0.5, 0.6, 0.7), 10)), tried(row(0, (0.5, 0.6, 0.7), 10, nodes=""))):
-        figures = trial_figures.figures(study, [])
+        figures = trial_figures.build_trial_figures(study, [])
         assert [figure.name for figure in figures] == ["history", "size", "importance", "layers", "nodes", "curves"]
-        assert all(re.search(r"\d", figure.words) for figure in figures)
+        assert all(re.search(r"\d", figure.caption) for figure in figures)
         for figure in figures:
-            assert Image.open(io.BytesIO(render_matplotlib.png(figure))).size[0] == 1_200
-            render_plotly.fragment(figure)
-    assert "Too few complete trials to say what counts: 1, and 15 are needed" in figures[2].words
-    assert "1 complete trial, with no hidden layer: nothing can be said about other numbers" in figures[3].words
+            assert Image.open(io.BytesIO(render_matplotlib.render_png(figure))).size[0] == 1_200
+            render_plotly.render_html(figure)
+    assert "Too few complete trials to say what counts: 1, and 15 are needed" in figures[2].caption
+    assert "1 complete trial, with no hidden layer: nothing can be said about other numbers" in figures[3].caption
 
 
 def frozen(count: int, seed: int = 0) -> list[FrozenTrial]:
@@ -184,14 +190,14 @@ def scored(drawn: NDArray[np.float64], score: float) -> FrozenTrial:
 
 
 def test_importance_is_that_of_what_decides_and_is_beyond_chance() -> None:
-    first, second = importances(frozen(60), maximise=True)
-    assert (first.key, second.key) == ("training.a", "training.b")
-    assert first.share > 0.99 > first.chance_of_any == max(first.chance, second.chance)
-    assert second.share < 0.01 < second.chance
+    first, second = compute_importances(frozen(60), maximize=True)
+    assert (first.hyperparameter, second.hyperparameter) == ("training.a", "training.b")
+    assert first.share > 0.99 > first.max_chance_level == max(first.chance_level, second.chance_level)
+    assert second.share < 0.01 < second.chance_level
     assert first.share + second.share == pytest.approx(1)
-    figure = trial_figures.importance(many(60), [first, second])
-    assert figure.words.endswith("Beyond what shuffled scores give any of them 1 time in 20: a.")
-    assert importances(frozen(FEWEST - 1), maximise=True) == []
+    figure = trial_figures.plot_param_importances(many(60), [first, second])
+    assert figure.caption.endswith("Beyond what shuffled scores give any of them 1 time in 20: a.")
+    assert compute_importances(frozen(MIN_COMPLETE_TRIALS - 1), maximize=True) == []
 
 
 def test_importance_of_noise_is_named_one_time_in_twenty() -> None:
@@ -199,25 +205,27 @@ def test_importance_of_noise_is_named_one_time_in_twenty() -> None:
     said = []
     for seed in range(30):
         noise = np.random.default_rng(seed)
-        important = importances([scored(noise.random(5), float(noise.random())) for _ in range(20)], maximise=True)
-        said.append(trial_figures.importance(many(20), important).words)
+        important = compute_importances(
+            [scored(noise.random(5), float(noise.random())) for _ in range(20)], maximize=True
+        )
+        said.append(trial_figures.plot_param_importances(many(20), important).caption)
     assert sum("None is beyond what shuffled scores give" not in words for words in said) <= 4
 
 
 def test_names_from_outside_are_text_in_every_drawing() -> None:
     pixels = np.zeros((4, 4, 3), np.uint8)
     drawn = (
-        Chart(NASTY, NASTY, (Series(NASTY, "points", [1, 2], [1, 2], labels=[NASTY, NASTY]),)),
+        Chart(NASTY, NASTY, (Series(NASTY, "points", [1, 2], [1, 2], point_labels=[NASTY, NASTY]),)),
         Chart("x", "y", (Series(NASTY, "bars", [NASTY, "b"], [1, 2], [0.5, 1], [1.5, 3]),)),
-        Grid(NASTY, "y", (NASTY, "b"), (NASTY, "b"), np.eye(2)),
-        Gallery((pixels,), (NASTY,)),
+        Heatmap(NASTY, "y", (NASTY, "b"), (NASTY, "b"), np.eye(2)),
+        ImageGrid((pixels,), (NASTY,)),
     )
     for each in drawn:
         figure = Figure("nasty", NASTY, NASTY, each)
-        fragment = render_plotly.fragment(figure)
+        fragment = render_plotly.render_html(figure)
         assert "<script" not in fragment
         assert "\x1b" not in fragment
-        assert render_matplotlib.png(figure)[:4] == b"\x89PNG"
+        assert render_matplotlib.render_png(figure)[:4] == b"\x89PNG"
 
 
 def test_colours_have_contrast_on_light_and_on_dark() -> None:
@@ -228,7 +236,7 @@ def test_colours_have_contrast_on_light_and_on_dark() -> None:
         linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
-    for colour in COLOURS:
+    for colour in PALETTE:
         assert 1.05 / (luminance(colour) + 0.05) >= 3
         assert (luminance(colour) + 0.05) / (luminance("#14171c") + 0.05) >= 3
 
@@ -243,15 +251,15 @@ def test_colours_have_contrast_on_light_and_on_dark() -> None:
     ],
 )
 def test_logarithmic_axis_has_a_number(x: tuple[float, ...], labels: list[str]) -> None:
-    at = ticks(Chart("x", "y", (Series("s", "points", x, x),), log_x=True))
+    at = compute_log_ticks(Chart("x", "y", (Series("s", "points", x, x),), log_x=True))
     assert list(at.values()) == labels
     assert any(min(x) <= place <= max(x) for place in at)
 
 
 def test_drawing_touches_no_pyplot() -> None:
     code = (
-        "import sys; from pipeline.report import still; from pipeline.report.figure import *; "
-        "still.png(Figure('a', 'a', 'a', Chart('x', 'y', (Series('s', 'line', [1, 2], [1, 2]),)))); "
+        "import sys; from pipeline.report.drawing import render_matplotlib; from pipeline.report.drawing.figure import *; "
+        "render_matplotlib.render_png(Figure('a', 'a', 'a', Chart('x', 'y', (Series('s', 'line', [1, 2], [1, 2]),)))); "
         "print('matplotlib.pyplot' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -263,9 +271,9 @@ def test_table_lists_the_best_first_and_endings_count_all() -> None:
         row(0, (0.5, 0.5, 0.5), 10), row(1, (0.8, 0.8, 0.8), 10, state="pruned"), row(2, (0.7, 0.7, 0.7), 10),
         row(3, (), 10, state="failed"),
     )  # fmt: skip
-    assert [line[0] for line in lines(study)] == ["2", "0", "1", "3"]
-    assert sum(count for _, count, _ in endings(study)) == 4
-    assert len(lines(many(130))) == 100
+    assert [line[0] for line in format_trials(study)] == ["2", "0", "1", "3"]
+    assert sum(count for _, count, _ in count_endings(study)) == 4
+    assert len(format_trials(many(130))) == 100
 
 
 @pytest.fixture(scope="module")
@@ -342,9 +350,9 @@ def test_reason_that_looks_like_markup_is_said_as_it_is(tmp_path: Path, monkeypa
     def refuse(*_: object) -> None:
         raise ValueError("[/red] [bold]")
 
-    monkeypatch.setattr(build, "_Making", refuse)
+    monkeypatch.setattr(build, "_ReportBuilder", refuse)
     said = io.StringIO()
-    build.make(Console(file=said), tmp_path, None, None, {}, {})  # type: ignore[arg-type]
+    build.build_report(Console(file=said), tmp_path, None, None, {}, {})  # type: ignore[arg-type]
     assert said.getvalue() == "report: not made (ValueError: [/red] [bold]); the result stands without it\n"
 
 
@@ -360,8 +368,8 @@ def test_report_that_fails_costs_a_line_and_is_made_by_the_next_start(
     said = capsys.readouterr().out
     assert len([line for line in said.splitlines() if line.startswith("report: not made (NotWrittenError: ")]) == 1
     assert "winner" in said
-    assert not build.made(folder)
+    assert not build.has_report(folder)
     (folder / "report").unlink()
     search(store, *words)
-    assert build.made(folder)
+    assert build.has_report(folder)
     assert "report/report.html" in capsys.readouterr().out

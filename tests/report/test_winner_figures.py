@@ -12,33 +12,40 @@ from pipeline.artifact.model_files import TrainedModel
 from pipeline.config import schema
 from pipeline.config.model import Convolutions, Model
 from pipeline.config.schema import Training
-from pipeline.data.examples import Features, Pictures
+from pipeline.data.examples import BackboneFeatures, Images
 from pipeline.models.heads import AnyHead, BandsHead, NumberHead, SigmoidHead, SigmoidsHead, SoftmaxHead
-from pipeline.report.activations import Layer, layers
+from pipeline.report.activations import LayerActivations, compute_activations
 from pipeline.report.drawing import render_matplotlib, render_plotly
-from pipeline.report.drawing.figure import Chart, Figure, Gallery, Grid
+from pipeline.report.drawing.figure import Chart, Figure, Heatmap, ImageGrid
 from pipeline.report.figures import calibration, top_activating_images
-from pipeline.report.figures.first_layer_weights import drawn
-from pipeline.report.heldout_predictions import Choices, Evidence, distinct, short
-from pipeline.report.winner_figures import answered, figures
-from pipeline.study.problem import Question
-from pipeline.training.engine import Member, Seeds
+from pipeline.report.figures.first_layer_weights import weights_to_image
+from pipeline.report.heldout_predictions import (
+    ClassPredictions,
+    HeldoutPredictions,
+    make_unique_labels,
+    shorten_file_name,
+)
+from pipeline.report.winner_figures import build_prediction_figures, build_winner_figures
+from pipeline.study.problem import Problem
+from pipeline.training.engine import Member, StreamSeeds
 from pipeline.training.fit import refit
-from pipeline.training.fold_data import Preparation
+from pipeline.training.fold_data import FoldDataBuilder
 from tests.conftest import picture_examples, question, table_examples
 
 CATS = ("birman", "persian", "siamese")
 
 
-def evidence(head: AnyHead, targets: list[object], answers: list[list[float]], *, pictures: bool = True) -> Evidence:
+def evidence(
+    head: AnyHead, targets: list[object], answers: list[list[float]], *, pictures: bool = True
+) -> HeldoutPredictions:
     rows = len(targets)
     pixels = np.full((rows, 3, 4, 4), np.arange(rows)[:, None, None, None], dtype=np.uint8)
     kind = np.int64 if isinstance(head, SoftmaxHead | SigmoidHead) else np.float32
-    constants = head.learn(np.array(targets, dtype=kind))
+    constants = head.fit(np.array(targets, dtype=kind))
     names = tuple(f"folder/{row}.jpg" if pictures else str(row) for row in range(rows))
-    seen = Pictures(pixels) if pictures else None
+    seen = Images(pixels) if pictures else None
     values = np.array(answers, dtype=np.float32)
-    return Evidence(head, constants, names, np.arange(rows), np.array(targets, dtype=kind), values, seen)
+    return HeldoutPredictions(head, constants, names, np.arange(rows), np.array(targets, dtype=kind), values, seen)
 
 
 def by_name(made: list[Figure]) -> dict[str, Figure]:
@@ -54,63 +61,63 @@ def test_calibrated_model_has_nearly_no_calibration_error() -> None:
     noise = np.random.default_rng(0)
     first = noise.uniform(0.5, 1, 20_000)
     truth = np.where(noise.random(20_000) < first, 0, 1)
-    choices = Choices(CATS, np.stack([first, 1 - first, 0 * first], axis=1), truth)
-    found = calibration.bins(choices.sure, choices.right)
-    assert calibration.expected_error(found) < 0.01
-    assert "no more than chance" in calibration.of_classes(choices).words
+    choices = ClassPredictions(CATS, np.stack([first, 1 - first, 0 * first], axis=1), truth)
+    found = calibration.bin_predictions(choices.confidence, choices.is_correct)
+    assert calibration.expected_calibration_error(found) < 0.01
+    assert "no more than chance" in calibration.plot_class_calibration(choices).caption
 
 
 def test_calibration_error_is_how_far_it_is_off() -> None:
     """Of a hundred answers that are 0.9 sure sixty are right."""
     truth = np.array([0] * 60 + [1] * 40)
-    choices = Choices(CATS, np.array(calm([0.9] * 100)), truth)
-    words = calibration.of_classes(choices).words
+    choices = ClassPredictions(CATS, np.array(calm([0.9] * 100)), truth)
+    words = calibration.plot_class_calibration(choices).caption
     assert words.startswith(
         "Expected calibration error 0.300 over 100 answers: on average it is 0.30 surer than it is right."
     )
-    (bin_,) = calibration.bins(choices.sure, choices.right)
-    assert (bin_.answers, bin_.said, bin_.true) == (100, pytest.approx(0.9), 0.6)
+    (bin_,) = calibration.bin_predictions(choices.confidence, choices.is_correct)
+    assert (bin_.n_predictions, bin_.mean_probability, bin_.observed_share) == (100, pytest.approx(0.9), 0.6)
 
 
 def test_chance_alone_is_told_from_a_wrong_probability() -> None:
     """Three answers that are 0.9 sure, two of them right, say nothing against it."""
-    choices = Choices(CATS, np.array(calm([0.9] * 3)), np.array([0, 0, 1]))
-    assert "no more than chance" in calibration.of_classes(choices).words
+    choices = ClassPredictions(CATS, np.array(calm([0.9] * 3)), np.array([0, 0, 1]))
+    assert "no more than chance" in calibration.plot_class_calibration(choices).caption
 
 
 def test_reliability_has_counts_and_intervals() -> None:
-    choices = Choices(CATS, np.array(calm([0.9] * 100 + [0.6])), np.array([0] * 101))
-    drawn = calibration.of_classes(choices).drawn
+    choices = ClassPredictions(CATS, np.array(calm([0.9] * 100 + [0.6])), np.array([0] * 101))
+    drawn = calibration.plot_class_calibration(choices).content
     assert isinstance(drawn, Chart)
     points = drawn.series[-1]
-    assert list(points.labels) == ["1 answer", "100 answers"]
+    assert list(points.point_labels) == ["1 answer", "100 answers"]
     assert all(low <= share <= high for low, share, high in zip(points.low, points.y, points.high, strict=True))
 
 
 def test_most_surely_wrong_picture_comes_first() -> None:
     answers = calm([0.5, 0.97, 0.6, 0.99])
-    made = by_name(answered(evidence(SoftmaxHead("softmax", CATS), [0, 2, 1, 0], answers)))
+    made = by_name(build_prediction_figures(evidence(SoftmaxHead("softmax", CATS), [0, 2, 1, 0], answers)))
     wrong = made["mistakes"]
-    assert isinstance(wrong.drawn, Gallery)
-    assert wrong.words == "Most surely wrong: 1.jpg is siamese, said birman 0.97. 2 of 4 test rows are wrong."
-    assert wrong.drawn.captions == ("siamese, said birman 0.97: 1.jpg", "persian, said birman 0.60: 2.jpg")
-    assert [int(picture[0, 0, 0]) for picture in wrong.drawn.pictures] == [1, 2]
-    assert made["unsure"].words.startswith("Least sure: 0.jpg, said birman 0.50, is birman.")
+    assert isinstance(wrong.content, ImageGrid)
+    assert wrong.caption == "Most surely wrong: 1.jpg is siamese, said birman 0.97. 2 of 4 test rows are wrong."
+    assert wrong.content.captions == ("siamese, said birman 0.97: 1.jpg", "persian, said birman 0.60: 2.jpg")
+    assert [int(picture[0, 0, 0]) for picture in wrong.content.images] == [1, 2]
+    assert made["unsure"].caption.startswith("Least sure: 0.jpg, said birman 0.50, is birman.")
 
 
 def test_nothing_wrong_is_no_figure_of_mistakes() -> None:
-    made = by_name(answered(evidence(SoftmaxHead("softmax", CATS), [0, 0], calm([0.9, 0.8]))))
+    made = by_name(build_prediction_figures(evidence(SoftmaxHead("softmax", CATS), [0, 0], calm([0.9, 0.8]))))
     assert "mistakes" not in made
-    assert made["confusion"].words == "2 of 2 right (1.000)."
+    assert made["confusion"].caption == "2 of 2 right (1.000)."
 
 
 def test_confusion_counts_truth_by_answer() -> None:
     answers = [*calm([0.9] * 5), [0.1, 0.8, 0.1]]
-    made = by_name(answered(evidence(SoftmaxHead("softmax", CATS), [0, 0, 1, 1, 1, 1], answers)))
-    drawn = made["confusion"].drawn
-    assert isinstance(drawn, Grid)
+    made = by_name(build_prediction_figures(evidence(SoftmaxHead("softmax", CATS), [0, 0, 1, 1, 1, 1], answers)))
+    drawn = made["confusion"].content
+    assert isinstance(drawn, Heatmap)
     assert drawn.values.tolist() == [[2, 0, 0], [3, 1, 0], [0, 0, 0]]  # of the last class there is no test row
-    assert made["confusion"].words == "3 of 6 right (0.500). Most often confused: persian taken for birman (3 of 4)."
+    assert made["confusion"].caption == "3 of 6 right (0.500). Most often confused: persian taken for birman (3 of 4)."
 
 
 def test_of_many_classes_the_most_confused_are_shown_and_named() -> None:
@@ -119,55 +126,59 @@ def test_of_many_classes_the_most_confused_are_shown_and_named() -> None:
     truth = np.arange(1_000)
     said[truth, truth] = 0.9
     truth[500:510] = 700  # ten rows of one class that are taken for ten others
-    made = by_name(answered(evidence(SoftmaxHead("softmax", classes), truth.tolist(), said.tolist())))
-    drawn = made["confusion"].drawn
-    assert isinstance(drawn, Grid)
+    made = by_name(build_prediction_figures(evidence(SoftmaxHead("softmax", classes), truth.tolist(), said.tolist())))
+    drawn = made["confusion"].content
+    assert isinstance(drawn, Heatmap)
     assert drawn.values.shape == (20, 20)
-    assert "breed 700" in drawn.rows
+    assert "breed 700" in drawn.row_names
     assert drawn.values.sum() >= 11
-    assert "breed 700 taken for breed 500 (1 of 11)" in made["confusion"].words
-    assert "the 20 of 1,000 classes" in made["confusion"].words
+    assert "breed 700 taken for breed 500 (1 of 11)" in made["confusion"].caption
+    assert "the 20 of 1,000 classes" in made["confusion"].caption
 
 
 def test_labels_are_judged_one_by_one() -> None:
     head = SigmoidsHead("sigmoids", ("cat", "lion"))
-    made = by_name(answered(evidence(head, [[1, 0], [1, 1], [0, 0]], [[0.9, 0.2], [0.1, 0.8], [0.3, 0.6]])))
-    drawn = made["confusion"].drawn
-    assert isinstance(drawn, Grid)
-    assert dict(zip(drawn.rows, drawn.values.tolist(), strict=True)) == {"cat": [1, 1, 0, 1], "lion": [1, 0, 1, 1]}
-    assert made["confusion"].words.startswith("Every label right on 1 of 3 rows (0.333).")
-    assert made["mistakes"].words == (
+    made = by_name(
+        build_prediction_figures(evidence(head, [[1, 0], [1, 1], [0, 0]], [[0.9, 0.2], [0.1, 0.8], [0.3, 0.6]]))
+    )
+    drawn = made["confusion"].content
+    assert isinstance(drawn, Heatmap)
+    assert dict(zip(drawn.row_names, drawn.values.tolist(), strict=True)) == {"cat": [1, 1, 0, 1], "lion": [1, 0, 1, 1]}
+    assert made["confusion"].caption.startswith("Every label right on 1 of 3 rows (0.333).")
+    assert made["mistakes"].caption == (
         "Most surely wrong: 1.jpg: cat, said 0.10. 2 of 3 test rows are wrong about a label."
     )
-    assert made["unsure"].words == "Least sure: 2.jpg: no lion, said 0.60."
-    assert "6 answers" in made["calibration"].words
+    assert made["unsure"].caption == "Least sure: 2.jpg: no lion, said 0.60."
+    assert "6 answers" in made["calibration"].caption
 
 
 def test_numbers_are_held_against_the_truth() -> None:
     head = NumberHead("number", "relu", "l1", "years")
-    made = by_name(answered(evidence(head, [1.0, 2.0, 3.0], [[1.0], [6.0], [2.0]])))
+    made = by_name(build_prediction_figures(evidence(head, [1.0, 2.0, 3.0], [[1.0], [6.0], [2.0]])))
     assert list(made) == ["residuals", "error_spread", "mistakes"]
-    assert made["residuals"].words == "The answers are 1.667 years from the truth on average."
-    assert made["mistakes"].words == "Farthest off: 1.jpg is 2 years, said 6 years."
+    assert made["residuals"].caption == "The answers are 1.667 years from the truth on average."
+    assert made["mistakes"].caption == "Farthest off: 1.jpg is 2 years, said 6 years."
 
 
 def test_rows_of_a_table_are_bars_with_their_names() -> None:
     head = NumberHead("number", "relu", "l1", "USD")
-    rows = evidence(head, [100_000.0, 200_000.0], [[150_000.0], [190_000.0]], pictures=False)
-    drawn = by_name(answered(rows))["mistakes"].drawn
+    rows = evidence(head, [100_000.0, 200_000.0], [[150_000.0], [190_000.0]], images=False)
+    drawn = by_name(build_prediction_figures(rows))["mistakes"].content
     assert isinstance(drawn, Chart)
     (bars,) = drawn.series
     assert list(bars.x) == ["row 0", "row 1"]
     assert list(bars.y) == [50_000, -10_000]
-    assert bars.labels[0] == "100,000 USD, said 150,000 USD"
+    assert bars.point_labels[0] == "100,000 USD, said 150,000 USD"
 
 
 def test_bands_are_confused_and_off_in_years() -> None:
     head = BandsHead("bands", (2.0, 8.0), "years")
-    made = by_name(answered(evidence(head, [1.0, 5.0, 9.0], [[0.8, 0.2, 0], [0.7, 0.2, 0.1], [0, 0.1, 0.9]])))
+    made = by_name(
+        build_prediction_figures(evidence(head, [1.0, 5.0, 9.0], [[0.8, 0.2, 0], [0.7, 0.2, 0.1], [0, 0.1, 0.9]]))
+    )
     assert {"confusion", "calibration", "residuals", "error_spread", "mistakes", "unsure"} == set(made)
-    assert "2 to 8 years taken for under 2 years (1 of 1)" in made["confusion"].words
-    assert "years from the truth" in made["residuals"].words
+    assert "2 to 8 years taken for under 2 years (1 of 1)" in made["confusion"].caption
+    assert "years from the truth" in made["residuals"].caption
 
 
 @pytest.mark.parametrize(
@@ -182,21 +193,21 @@ def test_bands_are_confused_and_off_in_years() -> None:
 )
 @pytest.mark.parametrize("pictures", [True, False])
 def test_one_test_row_is_enough(head: AnyHead, target: object, answer: list[float], pictures: bool) -> None:
-    for figure in answered(evidence(head, [target], [answer], pictures=pictures)):
+    for figure in build_prediction_figures(evidence(head, [target], [answer], images=pictures)):
         finite(figure)
 
 
 def finite(figure: Figure) -> None:
     """Nothing that is drawn or said is no number."""
-    assert figure.words
-    assert "nan" not in figure.words.lower().split()
-    if isinstance(figure.drawn, Grid):
-        assert np.isfinite(figure.drawn.values).all()
-    elif isinstance(figure.drawn, Gallery):
-        assert len(figure.drawn.pictures) == len(figure.drawn.captions) > 0
-        assert all(each.dtype == np.uint8 and each.shape[2] == 3 for each in figure.drawn.pictures)
+    assert figure.caption
+    assert "nan" not in figure.caption.lower().split()
+    if isinstance(figure.content, Heatmap):
+        assert np.isfinite(figure.content.values).all()
+    elif isinstance(figure.content, ImageGrid):
+        assert len(figure.content.images) == len(figure.content.captions) > 0
+        assert all(each.dtype == np.uint8 and each.shape[2] == 3 for each in figure.content.images)
     else:
-        for series in figure.drawn.series:
+        for series in figure.content.series:
             numbers = [
                 value for value in (*series.x, *series.y, *series.low, *series.high) if not isinstance(value, str)
             ]
@@ -204,22 +215,22 @@ def finite(figure: Figure) -> None:
 
 
 def test_names_are_printable_and_short() -> None:
-    assert short("cats/\x1b[31mred\n.jpg") == "\\x1b[31mred\\n.jpg"
-    assert short("a" * 200 + "17.jpg").endswith("a17.jpg")
-    assert len(short("a" * 200 + "17.jpg")) == 32
-    assert distinct(("a" * 100, "a" * 101, "b")) == (f"{'a' * 25}... (0)", f"{'a' * 25}... (1)", "b")
+    assert shorten_file_name("cats/\x1b[31mred\n.jpg") == "\\x1b[31mred\\n.jpg"
+    assert shorten_file_name("a" * 200 + "17.jpg").endswith("a17.jpg")
+    assert len(shorten_file_name("a" * 200 + "17.jpg")) == 32
+    assert make_unique_labels(("a" * 100, "a" * 101, "b")) == (f"{'a' * 25}... (0)", f"{'a' * 25}... (1)", "b")
 
 
 SEEN = ["confusion", "calibration", "mistakes", "unsure"]
 NUMBERS = ["residuals", "error_spread", "mistakes"]
 
 
-def posed(kind: str) -> Question:
+def posed(kind: str) -> Problem:
     """A small question of each kind."""
     pictures = picture_examples(90, 2 if kind == "sigmoid" else 3)
     if kind in ("number", "bands"):
         targets = pictures.targets.astype(np.float32) * 3 + 1
-        aged = replace(pictures, targets=targets, kind="numbers", classes=()).with_fingerprint()
+        aged = replace(pictures, targets=targets, target_kind="numbers", classes=()).with_fingerprint()
         head = (
             schema.Number("number", "relu", "l1", "years")
             if kind == "number"
@@ -228,24 +239,26 @@ def posed(kind: str) -> Question:
         return question(aged, head, "mean_absolute_error")
     if kind == "sigmoids":
         there = np.stack([pictures.targets != each for each in range(3)], axis=1).astype(np.float32)
-        labelled = replace(pictures, targets=there, kind="labels").with_fingerprint()
+        labelled = replace(pictures, targets=there, target_kind="labels").with_fingerprint()
         return question(labelled, schema.Sigmoids("sigmoids"), "f1_macro")
     if kind == "table":
         return question(table_examples(), schema.Number("number", "relu", "l1", "USD"), "mean_absolute_error")
     if kind == "features":
-        assert isinstance(pictures.inputs, Pictures)
+        assert isinstance(pictures.inputs, Images)
         means = pictures.inputs.pixels.mean(axis=(2, 3)).astype(np.float32)
-        seen = replace(pictures, inputs=Features((means, means + 1), "resnet18", "0" * 64, 8))
-        return replace(question(seen, schema.Softmax("softmax"), "accuracy"), pictures=pictures.inputs)
+        seen = replace(pictures, inputs=BackboneFeatures((means, means + 1), "resnet18", "0" * 64, 8))
+        return replace(question(seen, schema.Softmax("softmax"), "accuracy"), images=pictures.inputs)
     head = schema.Sigmoid("sigmoid") if kind == "sigmoid" else schema.Softmax("softmax")
     return question(pictures, head, "accuracy")
 
 
-def trained(asked: Question, network: Model) -> TrainedModel:
-    data = Preparation(asked.examples, asked.inputs, asked.head, torch.device("cpu")).all_rows(asked.splits.development)
+def trained(asked: Problem, network: Model) -> TrainedModel:
+    data = FoldDataBuilder(asked.examples, asked.inputs, asked.head, torch.device("cpu")).build_refit_data(
+        asked.splits.development
+    )
     training = Training(2, 16, 0.01, 0.0, "adamw", None, flip=False, shift=0)
-    weights = refit(asked.task, Member(network, training, Seeds(0, 0), data), 2)
-    described = model_files.describe("colours", asked.inputs, network, asked.head)
+    weights = refit(asked.task, Member(network, training, StreamSeeds(0, 0), data), 2)
+    described = model_files.build_architecture("colours", asked.inputs, network, asked.head)
     return TrainedModel(described, weights, data.input_constants, data.target_constants)
 
 
@@ -272,8 +285,8 @@ def test_every_kind_of_task_and_network_has_its_figures(
     kind: str, network: Model, names: list[str], tmp_path: Path
 ) -> None:
     asked = posed(kind)
-    trained(asked, network).write(tmp_path / "model")
-    made = figures(asked, tmp_path)
+    trained(asked, network).save(tmp_path / "model")
+    made = build_winner_figures(asked, tmp_path)
     found = [figure.name for figure in made]
     assert found == [name for name in names if name in found]
     assert set(names) - set(found) <= {"mistakes"}  # where nothing is wrong
@@ -284,11 +297,11 @@ def test_every_kind_of_task_and_network_has_its_figures(
 def test_weights_are_drawn_symmetrically_around_grey() -> None:
     weights = torch.zeros(3, 8, 8)
     weights[0, 0, 0], weights[0, 1, 1], weights[0, 2, 2] = 2.0, -2.0, 1.0
-    picture = drawn(weights)[3::6, 3::6]  # each weight was enlarged to 6 x 6
+    picture = weights_to_image(weights)[3::6, 3::6]  # each weight was enlarged to 6 x 6
     assert picture.shape == (8, 8, 3)
     assert (picture[0, 0, 0], picture[1, 1, 0], picture[5, 5, 0]) == (255, 0, 128)
     assert picture[2, 2, 0] in range(190, 256)
-    assert (drawn(torch.zeros(3, 4, 4)) == 128).all()
+    assert (weights_to_image(torch.zeros(3, 4, 4)) == 128).all()
 
 
 def test_node_that_answers_to_one_colour_is_excited_by_it(tmp_path: Path) -> None:
@@ -298,50 +311,50 @@ def test_node_that_answers_to_one_colour_is_excited_by_it(tmp_path: Path) -> Non
     planted.weights["layers.0.weight"].zero_()
     planted.weights["layers.0.weight"][2, :64] = 0.1
     planted.weights["layers.1.weight"].fill_(1.0)
-    (layer,) = layers(planted, asked.examples.inputs, asked.splits.development)
-    assert layer.most_used(1) == [2]
-    planted.write(tmp_path / "model")
-    excited = by_name(figures(asked, tmp_path))["excite_1"]
-    assert isinstance(excited.drawn, Gallery)
-    rows = [int(caption.removeprefix("node 2: ").removesuffix(".png")) for caption in excited.drawn.captions]
+    (layer,) = compute_activations(planted, asked.examples.inputs, asked.splits.development)
+    assert layer.select_most_used(1) == [2]
+    planted.save(tmp_path / "model")
+    excited = by_name(build_winner_figures(asked, tmp_path))["excite_1"]
+    assert isinstance(excited.content, ImageGrid)
+    rows = [int(caption.removeprefix("node 2: ").removesuffix(".png")) for caption in excited.content.captions]
     assert {row % 3 for row in rows} == {0}
     assert set(rows) <= set(asked.splits.development.tolist())
-    assert "Two that excite the same node are of one class in 100% of cases" in excited.words
+    assert "Two that excite the same node are of one class in 100% of cases" in excited.caption
 
 
 @pytest.mark.parametrize("shown", [1, 4])
 def test_picture_at_which_a_node_is_silent_is_not_shown_as_exciting_it(shown: int) -> None:
     """Planted: node 0 answers to so many of 90 pictures, node 1 to all of them, node 2 to none."""
     asked, rows = posed("softmax"), np.arange(90)
-    assert asked.pictures is not None
+    assert asked.images is not None
     answers = np.stack([np.maximum(0, shown - rows), rows, np.ones(90)], axis=1).astype(np.float32)
-    layer = Layer("hidden layer 1", "node", rows, answers, np.array([3.0, 2.0, 1.0]))
-    excited = top_activating_images.figure(layer, 1, asked.pictures, asked.examples)
-    assert isinstance(excited.drawn, Gallery)
-    captions = excited.drawn.captions
+    layer = LayerActivations("hidden layer 1", "node", rows, answers, np.array([3.0, 2.0, 1.0]))
+    excited = top_activating_images.plot_top_activating_images(layer, 1, asked.images, asked.examples)
+    assert isinstance(excited.content, ImageGrid)
+    captions = excited.content.captions
     assert captions[:shown] == tuple(f"node 0: {row}.png" for row in range(shown))
     assert captions[shown:6] == ("node 0: no other excites it",) * (6 - shown)
     assert captions[6:] == tuple(f"node 1: {row}.png" for row in range(89, 83, -1))
-    assert (excited.drawn.pictures[5] == top_activating_images.GREY).all()
-    assert "the 2 most used of 3 nodes of hidden layer 1 most" in excited.words
+    assert (excited.content.images[5] == top_activating_images.GRAY_LEVEL).all()
+    assert "the 2 most used of 3 nodes of hidden layer 1 most" in excited.caption
 
 
 def test_layer_that_is_dead_shows_no_picture_and_says_so() -> None:
     asked, rows = posed("softmax"), np.arange(90)
-    assert asked.pictures is not None
-    dead = Layer("block 1", "channel", rows, np.zeros((90, 4), np.float32), np.zeros(4))
-    excited = top_activating_images.figure(dead, 1, asked.pictures, asked.examples)
-    assert excited.words == "None of the 4 channels of block 1 makes any difference between pictures."
-    assert render_plotly.fragment(excited) == ""
-    assert render_matplotlib.png(excited)[:4] == b"\x89PNG"
+    assert asked.images is not None
+    dead = LayerActivations("block 1", "channel", rows, np.zeros((90, 4), np.float32), np.zeros(4))
+    excited = top_activating_images.plot_top_activating_images(dead, 1, asked.images, asked.examples)
+    assert excited.caption == "None of the 4 channels of block 1 makes any difference between pictures."
+    assert render_plotly.render_html(excited) == ""
+    assert render_matplotlib.render_png(excited)[:4] == b"\x89PNG"
 
 
 def test_wrong_pictures_of_a_backbone_are_the_pictures_themselves(tmp_path: Path) -> None:
     asked = posed("features")
-    trained(asked, NONE).write(tmp_path / "model")
-    made = by_name(figures(asked, tmp_path))["unsure"].drawn
-    assert isinstance(made, Gallery)
-    assert made.pictures[0].shape == (8, 8, 3)
+    trained(asked, NONE).save(tmp_path / "model")
+    made = by_name(build_winner_figures(asked, tmp_path))["unsure"].content
+    assert isinstance(made, ImageGrid)
+    assert made.images[0].shape == (8, 8, 3)
 
 
 def test_finished_search_leaves_them_in_its_report(finished: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.files import write_folder, write_whole
+from pipeline.runtime.files import write_file, write_folder
 from tests.crash import kills
 
-SETUP = "from pipeline.files import write_folder, write_whole"
+SETUP = "from pipeline.runtime.files import write_file, write_folder"
 
 
 def state(folder: Path) -> dict[str, bytes] | None:
@@ -19,12 +19,12 @@ def state(folder: Path) -> dict[str, bytes] | None:
 @pytest.mark.parametrize("before", [b"", b"old"])
 def test_file_is_the_old_or_the_new_one_at_every_kill(before: bytes, tmp_path: Path) -> None:
     lay = f"(place / 'file').write_bytes({before})" if before else ""
-    places = kills(SETUP, lay, "write_whole(place / 'file', b'new' * 9)", tmp_path)
+    places = kills(SETUP, lay, "write_file(place / 'file', b'new' * 9)", tmp_path)
     found = [(place / "file").read_bytes() if (place / "file").exists() else b"" for place in places]
     assert len(places) == 7, "opened, written, flushed, moved, tidied up, the folder flushed; and one that passes"
     assert set(found) == {before, b"new" * 9}
     for place in places:
-        write_whole(place / "file", b"newer")
+        write_file(place / "file", b"newer")
         assert state(place) == {"file": b"newer"}
 
 
@@ -53,11 +53,11 @@ def test_killed_twice_the_old_folder_is_still_there(tmp_path: Path) -> None:
 
 def test_what_fails_while_it_writes_leaves_the_old_one_and_nothing_beside(tmp_path: Path) -> None:
     write_folder(tmp_path / "both", {"a": b"old"})
-    write_whole(tmp_path / "file", b"old")
+    write_file(tmp_path / "file", b"old")
     with pytest.raises(TypeError):
         write_folder(tmp_path / "both", {"a": b"new", "b": None})  # type: ignore[dict-item]
     with pytest.raises(TypeError):
-        write_whole(tmp_path / "file", None)  # type: ignore[arg-type]
+        write_file(tmp_path / "file", None)  # type: ignore[arg-type]
     assert state(tmp_path / "both") == {"a": b"old"}
     assert (tmp_path / "file").read_bytes() == b"old"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["both", "file"]
@@ -67,5 +67,5 @@ def test_what_another_living_process_writes_is_let_be(tmp_path: Path) -> None:
     (tmp_path / ".file.1.new").write_bytes(b"half")
     (tmp_path / ".file.999999999.new").write_bytes(b"half")
     (tmp_path / ".file.other.999999999.new").write_bytes(b"half")
-    write_whole(tmp_path / "file", b"new")
+    write_file(tmp_path / "file", b"new")
     assert sorted(file.name for file in tmp_path.iterdir()) == [".file.1.new", ".file.other.999999999.new", "file"]

@@ -13,20 +13,20 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline.config.reader import read
-from pipeline.runtime.progress_bars import counted, left, waiting, watched
-from pipeline.study.space import fixed
-from pipeline.study.study import Proposal
-from pipeline.tuner.live_display import Display
+from pipeline.config.reader import read_search
+from pipeline.runtime.progress_bars import format_time_left, progress_bar, spinner, track
+from pipeline.study.space import without_ranges
+from pipeline.study.study import TrialProposal
+from pipeline.tuner.live_display import LiveDisplay
 from tests.data.test_image_folder import picture
 
 ROOT = Path(__file__).resolve().parents[2]
 SLOW = """
 import time
-from pipeline.progress import waiting, watched
-with waiting("opening [b]"):
+from pipeline.runtime.progress_bars import spinner, track
+with spinner("opening [b]"):
     time.sleep(0.3)
-for _ in watched(range(40), "counting [b]", 40):
+for _ in track(range(40), "counting [b]", 40):
     time.sleep(0.05)
 """
 
@@ -52,16 +52,16 @@ def on_a_terminal(*words: str) -> tuple[str, str]:
     [(0.2, "about 1 s left"), (12.4, "about 12 s left"), (89, "about 89 s left"), (600, "about 10 min left")],
 )
 def test_time_left_is_said_in_seconds_or_minutes(seconds: float, said: str) -> None:
-    assert left(seconds) == said
+    assert format_time_left(seconds) == said
 
 
 def test_without_a_terminal_nothing_is_printed(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    with counted("a", 3) as done, waiting("b"):
+    with progress_bar("a", 3) as done, spinner("b"):
         done(1)
-    assert list(watched(iter("abc"), "letters", 3)) == ["a", "b", "c"]
+    assert list(track(iter("abc"), "letters", 3)) == ["a", "b", "c"]
     assert capfd.readouterr() == ("", "")
 
 
@@ -77,8 +77,8 @@ def test_bar_says_how_much_is_done_and_how_long_it_will_take_and_goes() -> None:
 
 
 def test_bar_of_what_nobody_knows_the_end_of_says_how_much_is_done() -> None:
-    unknown = "import time\nwith counted('reading', None) as done:\n    done(1234)\n    time.sleep(0.3)\n"
-    _, seen = on_a_terminal("-c", f"from pipeline.progress import counted\n{unknown}")
+    unknown = "import time\nwith progress_bar('reading', None) as done:\n    done(1234)\n    time.sleep(0.3)\n"
+    _, seen = on_a_terminal("-c", f"from pipeline.runtime.progress_bars import progress_bar\n{unknown}")
     assert "reading" in seen
     assert "1,234" in seen
     assert "1,234/" not in seen
@@ -104,11 +104,13 @@ def test_answers_are_counted_on_the_terminal_and_the_pipe_gets_them_alone(finish
 
 
 def test_bars_of_a_search_fit_80_columns_and_say_how_long_a_trial_will_take() -> None:
-    candidate = fixed(read(["task=cat_species", "space=none", "model.nodes=[128,64]", "training.epochs=30"]).space)
-    with Display(Console(file=io.StringIO(), force_terminal=True), "accuracy", 40, 17, None) as display:
-        display.start(0, [Proposal(17, candidate)])
+    candidate = without_ranges(
+        read_search(["task=cat_species", "space=none", "model.nodes=[128,64]", "training.epochs=30"]).space
+    )
+    with LiveDisplay(Console(file=io.StringIO(), force_terminal=True), "accuracy", 40, 17, None) as display:
+        display.start_trials(0, [TrialProposal(17, candidate)])
         time.sleep(1.1)
-        display.epoch(0, 10)
+        display.update_epoch(0, 10)
         rendered = io.StringIO()
         Console(file=rendered, width=80).print(display.progress.get_renderable())
     search, trial = rendered.getvalue().splitlines()

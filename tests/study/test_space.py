@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config.reader import read
+from pipeline.config.reader import read_search
 from pipeline.config.schema import Search
 from pipeline.study import space
 from pipeline.study.space import Candidate
@@ -19,12 +19,12 @@ few = settings(max_examples=15, deadline=None)
 
 @cache
 def searched(*words: str) -> Search:
-    return read(["task=cat_species", *words])
+    return read_search(["task=cat_species", *words])
 
 
 def drawn(seed: int, *words: str) -> Candidate:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-    return space.draw(searched(*words).space, space.suggester(study.ask()))
+    return space.sample_candidate(searched(*words).space, space.optuna_suggester(study.ask()))
 
 
 @few
@@ -37,7 +37,7 @@ def test_every_draw_lies_in_the_space(seed: int) -> None:
 
 
 def test_without_hidden_layer_their_fields_are_blank() -> None:
-    fields = drawn(0, "model.layers=0").fields
+    fields = drawn(0, "model.layers=0").hyperparameters
     assert [fields[f"model.{name}"] for name in ("layers", "nodes", "shape", "activation", "dropout")] == [
         0,
         "",
@@ -61,11 +61,11 @@ def test_each_layer_draws_a_width_of_its_own() -> None:
 @few
 @given(seed=st.integers(0, 1000))
 def test_overrides_compose_to_the_candidate_again(seed: int) -> None:
-    baseline = space.fixed(searched().baseline)
+    baseline = space.without_ranges(searched().baseline)
     candidate = drawn(seed)
-    again = read(["task=cat_species", *candidate.overrides(baseline)])
+    again = read_search(["task=cat_species", *candidate.to_overrides(baseline)])
     assert not space.has_ranges(again.space)
-    fixed = space.fixed(again.space)
+    fixed = space.without_ranges(again.space)
     assert (fixed.model, fixed.training) == (candidate.model, candidate.training)
 
 
@@ -73,19 +73,19 @@ def test_overrides_compose_to_the_candidate_again(seed: int) -> None:
 @given(seed=st.integers(0, 1000))
 def test_candidate_is_restored_from_its_fields(seed: int) -> None:
     candidate = drawn(seed)
-    assert space.restored(candidate.fields) == candidate
+    assert space.from_hyperparameters(candidate.hyperparameters) == candidate
 
 
 def test_baseline_inside_the_space_is_known_to_the_sampler() -> None:
-    search = read(["task=cat_species"])
-    known = space.parameters(search.space, space.fixed(search.baseline))
+    search = read_search(["task=cat_species"])
+    known = space.to_optuna_params(search.space, space.without_ranges(search.baseline))
     assert known is not None
     assert (known["model.layers"], known["training.learning_rate"]) == (1, 0.001)
 
 
 def test_baseline_outside_the_space_is_tried_all_the_same() -> None:
-    search = read(["task=cat_species", "model.layers={low: 2, high: 3}"])
-    assert space.parameters(search.space, space.fixed(search.baseline)) is None
+    search = read_search(["task=cat_species", "model.layers={low: 2, high: 3}"])
+    assert space.to_optuna_params(search.space, space.without_ranges(search.baseline)) is None
 
 
 def test_drawn_numbers_are_short_enough_to_be_typed() -> None:
@@ -96,19 +96,19 @@ def test_drawn_numbers_are_short_enough_to_be_typed() -> None:
 @few
 @given(seed=st.integers(0, 1000))
 def test_convolutional_candidate_is_itself_again_by_its_words_its_fields_and_its_parameters(seed: int) -> None:
-    baseline = space.fixed(searched(*CONVOLUTIONS).baseline)
+    baseline = space.without_ranges(searched(*CONVOLUTIONS).baseline)
     candidate = drawn(seed, *CONVOLUTIONS)
-    words = [word for word in candidate.overrides(baseline) if not word.startswith("space=")]
-    again = space.fixed(read(["task=cat_species", CONVOLUTIONS[0], "space=none", *words]).space)
+    words = [word for word in candidate.to_overrides(baseline) if not word.startswith("space=")]
+    again = space.without_ranges(read_search(["task=cat_species", CONVOLUTIONS[0], "space=none", *words]).space)
     assert (again.model, again.training) == (candidate.model, candidate.training)
-    assert space.restored(candidate.fields) == candidate
-    assert space.parameters(searched(*CONVOLUTIONS).space, candidate) is not None
+    assert space.from_hyperparameters(candidate.hyperparameters) == candidate
+    assert space.to_optuna_params(searched(*CONVOLUTIONS).space, candidate) is not None
 
 
 @pytest.mark.parametrize(("growth", "channels"), [("double", "6-12-24"), ("same", "6-6-6"), ("free", "6-6-6")])
 def test_growth_gives_the_channels_as_a_table_shows_them(growth: str, channels: str) -> None:
     fixed = ["model.blocks=3", "model.channels=6", f"model.growth={growth}", "model.pooling=average", "model.kernel=5"]
-    fields = drawn(0, "model.backbone=convolutions", *fixed).fields
+    fields = drawn(0, "model.backbone=convolutions", *fixed).hyperparameters
     assert [fields[key] for key in BLOCKS] == [3, channels, growth, 5, "average"]
 
 
@@ -121,9 +121,9 @@ def test_each_block_draws_channels_of_its_own_where_they_are_free() -> None:
 def test_blocks_have_an_activation_without_any_hidden_layer() -> None:
     candidate = drawn(0, "model.backbone=convolutions", "model.nodes=[]", "model.activation=tanh")
     assert (candidate.model.hidden, candidate.model.activation) == ((), "tanh")
-    assert (candidate.fields["model.activation"], candidate.fields["model.dropout"]) == ("tanh", "")
-    assert space.restored(candidate.fields) == candidate
+    assert (candidate.hyperparameters["model.activation"], candidate.hyperparameters["model.dropout"]) == ("tanh", "")
+    assert space.from_hyperparameters(candidate.hyperparameters) == candidate
 
 
 def test_other_backbones_draw_and_show_nothing_of_blocks() -> None:
-    assert not set(BLOCKS) & (set(drawn(0).fields) | set(searched().space.settings))
+    assert not set(BLOCKS) & (set(drawn(0).hyperparameters) | set(searched().space.settings))

@@ -63,12 +63,12 @@ def shown(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Ite
     shutil.copy(empty_database, store / "mlflow.db")
     studies = searched(store)
     with socket.socket() as probe:
-        probe.bind((ui.HOST, 0))
+        probe.bind((ui.DEFAULT_HOST, 0))
         port = int(probe.getsockname()[1])
     with running(store, port) as server:
         assert server.stdout is not None
         lines = [server.stdout.readline().strip() for _ in range(2 + len(studies))]
-        yield Shown(f"http://{ui.HOST}:{port}", dict(line.split(": ", 1) for line in lines[2:]), studies)
+        yield Shown(f"http://{ui.DEFAULT_HOST}:{port}", dict(line.split(": ", 1) for line in lines[2:]), studies)
         server.send_signal(signal.SIGINT)
         assert server.wait(timeout=30) == 0
 

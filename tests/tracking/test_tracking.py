@@ -18,15 +18,15 @@ import pytest
 from mlflow import MlflowClient
 
 from pipeline import sync
-from pipeline.artifact.model_files import read
-from pipeline.config.reader import read as read_configuration
+from pipeline.artifact.model_files import load_trained_model
+from pipeline.config.reader import read_search as read_configuration
 from pipeline.study import description
-from pipeline.study.storage import Reader
+from pipeline.study.storage import TrialStorageReader
 from pipeline.tracking import sync as view
-from pipeline.tracking.client import connect, fetched, store_uri
-from pipeline.tracking.process import Tracker
-from pipeline.tuner.live_display import Display
-from pipeline.tuner.search import run as run_search
+from pipeline.tracking.client import connect, download_model, store_uri
+from pipeline.tracking.process import FollowerHandle
+from pipeline.tuner.live_display import LiveDisplay
+from pipeline.tuner.search import run_search as run_search
 from tests.conftest import TINY, search
 
 
@@ -100,13 +100,13 @@ def test_study_run_has_data_configuration_summary_and_model(client: MlflowClient
 
 
 def test_champion_is_registered_and_fetched_with_its_two_files(finished: Path) -> None:
-    with fetched("models:/cat_species@champion", finished.parents[1]) as folder:
-        assert read(folder).architecture == read(finished / "model").architecture
+    with download_model("models:/cat_species@champion", finished.parents[1]) as folder:
+        assert load_trained_model(folder).architecture == load_trained_model(finished / "model").architecture
     assert not folder.exists()
 
 
 def fetching(uri: str, store: Path) -> None:
-    with fetched(uri, store):
+    with download_model(uri, store):
         pass
 
 
@@ -156,8 +156,8 @@ def test_moved_store_says_what_makes_its_registry_again(finished: Path, tmp_path
     file.unlink()
     moved = (tmp_path / "mlruns").rename(tmp_path / "moved")
     assert sync.main([f"store={moved}"]) == 0
-    with fetched("models:/cat_species@champion", moved) as folder:
-        assert read(folder).architecture == read(finished / "model").architecture
+    with download_model("models:/cat_species@champion", moved) as folder:
+        assert load_trained_model(folder).architecture == load_trained_model(finished / "model").architecture
 
 
 def test_new_registry_reads_nothing_of_a_lost_one(tmp_path: Path) -> None:
@@ -179,17 +179,17 @@ def test_commit_is_that_of_the_code_and_never_of_what_lies_around_it(
     installed.parent.mkdir()
     for file in (ours, installed):
         file.touch()
-    assert description.commit(ours) == {}
+    assert description.git_commit(ours) == {}
     for words in (
         ["init", "-q"],
         ["add", "ours.py"],
         ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a"],
     ):
         subprocess.run(["git", *words], cwd=tmp_path, check=True)
-    assert re.fullmatch("[0-9a-f]{40}", description.commit(ours)["commit"])
-    assert description.commit(installed) == {}
+    assert re.fullmatch("[0-9a-f]{40}", description.git_commit(ours)["commit"])
+    assert description.git_commit(installed) == {}
     monkeypatch.setenv("PATH", "")
-    assert description.commit(ours) == {}
+    assert description.git_commit(ours) == {}
 
 
 def test_alias_moves_by_new_data_or_cross_validation_and_never_by_the_test_score(store: Path) -> None:
@@ -225,8 +225,8 @@ def everything(store: Path) -> list[tuple]:
 
 def test_killed_follower_loses_no_trial_and_doubles_none(store: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words = ["task=cat_species", *TINY, "budget.trials=6", f"store={store}"]
-    with Tracker() as tracker:
-        say = Display.finish
+    with FollowerHandle() as tracker:
+        say = LiveDisplay.finish_trial
 
         def kill(*given: Any) -> None:
             say(*given)
@@ -234,7 +234,7 @@ def test_killed_follower_loses_no_trial_and_doubles_none(store: Path, capfd: pyt
                 tracker.process.kill()
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Display, "finish", kill)
+            patch.setattr(LiveDisplay, "finish_trial", kill)
             assert run_search(read_configuration(words), tracker) == 0
     (folder,) = (store / "studies").iterdir()
     said = f"not all of it is in MLflow; python -m pipeline.sync study={folder.name} store={store} writes the rest"
@@ -256,7 +256,7 @@ def test_everything_can_be_rebuilt_from_the_studies(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Once into a database that was lost, and once over one that has it all, also where its runs are several pages."""
-    monkeypatch.setattr(view, "PAGE", page)
+    monkeypatch.setattr(view, "RUNS_PER_PAGE", page)
     shutil.copytree(finished.parent, tmp_path / "studies")
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     before = everything(finished.parents[1])
@@ -264,24 +264,27 @@ def test_everything_can_be_rebuilt_from_the_studies(
         assert sync.main([word, f"store={tmp_path}"]) == 0
         assert everything(tmp_path) == before
         (study,) = runs(MlflowClient(store_uri(tmp_path)), "study")
-        rows = list(Reader(finished, finished.name).rows())
-        assert study.info.start_time == int(1000 * min(row.ended - row.seconds for row in rows))
-        assert study.info.end_time == int(1000 * max(row.ended for row in rows))
+        rows = list(TrialStorageReader(finished, finished.name).read_new_trials())
+        assert study.info.start_time == int(1000 * min(row.end_time - row.seconds for row in rows))
+        assert study.info.end_time == int(1000 * max(row.end_time for row in rows))
     said = capfd.readouterr().out.splitlines()
     kept = [line.split(", ")[1] for line in said if "MLflow has 4 trials" in line]
     assert kept == ["4 of them written now", "4 of them written now", "up to date"]
     assert [line for line in said if line.startswith("registered")] == [
         "registered as models:/cat_species@champion (version 1: the first)"
     ]
-    with fetched("models:/cat_species@champion", tmp_path) as folder:
-        assert read(folder).architecture == read(finished / "model").architecture
+    with download_model("models:/cat_species@champion", tmp_path) as folder:
+        assert load_trained_model(folder).architecture == load_trained_model(finished / "model").architecture
 
 
 def test_architecture_of_a_trial_is_that_of_its_network(finished: Path) -> None:
-    told, best = description.read(finished), json.loads((finished / "summary.json").read_text())["best"]["number"]
-    rows = {row.number: row for row in Reader(finished, finished.name).rows()}
-    kept = read(finished / "model").architecture
-    assert told.trial(rows[best]) == dataclasses.replace(kept, parameters_sha256=None).text()
+    told, best = (
+        description.read_description(finished),
+        json.loads((finished / "summary.json").read_text())["best"]["number"],
+    )
+    rows = {row.number: row for row in TrialStorageReader(finished, finished.name).read_new_trials()}
+    kept = load_trained_model(finished / "model").architecture
+    assert told.architecture_json(rows[best]) == dataclasses.replace(kept, parameters_sha256=None).to_json()
 
 
 @pytest.mark.parametrize(

@@ -4,50 +4,58 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config.model import Convolutions
-from pipeline.config.reader import read
-from pipeline.study.space import shapes
-from pipeline.training.engine.batching_rule import MEMBERS_ON_A_GPU, TRIALS_ON_A_CPU, Room, Shape, groups
+from pipeline.config.reader import read_search
+from pipeline.study.space import count_architectures
+from pipeline.training.engine.batching_rule import (
+    MAX_MEMBERS_PER_GPU_STACK,
+    MAX_TRIALS_PER_CPU_STACK,
+    StackKey,
+    StackLimits,
+    group_by_stack_key,
+)
 
-SMALL, LARGE = Shape((16,), "relu", 64, "adamw"), Shape((256,), "relu", 64, "adamw")
+SMALL, LARGE = StackKey((16,), "relu", 64, "adamw"), StackKey((256,), "relu", 64, "adamw")
 
 
 @given(
-    st.lists(st.sampled_from([SMALL, LARGE, Shape((), "relu", 64, "sgd")]), max_size=40),
-    st.sampled_from([Room(), Room(8e9), Room(8e9, 3), Room(1.0)]),
+    st.lists(st.sampled_from([SMALL, LARGE, StackKey((), "relu", 64, "sgd")]), max_size=40),
+    st.sampled_from([StackLimits(), StackLimits(8e9), StackLimits(8e9, 3), StackLimits(1.0)]),
 )
-def test_every_trial_is_in_one_group_of_its_own_shape(shapes_: list[Shape], room: Room) -> None:
-    found = groups(shapes_, 5, 64, 10, room)
+def test_every_trial_is_in_one_group_of_its_own_shape(shapes_: list[StackKey], room: StackLimits) -> None:
+    found = group_by_stack_key(shapes_, 5, 64, 10, room)
     assert sorted(place for group in found for place in group) == list(range(len(shapes_)))
     assert all(len({shapes_[place] for place in group}) == 1 for group in found)
 
 
 def test_on_a_cpu_only_small_networks_have_company_and_a_gpu_is_filled() -> None:
-    assert [len(group) for group in groups([SMALL] * 20, 5, 64, 10, Room())] == [TRIALS_ON_A_CPU] * 2 + [4]
-    assert [len(group) for group in groups([LARGE] * 3, 5, 12_288, 10, Room())] == [1, 1, 1]
-    full = MEMBERS_ON_A_GPU // 5
-    assert [len(group) for group in groups([SMALL] * (full + 1), 5, 64, 10, Room(8e9))] == [full, 1]
+    assert [len(group) for group in group_by_stack_key([SMALL] * 20, 5, 64, 10, StackLimits())] == [
+        MAX_TRIALS_PER_CPU_STACK
+    ] * 2 + [4]
+    assert [len(group) for group in group_by_stack_key([LARGE] * 3, 5, 12_288, 10, StackLimits())] == [1, 1, 1]
+    full = MAX_MEMBERS_PER_GPU_STACK // 5
+    assert [len(group) for group in group_by_stack_key([SMALL] * (full + 1), 5, 64, 10, StackLimits(8e9))] == [full, 1]
 
 
 def test_gpu_takes_as_many_as_its_free_memory_and_no_more_than_typed() -> None:
     """Of a network with 3,148,554 weights, four numbers each, and 13,354 for each row of a minibatch."""
     bytes_ = 4 * (4 * 3_148_554 + 64 * (12_288 + 4 * 266))
     for trials in (1, 3, 7):
-        room = Room((5 * trials * bytes_ + 1) / 0.8)
-        assert len(groups([LARGE] * 8, 5, 12_288, 10, room)[0]) == trials
-    assert [len(group) for group in groups([LARGE] * 2, 5, 12_288, 10, Room(1e3))] == [1, 1]
-    assert [len(group) for group in groups([SMALL] * 7, 5, 64, 10, Room(8e9, 3))] == [3, 3, 1]
-    assert [len(group) for group in groups([SMALL] * 7, 5, 64, 10, Room(None, 3))] == [3, 3, 1]
+        room = StackLimits((5 * trials * bytes_ + 1) / 0.8)
+        assert len(group_by_stack_key([LARGE] * 8, 5, 12_288, 10, room)[0]) == trials
+    assert [len(group) for group in group_by_stack_key([LARGE] * 2, 5, 12_288, 10, StackLimits(1e3))] == [1, 1]
+    assert [len(group) for group in group_by_stack_key([SMALL] * 7, 5, 64, 10, StackLimits(8e9, 3))] == [3, 3, 1]
+    assert [len(group) for group in group_by_stack_key([SMALL] * 7, 5, 64, 10, StackLimits(None, 3))] == [3, 3, 1]
 
 
 def test_convolutions_are_trained_alone() -> None:
-    shape = Shape((16,), "relu", 64, "adamw", Convolutions((4,), 3, "max"))
-    assert [len(group) for group in groups([shape] * 3, 5, 192, 10, Room())] == [1, 1, 1]
-    assert [len(group) for group in groups([shape] * 3, 5, 192, 10, Room(8e9))] == [1, 1, 1]
+    shape = StackKey((16,), "relu", 64, "adamw", Convolutions((4,), 3, "max"))
+    assert [len(group) for group in group_by_stack_key([shape] * 3, 5, 192, 10, StackLimits())] == [1, 1, 1]
+    assert [len(group) for group in group_by_stack_key([shape] * 3, 5, 192, 10, StackLimits(8e9))] == [1, 1, 1]
 
 
 def test_shapes_of_a_space_are_counted() -> None:
     def count(*words: str) -> int:
-        return shapes(read(["task=cat_species", *words]).space)
+        return count_architectures(read_search(["task=cat_species", *words]).space)
 
     assert count() == 1 + 9 + 9**2 + 9**3
     assert count("model.shape=same") == 1 + 9 + 9 + 9

@@ -12,14 +12,14 @@ import torch
 from pipeline.config import schema
 from pipeline.config.model import Convolutions, Model
 from pipeline.config.schema import Training
-from pipeline.runtime.signals import Interrupt, Stopped
-from pipeline.study.problem import Question
+from pipeline.runtime.signals import SearchInterrupted, SignalGuard
+from pipeline.study.problem import Problem
 from pipeline.training import checkpoints
-from pipeline.training.checkpoints import Checkpoints, OnDisk
-from pipeline.training.engine import DenseStack, FoldData, Seeds
-from pipeline.training.fit import search_folds
-from pipeline.training.fold_data import Preparation
-from pipeline.training.trial_state import Outcome, Trial
+from pipeline.training.checkpoints import CheckpointStore, DiskCheckpointPolicy
+from pipeline.training.engine import FoldData, FusedDenseStack, StreamSeeds
+from pipeline.training.fit import cross_validate_trials
+from pipeline.training.fold_data import FoldDataBuilder
+from pipeline.training.trial_state import TrialResult, TrialSpec
 from tests.conftest import picture_examples, question
 
 MODEL = Model((8, 5), "gelu", 0.2)
@@ -27,13 +27,13 @@ TRAINING = Training(4, 16, 0.01, 0.01, "adamw", None, flip=True, shift=1)
 
 
 @pytest.fixture(scope="module")
-def asked() -> Question:
+def asked() -> Problem:
     return question(picture_examples(62), schema.Softmax("softmax"), "accuracy")
 
 
 @pytest.fixture(scope="module")
-def folds(asked: Question) -> list[FoldData]:
-    return Preparation(asked.examples, asked.inputs, asked.head, torch.device("cpu")).folds(asked.splits)
+def folds(asked: Problem) -> list[FoldData]:
+    return FoldDataBuilder(asked.examples, asked.inputs, asked.head, torch.device("cpu")).build_folds(asked.splits)
 
 
 def stopped(means: Sequence[float]) -> bool:
@@ -45,14 +45,14 @@ def never(*_: object) -> bool:
 
 
 TRIALS = {
-    3: Trial(MODEL, TRAINING, Seeds(0, 3), never),
-    4: Trial(replace(MODEL, dropout=0.0), TRAINING, Seeds(0, 4), stopped),
-    6: Trial(MODEL, replace(TRAINING, epochs=6, learning_rate=0.003), Seeds(0, 6), never),
+    3: TrialSpec(MODEL, TRAINING, StreamSeeds(0, 3), never),
+    4: TrialSpec(replace(MODEL, dropout=0.0), TRAINING, StreamSeeds(0, 4), stopped),
+    6: TrialSpec(MODEL, replace(TRAINING, epochs=6, learning_rate=0.003), StreamSeeds(0, 6), never),
 }
 BLOCKS = Model((5,), "gelu", 0.2, Convolutions((4, 6), 3, "max"))
 CONVOLUTIONAL = {
-    7: Trial(BLOCKS, TRAINING, Seeds(0, 7), never),
-    8: Trial(BLOCKS, replace(TRAINING, optimizer="sgd", epochs=3), Seeds(0, 8), stopped),
+    7: TrialSpec(BLOCKS, TRAINING, StreamSeeds(0, 7), never),
+    8: TrialSpec(BLOCKS, replace(TRAINING, optimizer="sgd", epochs=3), StreamSeeds(0, 8), stopped),
 }
 ALL = TRIALS | CONVOLUTIONAL
 
@@ -66,7 +66,7 @@ class Stopping:
     def __call__(self) -> None:
         self.left -= 1
         if self.left < 0:
-            raise Stopped(143)
+            raise SearchInterrupted(143)
 
 
 def tried(numbers: Iterable[int]) -> dict[int, str]:
@@ -74,25 +74,29 @@ def tried(numbers: Iterable[int]) -> dict[int, str]:
 
 
 def train(
-    asked: Question, folds: Sequence[FoldData], folder: Path, numbers: Sequence[int], steps: int = 10**9
-) -> list[Outcome]:
-    keeper = OnDisk(Checkpoints(folder), tried(numbers), Stopping(steps))
-    return search_folds(asked.task, folds, [ALL[number] for number in numbers], keeper)
+    asked: Problem, folds: Sequence[FoldData], folder: Path, numbers: Sequence[int], steps: int = 10**9
+) -> list[TrialResult]:
+    keeper = DiskCheckpointPolicy(CheckpointStore(folder), tried(numbers), Stopping(steps))
+    return cross_validate_trials(asked.task, folds, [ALL[number] for number in numbers], keeper)
 
 
-def assert_equal(first: Sequence[Outcome], second: Sequence[Outcome]) -> None:
+def assert_equal(first: Sequence[TrialResult], second: Sequence[TrialResult]) -> None:
     for mine, theirs in zip(first, second, strict=True):
-        assert (mine.epochs, mine.best, mine.ending) == (theirs.epochs, theirs.best, theirs.ending)
-        for one, other in zip(mine.states, theirs.states, strict=True):
+        assert (mine.epoch_results, mine.best_epoch, mine.stop_reason) == (
+            theirs.epoch_results,
+            theirs.best_epoch,
+            theirs.stop_reason,
+        )
+        for one, other in zip(mine.fold_weights, theirs.fold_weights, strict=True):
             assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.parametrize("trials", [TRIALS, CONVOLUTIONAL], ids=["dense", "convolutional"])
 def test_interrupted_after_any_step_and_again_and_again(
-    trials: dict[int, Trial], asked: Question, folds: list[FoldData], tmp_path: Path
+    trials: dict[int, TrialSpec], asked: Problem, folds: list[FoldData], tmp_path: Path
 ) -> None:
     """At every step of the first epoch, and at others up to the last; inside epochs and between them."""
-    whole = search_folds(asked.task, folds, list(trials.values()))
+    whole = cross_validate_trials(asked.task, folds, list(trials.values()))
     for steps in (0, 1, 2, 3, 4, 5, 7, 11, 13):
         folder = tmp_path / str(steps)
         folder.mkdir()
@@ -100,86 +104,86 @@ def test_interrupted_after_any_step_and_again_and_again(
             try:
                 found = train(asked, folds, folder, list(trials), max(steps, min(call, 1)))
                 break
-            except Stopped:
+            except SearchInterrupted:
                 assert list((folder / "checkpoints").iterdir())
         assert call > 0
         assert_equal(found, whole)
 
 
 def test_one_of_two_convolutional_trials_goes_on_from_a_checkpoint_of_both(
-    asked: Question, folds: list[FoldData], tmp_path: Path
+    asked: Problem, folds: list[FoldData], tmp_path: Path
 ) -> None:
-    whole = search_folds(asked.task, folds, list(CONVOLUTIONAL.values()))
-    with pytest.raises(Stopped):
+    whole = cross_validate_trials(asked.task, folds, list(CONVOLUTIONAL.values()))
+    with pytest.raises(SearchInterrupted):
         train(asked, folds, tmp_path, [7, 8], 13)
     assert_equal(train(asked, folds, tmp_path, [8]), whole[1:])
 
 
 def test_some_of_the_trials_go_on_from_a_checkpoint_of_more(
-    asked: Question, folds: list[FoldData], tmp_path: Path
+    asked: Problem, folds: list[FoldData], tmp_path: Path
 ) -> None:
     """The others are in the record already."""
-    whole = search_folds(asked.task, folds, list(TRIALS.values()))
+    whole = cross_validate_trials(asked.task, folds, list(TRIALS.values()))
     for steps in (5, 12):
         folder = tmp_path / str(steps)
         folder.mkdir()
-        with pytest.raises(Stopped):
+        with pytest.raises(SearchInterrupted):
             train(asked, folds, folder, [3, 4, 6], steps)
         assert_equal(train(asked, folds, folder, [6]), whole[2:])
         assert_equal(train(asked, folds, folder, [6, 4]), [whole[2], whole[1]])
 
 
 def test_checkpoint_of_another_candidate_under_the_same_number_is_none(
-    asked: Question, folds: list[FoldData], tmp_path: Path
+    asked: Problem, folds: list[FoldData], tmp_path: Path
 ) -> None:
     """As another number of workers draws it."""
-    with pytest.raises(Stopped):
+    with pytest.raises(SearchInterrupted):
         train(asked, folds, tmp_path, list(TRIALS), 9)
-    assert Checkpoints(tmp_path).find(tried(TRIALS)) is not None
-    assert Checkpoints(tmp_path).find({**tried(TRIALS), 4: "something else"}) is None
+    assert CheckpointStore(tmp_path).load_latest(tried(TRIALS)) is not None
+    assert CheckpointStore(tmp_path).load_latest({**tried(TRIALS), 4: "something else"}) is None
 
 
-def test_damaged_checkpoint_costs_time_and_nothing_else(asked: Question, folds: list[FoldData], tmp_path: Path) -> None:
-    whole = search_folds(asked.task, folds, list(TRIALS.values()))
-    with pytest.raises(Stopped):
+def test_damaged_checkpoint_costs_time_and_nothing_else(asked: Problem, folds: list[FoldData], tmp_path: Path) -> None:
+    whole = cross_validate_trials(asked.task, folds, list(TRIALS.values()))
+    with pytest.raises(SearchInterrupted):
         train(asked, folds, tmp_path, list(TRIALS), 9)
     (file,) = (tmp_path / "checkpoints").iterdir()
     content = bytearray(file.read_bytes())
     content[-5] ^= 1
     file.write_bytes(content)
-    assert Checkpoints(tmp_path).find(tried(TRIALS)) is None
+    assert CheckpointStore(tmp_path).load_latest(tried(TRIALS)) is None
     assert_equal(train(asked, folds, tmp_path, list(TRIALS)), whole)
     file.write_bytes(content[: len(content) // 2])
-    assert Checkpoints(tmp_path).find(tried(TRIALS)) is None
+    assert CheckpointStore(tmp_path).load_latest(tried(TRIALS)) is None
 
 
 def test_checkpoint_is_written_every_so_often_while_it_trains(
-    asked: Question, folds: list[FoldData], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asked: Problem, folds: list[FoldData], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoints, "EVERY", 0.0)
-    whole = search_folds(asked.task, folds, list(TRIALS.values()))
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_INTERVAL_SECONDS", 0.0)
+    whole = cross_validate_trials(asked.task, folds, list(TRIALS.values()))
     assert_equal(train(asked, folds, tmp_path, list(TRIALS)), whole)
-    saved = Checkpoints(tmp_path).find(tried(TRIALS))
+    saved = CheckpointStore(tmp_path).load_latest(tried(TRIALS))
     assert saved is not None
     assert saved.position[0] == 5
-    Checkpoints(tmp_path).forget(list(TRIALS))
+    CheckpointStore(tmp_path).delete(list(TRIALS))
     assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
 def test_sigterm_between_the_steps_of_two_epochs_is_heard_by_us_and_not_by_lightning(
-    asked: Question, folds: list[FoldData], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asked: Problem, folds: list[FoldData], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    validate = DenseStack.validate
+    validate = FusedDenseStack.validate
 
-    def signalled(self: DenseStack) -> list[torch.Tensor]:
+    def signalled(self: FusedDenseStack) -> list[torch.Tensor]:
         os.kill(os.getpid(), signal.SIGTERM)
         return validate(self)
 
-    monkeypatch.setattr(DenseStack, "validate", signalled)
-    with Interrupt() as interrupt, interrupt.waiting():
-        keeper = OnDisk(Checkpoints(tmp_path), tried(TRIALS), interrupt.check)
-        with pytest.raises(Stopped, match="143"):
-            search_folds(asked.task, folds, list(TRIALS.values()), keeper)
-    saved = Checkpoints(tmp_path).find(tried(TRIALS))
+    monkeypatch.setattr(FusedDenseStack, "validate", signalled)
+    with SignalGuard() as interrupt, interrupt.deferred():
+        keeper = DiskCheckpointPolicy(CheckpointStore(tmp_path), tried(TRIALS), interrupt.raise_if_interrupted)
+        with pytest.raises(SearchInterrupted, match="143"):
+            cross_validate_trials(asked.task, folds, list(TRIALS.values()), keeper)
+    saved = CheckpointStore(tmp_path).load_latest(tried(TRIALS))
     assert saved is not None
     assert saved.position == (1, 0, 1)

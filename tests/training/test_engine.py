@@ -7,29 +7,31 @@ from pipeline.config import schema
 from pipeline.config.model import Model
 from pipeline.config.schema import Training
 from pipeline.runtime import seeds
-from pipeline.study.problem import Question
-from pipeline.training.engine import Member, Seeds, Stack
-from pipeline.training.engine import stack as build
-from pipeline.training.fold_data import Preparation
+from pipeline.study.problem import Problem
+from pipeline.training.engine import Member, NetworkStack, StreamSeeds
+from pipeline.training.engine import build_stack as build
+from pipeline.training.fold_data import FoldDataBuilder
 from tests.conftest import picture_examples, question, table_examples
 
 TRAINING = Training(3, 16, 0.01, 0.01, "adamw", None, flip=False, shift=0)
 
 
-def asked() -> Question:
+def asked() -> Problem:
     return question(picture_examples(), schema.Softmax("softmax"), "accuracy")
 
 
 def stack(
-    asked: Question, folds: slice = slice(None), model: Model | None = None, training: Training = TRAINING
-) -> Stack:
-    preparation = Preparation(asked.examples, asked.inputs, asked.head, torch.device("cpu"))
+    asked: Problem, folds: slice = slice(None), model: Model | None = None, training: Training = TRAINING
+) -> NetworkStack:
+    preparation = FoldDataBuilder(asked.examples, asked.inputs, asked.head, torch.device("cpu"))
     chosen = model or Model((8,), "relu", 0.2)
-    members = [Member(chosen, training, Seeds(1, 2), data) for data in preparation.folds(asked.splits)[folds]]
+    members = [
+        Member(chosen, training, StreamSeeds(1, 2), data) for data in preparation.build_folds(asked.splits)[folds]
+    ]
     return build(members, asked.inputs, asked.head, "fp32")
 
 
-def trained(stack: Stack, epochs: int = 3) -> Stack:
+def trained(stack: NetworkStack, epochs: int = 3) -> NetworkStack:
     for epoch in range(epochs):
         stack.train_epoch(epoch)
     return stack
@@ -64,10 +66,10 @@ def test_equals_a_plain_loop_of_the_library(optimizer: str) -> None:
     kind = torch.optim.AdamW if optimizer == "adamw" else torch.optim.SGD
     steps = kind(plain.parameters(), lr=0.01, weight_decay=0.1)
     for epoch in range(2):
-        order = torch.randperm(len(data.train), generator=seeds.generator(1, 0, epoch, "order"))
+        order = torch.randperm(len(data.train), generator=seeds.make_generator(1, 0, epoch, "order"))
         for rows in data.train[order].split(16):
             loss = torch.nn.functional.cross_entropy(
-                plain(question_.inputs.batch(data.inputs[rows], data.input_constants)), data.targets[rows]
+                plain(question_.inputs.prepare_batch(data.inputs[rows], data.input_constants)), data.targets[rows]
             )
             steps.zero_grad()
             loss.backward()

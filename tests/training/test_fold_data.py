@@ -11,37 +11,37 @@ from torch import Tensor
 from pipeline.config import schema
 from pipeline.config.model import Convolutions, Model
 from pipeline.config.schema import Training
-from pipeline.data.examples import DataError, Pictures
-from pipeline.preprocessing.streamed import Streamed
+from pipeline.data.examples import DataError, Images
+from pipeline.preprocessing.streamed import StreamedImages
 from pipeline.training import fold_data
-from pipeline.training.engine import Member, Seeds, stack
-from pipeline.training.fold_data import Preparation
+from pipeline.training.engine import Member, StreamSeeds, build_stack
+from pipeline.training.fold_data import FoldDataBuilder
 from tests.conftest import picture_examples, question, table_examples
 
 
 def test_refuses_what_does_not_fit_with_the_size_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A full memory is made up."""
     asked = question(table_examples(80), schema.Number("number", "identity", "l2", ""), "mean_absolute_error")
-    needed = 3 * 80 * asked.inputs.features * 4
-    prepared = Preparation(asked.examples, asked.inputs, asked.head, asked.task.device.torch)
+    needed = 3 * 80 * asked.inputs.feature_count * 4
+    prepared = FoldDataBuilder(asked.examples, asked.inputs, asked.head, asked.task.device.torch_device)
     monkeypatch.setattr(fold_data, "_free_bytes", lambda _: needed)
-    assert len(prepared.folds(asked.splits)) == 3
+    assert len(prepared.build_folds(asked.splits)) == 3
     monkeypatch.setattr(fold_data, "_free_bytes", lambda _: needed - 1)
     said = r"training keeps it in memory, which needs 0\.0 GiB; got 0\.0 GiB free; use fewer rows or fewer cv\.folds"
     with pytest.raises(DataError, match=said):
-        prepared.folds(asked.splits)
+        prepared.build_folds(asked.splits)
 
 
 def test_pictures_stay_where_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a file of the cache, as large as it may be."""
     examples = picture_examples(60)
-    assert isinstance(examples.inputs, Pictures)
+    assert isinstance(examples.inputs, Images)
     np.save(tmp_path / "pixels.npy", examples.inputs.pixels)
     pixels = np.load(tmp_path / "pixels.npy", mmap_mode="r")
-    asked = question(replace(examples, inputs=Pictures(pixels)), schema.Softmax("softmax"), "accuracy")
+    asked = question(replace(examples, inputs=Images(pixels)), schema.Softmax("softmax"), "accuracy")
     monkeypatch.setattr(fold_data, "_free_bytes", lambda _: 0)
-    prepared = Preparation(asked.examples, asked.inputs, asked.head, asked.task.device.torch)
-    for data in prepared.folds(asked.splits):
+    prepared = FoldDataBuilder(asked.examples, asked.inputs, asked.head, asked.task.device.torch_device)
+    for data in prepared.build_folds(asked.splits):
         assert isinstance(data.inputs, Tensor)
         assert data.inputs.data_ptr() == pixels.ctypes.data
 
@@ -50,14 +50,14 @@ def test_pictures_stay_where_they_lie(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("shift", [0, 2])
 def test_streamed_pictures_give_the_same_numbers(blocks: Convolutions | None, shift: int) -> None:
     asked = question(picture_examples(60), schema.Softmax("softmax"), "accuracy")
-    device = asked.task.device.torch
-    prepared = Preparation(asked.examples, asked.inputs, asked.head, device)
+    device = asked.task.device.torch_device
+    prepared = FoldDataBuilder(asked.examples, asked.inputs, asked.head, device)
     training = Training(3, 16, 0.01, 0.1, "adamw", None, flip=shift > 0, shift=shift)
     found = []
-    for lie in (lambda inputs: inputs, lambda inputs: Streamed(inputs, device)):
-        folds = [replace(data, inputs=lie(data.inputs)) for data in prepared.folds(asked.splits)]
-        members = [Member(Model((8, 4), "relu", 0.3, blocks), training, Seeds(1, 2), data) for data in folds]
-        networks = stack(members, asked.inputs, asked.head, "fp32")
+    for lie in (lambda inputs: inputs, lambda inputs: StreamedImages(inputs, device)):
+        folds = [replace(data, inputs=lie(data.inputs)) for data in prepared.build_folds(asked.splits)]
+        members = [Member(Model((8, 4), "relu", 0.3, blocks), training, StreamSeeds(1, 2), data) for data in folds]
+        networks = build_stack(members, asked.inputs, asked.head, "fp32")
         losses = [networks.train_epoch(epoch) for epoch in range(3)]
         found.append([*losses, *networks.validate(), *networks.state_dict(0).values()])
     assert all(torch.equal(resident, streamed) for resident, streamed in zip(*found, strict=True))

@@ -14,11 +14,19 @@ from pipeline.config import schema
 from pipeline.config.model import Convolutions, Model
 from pipeline.config.schema import Training
 from pipeline.runtime import seeds
-from pipeline.study.problem import Question
-from pipeline.training.engine import DenseStack, FoldData, LoopStack, Member, Precision, Seeds, stack
-from pipeline.training.engine.cpu_kernels import fastest, onednn_is_faster
-from pipeline.training.engine.step_plan import plan
-from pipeline.training.fold_data import Preparation
+from pipeline.study.problem import Problem
+from pipeline.training.engine import (
+    AutogradStack,
+    FoldData,
+    FusedDenseStack,
+    Member,
+    Precision,
+    StreamSeeds,
+    build_stack,
+)
+from pipeline.training.engine.cpu_kernels import best_cpu_kernels, is_onednn_faster
+from pipeline.training.engine.step_plan import plan_steps
+from pipeline.training.fold_data import FoldDataBuilder
 from tests.conftest import picture_examples, question, table_examples
 
 HEADS = (
@@ -30,14 +38,14 @@ HEADS = (
 )
 
 
-def asked(head: schema.Head, metric: str, rows: int, folds: int) -> Question:
+def asked(head: schema.HeadConfig, metric: str, rows: int, folds: int) -> Problem:
     classes = {schema.Softmax: 3, schema.Sigmoid: 2}.get(type(head))
     return question(picture_examples(rows, classes) if classes else table_examples(rows), head, metric, folds)
 
 
-def folds_of(question_: Question, lost: tuple[int, ...] = ()) -> list[FoldData]:
+def folds_of(question_: Problem, lost: tuple[int, ...] = ()) -> list[FoldData]:
     """The first folds lose so many training rows, so that their counts differ."""
-    made = Preparation(question_.examples, question_.inputs, question_.head, torch.device("cpu")).folds(
+    made = FoldDataBuilder(question_.examples, question_.inputs, question_.head, torch.device("cpu")).build_folds(
         question_.splits
     )
     for index, count in enumerate(lost[: len(made)]):
@@ -46,18 +54,18 @@ def folds_of(question_: Question, lost: tuple[int, ...] = ()) -> list[FoldData]:
 
 
 def members(
-    question_: Question, model: Model, training: Training, lost: tuple[int, ...] = (), trials: int = 1
+    question_: Problem, model: Model, training: Training, lost: tuple[int, ...] = (), trials: int = 1
 ) -> list[Member]:
     """Those of some trials of one shape, each trained in a way of its own."""
     made = []
     for trial in range(trials):
         own = replace(training, learning_rate=training.learning_rate * (1 + trial), weight_decay=0.1 * trial)
         drops = replace(model, dropout=model.dropout if trial % 2 == 0 else 0.0)
-        made += [Member(drops, own, Seeds(1, 2 + trial), data) for data in folds_of(question_, lost)]
+        made += [Member(drops, own, StreamSeeds(1, 2 + trial), data) for data in folds_of(question_, lost)]
     return made
 
 
-def trained(kind: type, question_: Question, these: list[Member], precision: Precision = "fp32") -> object:
+def trained(kind: type, question_: Problem, these: list[Member], precision: Precision = "fp32") -> object:
     stack = kind(these, question_.inputs, question_.head, precision)
     losses = [stack.train_epoch(epoch) for epoch in range(these[0].training.epochs)]
     return stack, torch.stack(losses)
@@ -83,14 +91,14 @@ trainings = st.builds(
 
 
 def case(
-    head: tuple[schema.Head, str],
+    head: tuple[schema.HeadConfig, str],
     model: Model,
     training: Training,
     rows: int,
     folds: int,
     lost: tuple[int, ...],
     trials: int,
-) -> tuple[Question, list[Member]]:
+) -> tuple[Problem, list[Member]]:
     """A question and the members of some trials that answer it."""
     question_ = asked(*head, rows, folds)
     return question_, members(question_, model, training, lost, trials)
@@ -113,12 +121,12 @@ slow = settings(max_examples=40, deadline=None, suppress_health_check=[HealthChe
 
 @slow
 @drawn
-def test_member_is_bitwise_the_same_alone_and_in_any_stack(case: tuple[Question, list[Member]]) -> None:
+def test_member_is_bitwise_the_same_alone_and_in_any_stack(case: tuple[Problem, list[Member]]) -> None:
     question_, everyone = case
-    together, losses = trained(DenseStack, question_, everyone)
+    together, losses = trained(FusedDenseStack, question_, everyone)
     answers = together.validate()
     for index, member in enumerate(everyone):
-        alone, own = trained(DenseStack, question_, [member])
+        alone, own = trained(FusedDenseStack, question_, [member])
         assert same(alone.state_dict(0), together.state_dict(index))
         assert torch.equal(own[:, 0], losses[:, index])
         assert torch.equal(alone.validate()[0], answers[index])
@@ -126,15 +134,15 @@ def test_member_is_bitwise_the_same_alone_and_in_any_stack(case: tuple[Question,
 
 @slow
 @drawn
-def test_members_that_stay_are_bitwise_what_they_would_have_been(case: tuple[Question, list[Member]]) -> None:
+def test_members_that_stay_are_bitwise_what_they_would_have_been(case: tuple[Problem, list[Member]]) -> None:
     question_, everyone = case
-    whole, losses = trained(DenseStack, question_, everyone)
-    fewer, kept = DenseStack(everyone, question_.inputs, question_.head, "fp32"), list(range(len(everyone)))
+    whole, losses = trained(FusedDenseStack, question_, everyone)
+    fewer, kept = FusedDenseStack(everyone, question_.inputs, question_.head, "fp32"), list(range(len(everyone)))
     for epoch in range(len(losses)):
         assert torch.equal(fewer.train_epoch(epoch), losses[epoch, kept])
         if len(kept) > 1:
             left = kept.pop((7 * epoch + 3) % len(kept))
-            fewer.keep([place for place, index in enumerate(sorted([*kept, left])) if index != left])
+            fewer.retain([place for place, index in enumerate(sorted([*kept, left])) if index != left])
     for place, index in enumerate(kept):
         assert same(fewer.state_dict(place), whole.state_dict(index))
         assert torch.equal(fewer.validate()[place], whole.validate()[index])
@@ -142,12 +150,12 @@ def test_members_that_stay_are_bitwise_what_they_would_have_been(case: tuple[Que
 
 @slow
 @drawn
-def test_equals_autograd_with_the_optimiser_of_the_library(case: tuple[Question, list[Member]]) -> None:
+def test_equals_autograd_with_the_optimiser_of_the_library(case: tuple[Problem, list[Member]]) -> None:
     """By plain descent: AdamW makes a whole step of the sign of a gradient, also where that is but a rounding error."""
     question_, members = case
     everyone = [replace(member, training=replace(member.training, optimizer="sgd")) for member in members]
-    ours, losses = trained(DenseStack, question_, everyone)
-    library, expected = trained(LoopStack, question_, everyone)
+    ours, losses = trained(FusedDenseStack, question_, everyone)
+    library, expected = trained(AutogradStack, question_, everyone)
     assert torch.allclose(losses, expected, rtol=1e-3, atol=1e-4)
     for index in range(len(everyone)):
         for name, weights in library.state_dict(index).items():
@@ -160,13 +168,13 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 @slow
 @drawn
-def test_in_bf16_members_are_the_same_in_any_stack_and_near_autocast(case: tuple[Question, list[Member]]) -> None:
+def test_in_bf16_members_are_the_same_in_any_stack_and_near_autocast(case: tuple[Problem, list[Member]]) -> None:
     question_, everyone = case
-    together, losses = trained(DenseStack, question_, everyone, "bf16")
-    _, expected = trained(LoopStack, question_, everyone, "bf16")
+    together, losses = trained(FusedDenseStack, question_, everyone, "bf16")
+    _, expected = trained(AutogradStack, question_, everyone, "bf16")
     assert torch.allclose(losses, expected, rtol=0.1, atol=0.02)
     for index, member in enumerate(everyone):
-        alone, _ = trained(DenseStack, question_, [member], "bf16")
+        alone, _ = trained(FusedDenseStack, question_, [member], "bf16")
         assert same(alone.state_dict(0), together.state_dict(index))
 
 
@@ -174,8 +182,8 @@ def test_flips_and_shifts_are_those_of_autograd() -> None:
     question_ = asked(*HEADS[0], 60, 3)
     training = Training(2, 16, 0.01, 0.0, "adamw", None, flip=True, shift=2)
     everyone = members(question_, Model((8,), "relu", 0.2), training)
-    ours, _ = trained(DenseStack, question_, everyone)
-    library, _ = trained(LoopStack, question_, everyone)
+    ours, _ = trained(FusedDenseStack, question_, everyone)
+    library, _ = trained(AutogradStack, question_, everyone)
     for name, weights in library.state_dict(1).items():
         assert torch.allclose(weights, ours.state_dict(1)[name], atol=1e-5)
 
@@ -189,13 +197,13 @@ def test_convolutional_member_is_bitwise_the_same_alone_and_where_others_leave(
     training = Training(3, 16, 0.01, 0.01, "adamw", None, flip=True, shift=2)
     model = Model((5,), "relu", 0.2, Convolutions((4, 6), kernel, pooling))
     everyone = members(question_, model, training, lost=(0, 3), trials=2)
-    together = stack(everyone, question_.inputs, question_.head, precision)
-    assert isinstance(together, LoopStack)
+    together = build_stack(everyone, question_.inputs, question_.head, precision)
+    assert isinstance(together, AutogradStack)
     losses = [together.train_epoch(0)[[1, 4]]]
-    together.keep([1, 4])
+    together.retain([1, 4])
     losses += [together.train_epoch(epoch) for epoch in (1, 2)]
     for place, index in enumerate((1, 4)):
-        alone, own = trained(LoopStack, question_, [everyone[index]], precision)
+        alone, own = trained(AutogradStack, question_, [everyone[index]], precision)
         assert same(alone.state_dict(0), together.state_dict(place))
         assert torch.equal(own[:, 0], torch.stack(losses)[:, place])
         assert torch.equal(alone.validate()[0], together.validate()[place])
@@ -205,7 +213,7 @@ def test_convolutions_learn_what_a_mean_colour_tells() -> None:
     question_ = asked(*HEADS[0], 90, 3)
     training = Training(12, 8, 0.01, 0.01, "adamw", None, flip=False, shift=0)
     everyone = members(question_, Model((), "relu", 0.0, Convolutions((4,), 3, "max")), training)
-    networks, losses = trained(LoopStack, question_, everyone)
+    networks, losses = trained(AutogradStack, question_, everyone)
     assert bool((losses[-1] < losses[0]).all())
     for member, answers in zip(everyone, networks.validate(), strict=True):
         truth = member.data.targets[member.data.validation]
@@ -217,8 +225,8 @@ def test_what_is_judged_is_the_mean_of_the_first_steps() -> None:
     question_ = asked(*HEADS[0], 60, 3)
     training = Training(1, 16, 0.01, 0.0, "adamw", None, flip=False, shift=0)
     member = members(question_, Model((), "relu", 0.0, Convolutions((4,), 3, "max")), training)[:1]
-    loop, seen = LoopStack(member, question_.inputs, question_.head, "fp32"), []
-    loop.train_epoch(0, lambda: seen.append(loop.member_state(0)["network.dense.layers.0.weight"]))
+    loop, seen = AutogradStack(member, question_.inputs, question_.head, "fp32"), []
+    loop.train_epoch(0, lambda: seen.append(loop.training_state(0)["network.dense.layers.0.weight"]))
     assert len(seen) == 2
     assert torch.allclose(loop.state_dict(0)["dense.layers.0.weight"], torch.stack(seen).mean(0), atol=1e-6)
 
@@ -226,24 +234,24 @@ def test_what_is_judged_is_the_mean_of_the_first_steps() -> None:
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(1, 20))
 def test_plan_takes_every_row_of_every_member_once_and_in_order(counts: list[int], batch_size: int) -> None:
     counts = sorted(counts, reverse=True)
-    blocks = plan(counts, batch_size)
+    blocks = plan_steps(counts, batch_size)
     for member, count in enumerate(counts):
         rows = [
             row
             for block in blocks
-            if block.first <= member < block.last
-            for row in range(block.begin, block.begin + block.steps * block.size)
+            if block.first_slot <= member < block.end_slot
+            for row in range(block.first_row, block.first_row + block.steps * block.batch_size)
         ]
         assert rows == list(range(count))
-        sizes = Counter(block.size for block in blocks if block.first <= member < block.last)
+        sizes = Counter(block.batch_size for block in blocks if block.first_slot <= member < block.end_slot)
         assert max(sizes) <= batch_size
 
 
-@pytest.mark.skipif(not onednn_is_faster(), reason="MKL is used here")
+@pytest.mark.skipif(not is_onednn_faster(), reason="MKL is used here")
 def test_products_of_onednn_are_in_float32() -> None:
     left, right = torch.randn(64, 4096), torch.randn(4096, 512)
     exact = left.double() @ right.double()
-    with fastest([torch.zeros(1, 1024, 1024)], 64):
+    with best_cpu_kernels([torch.zeros(1, 1024, 1024)], 64):
         error = (left @ right - exact).abs().max() / exact.abs().max()
     assert float(error) < 5e-6
     assert torch.backends.mkldnn.matmul.fp32_precision != "bf16"
@@ -251,9 +259,9 @@ def test_products_of_onednn_are_in_float32() -> None:
 
 def test_small_networks_have_one_thread_and_large_ones_all() -> None:
     before = torch.get_num_threads()
-    with fastest([torch.zeros(5, 16, 64)], 64):
+    with best_cpu_kernels([torch.zeros(5, 16, 64)], 64):
         assert torch.get_num_threads() == 1
-    with fastest([torch.zeros(5, 256, 512)], 64):
+    with best_cpu_kernels([torch.zeros(5, 256, 512)], 64):
         assert torch.get_num_threads() == before
     assert torch.get_num_threads() == before
 
@@ -270,19 +278,19 @@ def test_digits_have_as_many_right_answers_as_a_plain_loop() -> None:
         category_names=(),
         levels=(),
     )
-    examples = replace(examples, inputs=table, targets=digits, kind="classes", classes=tuple("0123456789"))
+    examples = replace(examples, inputs=table, targets=digits, target_kind="classes", classes=tuple("0123456789"))
     question_ = question(examples.with_fingerprint(), *HEADS[0], 5)
     training, model = Training(10, 64, 0.001, 0.01, "adamw", None, flip=False, shift=0), Model((32, 16), "relu", 0.0)
-    everyone = [Member(model, training, Seeds(1, 2), data) for data in folds_of(question_)]
-    ours, _ = trained(DenseStack, question_, everyone)
+    everyone = [Member(model, training, StreamSeeds(1, 2), data) for data in folds_of(question_)]
+    ours, _ = trained(FusedDenseStack, question_, everyone)
     for fold, (member, answers) in enumerate(zip(ours.members, ours.validate(), strict=True)):
         plain = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 10))
-        first = DenseStack([member], question_.inputs, question_.head, "fp32").state_dict(0)
+        first = FusedDenseStack([member], question_.inputs, question_.head, "fp32").state_dict(0)
         plain.load_state_dict(dict(zip(plain.state_dict(), first.values(), strict=True)))
         optimizer = torch.optim.AdamW(plain.parameters(), lr=0.001, weight_decay=0.01)
         data = member.data
         for epoch in range(10):
-            order = torch.randperm(len(data.train), generator=seeds.generator(1, fold, epoch, "order"))
+            order = torch.randperm(len(data.train), generator=seeds.make_generator(1, fold, epoch, "order"))
             for rows in data.train[order].split(64):
                 optimizer.zero_grad()
                 nn.functional.cross_entropy(plain(data.inputs[rows]), data.targets[rows]).backward()

@@ -14,88 +14,90 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.examples import DataError, Pictures
-from pipeline.data.images.decode import VERSION, Picture, read_or_reason, without_warnings
-from pipeline.runtime.array_cache import used
-from pipeline.runtime.files import NotWrittenError, make_folder, moved_whole, write_whole
-from pipeline.runtime.parallel import in_order
-from pipeline.runtime.progress_bars import watched
-from pipeline.runtime.text import printable
+from pipeline.data.examples import DataError, Images
+from pipeline.data.images.decode import DECODER_VERSION, DecodedImage, ignore_pillow_warnings, read_image_or_error
+from pipeline.runtime.array_cache import touch
+from pipeline.runtime.files import FileWriteError, atomic_path, make_folder, write_file
+from pipeline.runtime.parallel import map_in_order
+from pipeline.runtime.progress_bars import track
+from pipeline.runtime.text import escape_unprintable
 
-Bad = tuple[tuple[str, str], ...]
-SHOWN = 3
+UnreadableFiles = tuple[tuple[str, str], ...]
+MAX_LISTED_NAMES = 3
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedImages:
     """The pictures that could be read.
 
     kept: which of the paths they are; bad: the others, with the reason; moving: the names of animations;
     groups: int64 [N], equal pictures share one.
     """
 
-    pictures: Pictures
-    kept: NDArray[np.int64]
-    bad: Bad
-    moving: tuple[str, ...]
+    images: Images
+    path_indices: NDArray[np.int64]
+    unreadable: UnreadableFiles
+    animated: tuple[str, ...]
     groups: NDArray[np.int64]
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know about them."""
-        left_out = (f"left out, since they cannot be read: {len(self.bad)} files",) if self.bad else ()
-        return left_out + _moving_note(self.moving) + copies_note(self.groups)
+        unreadable_note = (
+            (f"left out, since they cannot be read: {len(self.unreadable)} files",) if self.unreadable else ()
+        )
+        return unreadable_note + _format_animations_note(self.animated) + format_duplicates_note(self.groups)
 
 
-def decode_all(paths: Sequence[Path], root: Path, size: int, cache: Path, *, skip_bad: bool) -> Decoded:
+def decode_images(paths: Sequence[Path], root: Path, size: int, cache: Path, *, skip_bad: bool) -> DecodedImages:
     """Every picture, from the cache where the same files were decoded before.
 
     Raises DataError with every bad file and its reason, unless they are to be skipped.
     """
     names = [str(path.relative_to(root)) for path in paths]
-    file = cache / f"pictures-{_listing(paths, names, root, size)}.npy"
-    scan = _Scan(root, names, size)
-    with without_warnings():
-        pictures, found = _cached(file, scan) or _decode_into(file, scan)
-    bad = found.bad
-    if bad and not skip_bad:
-        lines = "\n".join(f"  {printable(name)}: {reason}" for name, reason in bad)
+    file = cache / f"pictures-{_cache_key(paths, names, root, size)}.npy"
+    job = _DecodeJob(root, names, size)
+    with ignore_pillow_warnings():
+        images, log = _load_cached(file, job) or _decode_to_cache(file, job)
+    unreadable = log.bad
+    if unreadable and not skip_bad:
+        lines = "\n".join(f"  {escape_unprintable(name)}: {reason}" for name, reason in unreadable)
         raise DataError(
-            f"dataset: {len(bad)} of {len(paths)} files cannot be read:\n{lines}\n"
+            f"dataset: {len(unreadable)} of {len(paths)} files cannot be read:\n{lines}\n"
             "mend or remove them, or go on without them: dataset.skip_bad=true"
         )
-    left_out = {name for name, _ in bad}
-    kept = np.array([row for row, name in enumerate(names) if name not in left_out], dtype=np.int64)
-    if len(kept) == 0:
+    unreadable_names = {name for name, _ in unreadable}
+    path_indices = np.array([row for row, name in enumerate(names) if name not in unreadable_names], dtype=np.int64)
+    if len(path_indices) == 0:
         raise DataError(f"dataset: none of the {len(paths)} files in {root} can be read")
-    return Decoded(pictures, kept, bad, found.moving, copies_share_a_group(pictures))
+    return DecodedImages(images, path_indices, unreadable, log.moving, group_duplicates(images))
 
 
-def copies_share_a_group(pictures: Pictures) -> NDArray[np.int64]:
+def group_duplicates(images: Images) -> NDArray[np.int64]:
     """int64 [N]: the row of the first picture with equal pixels."""
-    first: dict[bytes, int] = {}
-    numbered = enumerate(pictures.digests)
-    return np.array([first.setdefault(digest, number) for number, digest in numbered], dtype=np.int64)
+    first_index: dict[bytes, int] = {}
+    numbered = enumerate(images.digests)
+    return np.array([first_index.setdefault(digest, number) for number, digest in numbered], dtype=np.int64)
 
 
-def copies_note(groups: NDArray[np.int64]) -> tuple[str, ...]:
+def format_duplicates_note(groups: NDArray[np.int64]) -> tuple[str, ...]:
     """A remark where pictures are copies of others."""
     copies = len(groups) - len(np.unique(groups))
-    said = f"pictures that are copies of another: {copies}; copies stay on one side of every split"
-    return (said,) if copies else ()
+    note = f"pictures that are copies of another: {copies}; copies stay on one side of every split"
+    return (note,) if copies else ()
 
 
-def _moving_note(names: Sequence[str]) -> tuple[str, ...]:
+def _format_animations_note(names: Sequence[str]) -> tuple[str, ...]:
     if not names:
         return ()
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    said = ", ".join(map(printable, names[:SHOWN]))
-    return (f"animations, of which the first picture is taken: {len(names)} ({said}{more})",)
+    more = f" and {len(names) - MAX_LISTED_NAMES} more" if len(names) > MAX_LISTED_NAMES else ""
+    listed = ", ".join(map(escape_unprintable, names[:MAX_LISTED_NAMES]))
+    return (f"animations, of which the first picture is taken: {len(names)} ({listed}{more})",)
 
 
-def _listing(paths: Sequence[Path], names: Sequence[str], root: Path, size: int) -> str:
+def _cache_key(paths: Sequence[Path], names: Sequence[str], root: Path, size: int) -> str:
     """A name for exactly these files, by their names, sizes and times of change."""
-    digest = hashlib.sha256(f"{VERSION} {size} ".encode() + os.fsencode(os.path.realpath(root)))
+    digest = hashlib.sha256(f"{DECODER_VERSION} {size} ".encode() + os.fsencode(os.path.realpath(root)))
     for path, name in zip(paths, names, strict=True):
         digest.update(b"\0" + os.fsencode(name))
         try:
@@ -107,7 +109,7 @@ def _listing(paths: Sequence[Path], names: Sequence[str], root: Path, size: int)
 
 
 @dataclass(frozen=True)
-class _Scan:
+class _DecodeJob:
     """What is to be read: the names below a folder, and the side of the pictures."""
 
     root: Path
@@ -119,82 +121,82 @@ class _Scan:
         """The folder itself, whatever links lead to it."""
         return os.path.realpath(self.root)
 
-    def read(self, name: str) -> Picture | str:
+    def decode(self, name: str) -> DecodedImage | str:
         """A picture or a reason; a link may not lead out of the data set, where a stranger's folder has no business."""
         real = os.path.realpath(os.path.join(self.real_root, name))  # noqa: PTH118
         if os.path.commonpath([self.real_root, real]) != self.real_root:
             return "a link that leads out of the data set's folder; put the file itself there"
-        return read_or_reason(self.root / name, self.size)
+        return read_image_or_error(self.root / name, self.size)
 
-    def pictures(self) -> Iterator[Picture | str]:
+    def decode_all(self) -> Iterator[DecodedImage | str]:
         """For each name its picture or a reason, in order; with a bar where someone is looking."""
-        yield from watched(in_order(self.read, self.names), "decoding pictures", len(self.names))
+        yield from track(map_in_order(self.decode, self.names), "decoding pictures", len(self.names))
 
 
 @dataclass(frozen=True)
-class _Found:
+class _DecodeLog:
     """What there is to say of the files: the bad ones with their reasons, the animations, and what the pixels are."""
 
-    bad: Bad
+    bad: UnreadableFiles
     moving: tuple[str, ...]
     fingerprint: str
 
     @classmethod
-    def read(cls, file: Path) -> _Found:
+    def load(cls, file: Path) -> _DecodeLog:
         """What an earlier call kept; raises OSError, ValueError, TypeError or LookupError."""
-        kept = json.loads(file.read_text())
-        bad = tuple((str(name), str(why)) for name, why in kept["bad"])
-        return cls(bad, tuple(map(str, kept["moving"])), str(kept["fingerprint"]))
+        stored = json.loads(file.read_text())
+        bad = tuple((str(name), str(why)) for name, why in stored["bad"])
+        return cls(bad, tuple(map(str, stored["moving"])), str(stored["fingerprint"]))
 
 
-def _cached(file: Path, scan: _Scan) -> tuple[Pictures, _Found] | None:
+def _load_cached(file: Path, job: _DecodeJob) -> tuple[Images, _DecodeLog] | None:
     """What an earlier call decoded; None where there is nothing, nothing whole, or a bad file can be read by now."""
     try:
-        found = _Found.read(file.with_suffix(".json"))
-        pictures = Pictures(np.load(file, mmap_mode="r", allow_pickle=False))
-        used(file)
+        log = _DecodeLog.load(file.with_suffix(".json"))
+        images = Images(np.load(file, mmap_mode="r", allow_pickle=False))
+        touch(file)
     except (OSError, ValueError, TypeError, LookupError):
         return None
-    shape = (len(scan.names) - len(found.bad), 3, scan.size, scan.size)
-    whole = pictures.pixels.shape == shape and pictures.pixels.dtype == np.uint8
-    if not whole or pictures.fingerprint != found.fingerprint:
+    shape = (len(job.names) - len(log.bad), 3, job.size, job.size)
+    is_complete = images.pixels.shape == shape and images.pixels.dtype == np.uint8
+    if not is_complete or images.fingerprint != log.fingerprint:
         return None
-    return (pictures, found) if all(isinstance(scan.read(name), str) for name, _ in found.bad) else None
+    return (images, log) if all(isinstance(job.decode(name), str) for name, _ in log.bad) else None
 
 
-def _decode_into(file: Path, scan: _Scan) -> tuple[Pictures, _Found]:
+def _decode_to_cache(file: Path, job: _DecodeJob) -> tuple[Images, _DecodeLog]:
     """Decodes every file and keeps the result beside what there is to say; each is written whole or not at all.
 
     Raises DataError where the cache cannot be written.
     """
-    bad: list[tuple[str, str]] = []
-    moving: list[str] = []
-    count, size = len(scan.names), scan.size
+    unreadable: list[tuple[str, str]] = []
+    animated: list[str] = []
+    count, size = len(job.names), job.size
     try:
         make_folder(file.parent)
-        with moved_whole(file) as pixels, pixels.open("wb") as stream:
-            _write_header(stream, count, size)
-            for name, result in zip(scan.names, scan.pictures(), strict=True):
+        with atomic_path(file) as pixels, pixels.open("wb") as stream:
+            _write_npy_header(stream, count, size)
+            for name, result in zip(job.names, job.decode_all(), strict=True):
                 if isinstance(result, str):
-                    bad.append((name, result))
+                    unreadable.append((name, result))
                     continue
                 stream.write(result.pixels.tobytes())
-                if result.moving:
-                    moving.append(name)
+                if result.is_animated:
+                    animated.append(name)
             stream.seek(0)
-            _write_header(stream, count - len(bad), size)
-        if len(bad) == count:
+            _write_npy_header(stream, count - len(unreadable), size)
+        if len(unreadable) == count:
             file.unlink()
-            return Pictures(np.zeros((0, 3, size, size), np.uint8)), _Found(tuple(bad), tuple(moving), "")
-        pictures = Pictures(np.load(file, mmap_mode="r", allow_pickle=False))
-        found = _Found(tuple(bad), tuple(moving), pictures.fingerprint)
-        write_whole(file.with_suffix(".json"), json.dumps(asdict(found)).encode())
-        return pictures, found
-    except NotWrittenError as error:
+            return Images(np.zeros((0, 3, size, size), np.uint8)), _DecodeLog(tuple(unreadable), tuple(animated), "")
+        images = Images(np.load(file, mmap_mode="r", allow_pickle=False))
+        log = _DecodeLog(tuple(unreadable), tuple(animated), images.fingerprint)
+        write_file(file.with_suffix(".json"), json.dumps(asdict(log)).encode())
+        return images, log
+    except FileWriteError as error:
         raise DataError(f"store: decoded pictures are kept there: {error}") from None
 
 
-def _write_header(stream: BinaryIO, count: int, size: int) -> None:
+def _write_npy_header(stream: BinaryIO, count: int, size: int) -> None:
     """The .npy header of uint8 [count, 3, size, size]; NumPy makes it equally long for every count."""
-    described = {"descr": "|u1", "fortran_order": False, "shape": (count, 3, size, size)}
-    np.lib.format.write_array_header_1_0(stream, described)
+    header = {"descr": "|u1", "fortran_order": False, "shape": (count, 3, size, size)}
+    np.lib.format.write_array_header_1_0(stream, header)

@@ -6,39 +6,39 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.data.images.safe_open import OTHER_SUFFIXES, SUFFIXES
+from pipeline.data.images.safe_open import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES
 
 
-def is_picture(path: Path) -> bool:
+def is_image_file(path: Path) -> bool:
     """Whether a file's name says that it is a picture, read by us or not."""
-    return path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES
+    return path.suffix.lower() in IMAGE_SUFFIXES | UNSUPPORTED_SUFFIXES
 
 
-def listed(paths: Iterable[Path]) -> list[Path]:
+def expand_folders(paths: Iterable[Path]) -> list[Path]:
     """The files themselves, and for a folder the pictures in it and below, in order."""
-    return [file for path in paths for file in (pictures_below(path) if path.is_dir() else [path])]
+    return [file for path in paths for file in (find_images(path) if path.is_dir() else [path])]
 
 
-def pictures_below(folder: Path) -> list[Path]:
+def find_images(folder: Path) -> list[Path]:
     """The pictures in a folder and below it, in order; not in hidden folders, nor behind links to folders.
 
     A folder that may not be listed stands for itself, so that it is said and not passed over.
     """
-    return _walked(folder)[0]
+    return _walk_images(folder)[0]
 
 
-def others_below(folder: Path) -> int:
+def count_other_files(folder: Path) -> int:
     """How many files in a folder and below it are no pictures, by their names; hidden ones are not counted."""
-    return _walked(folder)[1]
+    return _walk_images(folder)[1]
 
 
-def _walked(folder: Path) -> tuple[list[Path], int]:
+def _walk_images(folder: Path) -> tuple[list[Path], int]:
     """The pictures, and how many other files there are beside them."""
-    closed: list[Path] = []
-    found, others = [], 0
-    for parent, folders, files in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
+    unlistable: list[Path] = []
+    images, other_count = [], 0
+    for parent, folders, files in os.walk(folder, onerror=lambda error: unlistable.append(Path(error.filename))):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        seen = [path for name in files if not (path := Path(parent, name)).name.startswith(".")]
-        found += [path for path in seen if is_picture(path)]
-        others += sum(not is_picture(path) for path in seen)
-    return sorted(found + closed), others
+        visible = [path for name in files if not (path := Path(parent, name)).name.startswith(".")]
+        images += [path for path in visible if is_image_file(path)]
+        other_count += sum(not is_image_file(path) for path in visible)
+    return sorted(images + unlistable), other_count

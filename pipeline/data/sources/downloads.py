@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config.datasets import Cifar, OxfordPets
-from pipeline.data.examples import DataError, Examples, Pictures
-from pipeline.data.images.decode import resized
-from pipeline.data.images.decoded_cache import copies_note, copies_share_a_group, decode_all
-from pipeline.data.sources.fetch import download, fetching
+from pipeline.data.examples import DataError, Examples, Images
+from pipeline.data.images.decode import resize_pixels
+from pipeline.data.images.decoded_cache import decode_images, format_duplicates_note, group_duplicates
+from pipeline.data.sources.fetch import download, wrap_download_errors
 
 PETS_URL = "https://www.robots.ox.ac.uk/~vgg/data/pets/data/"
 CIFAR_URL = "https://www.cs.toronto.edu/~kriz/"
-PETS = "oxford-iiit-pet"
-CIFAR_10, CIFAR_100 = "cifar-10-batches-bin", "cifar-100-binary"
-CAT, LION, LIZARD = 3, 43, 44  # their numbers in CIFAR-10, CIFAR-100 and CIFAR-100
-Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]
+PETS_FOLDER = "oxford-iiit-pet"
+CIFAR_10_FOLDER, CIFAR_100_FOLDER = "cifar-10-batches-bin", "cifar-100-binary"
+CIFAR_10_CAT, CIFAR_100_LION, CIFAR_100_LIZARD = 3, 43, 44  # their numbers in CIFAR-10, CIFAR-100 and CIFAR-100
+LabeledPixels = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -46,33 +46,33 @@ PETS_ARCHIVES = (
     Archive(PETS_URL + "annotations.tar.gz", "95a8c909bbe2e81eed6a22bccdf3f68f", "annotations"),
 )
 CIFAR_ARCHIVES = (
-    Archive(CIFAR_URL + "cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530", CIFAR_10),
-    Archive(CIFAR_URL + "cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8", CIFAR_100),
+    Archive(CIFAR_URL + "cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530", CIFAR_10_FOLDER),
+    Archive(CIFAR_URL + "cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8", CIFAR_100_FOLDER),
 )
 
 
-def oxford_pets(dataset: OxfordPets, cache: Path) -> Examples:
+def load_oxford_pets(dataset: OxfordPets, cache: Path) -> Examples:
     """The Oxford-IIIT Pet photographs (Parkhi et al. 2012), in their official split.
 
     subject=breed: the twelve cat breeds; subject=presence: dog or cat. Raises DataError where they are not there and
     cannot be fetched.
     """
-    _provide(dataset.root / PETS, PETS_ARCHIVES, dataset.kind)
-    return read_pets(dataset, cache)
+    _ensure_archives(dataset.root / PETS_FOLDER, PETS_ARCHIVES, dataset.kind)
+    return read_oxford_pets(dataset, cache)
 
 
-def _provide(folder: Path, archives: Sequence[Archive], kind: str) -> None:
+def _ensure_archives(folder: Path, archives: Sequence[Archive], kind: str) -> None:
     """Each archive's folder, from the archive where that is there, and otherwise from the network."""
     for archive in archives:
         if not (folder / archive.folder).is_dir():
-            _fetch(folder, archive, kind)
-            unpack(folder / archive.name, archive.folder)
+            _download_archive(folder, archive, kind)
+            extract_archive(folder / archive.name, archive.folder)
 
 
-def _fetch(folder: Path, archive: Archive, kind: str) -> None:
+def _download_archive(folder: Path, archive: Archive, kind: str) -> None:
     """The archive, unless it is there and whole."""
 
-    def said(error: Exception) -> str:
+    def format_error(error: Exception) -> str:
         return (
             f"dataset={kind}: cannot be fetched ({error}); search once where there is a network, "
             f"or put {archive.url} into {folder} (below dataset.root), "
@@ -80,135 +80,135 @@ def _fetch(folder: Path, archive: Archive, kind: str) -> None:
         )
 
     file = folder / archive.name
-    if not _whole(file, archive.md5):
-        with fetching(archive.url, said):
+    if not _is_intact(file, archive.md5):
+        with wrap_download_errors(archive.url, format_error):
             download(archive.url, file, "md5", archive.md5)
 
 
-def _whole(file: Path, md5: str) -> bool:
+def _is_intact(file: Path, md5: str) -> bool:
     if not file.is_file():
         return False
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "md5").hexdigest() == md5
 
 
-def unpack(archive: Path, folder: str) -> None:
+def extract_archive(archive: Path, folder: str) -> None:
     """The archive's folder beside it, whole or not at all; nothing is written outside of it. Raises DataError."""
     try:
         with tempfile.TemporaryDirectory(prefix=f".{folder}-", dir=archive.parent) as temporary:
-            with tarfile.open(archive) as packed:
-                packed.extractall(temporary, filter="data")
+            with tarfile.open(archive) as tar:
+                tar.extractall(temporary, filter="data")
             Path(temporary, folder).rename(archive.parent / folder)
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise DataError(f"{archive} cannot be unpacked to {archive.parent / folder} ({error}); remove both") from None
 
 
-def read_pets(dataset: OxfordPets, cache: Path) -> Examples:
+def read_oxford_pets(dataset: OxfordPets, cache: Path) -> Examples:
     """The photographs from the folder that the archives unpack to; raises DataError where some are missing."""
-    base = dataset.root / PETS
-    rows = [(*line, part) for part in ("trainval", "test") for line in _annotations(base, part)]
+    base = dataset.root / PETS_FOLDER
+    rows = [(*line, part) for part in ("trainval", "test") for line in _read_annotations(base, part)]
     if dataset.subject == "breed":
         rows = [row for row in rows if row[1] == "cat"]
-        classes = tuple(sorted({_breed(name) for name, _, _ in rows}))
-        codes = [classes.index(_breed(name)) for name, _, _ in rows]
+        classes = tuple(sorted({_breed_name(name) for name, _, _ in rows}))
+        codes = [classes.index(_breed_name(name)) for name, _, _ in rows]
     else:
         classes = ("dog", "cat")
         codes = [classes.index(species) for _, species, _ in rows]
     paths = [base / "images" / f"{name}.jpg" for name, _, _ in rows]
     if missing := [path for path in paths if not path.is_file()]:
-        raise DataError(_incomplete(base, f"{len(missing)} pictures are missing, such as {missing[0].name}"))
+        raise DataError(_incomplete_message(base, f"{len(missing)} pictures are missing, such as {missing[0].name}"))
     # a few of the archive's files are no JPEG whatever their names say, and a person can do nothing about them
-    decoded = decode_all(paths, base / "images", dataset.size, cache, skip_bad=True)
+    decoded = decode_images(paths, base / "images", dataset.size, cache, skip_bad=True)
     return Examples(
-        inputs=decoded.pictures,
-        targets=np.array(codes, dtype=np.int64)[decoded.kept],
-        kind="classes",
-        names=tuple(paths[row].name for row in decoded.kept),
+        inputs=decoded.images,
+        targets=np.array(codes, dtype=np.int64)[decoded.path_indices],
+        target_kind="classes",
+        names=tuple(paths[row].name for row in decoded.path_indices),
         groups=decoded.groups,
-        test=np.array([part == "test" for _, _, part in rows])[decoded.kept],
+        test_mask=np.array([part == "test" for _, _, part in rows])[decoded.path_indices],
         classes=classes,
         notes=decoded.notes,
     ).with_fingerprint()
 
 
-def _annotations(base: Path, part: str) -> list[tuple[str, str]]:
+def _read_annotations(base: Path, split: str) -> list[tuple[str, str]]:
     """Each line's picture and its species; a line is: name, class, species (1 cat, 2 dog), breed."""
-    file = base / "annotations" / f"{part}.txt"
+    file = base / "annotations" / f"{split}.txt"
     try:
         lines = [line.split() for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
         return [(Path(name).name, {"1": "cat", "2": "dog"}[species]) for name, _, species, _ in lines]
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(_incomplete(base, f"{file.name} cannot be read ({type(error).__name__})")) from None
+        raise DataError(_incomplete_message(base, f"{file.name} cannot be read ({type(error).__name__})")) from None
 
 
-def _breed(name: str) -> str:
+def _breed_name(name: str) -> str:
     return name.rsplit("_", 1)[0]
 
 
-def _incomplete(folder: Path, found: str) -> str:
+def _incomplete_message(folder: Path, problem: str) -> str:
     """An archive that was not unpacked to its end, or a folder that was changed."""
-    return f"{folder}: {found}; remove that folder, and the same command makes it again"
+    return f"{folder}: {problem}; remove that folder, and the same command makes it again"
 
 
-def cifar(dataset: Cifar) -> Examples:
+def load_cifar(dataset: Cifar) -> Examples:
     """Photographs of 32x32 from CIFAR-10 and CIFAR-100 (Krizhevsky 2009), in their official split.
 
     subject=animals: cat, lion and lizard; subject=presence: cat, and as many others of CIFAR-10. The binary form is
     read: the other one is pickled. Raises DataError where they are not there and cannot be fetched.
     """
     archives = CIFAR_ARCHIVES if dataset.subject == "animals" else CIFAR_ARCHIVES[:1]
-    _provide(dataset.root, archives, dataset.kind)
+    _ensure_archives(dataset.root, archives, dataset.kind)
     return read_cifar(dataset)
 
 
 def read_cifar(dataset: Cifar) -> Examples:
     """The photographs from the folders that the archives unpack to; raises DataError where they are damaged."""
-    parts = [(part, test) for test in (False, True) for part in _chosen(dataset, test=test)]
-    pixels = _squeezed(np.concatenate([pixels for (pixels, _), _ in parts]), dataset.size)
-    pictures = Pictures(pixels)
-    groups = copies_share_a_group(pictures)
+    parts = [(part, test) for test in (False, True) for part in _select_classes(dataset, test=test)]
+    pixels = _resize_images(np.concatenate([pixels for (pixels, _), _ in parts]), dataset.size)
+    images = Images(pixels)
+    groups = group_duplicates(images)
     return Examples(
-        inputs=pictures,
+        inputs=images,
         targets=np.concatenate([np.full(len(part), code, dtype=np.int64) for (part, code), _ in parts]),
-        kind="classes",
+        target_kind="classes",
         names=tuple(f"cifar {row}" for row in range(len(pixels))),
         groups=groups,
-        test=np.concatenate([np.full(len(part), test) for (part, _), test in parts]),
+        test_mask=np.concatenate([np.full(len(part), test) for (part, _), test in parts]),
         classes=("cat", "lion", "lizard") if dataset.subject == "animals" else ("no cat", "cat"),
-        notes=copies_note(groups),
+        notes=format_duplicates_note(groups),
     ).with_fingerprint()
 
 
-def _chosen(dataset: Cifar, *, test: bool) -> list[tuple[NDArray[np.uint8], int]]:
+def _select_classes(dataset: Cifar, *, test: bool) -> list[tuple[NDArray[np.uint8], int]]:
     """The pictures of one part, class by class, each with its code; of too many others the first ones."""
-    pictures, labels = _cifar_10(dataset.root / CIFAR_10, test=test)
-    cats, others = pictures[labels == CAT], pictures[labels != CAT]
+    images, labels = _read_cifar_10(dataset.root / CIFAR_10_FOLDER, test=test)
+    cats, others = images[labels == CIFAR_10_CAT], images[labels != CIFAR_10_CAT]
     if dataset.subject == "presence":
         return [(others[: len(cats)], 0), (cats, 1)]
-    pictures, labels = _cifar_100(dataset.root / CIFAR_100, test=test)
-    return [(cats, 0), (pictures[labels == LION], 1), (pictures[labels == LIZARD], 2)]
+    images, labels = _read_cifar_100(dataset.root / CIFAR_100_FOLDER, test=test)
+    return [(cats, 0), (images[labels == CIFAR_100_LION], 1), (images[labels == CIFAR_100_LIZARD], 2)]
 
 
-def _cifar_10(folder: Path, *, test: bool) -> Labelled:
+def _read_cifar_10(folder: Path, *, test: bool) -> LabeledPixels:
     names = ["test_batch.bin"] if test else [f"data_batch_{batch}.bin" for batch in range(1, 6)]
-    return _records([folder / name for name in names], labels=1)
+    return _read_records([folder / name for name in names], label_bytes=1)
 
 
-def _cifar_100(folder: Path, *, test: bool) -> Labelled:
-    return _records([folder / ("test.bin" if test else "train.bin")], labels=2)
+def _read_cifar_100(folder: Path, *, test: bool) -> LabeledPixels:
+    return _read_records([folder / ("test.bin" if test else "train.bin")], label_bytes=2)
 
 
-def _records(files: Sequence[Path], labels: int) -> Labelled:
+def _read_records(files: Sequence[Path], label_bytes: int) -> LabeledPixels:
     """uint8 [N, 3, 32, 32] and int64 [N], the last of each record's labels."""
     try:
         raw = np.concatenate([np.fromfile(file, dtype=np.uint8) for file in files])
-        records = raw.reshape(-1, labels + 3 * 32 * 32)
+        records = raw.reshape(-1, label_bytes + 3 * 32 * 32)
     except (OSError, ValueError) as error:
-        raise DataError(_incomplete(files[0].parent, f"not CIFAR's binary files ({error})")) from None
-    return records[:, labels:].reshape(-1, 3, 32, 32), records[:, labels - 1].astype(np.int64)
+        raise DataError(_incomplete_message(files[0].parent, f"not CIFAR's binary files ({error})")) from None
+    return records[:, label_bytes:].reshape(-1, 3, 32, 32), records[:, label_bytes - 1].astype(np.int64)
 
 
-def _squeezed(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+def _resize_images(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """uint8 [N, 3, 32, 32] to [N, 3, size, size]."""
-    smaller: NDArray[np.uint8] = resized(pixels.transpose(0, 2, 3, 1), size).transpose(0, 3, 1, 2).copy()
-    return smaller
+    resized_pixels: NDArray[np.uint8] = resize_pixels(pixels.transpose(0, 2, 3, 1), size).transpose(0, 3, 1, 2).copy()
+    return resized_pixels

@@ -11,62 +11,62 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from pipeline.data.examples import DataError
-from pipeline.runtime.files import make_folder, moved_whole
-from pipeline.runtime.progress_bars import counted
+from pipeline.runtime.files import atomic_path, make_folder
+from pipeline.runtime.progress_bars import progress_bar
 
-KNOCK_SECONDS, SECONDS = 5.0, 20.0
-PART = 2**18  # bytes
-SENDER = {"User-Agent": "layers-and-nodes"}
+CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS = 5.0, 20.0
+CHUNK_BYTES = 2**18  # bytes
+REQUEST_HEADERS = {"User-Agent": "layers-and-nodes"}
 
 
 @contextmanager
-def fetching(url: str, said: Callable[[Exception], str]) -> Iterator[None]:
+def wrap_download_errors(url: str, format_error: Callable[[Exception], str]) -> Iterator[None]:
     """Inside, something is downloaded from there; raises DataError with what is said of an error.
 
     RuntimeError is one too: a checksum that is wrong.
     """
     try:
-        knock(url)
+        check_reachable(url)
         yield
     except (OSError, HTTPException, RuntimeError) as error:
         if isinstance(error, HTTPError):
             error.close()
-        raise DataError(said(error)) from None
+        raise DataError(format_error(error)) from None
 
 
-def knock(url: str) -> None:
+def check_reachable(url: str) -> None:
     """One short question, through a proxy where one is set: whether anybody is there is known within seconds."""
     try:
-        with urlopen(Request(url, method="HEAD", headers=SENDER), timeout=KNOCK_SECONDS):
+        with urlopen(Request(url, method="HEAD", headers=REQUEST_HEADERS), timeout=CONNECT_TIMEOUT_SECONDS):
             pass
     except HTTPError as answer:  # whatever it says, somebody is there
         answer.close()
 
 
-def download(url: str, file: Path, kind: str, digest: str) -> None:
+def download(url: str, file: Path, hash_name: str, digest_prefix: str) -> None:
     """Writes what is there to a file, whole or not at all; with a bar where someone is looking.
 
     kind, digest: what its checksum is called in hashlib, and how it begins. Raises OSError or HTTPException where it
     cannot be had, RuntimeError where it ends too early or is another file, NotWrittenError.
     """
-    found = hashlib.new(kind, usedforsecurity=False)
-    with urlopen(Request(url, headers=SENDER), timeout=SECONDS) as answer:
+    hasher = hashlib.new(hash_name, usedforsecurity=False)
+    with urlopen(Request(url, headers=REQUEST_HEADERS), timeout=READ_TIMEOUT_SECONDS) as response:
         make_folder(file.parent)
-        total = int(answer.headers.get("Content-Length") or 0)
-        with moved_whole(file) as new, new.open("wb") as stream:
-            with counted(f"downloading {file.name}", total or None, "bytes") as done:
-                for part in _parts(answer):
-                    stream.write(part)
-                    found.update(part)
-                    done(len(part))
-            if not found.hexdigest().startswith(digest):
+        total = int(response.headers.get("Content-Length") or 0)
+        with atomic_path(file) as temporary, temporary.open("wb") as stream:
+            with progress_bar(f"downloading {file.name}", total or None, "bytes") as advance:
+                for chunk in _read_chunks(response):
+                    stream.write(chunk)
+                    hasher.update(chunk)
+                    advance(len(chunk))
+            if not hasher.hexdigest().startswith(digest_prefix):
                 raise RuntimeError(f"what comes from {url} is not the published file, by its checksum")
 
 
-def _parts(answer: HTTPResponse) -> Iterator[bytes]:
+def _read_chunks(response: HTTPResponse) -> Iterator[bytes]:
     """One after the other; the network's errors are told apart from those of the disk."""
     try:
-        while part := answer.read(PART):
-            yield part
+        while chunk := response.read(CHUNK_BYTES):
+            yield chunk
     except OSError as error:
         raise RuntimeError(f"the download broke off: {error}") from None

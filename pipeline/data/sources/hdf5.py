@@ -10,118 +10,118 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config.datasets import Hdf5
-from pipeline.data.examples import DataError, Examples, Pictures
-from pipeline.data.files import check_regular
-from pipeline.data.images.decode import resized
-from pipeline.data.images.decoded_cache import copies_note, copies_share_a_group
-from pipeline.runtime.text import listed_names, printable
+from pipeline.data.examples import DataError, Examples, Images
+from pipeline.data.files import check_regular_file
+from pipeline.data.images.decode import resize_pixels
+from pipeline.data.images.decoded_cache import format_duplicates_note, group_duplicates
+from pipeline.runtime.text import escape_unprintable, join_names
 
-Part = tuple[NDArray[np.uint8], NDArray[np.int64]]
-MAX_BYTES = 16_000_000_000  # a small compressed file can claim any size
+SplitArrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
+MAX_ARRAY_BYTES = 16_000_000_000  # a small compressed file can claim any size
 
 
-def load(dataset: Hdf5) -> Examples:
+def load_hdf5(dataset: Hdf5) -> Examples:
     """The training file's rows, then the test file's where there is one.
 
     Raises DataError where a file is no HDF5 file, a key is missing, or an array is not what it should be.
     """
-    keys = _keys(dataset)
-    if mistakes := [line for file, typed in keys.items() for line in _missing(file, typed)]:
+    keys = _array_names(dataset)
+    if mistakes := [line for file, typed in keys.items() for line in _find_missing_arrays(file, typed)]:
         raise DataError("\n".join(mistakes))
-    parts = [_part(dataset.train, dataset.train_inputs, dataset.train_targets, dataset.size)]
+    parts = [_read_split(dataset.train, dataset.train_inputs, dataset.train_targets, dataset.size)]
     if dataset.test is not None:
-        parts.append(_part(dataset.test, dataset.test_inputs, dataset.test_targets, dataset.size))
+        parts.append(_read_split(dataset.test, dataset.test_inputs, dataset.test_targets, dataset.size))
     pixels = np.concatenate([inputs for inputs, _ in parts])
     targets = np.concatenate([targets for _, targets in parts])
-    classes = _classes(dataset, int(targets.max()) + 1)
+    classes = _read_class_names(dataset, int(targets.max()) + 1)
     if targets.min() < 0 or targets.max() >= len(classes):
-        found = f"{targets.min()} to {targets.max()}"
-        raise DataError(f"dataset.train_targets, test_targets: numbers from 0 to {len(classes) - 1}; got {found}")
+        value_range = f"{targets.min()} to {targets.max()}"
+        raise DataError(f"dataset.train_targets, test_targets: numbers from 0 to {len(classes) - 1}; got {value_range}")
     rows = [(name, row) for name, (_, part) in zip(("train", "test"), parts, strict=False) for row in range(len(part))]
-    pictures = Pictures(pixels)
-    groups = copies_share_a_group(pictures)
+    images = Images(pixels)
+    groups = group_duplicates(images)
     return Examples(
-        inputs=pictures,
+        inputs=images,
         targets=targets,
-        kind="classes",
+        target_kind="classes",
         names=tuple(f"{name} {row}" for name, row in rows),
         groups=groups,
-        test=np.arange(len(targets)) >= len(parts[0][1]),
+        test_mask=np.arange(len(targets)) >= len(parts[0][1]),
         classes=classes,
-        notes=copies_note(groups),
+        notes=format_duplicates_note(groups),
     ).with_fingerprint()
 
 
-def _keys(dataset: Hdf5) -> dict[Path, dict[str, str]]:
+def _array_names(dataset: Hdf5) -> dict[Path, dict[str, str]]:
     """For each file the settings that name its arrays, and the names."""
-    keys = {dataset.train: {"train_inputs": dataset.train_inputs, "train_targets": dataset.train_targets}}
+    array_names = {dataset.train: {"train_inputs": dataset.train_inputs, "train_targets": dataset.train_targets}}
     if dataset.classes is not None:
-        keys[dataset.train]["classes"] = dataset.classes
+        array_names[dataset.train]["classes"] = dataset.classes
     if dataset.test is not None:
-        tested = {"test_inputs": dataset.test_inputs, "test_targets": dataset.test_targets}
-        keys[dataset.test] = keys.get(dataset.test, {}) | tested
-    return keys
+        test_arrays = {"test_inputs": dataset.test_inputs, "test_targets": dataset.test_targets}
+        array_names[dataset.test] = array_names.get(dataset.test, {}) | test_arrays
+    return array_names
 
 
-def _missing(file: Path, typed: dict[str, str]) -> list[str]:
+def _find_missing_arrays(file: Path, array_names: dict[str, str]) -> list[str]:
     """A line for each array that the file does not have."""
     try:
-        check_regular(file)
-        with h5py.File(file, "r") as opened:
-            has = listed_names(opened)
-            absent = [key for key, name in typed.items() if not isinstance(opened.get(name), h5py.Dataset)]
+        check_regular_file(file)
+        with h5py.File(file, "r") as h5_file:
+            available = join_names(h5_file)
+            absent = [key for key, name in array_names.items() if not isinstance(h5_file.get(name), h5py.Dataset)]
     except OSError as error:
         raise DataError(f"{file}: no HDF5 file ({str(error).splitlines()[0]})") from None
-    ways_out = {"classes": " (null: the classes are called by their numbers)"}
+    hints = {"classes": " (null: the classes are called by their numbers)"}
     return [
-        f"{file}: no array {typed[key]}; it has {has}: name one with dataset.{key}={ways_out.get(key, '')}"
+        f"{file}: no array {array_names[key]}; it has {available}: name one with dataset.{key}={hints.get(key, '')}"
         for key in absent
     ]
 
 
-def _part(file: Path, inputs: str, targets: str, size: int) -> Part:
+def _read_split(file: Path, inputs: str, targets: str, size: int) -> SplitArrays:
     """The pictures uint8 [N, 3, size, size] and class numbers [N] of one file."""
-    with h5py.File(file, "r") as opened:
-        pictures, numbers = opened[inputs], opened[targets]
-        _check_shapes(file, pictures, numbers)
-        pixels, codes = _read(file, pictures), _read(file, numbers)
-    squeezed: NDArray[np.uint8] = np.ascontiguousarray(resized(pixels, size).transpose(0, 3, 1, 2))
-    return squeezed, codes.reshape(-1).astype(np.int64)
+    with h5py.File(file, "r") as h5_file:
+        images, class_codes = h5_file[inputs], h5_file[targets]
+        _check_arrays(file, images, class_codes)
+        pixels, codes = _read_array(file, images), _read_array(file, class_codes)
+    resized_pixels: NDArray[np.uint8] = np.ascontiguousarray(resize_pixels(pixels, size).transpose(0, 3, 1, 2))
+    return resized_pixels, codes.reshape(-1).astype(np.int64)
 
 
-def _check_shapes(file: Path, pictures: h5py.Dataset, numbers: h5py.Dataset) -> None:
+def _check_arrays(file: Path, images: h5py.Dataset, class_codes: h5py.Dataset) -> None:
     """Looks at what the arrays say they are, before anything is read."""
     mistakes = []
-    if pictures.dtype != np.uint8 or len(pictures.shape) != 4 or pictures.shape[3] != 3 or 0 in pictures.shape:
-        mistakes.append(f"{pictures.name[1:]}: pictures are uint8 [N, H, W, 3]; got {_found(pictures)}")
-    elif pictures.nbytes > MAX_BYTES:
-        mistakes.append(f"{pictures.name[1:]}: at most {MAX_BYTES:,} bytes are read; got {pictures.nbytes:,}")
-    elif numbers.dtype.kind not in "iu" or numbers.size != len(pictures):
-        rule = f"a class number for each of {len(pictures)} pictures"
-        mistakes.append(f"{numbers.name[1:]}: {rule}; got {_found(numbers)}")
+    if images.dtype != np.uint8 or len(images.shape) != 4 or images.shape[3] != 3 or 0 in images.shape:
+        mistakes.append(f"{images.name[1:]}: pictures are uint8 [N, H, W, 3]; got {_describe_array(images)}")
+    elif images.nbytes > MAX_ARRAY_BYTES:
+        mistakes.append(f"{images.name[1:]}: at most {MAX_ARRAY_BYTES:,} bytes are read; got {images.nbytes:,}")
+    elif class_codes.dtype.kind not in "iu" or class_codes.size != len(images):
+        rule = f"a class number for each of {len(images)} pictures"
+        mistakes.append(f"{class_codes.name[1:]}: {rule}; got {_describe_array(class_codes)}")
     if mistakes:
         raise DataError("\n".join(f"{file}: {line}" for line in mistakes))
 
 
-def _found(array: h5py.Dataset) -> str:
+def _describe_array(array: h5py.Dataset) -> str:
     return f"{array.dtype} {list(array.shape or ())}"
 
 
-def _read(file: Path, array: h5py.Dataset) -> NDArray[Any]:
+def _read_array(file: Path, array: h5py.Dataset) -> NDArray[Any]:
     try:
         return np.asarray(array[()])
     except (OSError, MemoryError) as error:
         raise DataError(f"{file}: {array.name[1:]} cannot be read ({str(error).splitlines()[0]})") from None
 
 
-def _classes(dataset: Hdf5, count: int) -> tuple[str, ...]:
+def _read_class_names(dataset: Hdf5, count: int) -> tuple[str, ...]:
     """The classes' names where the file has them, otherwise their numbers."""
     if dataset.classes is None:
         return tuple(map(str, range(count)))
-    with h5py.File(dataset.train, "r") as opened:
-        names = _read(dataset.train, opened[dataset.classes]).reshape(-1).tolist()
+    with h5py.File(dataset.train, "r") as h5_file:
+        names = _read_array(dataset.train, h5_file[dataset.classes]).reshape(-1).tolist()
     texts = (name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in names)
-    classes = tuple(map(printable, texts))
+    classes = tuple(map(escape_unprintable, texts))
     if len(set(classes)) < len(classes):
-        raise DataError(f"{dataset.train}: {dataset.classes}: each class once; got {listed_names(classes)}")
+        raise DataError(f"{dataset.train}: {dataset.classes}: each class once; got {join_names(classes)}")
     return classes

@@ -8,50 +8,50 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config.datasets import Folder
+from pipeline.config.datasets import ImageFolder
 from pipeline.data.examples import DataError, Examples
-from pipeline.data.images.decoded_cache import decode_all
-from pipeline.data.images.discovery import is_picture, pictures_below
-from pipeline.runtime.text import printable
+from pipeline.data.images.decoded_cache import decode_images
+from pipeline.data.images.discovery import find_images, is_image_file
+from pipeline.runtime.text import escape_unprintable
 
-PARTS = ("train", "test")
-EXAMPLES = ("cat", "dog")
-Files = list[tuple[Path, str]]
+SPLIT_FOLDERS = ("train", "test")
+EXAMPLE_CLASSES = ("cat", "dog")
+LabeledFiles = list[tuple[Path, str]]
 
 
-def load(dataset: Folder, cache: Path) -> Examples:
+def load_image_folder(dataset: ImageFolder, cache: Path) -> Examples:
     """Every picture of every class folder; stray files beside the class folders are passed over.
 
     Raises DataError where a class is empty or missing from training, there is only one, or pictures cannot be read.
     """
     root = dataset.root
-    has_parts = (root / "train").is_dir()
-    _check_parts(root, has_parts)
-    train = root / "train" if has_parts else root
-    classes = _class_names(train)
+    has_split_folders = (root / "train").is_dir()
+    _check_split_folders(root, has_split_folders)
+    train = root / "train" if has_split_folders else root
+    classes = _list_class_names(train)
     if len(classes) < 2:
-        raise DataError(_wrong_layout(train, classes))
-    tested = _class_names(root / "test") if has_parts else []
-    _check_classes(train, classes, root / "test", tested)
-    files, test_files = _files(train, classes), _files(root / "test", tested)
+        raise DataError(_wrong_layout_message(train, classes))
+    test_classes = _list_class_names(root / "test") if has_split_folders else []
+    _check_class_folders(train, classes, root / "test", test_classes)
+    files, test_files = _list_files(train, classes), _list_files(root / "test", test_classes)
     paths = [path for path, _ in files + test_files]
-    decoded = decode_all(paths, root, dataset.size, cache, skip_bad=dataset.skip_bad)
-    codes = np.array([classes.index(name) for _, name in files + test_files], dtype=np.int64)[decoded.kept]
-    test = decoded.kept >= len(files)
-    _check_left(classes, codes[~test])
+    decoded = decode_images(paths, root, dataset.size, cache, skip_bad=dataset.skip_bad)
+    codes = np.array([classes.index(name) for _, name in files + test_files], dtype=np.int64)[decoded.path_indices]
+    test_mask = decoded.path_indices >= len(files)
+    _check_remaining_classes(classes, codes[~test_mask])
     return Examples(
-        inputs=decoded.pictures,
+        inputs=decoded.images,
         targets=codes,
-        kind="classes",
-        names=tuple(printable(str(paths[row].relative_to(root))) for row in decoded.kept),
+        target_kind="classes",
+        names=tuple(escape_unprintable(str(paths[row].relative_to(root))) for row in decoded.path_indices),
         groups=decoded.groups,
-        test=test,
-        classes=tuple(map(printable, classes)),
-        notes=(*decoded.notes, *_unused(root, has_parts)),
+        test_mask=test_mask,
+        classes=tuple(map(escape_unprintable, classes)),
+        notes=(*decoded.notes, *_unused_folders_note(root, has_split_folders)),
     ).with_fingerprint()
 
 
-def _class_names(folder: Path) -> list[str]:
+def _list_class_names(folder: Path) -> list[str]:
     """The folders' names; a hidden one is no class."""
     if not folder.is_dir():
         return []
@@ -61,53 +61,57 @@ def _class_names(folder: Path) -> list[str]:
         raise DataError(f"dataset.root: a folder that can be listed; got {folder}: {error.strerror}") from None
 
 
-def _check_parts(root: Path, has_parts: bool) -> None:
+def _check_split_folders(root: Path, has_split_folders: bool) -> None:
     """A folder that is nearly train/ or test/ would silently become a class."""
-    near = [name for name in _class_names(root) if name.lower() in PARTS]
-    if near and not has_parts:
+    near_matches = [name for name in _list_class_names(root) if name.lower() in SPLIT_FOLDERS]
+    if near_matches and not has_split_folders:
         rule = "train/<class>/ and test/<class>/, written so and train/ among them, or just <class>/"
-        raise DataError(f"dataset.root: {rule}; got {_said(near)} in {root}")
+        raise DataError(f"dataset.root: {rule}; got {_join_names(near_matches)} in {root}")
 
 
-def _wrong_layout(folder: Path, classes: Sequence[str]) -> str:
+def _wrong_layout_message(folder: Path, classes: Sequence[str]) -> str:
     """What was found instead of classes, and what is looked for."""
-    loose = sum(is_picture(file) for file in folder.iterdir()) if folder.is_dir() else 0
-    found = f"{_said(classes) or 'none'} in {folder}"
-    found += f", and {loose} pictures in no such folder" if loose else ""
-    names = [*classes, *(name for name in EXAMPLES if name not in classes)][:2]
-    example = " and ".join(printable(str(folder / name / "1.jpg")) for name in names)
+    loose_images = sum(is_image_file(file) for file in folder.iterdir()) if folder.is_dir() else 0
+    found = f"{_join_names(classes) or 'none'} in {folder}"
+    found += f", and {loose_images} pictures in no such folder" if loose_images else ""
+    names = [*classes, *(name for name in EXAMPLE_CLASSES if name not in classes)][:2]
+    example = " and ".join(escape_unprintable(str(folder / name / "1.jpg")) for name in names)
     rule = "a folder for each of at least two classes, <root>/<class>/<picture>.jpg"
     return f"dataset.root: {rule}; got {found}; put them so: {example}"
 
 
-def _check_classes(train: Path, classes: Sequence[str], test: Path, tested: Sequence[str]) -> None:
+def _check_class_folders(train: Path, classes: Sequence[str], test: Path, test_classes: Sequence[str]) -> None:
     """Every class folder is a real folder with pictures in it, and every class of the test part is trained."""
-    folders = [*(train / name for name in classes), *(test / name for name in tested)]
+    folders = [*(train / name for name in classes), *(test / name for name in test_classes)]
     mistakes = []
-    if strange := [name for name in tested if name not in classes]:
-        mistakes.append(f"every class of test/ is in train/ too; only in test/: {_said(strange)}")
+    if unknown_classes := [name for name in test_classes if name not in classes]:
+        mistakes.append(f"every class of test/ is in train/ too; only in test/: {_join_names(unknown_classes)}")
     if links := [str(folder) for folder in folders if folder.is_symlink()]:
-        mistakes.append(f"links to folders are not followed; put the folder itself in place of {_said(links)}")
-    if empty := [str(folder) for folder in folders if not folder.is_symlink() and not pictures_below(folder)]:
-        mistakes.append(f"no picture in {_said(empty)}; a class without one is no class: fill or remove it")
+        mistakes.append(f"links to folders are not followed; put the folder itself in place of {_join_names(links)}")
+    if empty := [str(folder) for folder in folders if not folder.is_symlink() and not find_images(folder)]:
+        mistakes.append(f"no picture in {_join_names(empty)}; a class without one is no class: fill or remove it")
     if mistakes:
         raise DataError("\n".join(f"dataset.root: {line}" for line in mistakes))
 
 
-def _files(folder: Path, classes: Sequence[str]) -> Files:
-    return [(path, name) for name in classes for path in pictures_below(folder / name)]
+def _list_files(folder: Path, classes: Sequence[str]) -> LabeledFiles:
+    return [(path, name) for name in classes for path in find_images(folder / name)]
 
 
-def _check_left(classes: Sequence[str], codes: NDArray[np.int64]) -> None:
+def _check_remaining_classes(classes: Sequence[str], codes: NDArray[np.int64]) -> None:
     """Leaving out bad files may not leave out a whole class."""
-    if lost := [name for code, name in enumerate(classes) if code not in codes]:
-        raise DataError(f"dataset.root: no picture for training can be read of {_said(lost)}; mend or remove the class")
+    if lost_classes := [name for code, name in enumerate(classes) if code not in codes]:
+        raise DataError(
+            f"dataset.root: no picture for training can be read of {_join_names(lost_classes)}; mend or remove the class"
+        )
 
 
-def _unused(root: Path, has_parts: bool) -> tuple[str, ...]:
-    beside = [f"{name}/" for name in _class_names(root) if name not in PARTS] if has_parts else []
-    return (f"not used, beside train/ and test/: {_said(beside)}",) if beside else ()
+def _unused_folders_note(root: Path, has_split_folders: bool) -> tuple[str, ...]:
+    unused_folders = (
+        [f"{name}/" for name in _list_class_names(root) if name not in SPLIT_FOLDERS] if has_split_folders else []
+    )
+    return (f"not used, beside train/ and test/: {_join_names(unused_folders)}",) if unused_folders else ()
 
 
-def _said(names: Sequence[str]) -> str:
-    return ", ".join(map(printable, names))
+def _join_names(names: Sequence[str]) -> str:
+    return ", ".join(map(escape_unprintable, names))

@@ -9,91 +9,97 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.config.datasets import Labels
+from pipeline.config.datasets import LabeledImages
 from pipeline.data.examples import DataError, Examples, TargetKind
-from pipeline.data.images.decoded_cache import decode_all
-from pipeline.data.sources.table_files import read_text
-from pipeline.runtime.text import listed_names, printable, quoted, shown
+from pipeline.data.images.decoded_cache import decode_images
+from pipeline.data.sources.table_files import read_csv_as_text
+from pipeline.runtime.text import escape_unprintable, join_names, quote_cell, shorten
 
 SPLITS = ("train", "test")
-MOST_LINES, MOST_CELLS = 100, 5
+MAX_MISTAKE_LINES, MAX_WRONG_CELLS = 100, 5
 
 
-def load(dataset: Labels, wants: TargetKind, cache: Path) -> Examples:
+def load_labelled_csv(dataset: LabeledImages, target_kind: TargetKind, cache: Path) -> Examples:
     """The pictures that the file names, and their labels or numbers.
 
     One 0/1 column may also be asked for as two classes. Raises DataError with everything that is wrong with the file.
     """
-    frame, root = read_text(dataset.file, "dataset.file"), dataset.file.parent
+    frame, root = read_csv_as_text(dataset.file, "dataset.file"), dataset.file.parent
     if "path" not in frame:
-        raise DataError(f"dataset.file: a column path; got {listed_names(frame.columns)} in {dataset.file}")
+        raise DataError(f"dataset.file: a column path; got {join_names(frame.columns)} in {dataset.file}")
     columns = [name for name in frame.columns if name not in ("path", "split")]
-    values, mistakes = _values(frame, columns, wants)
-    if mistakes := _paths(frame["path"], root) + _splits(frame) + mistakes:
-        raise DataError(_all_at_once(dataset.file, mistakes))
+    values, mistakes = _parse_values(frame, columns, target_kind)
+    if mistakes := _find_path_mistakes(frame["path"], root) + _find_split_mistakes(frame) + mistakes:
+        raise DataError(_format_mistakes(dataset.file, mistakes))
     paths = [root / path for path in frame["path"]]
-    decoded = decode_all(paths, root, dataset.size, cache, skip_bad=dataset.skip_bad)
-    test = (frame["split"] == "test").to_numpy() if "split" in frame else np.zeros(len(frame), dtype=np.bool_)
-    targets, classes = _targets(values[decoded.kept], columns, wants)
+    decoded = decode_images(paths, root, dataset.size, cache, skip_bad=dataset.skip_bad)
+    test_mask = (frame["split"] == "test").to_numpy() if "split" in frame else np.zeros(len(frame), dtype=np.bool_)
+    targets, classes = _make_targets(values[decoded.path_indices], columns, target_kind)
     return Examples(
-        inputs=decoded.pictures,
+        inputs=decoded.images,
         targets=targets,
-        kind=wants,
-        names=tuple(printable(str(frame["path"].iloc[row])) for row in decoded.kept),
+        target_kind=target_kind,
+        names=tuple(escape_unprintable(str(frame["path"].iloc[row])) for row in decoded.path_indices),
         groups=decoded.groups,
-        test=test[decoded.kept],
+        test_mask=test_mask[decoded.path_indices],
         classes=classes,
         notes=decoded.notes,
     ).with_fingerprint()
 
 
-def _values(frame: pd.DataFrame, columns: list[str], wants: TargetKind) -> tuple[NDArray[np.float32], list[str]]:
+def _parse_values(
+    frame: pd.DataFrame, columns: list[str], target_kind: TargetKind
+) -> tuple[NDArray[np.float32], list[str]]:
     """float32 [N, columns], and a line for each cell, or a whole column, that is not what the head needs."""
     with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, and is refused below
         numbers = frame[columns].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float32, na_value=np.nan)
     if not columns:
         return numbers, ["a column for each label, or one with a number; got only path"]
-    if wants != "labels" and len(columns) != 1:
-        found = f"{listed_names(columns)} (for labels: head=sigmoids)"
+    if target_kind != "labels" and len(columns) != 1:
+        found = f"{join_names(columns)} (for labels: head=sigmoids)"
         return numbers, [f"one column beside path and split for this head; got {found}"]
-    allowed = np.isfinite(numbers) if wants == "numbers" else np.isin(numbers, (0, 1))
-    rule = "a number" if wants == "numbers" else "0 or 1"
+    allowed = np.isfinite(numbers) if target_kind == "numbers" else np.isin(numbers, (0, 1))
+    rule = "a number" if target_kind == "numbers" else "0 or 1"
     mistakes = [
         line
         for column, name in enumerate(columns)
-        for line in _column(frame[name], numbers[:, column], allowed[:, column], rule)
+        for line in _find_cell_mistakes(frame[name], numbers[:, column], allowed[:, column], rule)
     ]
     return numbers, mistakes
 
 
-def _column(cells: pd.Series[str], numbers: NDArray[np.float32], allowed: NDArray[np.bool_], rule: str) -> list[str]:
+def _find_cell_mistakes(
+    cells: pd.Series[str], numbers: NDArray[np.float32], allowed: NDArray[np.bool_], rule: str
+) -> list[str]:
     """A line for each wrong cell of a column; of a column that is none, or says nothing, one for all."""
-    name, first = shown(str(cells.name)), cells.iloc[0]
-    if len(cells) > MOST_CELLS and not allowed.any():
-        return [f"{name}: {rule} in every row; got none, but {quoted(first)} in line 2: mend or remove the column"]
+    name, first = shorten(str(cells.name)), cells.iloc[0]
+    if len(cells) > MAX_WRONG_CELLS and not allowed.any():
+        return [f"{name}: {rule} in every row; got none, but {quote_cell(first)} in line 2: mend or remove the column"]
     if len(cells) > 1 and allowed.all() and (numbers == numbers[0]).all():
-        return [f"{name}: not the same in every row, or nothing can be learned; got {quoted(first)}: remove the column"]
-    return [f"line {row + 2}, {name}: {rule}; got {quoted(cells.iloc[row])}" for row in np.flatnonzero(~allowed)]
+        return [
+            f"{name}: not the same in every row, or nothing can be learned; got {quote_cell(first)}: remove the column"
+        ]
+    return [f"line {row + 2}, {name}: {rule}; got {quote_cell(cells.iloc[row])}" for row in np.flatnonzero(~allowed)]
 
 
-def _paths(paths: pd.Series[str], root: Path) -> list[str]:
+def _find_path_mistakes(paths: pd.Series[str], root: Path) -> list[str]:
     """A line for each path that leaves the folder, is not there, or stands twice."""
-    mistakes, seen = [], set()
+    mistakes, previous_paths = [], set()
     for line, name in enumerate(paths, start=2):
-        path, said = Path(name), shown(name)
+        path, shown_name = Path(name), shorten(name)
         if not name.strip() or "\0" in name:
-            mistakes.append(f"line {line}, path: the name of a picture; got {quoted(name)}")
+            mistakes.append(f"line {line}, path: the name of a picture; got {quote_cell(name)}")
         elif path.is_absolute() or ".." in path.parts:
-            mistakes.append(f"line {line}, path: inside the folder of the file; got {said}")
-        elif not _exists(root / path):
-            mistakes.append(f"line {line}, path: no such file: {said}")
-        elif path in seen:
-            mistakes.append(f"line {line}, path: each picture stands once; got {said} again")
-        seen.add(path)
+            mistakes.append(f"line {line}, path: inside the folder of the file; got {shown_name}")
+        elif not _path_exists(root / path):
+            mistakes.append(f"line {line}, path: no such file: {shown_name}")
+        elif path in previous_paths:
+            mistakes.append(f"line {line}, path: each picture stands once; got {shown_name} again")
+        previous_paths.add(path)
     return mistakes
 
 
-def _exists(path: Path) -> bool:
+def _path_exists(path: Path) -> bool:
     """Whether there is anything; a name that is too long for the system is not there."""
     try:
         return path.exists() or path.is_symlink()
@@ -101,30 +107,30 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _splits(frame: pd.DataFrame) -> list[str]:
+def _find_split_mistakes(frame: pd.DataFrame) -> list[str]:
     """A line for each word that is no part, or one where there is nothing to learn from."""
     if "split" not in frame:
         return []
-    odd = [(line, word) for line, word in enumerate(frame["split"], start=2) if word not in SPLITS]
-    if not odd and "train" not in set(frame["split"]):
+    invalid = [(line, word) for line, word in enumerate(frame["split"], start=2) if word not in SPLITS]
+    if not invalid and "train" not in set(frame["split"]):
         return ["split: train for some rows; got test in every row"]
-    return [f"line {line}, split: train or test; got {quoted(word)}" for line, word in odd]
+    return [f"line {line}, split: train or test; got {quote_cell(word)}" for line, word in invalid]
 
 
-def _targets(
-    values: NDArray[np.float32], columns: list[str], wants: TargetKind
+def _make_targets(
+    values: NDArray[np.float32], columns: list[str], target_kind: TargetKind
 ) -> tuple[NDArray[np.float32] | NDArray[np.int64], tuple[str, ...]]:
-    names = tuple(map(printable, columns))
-    if wants == "labels":
+    names = tuple(map(escape_unprintable, columns))
+    if target_kind == "labels":
         return values, names
-    if wants == "numbers":
+    if target_kind == "numbers":
         return values[:, 0], ()
     return values[:, 0].astype(np.int64), (f"not {names[0]}", names[0])
 
 
-def _all_at_once(file: Path, mistakes: Sequence[str]) -> str:
+def _format_mistakes(file: Path, mistakes: Sequence[str]) -> str:
     """Every mistake; of very many the first, since they are likely to have one cause."""
-    lines = [f"  {line}" for line in mistakes[:MOST_LINES]]
+    lines = [f"  {line}" for line in mistakes[:MAX_MISTAKE_LINES]]
     if more := len(mistakes) - len(lines):
         lines.append(f"  and {more} more")
     return "\n".join([f"dataset.file: {file} has {len(mistakes)} mistake{'s' * (len(mistakes) != 1)}:", *lines])

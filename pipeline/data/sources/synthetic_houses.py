@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config.datasets import DrawnHouses
+from pipeline.config.datasets import SyntheticHouses
 from pipeline.data.examples import Examples, Table
 
 ZIP_CODES = 40
-NUMBERS = ("bedrooms", "size_m2", "family_size", "wealth")
-WEALTH_MISSING = 0.02
-NOISE = 0.07
-NOTE = "made-up houses; for your own: dataset=table dataset.file=... dataset.target=..."
-Numbers = NDArray[np.float64]
+NUMBER_NAMES = ("bedrooms", "size_m2", "family_size", "wealth")
+MISSING_WEALTH_SHARE = 0.02
+PRICE_NOISE_STD = 0.07
+SYNTHETIC_NOTE = "made-up houses; for your own: dataset=table dataset.file=... dataset.target=..."
+FloatArray = NDArray[np.float64]
 
 
-def load(dataset: DrawnHouses) -> Examples:
+def load_synthetic_houses(dataset: SyntheticHouses) -> Examples:
     """Houses with bedrooms, size, family size, wealth of the neighbourhood and zip code, and what they sell for.
 
     price = 1,900 * size_m2 * place(zip_code) * (0.5 + wealth)^1.5 * rooms * room_for_the_family * noise, in USD:
@@ -25,39 +25,39 @@ def load(dataset: DrawnHouses) -> Examples:
     where fewer than 15 m2 are left for each of the family, to 1.25 from 45 m2 on; noise is log-normal with a spread
     of 7 %. About 2 % of the wealths are missing.
     """
-    draw = np.random.default_rng([dataset.seed, 17])
-    place = draw.permutation(np.exp(np.linspace(np.log(0.6), np.log(1.7), ZIP_CODES)))
-    codes = draw.integers(0, ZIP_CODES, dataset.count)
-    numbers = _houses(place[codes], draw)
-    price = _price(numbers, place[codes]) * np.exp(draw.normal(0, NOISE, dataset.count))
-    numbers[draw.random(dataset.count) < WEALTH_MISSING, NUMBERS.index("wealth")] = np.nan
+    rng = np.random.default_rng([dataset.seed, 17])
+    location_factors = rng.permutation(np.exp(np.linspace(np.log(0.6), np.log(1.7), ZIP_CODES)))
+    codes = rng.integers(0, ZIP_CODES, dataset.count)
+    numbers = _sample_houses(location_factors[codes], rng)
+    price = _compute_price(numbers, location_factors[codes]) * np.exp(rng.normal(0, PRICE_NOISE_STD, dataset.count))
+    numbers[rng.random(dataset.count) < MISSING_WEALTH_SHARE, NUMBER_NAMES.index("wealth")] = np.nan
     levels = tuple(str(10_115 + 37 * code) for code in range(ZIP_CODES))
     return Examples(
-        inputs=Table(numbers.astype(np.float32), NUMBERS, codes[:, None], ("zip_code",), (levels,)),
+        inputs=Table(numbers.astype(np.float32), NUMBER_NAMES, codes[:, None], ("zip_code",), (levels,)),
         targets=price.astype(np.float32),
-        kind="numbers",
+        target_kind="numbers",
         names=tuple(f"house {row:04d}" for row in range(dataset.count)),
         groups=np.arange(dataset.count),
-        test=np.zeros(dataset.count, dtype=np.bool_),
-        drawn=True,
-        notes=(NOTE,),
+        test_mask=np.zeros(dataset.count, dtype=np.bool_),
+        is_synthetic=True,
+        notes=(SYNTHETIC_NOTE,),
     ).with_fingerprint()
 
 
-def _houses(place: Numbers, draw: np.random.Generator) -> Numbers:
+def _sample_houses(location_factors: FloatArray, rng: np.random.Generator) -> FloatArray:
     """[N, 4] in the order of NUMBERS; sought-after places are a little wealthier."""
-    count = len(place)
-    size = np.round(np.clip(np.exp(draw.normal(4.7, 0.4, count)), 25, 400))
-    bedrooms = np.clip(np.round(size / 28 + draw.normal(0, 1.2, count)), 1, 8)
-    family = np.clip(draw.poisson(2.2, count) + 1, 1, 8)
-    wealth = np.round(np.clip(draw.beta(2, 2.5, count) + 0.15 * np.log(place), 0, 1), 3)
+    count = len(location_factors)
+    size = np.round(np.clip(np.exp(rng.normal(4.7, 0.4, count)), 25, 400))
+    bedrooms = np.clip(np.round(size / 28 + rng.normal(0, 1.2, count)), 1, 8)
+    family = np.clip(rng.poisson(2.2, count) + 1, 1, 8)
+    wealth = np.round(np.clip(rng.beta(2, 2.5, count) + 0.15 * np.log(location_factors), 0, 1), 3)
     return np.stack([bedrooms, size, family, wealth], axis=1)
 
 
-def _price(numbers: Numbers, place: Numbers) -> Numbers:
+def _compute_price(numbers: FloatArray, location_factors: FloatArray) -> FloatArray:
     """The price before noise, in USD."""
     bedrooms, size, family, wealth = numbers.T
     rooms = 1.2 - 0.1 * np.minimum(np.abs(bedrooms - size / 28), 4)
     room_for_the_family = 0.8 + 0.015 * (np.clip(size / family, 15, 45) - 15)
-    price: Numbers = 1_900 * size * place * (0.5 + wealth) ** 1.5 * rooms * room_for_the_family
+    price: FloatArray = 1_900 * size * location_factors * (0.5 + wealth) ** 1.5 * rooms * room_for_the_family
     return price

@@ -13,141 +13,147 @@ from pandas.api import types
 
 from pipeline.config.datasets import TableFile
 from pipeline.data.examples import TargetKind
-from pipeline.runtime.text import LONGEST_NAME, listed_names, quoted, shown
+from pipeline.runtime.text import MAX_NAME_CHARS, join_names, quote_cell, shorten
 
-SHOWN = 5
-MOST_LEVELS = 100  # text with more levels than this, and than half of the rows, is a name for each row
-MOSTLY = 0.9  # a share of cells that are numbers from which on the others look like slips
+MAX_LISTED_CELLS = 5
+MAX_TEXT_LEVELS = 100  # text with more levels than this, and than half of the rows, is a name for each row
+MIN_NUMERIC_SHARE = 0.9  # a share of cells that are numbers from which on the others look like slips
 
 
-def name_mistakes(dataset: TableFile, columns: Sequence[str]) -> list[str]:
+def find_name_mistakes(dataset: TableFile, columns: Sequence[str]) -> list[str]:
     """Every name that was typed is a column and has one use."""
-    named = [("target", dataset.target), *([("group", dataset.group)] if dataset.group is not None else [])]
-    named += [("ignore", name) for name in dataset.ignore] + [("categories", name) for name in dataset.categories]
+    typed_names = [("target", dataset.target), *([("group", dataset.group)] if dataset.group is not None else [])]
+    typed_names += [("ignore", name) for name in dataset.ignore] + [("categories", name) for name in dataset.categories]
     mistakes = []
-    for key, name in named:
+    for key, name in typed_names:
         if name not in columns:
-            close = get_close_matches(name, columns, n=1)
-            hint = f" (did you mean {shown(close[0])}?)" if close else ""
+            matches = get_close_matches(name, columns, n=1)
+            hint = f" (did you mean {shorten(matches[0])}?)" if matches else ""
             mistakes.append(f"dataset.{key}: a column of {dataset.file}; got {name}{hint}")
     if dataset.target in (dataset.group, *dataset.ignore, *dataset.categories):
         mistakes.append(f"dataset.target: {dataset.target} is also under group, ignore or categories; only one can be")
-    if twice := sorted(set(dataset.categories) & {dataset.group, *dataset.ignore}):
-        mistakes.append(f"dataset.categories: {', '.join(twice)} is also under group or ignore; leave it out in one")
-    return [*mistakes, f"columns: {listed_names(columns)}"] if mistakes else []
+    if overlapping := sorted(set(dataset.categories) & {dataset.group, *dataset.ignore}):
+        mistakes.append(
+            f"dataset.categories: {', '.join(overlapping)} is also under group or ignore; leave it out in one"
+        )
+    return [*mistakes, f"columns: {join_names(columns)}"] if mistakes else []
 
 
-def used(frame: pd.DataFrame, dataset: TableFile) -> list[str]:
+def select_feature_names(frame: pd.DataFrame, dataset: TableFile) -> list[str]:
     """The columns to learn from, in the order of the file."""
-    outside = {dataset.target, dataset.group, *dataset.ignore}
-    return [str(name) for name in frame.columns if name not in outside]
+    excluded = {dataset.target, dataset.group, *dataset.ignore}
+    return [str(name) for name in frame.columns if name not in excluded]
 
 
-def cell_mistakes(frame: pd.DataFrame, dataset: TableFile) -> list[str]:
+def find_cell_mistakes(frame: pd.DataFrame, dataset: TableFile) -> list[str]:
     """A line for each column that is not what its cells make of it."""
-    checks = (_long_name, _odd_number, _odd_text, _gaps)
-    found = [check(frame[name], dataset) for name in used(frame, dataset) for check in checks]
-    return [line for line in found if line]
+    checks = (_find_long_name, _find_infinite_numbers, _find_unusable_text, _find_missing_cells)
+    messages = [check(frame[name], dataset) for name in select_feature_names(frame, dataset) for check in checks]
+    return [line for line in messages if line]
 
 
-def target_mistakes(target: pd.Series[Any], wants: TargetKind, dataset: TableFile) -> list[str]:
+def find_target_mistakes(target: pd.Series[Any], target_kind: TargetKind, dataset: TableFile) -> list[str]:
     """Every row has an answer, of the kind that the head asks for, and not the same everywhere."""
-    wrong = (_no_numbers if wants == "numbers" else _no_classes)(target)
-    return [f"dataset.target: {shown(dataset.target)} {wrong}"] if wrong else []
+    mistake = (_number_target_mistake if target_kind == "numbers" else _class_target_mistake)(target)
+    return [f"dataset.target: {shorten(dataset.target)} {mistake}"] if mistake else []
 
 
-def is_number(column: pd.Series[Any]) -> bool:
+def is_numeric_column(column: pd.Series[Any]) -> bool:
     """Whether a column holds numbers; yes and no are none."""
     return types.is_numeric_dtype(column) and not types.is_bool_dtype(column)
 
 
-def float32(frame: pd.DataFrame) -> NDArray[np.float32]:
+def to_float32(frame: pd.DataFrame) -> NDArray[np.float32]:
     """float32 [N, columns]; what it cannot hold becomes infinite, and that is refused."""
     with np.errstate(over="ignore"):
         return frame.to_numpy(dtype=np.float32, na_value=np.nan)
 
 
-def level(value: object) -> str:
+def format_level(value: object) -> str:
     """A level's name: a whole number has no decimal point, whatever type its column was read as."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _no_numbers(target: pd.Series[Any]) -> str | None:
-    values = float32(pd.to_numeric(target, errors="coerce").to_frame())[:, 0]
-    if (wrong := ~np.isfinite(values)).all():
+def _number_target_mistake(target: pd.Series[Any]) -> str | None:
+    values = to_float32(pd.to_numeric(target, errors="coerce").to_frame())[:, 0]
+    if (is_invalid := ~np.isfinite(values)).all():
         return "is a number for this head; got none (head=softmax)"
-    if wrong.any():
-        return f"is a finite number in every row; not so in {_rows(wrong)}: mend or remove those rows"
+    if is_invalid.any():
+        return (
+            f"is a finite number in every row; not so in {_format_row_numbers(is_invalid)}: mend or remove those rows"
+        )
     if (values == values[0]).all():
         return f"differs between the rows; got {values[0]:g} in every one of {len(values)}: name another column"
     return None
 
 
-def _no_classes(target: pd.Series[Any]) -> str | None:
-    if (missing := target.isna().to_numpy()).any():
-        return f"is there in every row; missing in {_rows(missing)}: fill or remove those rows"
-    levels = target.map(level).unique()
+def _class_target_mistake(target: pd.Series[Any]) -> str | None:
+    if (is_missing := target.isna().to_numpy()).any():
+        return f"is there in every row; missing in {_format_row_numbers(is_missing)}: fill or remove those rows"
+    levels = target.map(format_level).unique()
     if len(levels) == 1:
-        found = quoted(levels[0])
+        found = quote_cell(levels[0])
         return f"has at least two classes; got {found} in every one of {len(target)} rows: name another column"
     if len(levels) > len(target) / 2:
         return f"has a few classes for this head; got {len(levels)} in {len(target)} rows (head=number)"
-    if longest := [name for name in levels if len(name) > LONGEST_NAME]:
-        return f"has classes of at most {LONGEST_NAME:,} characters; got {quoted(longest[0])}: shorten it"
+    if too_long := [name for name in levels if len(name) > MAX_NAME_CHARS]:
+        return f"has classes of at most {MAX_NAME_CHARS:,} characters; got {quote_cell(too_long[0])}: shorten it"
     return None
 
 
-def _long_name(column: pd.Series[Any], dataset: TableFile) -> str | None:
-    if len(str(column.name)) <= LONGEST_NAME:
+def _find_long_name(column: pd.Series[Any], dataset: TableFile) -> str | None:
+    if len(str(column.name)) <= MAX_NAME_CHARS:
         return None
-    return f"{dataset.file}: a column's name has at most {LONGEST_NAME:,} characters; got {shown(str(column.name))}"
+    return f"{dataset.file}: a column's name has at most {MAX_NAME_CHARS:,} characters; got {shorten(str(column.name))}"
 
 
-def _odd_number(column: pd.Series[Any], dataset: TableFile) -> str | None:
-    if column.name in dataset.categories or not is_number(column):
+def _find_infinite_numbers(column: pd.Series[Any], dataset: TableFile) -> str | None:
+    if column.name in dataset.categories or not is_numeric_column(column):
         return None
-    infinite = np.isinf(float32(column.to_frame())[:, 0])
-    if not infinite.any():
+    is_infinite = np.isinf(to_float32(column.to_frame())[:, 0])
+    if not is_infinite.any():
         return None
-    name = shown(str(column.name))
-    rule = f"numbers are finite or missing; infinite ones in {name}, {_rows(infinite)}"
+    name = shorten(str(column.name))
+    rule = f"numbers are finite or missing; infinite ones in {name}, {_format_row_numbers(is_infinite)}"
     return f"{dataset.file}: {rule}: empty those cells, or dataset.ignore=[{name}]"
 
 
-def _odd_text(column: pd.Series[Any], dataset: TableFile) -> str | None:
+def _find_unusable_text(column: pd.Series[Any], dataset: TableFile) -> str | None:
     """Text that is too long, looks like numbers with slips, names each row, or is no text at all."""
-    name, present = shown(str(column.name)), column.dropna()
+    name, present = shorten(str(column.name)), column.dropna()
     if types.is_numeric_dtype(column):
         return None
     lengths = present.map(str).str.len()
-    if lengths.max() > LONGEST_NAME:
+    if lengths.max() > MAX_NAME_CHARS:
         longest = np.flatnonzero(column.notna())[int(lengths.argmax())] + 1
-        said = f"{dataset.file}: a category has at most {LONGEST_NAME:,} characters; {name} has {lengths.max():,}"
-        return f"{said} in row {longest}: shorten it, or dataset.ignore=[{name}]"
+        message = f"{dataset.file}: a category has at most {MAX_NAME_CHARS:,} characters; {name} has {lengths.max():,}"
+        return f"{message} in row {longest}: shorten it, or dataset.ignore=[{name}]"
     if column.name in dataset.categories:
         return None
     if present.map(lambda cell: isinstance(cell, list | dict | set | np.ndarray | bytes)).any():
         return f"{dataset.file}: a cell is a number or a text; {name} has others: dataset.ignore=[{name}]"
-    numeric = pd.to_numeric(present.map(str), errors="coerce").notna()
-    if MOSTLY <= numeric.mean() < 1:
-        slips = ", ".join(quoted(str(cell)) for cell in present[~numeric].unique()[:SHOWN])
-        said = f"{dataset.file}: {name} has numbers, and in {int((~numeric).sum())} rows {slips}"
-        return f"{said}: empty or mend those cells, or dataset.categories=[{name}]"
-    if (levels := present.nunique()) > max(MOST_LEVELS, len(column) / 2):
-        said = f"{dataset.file}: {name} has {levels} different texts in {len(column)} rows, a name and no category"
-        return f"{said}: dataset.ignore=[{name}], or dataset.categories=[{name}] to use it all the same"
+    is_numeric = pd.to_numeric(present.map(str), errors="coerce").notna()
+    if MIN_NUMERIC_SHARE <= is_numeric.mean() < 1:
+        slips = ", ".join(quote_cell(str(cell)) for cell in present[~is_numeric].unique()[:MAX_LISTED_CELLS])
+        message = f"{dataset.file}: {name} has numbers, and in {int((~is_numeric).sum())} rows {slips}"
+        return f"{message}: empty or mend those cells, or dataset.categories=[{name}]"
+    if (levels := present.nunique()) > max(MAX_TEXT_LEVELS, len(column) / 2):
+        message = f"{dataset.file}: {name} has {levels} different texts in {len(column)} rows, a name and no category"
+        return f"{message}: dataset.ignore=[{name}], or dataset.categories=[{name}] to use it all the same"
     return None
 
 
-def _gaps(column: pd.Series[Any], dataset: TableFile) -> str | None:
-    missing = column.isna().to_numpy()
-    if dataset.missing == "impute" or not missing.any():
+def _find_missing_cells(column: pd.Series[Any], dataset: TableFile) -> str | None:
+    is_missing = column.isna().to_numpy()
+    if dataset.missing == "impute" or not is_missing.any():
         return None
-    name = shown(str(column.name))
-    rule = f"every cell has a value; {name} has none in {_rows(missing)}"
+    name = shorten(str(column.name))
+    rule = f"every cell has a value; {name} has none in {_format_row_numbers(is_missing)}"
     return f"dataset.missing=refuse: {rule}: fill them, dataset.missing=impute, or dataset.ignore=[{name}]"
 
 
-def _rows(wrong: NDArray[np.bool_]) -> str:
+def _format_row_numbers(is_invalid: NDArray[np.bool_]) -> str:
     """How many rows, and the first of them, counted from 1 as everywhere."""
-    return f"{int(wrong.sum())} rows, first {', '.join(map(str, np.flatnonzero(wrong)[:SHOWN] + 1))}"
+    return (
+        f"{int(is_invalid.sum())} rows, first {', '.join(map(str, np.flatnonzero(is_invalid)[:MAX_LISTED_CELLS] + 1))}"
+    )

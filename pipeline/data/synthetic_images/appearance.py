@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 
 from pipeline.data.synthetic_images.breeds import Breed, Coat
-from pipeline.data.synthetic_images.canvas import Colour, Points, mix
+from pipeline.data.synthetic_images.canvas import Color, Points, mix_colors
 
 Pose = Literal["face", "sitting", "standing"]
-WHITE, GREY, PINK, DARK = (246, 243, 238), (206, 204, 202), (226, 150, 150), (22, 18, 20)
+WHITE, GRAY, PINK, DARK = (246, 243, 238), (206, 204, 202), (226, 150, 150), (22, 18, 20)
 
 
 @dataclass(frozen=True)
@@ -20,53 +20,57 @@ class Cat:
 
     breed: Breed
     coat: Coat
-    eyes: Colour
+    eye_color: Color
     age: float
 
     @property
-    def grown(self) -> float:
+    def maturity(self) -> float:
         """0 for a new-born, 1 for an adult; most of it happens in the first two or three years."""
         return float(1 - np.exp(-self.age / 2.5))
 
     @property
-    def greyed(self) -> float:
+    def gray_share(self) -> float:
         """The share of the fur that is grey."""
         return min(max((self.age - 3) / 17, 0.0), 1.0)
 
     @property
-    def fur(self) -> Colour:
+    def fur_color(self) -> Color:
         """The fur of the body at this age."""
-        return mix(self.coat.fur, GREY, 0.75 * self.greyed)
+        return mix_colors(self.coat.fur_color, GRAY, 0.75 * self.gray_share)
 
     @property
-    def marks(self) -> Colour:
+    def marking_color(self) -> Color:
         """The points, stripes or spots at this age; kittens have paler ones."""
-        return mix(mix(self.coat.marks, GREY, 0.65 * self.greyed), self.coat.fur, 0.35 * (1 - self.grown))
+        return mix_colors(
+            mix_colors(self.coat.marking_color, GRAY, 0.65 * self.gray_share),
+            self.coat.fur_color,
+            0.35 * (1 - self.maturity),
+        )
 
     @property
-    def limb(self) -> Colour:
+    def limb_color(self) -> Color:
         """Legs, ears and tail; of a cat with points they are dark."""
-        return self.marks if self.breed.pattern == "points" else self.fur
+        return self.marking_color if self.breed.pattern == "points" else self.fur_color
 
     @property
-    def edge(self) -> Colour:
+    def outline_color(self) -> Color:
         """The line around a part: on dark fur a lighter one, or it could not be seen."""
-        return mix(self.fur, WHITE, 0.3) if self.dark else mix(self.fur, DARK, 0.45)
+        return mix_colors(self.fur_color, WHITE, 0.3) if self.is_dark else mix_colors(self.fur_color, DARK, 0.45)
 
     @property
-    def dark(self) -> bool:
+    def is_dark(self) -> bool:
         """Whether the fur is rather dark than light."""
-        return sum(self.coat.fur) < 380
+        return sum(self.coat.fur_color) < 380
 
 
 @dataclass(frozen=True)
-class Head:
+class HeadFrame:
     """Where the head is: everything on it is drawn in units of its radius."""
 
     x: float
     y: float
     radius: float
 
-    def at(self, points: Points | list[tuple[float, float]]) -> Points:
+    def to_animal(self, points: Points | list[tuple[float, float]]) -> Points:
         """Points of the head as points of the animal."""
         return np.asarray(points, dtype=np.float64) * self.radius + (self.x, self.y)

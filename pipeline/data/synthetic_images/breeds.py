@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.data.synthetic_images.canvas import Colour
+from pipeline.data.synthetic_images.canvas import Color
 
-Pattern = Literal["solid", "points", "tabby", "spots", "rosettes", "ticked", "bare"]
+CoatPattern = Literal["solid", "points", "tabby", "spots", "rosettes", "ticked", "bare"]
 
 COPPER, AMBER, GREEN, LEMON, BLUE = (214, 120, 30), (236, 170, 40), (120, 190, 70), (205, 205, 90), (80, 150, 235)
 
@@ -16,8 +16,8 @@ COPPER, AMBER, GREEN, LEMON, BLUE = (214, 120, 30), (236, 170, 40), (120, 190, 7
 class Coat:
     """The colour of the fur, and the colour of the marks on it (points, stripes, spots)."""
 
-    fur: Colour
-    marks: Colour
+    fur_color: Color
+    marking_color: Color
 
 
 @dataclass(frozen=True)
@@ -29,22 +29,22 @@ class Breed:
     are; white: where the coat is white, whatever its colour.
     """
 
-    pattern: Pattern
+    pattern: CoatPattern
     coats: tuple[Coat, ...]
-    eyes: tuple[Colour, ...]
+    eye_colors: tuple[Color, ...]
     head_width: float = 1.0
     chin: float = 0.25
-    flat: float = 0.0
-    fluff: float = 0.0
-    ear: float = 1.0
-    ear_round: float = 0.2
-    ear_out: float = 0.25
-    eye: float = 1.0
-    slant: float = 0.12
-    slim: float = 0.4
-    tail: float = 1.0
-    tufts: bool = False
-    white: Literal["none", "paws", "blaze"] = "none"
+    flatness: float = 0.0
+    fluffiness: float = 0.0
+    ear_size: float = 1.0
+    ear_roundness: float = 0.2
+    ear_spread: float = 0.25
+    eye_size: float = 1.0
+    eye_slant: float = 0.12
+    slimness: float = 0.4
+    tail_thickness: float = 1.0
+    has_ear_tufts: bool = False
+    white_markings: Literal["none", "paws", "blaze"] = "none"
 
 
 BREEDS: dict[str, Breed] = {
@@ -53,22 +53,22 @@ BREEDS: dict[str, Breed] = {
         (Coat((188, 116, 62), (92, 50, 26)), Coat((226, 192, 158), (156, 112, 84)), Coat((96, 84, 84), (48, 42, 48))),
         (GREEN, AMBER, COPPER),
         chin=0.34,
-        ear=1.3,
-        ear_round=0.35,
-        ear_out=0.38,
-        slim=0.7,
-        tail=0.8,
+        ear_size=1.3,
+        ear_roundness=0.35,
+        ear_spread=0.38,
+        slimness=0.7,
+        tail_thickness=0.8,
     ),
     "Bengal": Breed(
         "rosettes",
         (Coat((206, 146, 74), (58, 32, 14)), Coat((232, 222, 202), (126, 100, 78)), Coat((92, 88, 90), (24, 22, 26))),
         (GREEN, AMBER, BLUE),
         chin=0.22,
-        ear=0.85,
-        ear_round=0.4,
-        ear_out=0.3,
-        slim=0.5,
-        tail=1.1,
+        ear_size=0.85,
+        ear_roundness=0.4,
+        ear_spread=0.3,
+        slimness=0.5,
+        tail_thickness=1.1,
     ),
     "Birman": Breed(
         "points",
@@ -80,12 +80,12 @@ BREEDS: dict[str, Breed] = {
         (BLUE,),
         head_width=1.08,
         chin=0.12,
-        fluff=0.55,
-        ear=0.85,
-        ear_round=0.35,
-        slim=0.15,
-        tail=1.7,
-        white="paws",
+        fluffiness=0.55,
+        ear_size=0.85,
+        ear_roundness=0.35,
+        slimness=0.15,
+        tail_thickness=1.7,
+        white_markings="paws",
     ),
     "Bombay": Breed(
         "solid",
@@ -93,11 +93,11 @@ BREEDS: dict[str, Breed] = {
         (COPPER, AMBER),
         head_width=1.02,
         chin=0.12,
-        ear=0.95,
-        ear_round=0.4,
-        eye=1.15,
-        slant=0.02,
-        slim=0.45,
+        ear_size=0.95,
+        ear_roundness=0.4,
+        eye_size=1.15,
+        eye_slant=0.02,
+        slimness=0.45,
     ),
     "British_Shorthair": Breed(
         "solid",
@@ -110,26 +110,26 @@ BREEDS: dict[str, Breed] = {
         (COPPER, AMBER, BLUE),
         head_width=1.22,
         chin=-0.08,
-        fluff=0.06,
-        ear=0.62,
-        ear_round=0.5,
-        ear_out=0.5,
-        eye=1.12,
-        slant=-0.02,
-        slim=0.0,
-        tail=1.5,
+        fluffiness=0.06,
+        ear_size=0.62,
+        ear_roundness=0.5,
+        ear_spread=0.5,
+        eye_size=1.12,
+        eye_slant=-0.02,
+        slimness=0.0,
+        tail_thickness=1.5,
     ),
     "Egyptian_Mau": Breed(
         "spots",
         (Coat((206, 206, 206), (44, 42, 46)), Coat((176, 134, 92), (62, 38, 22)), Coat((90, 86, 92), (24, 22, 26))),
         (LEMON, GREEN),
         chin=0.32,
-        ear=1.12,
-        ear_out=0.2,
-        eye=1.15,
-        slant=0.2,
-        slim=0.7,
-        tail=0.8,
+        ear_size=1.12,
+        ear_spread=0.2,
+        eye_size=1.15,
+        eye_slant=0.2,
+        slimness=0.7,
+        tail_thickness=0.8,
     ),
     "Maine_Coon": Breed(
         "tabby",
@@ -142,13 +142,13 @@ BREEDS: dict[str, Breed] = {
         (AMBER, GREEN, BLUE),
         head_width=1.02,
         chin=0.05,
-        fluff=0.8,
-        ear=1.4,
-        ear_round=0.0,
-        ear_out=0.12,
-        slim=0.1,
-        tail=2.2,
-        tufts=True,
+        fluffiness=0.8,
+        ear_size=1.4,
+        ear_roundness=0.0,
+        ear_spread=0.12,
+        slimness=0.1,
+        tail_thickness=2.2,
+        has_ear_tufts=True,
     ),
     "Persian": Breed(
         "solid",
@@ -161,15 +161,15 @@ BREEDS: dict[str, Breed] = {
         (COPPER, GREEN, BLUE),
         head_width=1.28,
         chin=-0.1,
-        flat=1.0,
-        fluff=1.0,
-        ear=0.5,
-        ear_round=0.5,
-        ear_out=0.62,
-        eye=1.25,
-        slant=-0.1,
-        slim=0.0,
-        tail=2.0,
+        flatness=1.0,
+        fluffiness=1.0,
+        ear_size=0.5,
+        ear_roundness=0.5,
+        ear_spread=0.62,
+        eye_size=1.25,
+        eye_slant=-0.1,
+        slimness=0.0,
+        tail_thickness=2.0,
     ),
     "Ragdoll": Breed(
         "points",
@@ -182,25 +182,25 @@ BREEDS: dict[str, Breed] = {
         (BLUE,),
         head_width=1.12,
         chin=0.1,
-        fluff=0.7,
-        ear=0.85,
-        ear_round=0.35,
-        ear_out=0.4,
-        slim=0.05,
-        tail=2.0,
-        white="blaze",
+        fluffiness=0.7,
+        ear_size=0.85,
+        ear_roundness=0.35,
+        ear_spread=0.4,
+        slimness=0.05,
+        tail_thickness=2.0,
+        white_markings="blaze",
     ),
     "Russian_Blue": Breed(
         "solid",
         (Coat((100, 110, 132), (76, 84, 104)), Coat((168, 176, 192), (130, 138, 156))),
         (GREEN, LEMON),
         chin=0.38,
-        ear=1.15,
-        ear_round=0.1,
-        ear_out=0.3,
-        slant=0.22,
-        slim=0.7,
-        tail=0.8,
+        ear_size=1.15,
+        ear_roundness=0.1,
+        ear_spread=0.3,
+        eye_slant=0.22,
+        slimness=0.7,
+        tail_thickness=0.8,
     ),
     "Siamese": Breed(
         "points",
@@ -212,13 +212,13 @@ BREEDS: dict[str, Breed] = {
         (BLUE,),
         head_width=0.92,
         chin=0.55,
-        ear=1.5,
-        ear_round=0.0,
-        ear_out=0.6,
-        eye=0.9,
-        slant=0.4,
-        slim=1.0,
-        tail=0.5,
+        ear_size=1.5,
+        ear_roundness=0.0,
+        ear_spread=0.6,
+        eye_size=0.9,
+        eye_slant=0.4,
+        slimness=1.0,
+        tail_thickness=0.5,
     ),
     "Sphynx": Breed(
         "bare",
@@ -226,12 +226,12 @@ BREEDS: dict[str, Breed] = {
         (LEMON, BLUE, AMBER),
         head_width=0.94,
         chin=0.42,
-        ear=1.75,
-        ear_round=0.3,
-        ear_out=0.5,
-        eye=1.15,
-        slant=0.25,
-        slim=0.9,
-        tail=0.4,
+        ear_size=1.75,
+        ear_roundness=0.3,
+        ear_spread=0.5,
+        eye_size=1.15,
+        eye_slant=0.25,
+        slimness=0.9,
+        tail_thickness=0.4,
     ),
 }

@@ -9,60 +9,62 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Points = NDArray[np.float64]
 
 
-def mix(first: Colour, second: Colour, share: float) -> Colour:
+def mix_colors(first: Color, second: Color, weight: float) -> Color:
     """A colour between two, `share` of the way to the second."""
-    mixed = [round(a + (b - a) * share) for a, b in zip(first, second, strict=True)]
+    mixed = [round(a + (b - a) * weight) for a, b in zip(first, second, strict=True)]
     return (mixed[0], mixed[1], mixed[2])
 
 
-def blob(
-    centre: tuple[float, float], radii: tuple[float, float], tilt: float = 0.0, fluff: float = 0.0, corners: int = 30
+def make_ellipse(
+    center: tuple[float, float], radii: tuple[float, float], tilt: float = 0.0, fluff: float = 0.0, corners: int = 30
 ) -> Points:
     """[corners, 2]: an ellipse, `tilt` in radians; with fluff its edge is as jagged as long fur."""
-    circle, odd = _circle(corners)
+    circle, is_odd = _unit_circle(corners)
     points = circle * radii
     if fluff:
-        points *= 1 + fluff * (odd - 0.3)
+        points *= 1 + fluff * (is_odd - 0.3)
     if tilt:
         cosine, sine = np.cos(tilt), np.sin(tilt)
         points = points @ np.array([[cosine, sine], [-sine, cosine]])
-    moved: Points = points + centre
+    moved: Points = points + center
     return moved
 
 
 @cache
-def _circle(corners: int) -> tuple[Points, Points]:
+def _unit_circle(corners: int) -> tuple[Points, Points]:
     """The corners of a circle, and for each whether it is an odd one; kept, since a picture has a hundred of them."""
     angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
-    odd: Points = np.arange(corners, dtype=np.float64)[:, None] % 2
-    return np.stack([np.cos(angle), np.sin(angle)], axis=1), odd
+    is_odd: Points = np.arange(corners, dtype=np.float64)[:, None] % 2
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1), is_odd
 
 
-def ribbon(path: Sequence[tuple[float, float]], start: float, end: float, fluff: float = 0.0) -> Points:
+def make_ribbon(
+    path: Sequence[tuple[float, float]], start_width: float, end_width: float, fluff: float = 0.0
+) -> Points:
     """The outline of a band along a path (a tail, a leg), `start` wide where it begins and `end` where it ends."""
     spine = np.array(path, dtype=np.float64)
-    along = np.linspace(0, len(spine) - 1, 14)
-    smooth = np.stack([_curve(spine[:, axis], along) for axis in (0, 1)], axis=1)
+    positions = np.linspace(0, len(spine) - 1, 14)
+    smooth = np.stack([_interpolate_smooth(spine[:, axis], positions) for axis in (0, 1)], axis=1)
     step = np.gradient(smooth, axis=0)
     normal = np.stack([-step[:, 1], step[:, 0]], axis=1) / (np.hypot(step[:, 0], step[:, 1])[:, None] + 1e-9)
-    half = (np.linspace(start, end, 14) / 2 * (1 + fluff * (np.arange(14) % 2)))[:, None]
-    tip = smooth[-1] + step[-1] / (np.hypot(*step[-1]) + 1e-9) * end / 2
+    half = (np.linspace(start_width, end_width, 14) / 2 * (1 + fluff * (np.arange(14) % 2)))[:, None]
+    tip = smooth[-1] + step[-1] / (np.hypot(*step[-1]) + 1e-9) * end_width / 2
     return np.concatenate([smooth + normal * half, tip[None], (smooth - normal * half)[::-1]])
 
 
-def _curve(values: NDArray[np.float64], along: NDArray[np.float64]) -> NDArray[np.float64]:
+def _interpolate_smooth(values: NDArray[np.float64], positions: NDArray[np.float64]) -> NDArray[np.float64]:
     """Linear interpolation with its corners rounded off."""
-    sampled = np.interp(along, np.arange(len(values)), values)
+    sampled = np.interp(positions, np.arange(len(values)), values)
     padded = np.concatenate([sampled[:1], sampled, sampled[-1:]])
     rounded: NDArray[np.float64] = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
     return np.concatenate([sampled[:1], rounded[1:-1], sampled[-1:]])
 
 
-class Layer:
+class DrawingLayer:
     """A transparent picture of side x side pixels. Its animal looks to the left around (0, 0), y points down.
 
     One unit of the animal is `unit` of the picture's side; the animal stands at `place`, turned by `tilt` radians, and
@@ -70,44 +72,44 @@ class Layer:
     """
 
     def __init__(
-        self, side: int, place: tuple[float, float], unit: float, tilt: float = 0.0, mirrored: bool = False
+        self, side: int, origin: tuple[float, float], unit: float, tilt: float = 0.0, is_mirrored: bool = False
     ) -> None:
         self.side = side
         self.unit = unit
-        self.colours = Image.new("RGB", (side, side))
+        self.rgb = Image.new("RGB", (side, side))
         self.alpha = Image.new("L", (side, side))
-        self._place = np.array(place) * side
-        turn = np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])
-        self._matrix = turn * np.array([-1.0 if mirrored else 1.0, 1.0])[None, :] * unit * side
-        self._on_colours, self._on_alpha = ImageDraw.Draw(self.colours), ImageDraw.Draw(self.alpha)
+        self._origin = np.array(origin) * side
+        rotation = np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])
+        self._matrix = rotation * np.array([-1.0 if is_mirrored else 1.0, 1.0])[None, :] * unit * side
+        self._rgb_draw, self._alpha_draw = ImageDraw.Draw(self.rgb), ImageDraw.Draw(self.alpha)
 
-    def pixels(self, points: Points) -> list[tuple[float, float]]:
+    def to_pixels(self, points: Points) -> list[tuple[float, float]]:
         """Points of the animal as places on this layer."""
-        return [(x, y) for x, y in (points @ self._matrix.T + self._place).tolist()]
+        return [(x, y) for x, y in (points @ self._matrix.T + self._origin).tolist()]
 
-    def fill(self, points: Points, colour: Colour, edge: Colour | None = None) -> None:
+    def fill_polygon(self, points: Points, color: Color, outline: Color | None = None) -> None:
         """A part in one colour, with a line around it where `edge` is given."""
-        where = self.pixels(points)
-        self._on_colours.polygon(where, fill=colour)
-        self._on_alpha.polygon(where, fill=255)
-        if edge is not None:
-            self.line(np.concatenate([points, points[:1]]), edge, 0.022)
+        corners = self.to_pixels(points)
+        self._rgb_draw.polygon(corners, fill=color)
+        self._alpha_draw.polygon(corners, fill=255)
+        if outline is not None:
+            self.draw_line(np.concatenate([points, points[:1]]), outline, 0.022)
 
-    def line(self, points: Points, colour: Colour, width: float) -> None:
+    def draw_line(self, points: Points, color: Color, width: float) -> None:
         """A line, `width` in units of the animal and at least one pixel."""
-        where, thick = self.pixels(points), max(1, round(width * self.unit * self.side))
-        self._on_colours.line(where, fill=colour, width=thick, joint="curve")
-        self._on_alpha.line(where, fill=255, width=thick, joint="curve")
+        corners, pixel_width = self.to_pixels(points), max(1, round(width * self.unit * self.side))
+        self._rgb_draw.line(corners, fill=color, width=pixel_width, joint="curve")
+        self._alpha_draw.line(corners, fill=255, width=pixel_width, joint="curve")
 
-    def stencil(self, shapes: Sequence[tuple[Points, int]], soft: float = 0.0) -> Image.Image:
+    def make_mask(self, shapes: Sequence[tuple[Points, int]], blur: float = 0.0) -> Image.Image:
         """A pattern to paint through: shapes with their strengths 0-255, blurred by `soft` units."""
         mask = Image.new("L", (self.side, self.side))
-        pencil = ImageDraw.Draw(mask)
+        drawing = ImageDraw.Draw(mask)
         for points, strength in shapes:
-            pencil.polygon(self.pixels(points), fill=strength)
-        return mask.filter(ImageFilter.BoxBlur(soft * self.unit * self.side)) if soft else mask
+            drawing.polygon(self.to_pixels(points), fill=strength)
+        return mask.filter(ImageFilter.BoxBlur(blur * self.unit * self.side)) if blur else mask
 
-    def paint(self, points: Points | None, colour: Colour, pattern: Image.Image) -> None:
+    def paint_pattern(self, points: Points | None, color: Color, pattern: Image.Image) -> None:
         """A pattern in one colour, only inside a part; with no part given, wherever the animal is."""
-        inside = self.alpha if points is None else self.stencil([(points, 255)])
-        self.colours.paste(colour, mask=ImageChops.multiply(inside, pattern))
+        inside = self.alpha if points is None else self.make_mask([(points, 255)])
+        self.rgb.paste(color, mask=ImageChops.multiply(inside, pattern))

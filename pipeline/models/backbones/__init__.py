@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from pipeline.models.backbones.feature_extraction import Frozen
+from pipeline.models.backbones.feature_extraction import PretrainedBackbone
 
-__all__ = ["Frozen"]
+__all__ = ["PretrainedBackbone"]

@@ -17,160 +17,186 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.config.backbone_catalogue import PRETRAINED
-from pipeline.config.model import Backbone, Part, Tail
-from pipeline.data.examples import DataError, Deep, Features, Pictures
+from pipeline.config.backbone_catalogue import PRETRAINED_IMAGE_SIZES
+from pipeline.config.model import BackboneConfig, FinetunePart, FinetuneSpec
+from pipeline.data.examples import BackboneActivations, BackboneFeatures, DataError, Images
 from pipeline.models.backbones import split, weights
-from pipeline.models.backbones.architectures import Body, build
-from pipeline.models.backbones.views import view
+from pipeline.models.backbones.architectures import BackboneNetwork, build_backbone
+from pipeline.models.backbones.views import apply_view
 from pipeline.preprocessing import FeatureInputs
-from pipeline.runtime.array_cache import keep, kept
-from pipeline.runtime.files import NotWrittenError, make_folder
-from pipeline.runtime.progress_bars import watched
+from pipeline.runtime.array_cache import load_cached, store_cached
+from pipeline.runtime.files import FileWriteError, make_folder
+from pipeline.runtime.progress_bars import track
 
-VERSION = 1  # a change to a view, or to how one is looked at, needs a new number, or old features come from the cache
-AT_ONCE = 32  # pictures
-Seen = Literal["outputs", "last", "all"]  # what is kept: its outputs, or what the part reads that is trained along
+FEATURE_CACHE_VERSION = (
+    1  # a change to a view, or to how one is looked at, needs a new number, or old features come from the cache
+)
+EXTRACTION_BATCH_SIZE = 32  # pictures
+ExtractionPoint = Literal[
+    "outputs", "last", "all"
+]  # what is kept: its outputs, or what the part reads that is trained along
 
 
 @dataclass(frozen=True)
-class Frozen:
+class PretrainedBackbone:
     """A pretrained backbone that looks at pictures: which, with which weights, on which device.
 
     part: which part of it is trained along later, if one is: what that part reads is kept as well.
     """
 
     name: str
-    file: Path
+    weights_file: Path
     device: torch.device
-    part: Part | None = None
+    part: FinetunePart | None = None
 
     @classmethod
-    def of(cls, backbone: Backbone, cache: Path, device: torch.device) -> Frozen:
+    def from_config(cls, backbone: BackboneConfig, cache: Path, device: torch.device) -> PretrainedBackbone:
         """The one that a search names; its weights are fetched where they have to be. Raises DataError."""
-        return cls(backbone.name, weights.find(backbone, cache), device, backbone.part)
+        return cls(backbone.name, weights.find_weights(backbone, cache), device, backbone.finetune_part)
 
     @classmethod
-    def of_model(cls, layout: FeatureInputs, tail: Tail | None, file: Path | None, cache: Path) -> Frozen:
+    def from_trained_model(
+        cls, inputs: FeatureInputs, tail: FinetuneSpec | None, weights_file: Path | None, cache: Path
+    ) -> PretrainedBackbone:
         """The one that a trained model looks through, on the CPU.
 
         tail: the part of it that was trained along; file: of its weights, if they are not the published ones.
         Raises DataError where the weights are not at hand, or are others than in the search.
         """
-        frozen = cls.of(Backbone(layout.backbone, file, tail.part if tail else "none"), cache, torch.device("cpu"))
-        if frozen.sha256 != layout.weights_sha256:
+        backbone = cls.from_config(
+            BackboneConfig(inputs.backbone, weights_file, tail.part if tail else "none"), cache, torch.device("cpu")
+        )
+        if backbone.weights_sha256 != inputs.weights_sha256:
             raise DataError(
-                f"weights: the file that {layout.backbone} had in the search (its SHA-256 begins with "
-                f"{layout.weights_sha256[:12]}); got {frozen.file} ({frozen.sha256[:12]})"
+                f"weights: the file that {inputs.backbone} had in the search (its SHA-256 begins with "
+                f"{inputs.weights_sha256[:12]}); got {backbone.weights_file} ({backbone.weights_sha256[:12]})"
             )
-        return frozen
+        return backbone
 
     @cached_property
-    def sha256(self) -> str:
+    def weights_sha256(self) -> str:
         """Of the file of its weights."""
-        return weights.sha256(self.file)
+        return weights.compute_file_sha256(self.weights_file)
 
     @cached_property
-    def body(self) -> Body:
+    def network(self) -> BackboneNetwork:
         """The network; made only where there is something to compute."""
-        return build(self.name, self.file).to(self.device)
+        return build_backbone(self.name, self.weights_file).to(self.device)
 
     @cached_property
     def stem(self) -> nn.Module:
         """What comes before the part that is trained along: of all of it, nothing does."""
         assert self.part is not None
-        return split.stem(self.body, Tail(self.name, self.part)) or nn.Identity()
+        return split.build_stem(self.network, FinetuneSpec(self.name, self.part)) or nn.Identity()
 
     @cached_property
-    def published(self) -> Mapping[str, NDArray[Any]]:
+    def tail_weights(self) -> Mapping[str, NDArray[Any]]:
         """The numbers of the part that is trained along, by name."""
         assert self.part is not None
-        tail = split.trained(self.body, Tail(self.name, self.part))
+        tail = split.build_tail(self.network, FinetuneSpec(self.name, self.part))
         return {name: value.cpu().contiguous().numpy() for name, value in tail.state_dict().items()}
 
-    def look(self, pictures: Pictures, views: int) -> Features:
+    def extract(self, images: Images, view_count: int) -> BackboneFeatures:
         """What a trained model reads of a few pictures: features, or what the part reads that was trained along."""
 
-        def now(seen: Seen) -> tuple[NDArray[Any], ...]:
-            return tuple(np.concatenate(list(self._outputs(pictures, number, seen))) for number in range(views))
+        def now(point: ExtractionPoint) -> tuple[NDArray[Any], ...]:
+            return tuple(
+                np.concatenate(list(self._compute_outputs(images, view_index, point)))
+                for view_index in range(view_count)
+            )
 
-        deep = self._deep(pictures, now)
-        return self._features(pictures, now("outputs") if deep is None else (), deep)
+        activations = self._build_activations(images, now)
+        return self._build_features(images, now("outputs") if activations is None else (), activations)
 
-    def features(self, pictures: Pictures, views: int, cache: Path) -> Features:
+    def load_or_extract(self, images: Images, view_count: int, cache: Path) -> BackboneFeatures:
         """The features of a data set, from the cache where the same backbone saw the same pictures before.
 
         One process computes a view, the others wait for it. Raises DataError where the cache cannot be written, or the
         GPU's memory does not hold what is computed.
         """
 
-        def at_hand(seen: Seen) -> tuple[NDArray[Any], ...]:
-            return tuple(self._view(pictures, number, views, seen, cache) for number in range(views))
+        def at_hand(point: ExtractionPoint) -> tuple[NDArray[Any], ...]:
+            return tuple(
+                self._load_or_compute_view(images, view_index, view_count, point, cache)
+                for view_index in range(view_count)
+            )
 
         try:
-            return self._features(pictures, at_hand("outputs"), self._deep(pictures, at_hand))
-        except NotWrittenError as error:
+            return self._build_features(images, at_hand("outputs"), self._build_activations(images, at_hand))
+        except FileWriteError as error:
             raise DataError(f"store: features are kept there: {error}") from None
         except torch.OutOfMemoryError as error:
             raise DataError(
-                f"compute: {self.name} looks at {AT_ONCE} pictures at once, which the GPU's memory does not hold "
-                f"({weights.reason(error)}); use compute=cpu, or smaller pictures (dataset.size=)"
+                f"compute: {self.name} looks at {EXTRACTION_BATCH_SIZE} pictures at once, which the GPU's memory does not hold "
+                f"({weights.first_error_line(error)}); use compute=cpu, or smaller pictures (dataset.size=)"
             ) from None
 
-    def _features(self, pictures: Pictures, views: tuple[NDArray[Any], ...], deep: Deep | None) -> Features:
-        return Features(views, self.name, self.sha256, int(pictures.pixels.shape[-1]), deep)
+    def _build_features(
+        self, images: Images, views: tuple[NDArray[Any], ...], activations: BackboneActivations | None
+    ) -> BackboneFeatures:
+        return BackboneFeatures(views, self.name, self.weights_sha256, int(images.pixels.shape[-1]), activations)
 
-    def _deep(self, pictures: Pictures, seen: Callable[[Seen], tuple[NDArray[Any], ...]]) -> Deep | None:
+    def _build_activations(
+        self, images: Images, get_views: Callable[[ExtractionPoint], tuple[NDArray[Any], ...]]
+    ) -> BackboneActivations | None:
         if self.part is None:
             return None
-        return Deep(self.part, seen(self.part), np.arange(len(pictures)), self.published)
+        return BackboneActivations(self.part, get_views(self.part), np.arange(len(images)), self.tail_weights)
 
-    def _view(self, pictures: Pictures, number: int, views: int, seen: Seen, cache: Path) -> NDArray[Any]:
-        words = f"{VERSION} {pictures.fingerprint} {self.name} {self.sha256} {number} {seen}"
-        file = cache / f"features-{hashlib.sha256(words.encode()).hexdigest()[:24]}.npy"
-        found = kept(file)
-        if found is not None and len(found) == len(pictures):
-            return found
-        with _alone(cache):
-            found = kept(file)  # of a process that was waited for
-            if found is not None and len(found) == len(pictures):
-                return found
-            first = self._first(pictures, seen)
-            shape = (len(pictures), *first.shape[1:])
-            return keep(file, shape, first.dtype, self._shown(pictures, number, views, seen))
+    def _load_or_compute_view(
+        self, images: Images, view_index: int, view_count: int, point: ExtractionPoint, cache: Path
+    ) -> NDArray[Any]:
+        cache_key = (
+            f"{FEATURE_CACHE_VERSION} {images.fingerprint} {self.name} {self.weights_sha256} {view_index} {point}"
+        )
+        file = cache / f"features-{hashlib.sha256(cache_key.encode()).hexdigest()[:24]}.npy"
+        cached = load_cached(file)
+        if cached is not None and len(cached) == len(images):
+            return cached
+        with _exclusive_lock(cache):
+            cached = load_cached(file)  # of a process that was waited for
+            if cached is not None and len(cached) == len(images):
+                return cached
+            first_output = self._compute_first_output(images, point)
+            shape = (len(images), *first_output.shape[1:])
+            return store_cached(
+                file, shape, first_output.dtype, self._compute_with_progress(images, view_index, view_count, point)
+            )
 
-    def _first(self, pictures: Pictures, seen: Seen) -> NDArray[Any]:
+    def _compute_first_output(self, images: Images, point: ExtractionPoint) -> NDArray[Any]:
         """What the first picture becomes; looked at, where pictures of another size are needed."""
         try:
-            return next(self._outputs(pictures.take(np.arange(1)), 0, seen))
+            return next(self._compute_outputs(images.take(np.arange(1)), 0, point))
         except (RuntimeError, AssertionError, ValueError) as error:
-            side, own = pictures.pixels.shape[-1], PRETRAINED[self.name]
-            if side == own or isinstance(error, torch.OutOfMemoryError):
+            image_side, pretrained_side = images.pixels.shape[-1], PRETRAINED_IMAGE_SIZES[self.name]
+            if image_side == pretrained_side or isinstance(error, torch.OutOfMemoryError):
                 raise
             raise DataError(
-                f"dataset.size: {self.name} is made for {own}; got {side} ({weights.reason(error)})"
+                f"dataset.size: {self.name} is made for {pretrained_side}; got {image_side} ({weights.first_error_line(error)})"
             ) from None
 
-    def _shown(self, pictures: Pictures, number: int, views: int, seen: Seen) -> Iterator[NDArray[Any]]:
+    def _compute_with_progress(
+        self, images: Images, view_index: int, view_count: int, point: ExtractionPoint
+    ) -> Iterator[NDArray[Any]]:
         """The outputs, with a bar where someone is looking, and otherwise a line."""
-        said = f"{self.name} looks at {len(pictures):,} pictures"
-        said += f", view {number + 1} of {views}" if views > 1 else ""
+        message = f"{self.name} looks at {len(images):,} pictures"
+        message += f", view {view_index + 1} of {view_count}" if view_count > 1 else ""
         if not sys.stdout.isatty():
-            print(f"{said}, once for all searches", flush=True)
-        return watched(self._outputs(pictures, number, seen), said, len(pictures), len)
+            print(f"{message}, once for all searches", flush=True)
+        return track(self._compute_outputs(images, view_index, point), message, len(images), len)
 
-    def _outputs(self, pictures: Pictures, number: int, seen: Seen) -> Iterator[NDArray[Any]]:
+    def _compute_outputs(self, images: Images, view_index: int, point: ExtractionPoint) -> Iterator[NDArray[Any]]:
         """[n, ...] of a few pictures after the other, in full precision whatever the device is."""
-        looks = self.body if seen == "outputs" else self.stem
-        for begin in range(0, len(pictures), AT_ONCE):
-            part = torch.from_numpy(np.array(pictures.pixels[begin : begin + AT_ONCE])).to(self.device)
+        module = self.network if point == "outputs" else self.stem
+        for start in range(0, len(images), EXTRACTION_BATCH_SIZE):
+            batch = torch.from_numpy(np.array(images.pixels[start : start + EXTRACTION_BATCH_SIZE])).to(self.device)
             with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-                outputs: NDArray[Any] = looks(view(part, number)).contiguous().cpu().numpy()
+                outputs: NDArray[Any] = module(apply_view(batch, view_index)).contiguous().cpu().numpy()
             yield outputs
 
 
 @contextmanager
-def _alone(cache: Path) -> Iterator[None]:
+def _exclusive_lock(cache: Path) -> Iterator[None]:
     """Inside, one process at a time computes features; whoever has to wait says so."""
     make_folder(cache)
     lock = FileLock(cache / ".features.lock")

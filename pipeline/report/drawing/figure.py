@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["line", "points", "bars"]
+SeriesKind = Literal["line", "points", "bars"]
 
 
 @dataclass(frozen=True)
@@ -22,44 +22,44 @@ class Series:
     """
 
     name: str
-    kind: Kind
+    kind: SeriesKind
     x: Sequence[float | str]
     y: Sequence[float]
     low: Sequence[float] = ()
     high: Sequence[float] = ()
-    labels: Sequence[str] = ()
-    quiet: bool = False
-    ring: bool = False
+    point_labels: Sequence[str] = ()
+    is_muted: bool = False
+    is_highlighted: bool = False
 
 
 @dataclass(frozen=True)
 class Chart:
     """Series over two axes, whose titles say the unit."""
 
-    x: str
-    y: str
+    x_title: str
+    y_title: str
     series: tuple[Series, ...]
     log_x: bool = False
 
 
 @dataclass(frozen=True)
-class Grid:
+class Heatmap:
     """A count for each pair, such as a confusion matrix: float [rows, columns]."""
 
-    x: str
-    y: str
-    columns: tuple[str, ...]
-    rows: tuple[str, ...]
+    x_title: str
+    y_title: str
+    column_names: tuple[str, ...]
+    row_names: tuple[str, ...]
     values: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Gallery:
+class ImageGrid:
     """Pictures, uint8 [H, W, 3], with a line of words under each."""
 
-    pictures: tuple[NDArray[np.uint8], ...]
+    images: tuple[NDArray[np.uint8], ...]
     captions: tuple[str, ...]
-    wide: int = 5  # in a row
+    columns: int = 5  # in a row
 
 
 @dataclass(frozen=True)
@@ -72,5 +72,5 @@ class Figure:
 
     name: str
     title: str
-    words: str
-    drawn: Chart | Grid | Gallery
+    caption: str
+    content: Chart | Heatmap | ImageGrid

@@ -19,53 +19,69 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from pipeline.report.drawing.figure import Chart, Figure, Gallery, Grid, Series
+from pipeline.report.drawing.figure import Chart, Figure, Heatmap, ImageGrid, Series
 from pipeline.report.drawing.style import (
     BAND_OPACITY,
-    FULLEST,
-    QUIET_OPACITY,
-    cell,
-    colours,
-    entries,
-    label,
-    lies,
-    places,
-    ticks,
-    whole,
+    MAX_ANNOTATED_COLUMNS,
+    MUTED_OPACITY,
+    assign_colors,
+    assign_legend_names,
+    assign_style_indices,
+    compute_log_ticks,
+    format_cell,
+    has_integer_x,
+    is_horizontal,
+    shorten_label,
 )
-from pipeline.runtime.text import printable
+from pipeline.runtime.text import escape_unprintable
 
-DOTS = 150  # an inch
-WIDE, TALL = 8.0, 4.4  # inches
-MARKS = ("o", "D", "s", "^", "X", "P")
-DASHES = ("-", "--", ":", "-.")
-FONTS = ("DejaVu Sans", "Noto Sans CJK KR", "NanumGothic", "Noto Sans CJK JP", "Malgun Gothic", "Apple SD Gothic Neo")
-PALE = "#d0d0d0"
-POINT: dict[str, Any] = {"markersize": 5.0}
-RING: dict[str, Any] = {"markersize": 11.0, "markerfacecolor": "none", "markeredgewidth": 1.8, "zorder": 3}
-Numbers = NDArray[np.float64]
+DPI = 150  # an inch
+FIGURE_WIDTH, CHART_HEIGHT = 8.0, 4.4  # inches
+MATPLOTLIB_MARKERS = ("o", "D", "s", "^", "X", "P")
+MATPLOTLIB_DASHES = ("-", "--", ":", "-.")
+FONT_FAMILIES = (
+    "DejaVu Sans",
+    "Noto Sans CJK KR",
+    "NanumGothic",
+    "Noto Sans CJK JP",
+    "Malgun Gothic",
+    "Apple SD Gothic Neo",
+)
+GRID_COLOR = "#d0d0d0"
+POINT_STYLE: dict[str, Any] = {"markersize": 5.0}
+HIGHLIGHT_STYLE: dict[str, Any] = {"markersize": 11.0, "markerfacecolor": "none", "markeredgewidth": 1.8, "zorder": 3}
+Coordinates = NDArray[np.float64]
 
 
-def png(figure: Figure) -> bytes:
+def render_png(figure: Figure) -> bytes:
     """The figure with its title above and its words below, on white; 1,200 pixels wide."""
-    drawn = figure.drawn
-    title, words = textwrap.wrap(printable(figure.title), 78), textwrap.wrap(printable(figure.words), 126)
-    above, below, tall = 0.12 + 0.23 * len(title), 0.18 * len(words) + 0.15, _tall(drawn)
-    whole = tall + below + above
-    room = ConstrainedLayoutEngine(rect=(0.01, below / whole, 0.98, tall / whole))
-    canvas = Canvas(figsize=(WIDE, whole), dpi=DOTS, layout=room)
+    content = figure.content
+    title_lines, caption_lines = (
+        textwrap.wrap(escape_unprintable(figure.title), 78),
+        textwrap.wrap(escape_unprintable(figure.caption), 126),
+    )
+    title_height, caption_height, content_height = (
+        0.12 + 0.23 * len(title_lines),
+        0.18 * len(caption_lines) + 0.15,
+        _compute_content_height(content),
+    )
+    total_height = content_height + caption_height + title_height
+    layout = ConstrainedLayoutEngine(rect=(0.01, caption_height / total_height, 0.98, content_height / total_height))
+    canvas = Canvas(figsize=(FIGURE_WIDTH, total_height), dpi=DPI, layout=layout)
     FigureCanvasAgg(canvas)
-    canvas.text(0.012, 1 - 0.1 / whole, "\n".join(title), fontsize=12, weight="bold", va="top")
-    canvas.text(0.012, (below - 0.05) / whole, "\n".join(words), fontsize=8.5, va="top", linespacing=1.4)
-    match drawn:
+    canvas.text(0.012, 1 - 0.1 / total_height, "\n".join(title_lines), fontsize=12, weight="bold", va="top")
+    canvas.text(
+        0.012, (caption_height - 0.05) / total_height, "\n".join(caption_lines), fontsize=8.5, va="top", linespacing=1.4
+    )
+    match content:
         case Chart():
-            if drawn.series:
-                _chart(canvas.add_subplot(), drawn)
-        case Grid():
-            _grid(canvas.add_subplot(), drawn)
-        case Gallery():
-            _gallery(canvas, drawn)
-    _write_plainly(canvas)
+            if content.series:
+                _draw_chart(canvas.add_subplot(), content)
+        case Heatmap():
+            _draw_heatmap(canvas.add_subplot(), content)
+        case ImageGrid():
+            _draw_image_grid(canvas, content)
+    _set_fonts(canvas)
     stream = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of a script that no font here has
@@ -73,116 +89,139 @@ def png(figure: Figure) -> bytes:
     return stream.getvalue()
 
 
-def _tall(drawn: Chart | Grid | Gallery) -> float:
+def _compute_content_height(content: Chart | Heatmap | ImageGrid) -> float:
     """How tall what is drawn is, in inches."""
-    if isinstance(drawn, Gallery):
-        return math.ceil(len(drawn.pictures) / drawn.wide) * (WIDE / drawn.wide + 0.1)
-    if isinstance(drawn, Grid):
-        return max(3.0, min(0.4 * len(drawn.rows), WIDE) + 1.2)
-    if not drawn.series:
+    if isinstance(content, ImageGrid):
+        return math.ceil(len(content.images) / content.columns) * (FIGURE_WIDTH / content.columns + 0.1)
+    if isinstance(content, Heatmap):
+        return max(3.0, min(0.4 * len(content.row_names), FIGURE_WIDTH) + 1.2)
+    if not content.series:
         return 0.1
-    return 0.9 + 0.32 * max(len(series.x) for series in drawn.series) if lies(drawn) else TALL
+    return 0.9 + 0.32 * max(len(series.x) for series in content.series) if is_horizontal(content) else CHART_HEIGHT
 
 
-def _write_plainly(canvas: Canvas) -> None:
+def _set_fonts(canvas: Canvas) -> None:
     """Every text by the first font that has its letters, and no dollar sign as the begin of a formula."""
-    here = {font.name for font in fontManager.ttflist}
-    fonts = [name for name in FONTS if name in here]
+    installed = {font.name for font in fontManager.ttflist}
+    fonts = [name for name in FONT_FAMILIES if name in installed]
     for text in canvas.findobj(Text):
         assert isinstance(text, Text)
         text.set_parse_math(False)
         text.set_fontfamily(fonts)
 
 
-def _chart(axes: Axes, chart: Chart) -> None:
-    on_side, names = lies(chart), _names(chart)
-    for series, colour, place, entry in zip(chart.series, colours(chart), places(chart), entries(chart), strict=True):
-        x = np.array([names[each] if isinstance(each, str) else each for each in series.x], dtype=float)
-        _series(axes, series, x, entry, colour, place, on_side)
-    across, up = (chart.y, chart.x) if on_side else (chart.x, chart.y)
-    axes.set_xlabel(printable(across))
-    axes.set_ylabel("" if on_side else printable(up))
+def _draw_chart(axes: Axes, chart: Chart) -> None:
+    horizontal, positions = is_horizontal(chart), _position_categories(chart)
+    for series, color, style_index, legend_name in zip(
+        chart.series, assign_colors(chart), assign_style_indices(chart), assign_legend_names(chart), strict=True
+    ):
+        x = np.array([positions[each] if isinstance(each, str) else each for each in series.x], dtype=float)
+        _draw_series(axes, series, x, legend_name, color, style_index, horizontal)
+    x_title, y_title = (chart.y_title, chart.x_title) if horizontal else (chart.x_title, chart.y_title)
+    axes.set_xlabel(escape_unprintable(x_title))
+    axes.set_ylabel("" if horizontal else escape_unprintable(y_title))
     if chart.log_x:
-        _logarithmic(axes, ticks(chart))
-    elif names:
-        (axes.set_yticks if on_side else axes.set_xticks)(range(len(names)), [label(name) for name in names])
-    elif whole(chart):
+        _set_log_axis(axes, compute_log_ticks(chart))
+    elif positions:
+        (axes.set_yticks if horizontal else axes.set_xticks)(
+            range(len(positions)), [shorten_label(name) for name in positions]
+        )
+    elif has_integer_x(chart):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if on_side:
+    if horizontal:
         axes.invert_yaxis()
-    numbered = [axes.xaxis] if on_side else [axes.yaxis, *([] if names or chart.log_x else [axes.xaxis])]
-    for axis in numbered:
+    numeric_axes = [axes.xaxis] if horizontal else [axes.yaxis, *([] if positions or chart.log_x else [axes.xaxis])]
+    for axis in numeric_axes:
         axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
-    axes.grid(color=PALE, linewidth=0.6)
+    axes.grid(color=GRID_COLOR, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    if sum(map(bool, entries(chart))) > 1:
-        columns = 4 if len("".join(entries(chart))) < 60 else 2
+    if sum(map(bool, assign_legend_names(chart))) > 1:
+        columns = 4 if len("".join(assign_legend_names(chart))) < 60 else 2
         axes.legend(
             loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False, fontsize=9, borderaxespad=0.2
         )
 
 
-def _names(chart: Chart) -> dict[str, int]:
+def _position_categories(chart: Chart) -> dict[str, int]:
     """Where along the axis each name stands, in the order in which they come."""
     names = [x for series in chart.series for x in series.x if isinstance(x, str)]
     return {name: place for place, name in enumerate(dict.fromkeys(names))}
 
 
-def _logarithmic(axes: Axes, at: Mapping[float, str]) -> None:
+def _set_log_axis(axes: Axes, tick_labels: Mapping[float, str]) -> None:
     axes.set_xscale("log")
     low, high = axes.get_xlim()
-    axes.set_xticks(list(at), list(at.values()))
+    axes.set_xticks(list(tick_labels), list(tick_labels.values()))
     axes.set_xticks([], minor=True)
     axes.set_xlim(low, high)
 
 
-def _series(axes: Axes, series: Series, x: Numbers, entry: str, colour: str, place: int, on_side: bool) -> None:
+def _draw_series(
+    axes: Axes, series: Series, x: Coordinates, legend_name: str, color: str, style_index: int, horizontal: bool
+) -> None:
     y = np.array(series.y, dtype=float)
     error = np.abs(np.array([series.low, series.high]) - y) if series.low else None
     common: dict[str, Any] = {
-        "color": colour,
-        "alpha": QUIET_OPACITY if series.quiet else 1.0,
-        "label": entry,
+        "color": color,
+        "alpha": MUTED_OPACITY if series.is_muted else 1.0,
+        "label": legend_name,
     }
-    ends: dict[str, Any] = {} if error is None else {"xerr" if on_side else "yerr": error}
+    error_options: dict[str, Any] = {} if error is None else {"xerr" if horizontal else "yerr": error}
     if series.kind == "bars":
-        apart = 1.0 if len(x) < 2 else float(np.diff(np.unique(x)).min(initial=np.inf))
-        (axes.barh if on_side else axes.bar)(x, y, 0.8 * (apart if np.isfinite(apart) else 1.0), **common, **ends)
+        spacing = 1.0 if len(x) < 2 else float(np.diff(np.unique(x)).min(initial=np.inf))
+        (axes.barh if horizontal else axes.bar)(
+            x, y, 0.8 * (spacing if np.isfinite(spacing) else 1.0), **common, **error_options
+        )
         return
-    across, up = (y, x) if on_side else (x, y)
+    across, up = (y, x) if horizontal else (x, y)
     if series.kind == "line":
-        dash, thick = ("-", 0.7) if series.quiet else (DASHES[place % len(DASHES)], 1.8)
-        axes.plot(across, up, dash, linewidth=thick, **common)
+        dash, line_width = (
+            ("-", 0.7) if series.is_muted else (MATPLOTLIB_DASHES[style_index % len(MATPLOTLIB_DASHES)], 1.8)
+        )
+        axes.plot(across, up, dash, linewidth=line_width, **common)
         if error is not None:
-            axes.fill_between(x, series.low, series.high, color=colour, alpha=BAND_OPACITY, linewidth=0)
+            axes.fill_between(x, series.low, series.high, color=color, alpha=BAND_OPACITY, linewidth=0)
     else:
-        look = RING if series.ring else POINT
-        axes.errorbar(across, up, fmt=MARKS[place % len(MARKS)], elinewidth=0.8, **common, **ends, **look)
+        style = HIGHLIGHT_STYLE if series.is_highlighted else POINT_STYLE
+        axes.errorbar(
+            across,
+            up,
+            fmt=MATPLOTLIB_MARKERS[style_index % len(MATPLOTLIB_MARKERS)],
+            elinewidth=0.8,
+            **common,
+            **error_options,
+            **style,
+        )
 
 
-def _grid(axes: Axes, grid: Grid) -> None:
-    shown = axes.imshow(grid.values, cmap="cividis", aspect="auto")
-    axes.set_xticks(range(len(grid.columns)), [label(name, 24) for name in grid.columns], rotation=45, ha="right")
-    axes.set_yticks(range(len(grid.rows)), [label(name, 24) for name in grid.rows])
-    axes.set_xlabel(printable(grid.x))
-    axes.set_ylabel(printable(grid.y))
-    if len(grid.columns) > FULLEST:
+def _draw_heatmap(axes: Axes, heatmap: Heatmap) -> None:
+    image = axes.imshow(heatmap.values, cmap="cividis", aspect="auto")
+    axes.set_xticks(
+        range(len(heatmap.column_names)),
+        [shorten_label(name, 24) for name in heatmap.column_names],
+        rotation=45,
+        ha="right",
+    )
+    axes.set_yticks(range(len(heatmap.row_names)), [shorten_label(name, 24) for name in heatmap.row_names])
+    axes.set_xlabel(escape_unprintable(heatmap.x_title))
+    axes.set_ylabel(escape_unprintable(heatmap.y_title))
+    if len(heatmap.column_names) > MAX_ANNOTATED_COLUMNS:
         assert axes.figure is not None
-        axes.figure.colorbar(shown, ax=axes)
+        axes.figure.colorbar(image, ax=axes)
         return
-    middle = (grid.values.max() + grid.values.min()) / 2
-    for (row, column), value in np.ndenumerate(grid.values):
-        colour = "white" if value <= middle else "black"
-        axes.text(column, row, cell(value), ha="center", va="center", color=colour, fontsize=8)
+    middle = (heatmap.values.max() + heatmap.values.min()) / 2
+    for (row, column), value in np.ndenumerate(heatmap.values):
+        color = "white" if value <= middle else "black"
+        axes.text(column, row, format_cell(value), ha="center", va="center", color=color, fontsize=8)
 
 
-def _gallery(canvas: Canvas, gallery: Gallery) -> None:
-    down = math.ceil(len(gallery.pictures) / gallery.wide)
-    letters = int(92 / gallery.wide)
-    for place, (picture, caption) in enumerate(zip(gallery.pictures, gallery.captions, strict=True)):
-        axes = canvas.add_subplot(down, gallery.wide, place + 1)
-        axes.imshow(picture, interpolation="nearest" if picture.shape[0] <= 96 else "antialiased")
+def _draw_image_grid(canvas: Canvas, grid: ImageGrid) -> None:
+    n_rows = math.ceil(len(grid.images) / grid.columns)
+    chars_per_line = int(92 / grid.columns)
+    for index, (image, caption) in enumerate(zip(grid.images, grid.captions, strict=True)):
+        axes = canvas.add_subplot(n_rows, grid.columns, index + 1)
+        axes.imshow(image, interpolation="nearest" if image.shape[0] <= 96 else "antialiased")
         axes.set_axis_off()
-        lines = textwrap.wrap(printable(caption), letters)[:4]
+        lines = textwrap.wrap(escape_unprintable(caption), chars_per_line)[:4]
         axes.set_title("\n".join(lines), fontsize=7.5, y=-0.03, va="top", pad=0)

@@ -13,48 +13,48 @@ from numpy.typing import NDArray
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
-from pipeline.report.drawing.figure import Chart, Figure, Gallery, Grid, Series
+from pipeline.report.drawing.figure import Chart, Figure, Heatmap, ImageGrid, Series
 from pipeline.report.drawing.style import (
     BAND_OPACITY,
-    DASHES,
-    FULLEST,
-    MARKS,
-    QUIET_OPACITY,
-    cell,
-    colours,
-    entries,
-    escaped,
-    label,
-    lies,
-    places,
-    ticks,
-    whole,
+    MAX_ANNOTATED_COLUMNS,
+    MUTED_OPACITY,
+    PLOTLY_DASHES,
+    PLOTLY_MARKERS,
+    assign_colors,
+    assign_legend_names,
+    assign_style_indices,
+    compute_log_ticks,
+    escape_html,
+    format_cell,
+    has_integer_x,
+    is_horizontal,
+    shorten_label,
 )
 
-DRAW = """
+DRAW_SCRIPT = """
 for (const place of document.querySelectorAll("[data-plot]")) {
   const plot = JSON.parse(place.dataset.plot);
   const tools = ["select2d", "lasso2d", "autoScale2d"];
   Plotly.newPlot(place, plot.data, plot.layout, {displaylogo: false, responsive: true, modeBarButtonsToRemove: tools});
 }
 """
-GRID_LINES = "rgba(128, 128, 128, 0.3)"
-LOSSLESS = 96 * 96  # pixels: larger pictures are JPEG
+GRID_LINE_COLOR = "rgba(128, 128, 128, 0.3)"
+MAX_PNG_PIXELS = 96 * 96  # pixels: larger pictures are JPEG
 
 
-def library() -> str:
+def build_script() -> str:
     """The script that a page with figures needs once, at its end: plotly itself, and a loop that draws them all."""
-    return f"{get_plotlyjs()}{DRAW}"
+    return f"{get_plotlyjs()}{DRAW_SCRIPT}"
 
 
-def fragment(figure: Figure) -> str:
+def render_html(figure: Figure) -> str:
     """HTML for a page that has `library`; every name in it is escaped."""
-    drawn = figure.drawn
-    if isinstance(drawn, Gallery):
-        return _gallery(drawn)
-    if isinstance(drawn, Chart) and not drawn.series:
+    content = figure.content
+    if isinstance(content, ImageGrid):
+        return _render_image_grid(content)
+    if isinstance(content, Chart) and not content.series:
         return ""
-    plot = _chart(drawn) if isinstance(drawn, Chart) else _grid(drawn)
+    plot = _plot_chart(content) if isinstance(content, Chart) else _plot_heatmap(content)
     plot.update_layout(
         template="none",
         paper_bgcolor="rgba(0,0,0,0)",
@@ -64,112 +64,124 @@ def fragment(figure: Figure) -> str:
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         dragmode=False,  # on a phone, dragging scrolls the page
         hoverlabel={"align": "left"},
-        height=_height(drawn),
+        height=_compute_height(content),
     )
-    said = escaped(f"{figure.title}. {figure.words}")
-    return f'<div class="plot" role="img" aria-label="{said}" data-plot="{escape(plot.to_json())}"></div>'
+    alt_text = escape_html(f"{figure.title}. {figure.caption}")
+    return f'<div class="plot" role="img" aria-label="{alt_text}" data-plot="{escape(plot.to_json())}"></div>'
 
 
-def _height(drawn: Chart | Grid) -> int:
+def _compute_height(content: Chart | Heatmap) -> int:
     """Of the plot, in pixels."""
-    if isinstance(drawn, Grid):
-        return 160 + max(180, 28 * min(len(drawn.rows), FULLEST))
-    return 100 + 30 * max(len(series.x) for series in drawn.series) if lies(drawn) else 400
+    if isinstance(content, Heatmap):
+        return 160 + max(180, 28 * min(len(content.row_names), MAX_ANNOTATED_COLUMNS))
+    return 100 + 30 * max(len(series.x) for series in content.series) if is_horizontal(content) else 400
 
 
-def _chart(chart: Chart) -> plotly.Figure:
-    plot, on_side = plotly.Figure(), lies(chart)
-    for series, colour, place, entry in zip(chart.series, colours(chart), places(chart), entries(chart), strict=True):
-        plot.add_traces(_band(series, colour) if series.kind == "line" and series.low else [])
+def _plot_chart(chart: Chart) -> plotly.Figure:
+    plot, horizontal = plotly.Figure(), is_horizontal(chart)
+    for series, color, style_index, legend_name in zip(
+        chart.series, assign_colors(chart), assign_style_indices(chart), assign_legend_names(chart), strict=True
+    ):
+        plot.add_traces(_build_band(series, color) if series.kind == "line" and series.low else [])
         bars = series.kind == "bars"
-        trace = _bars(series, colour, on_side) if bars else _scatter(series, colour, place, on_side)
-        plot.add_trace(trace.update(name=escaped(entry), showlegend=bool(entry), legendgroup=escaped(series.name)))
-    across, up = (chart.y, chart.x) if on_side else (chart.x, chart.y)
-    lines = {"gridcolor": GRID_LINES, "zeroline": False, "automargin": True}
-    plot.update_xaxes(title={"text": escaped(across), "standoff": 8, "font": {"size": 13}}, **lines)
-    plot.update_yaxes(title={"text": escaped(up), "standoff": 8, "font": {"size": 13}}, **lines)
+        trace = (
+            _build_bars(series, color, horizontal) if bars else _build_scatter(series, color, style_index, horizontal)
+        )
+        plot.add_trace(
+            trace.update(
+                name=escape_html(legend_name), showlegend=bool(legend_name), legendgroup=escape_html(series.name)
+            )
+        )
+    x_title, y_title = (chart.y_title, chart.x_title) if horizontal else (chart.x_title, chart.y_title)
+    axis_options = {"gridcolor": GRID_LINE_COLOR, "zeroline": False, "automargin": True}
+    plot.update_xaxes(title={"text": escape_html(x_title), "standoff": 8, "font": {"size": 13}}, **axis_options)
+    plot.update_yaxes(title={"text": escape_html(y_title), "standoff": 8, "font": {"size": 13}}, **axis_options)
     if chart.log_x:
-        at = ticks(chart)
-        plot.update_xaxes(type="log", tickmode="array", tickvals=list(at), ticktext=list(at.values()))
-    elif whole(chart) and _span(chart) <= 10:
+        tick_labels = compute_log_ticks(chart)
+        plot.update_xaxes(type="log", tickmode="array", tickvals=list(tick_labels), ticktext=list(tick_labels.values()))
+    elif has_integer_x(chart) and _compute_x_span(chart) <= 10:
         plot.update_xaxes(dtick=1)
-    if on_side:
+    if horizontal:
         plot.update_yaxes(autorange="reversed", type="category", title=None)
     elif any(isinstance(x, str) for series in chart.series for x in series.x):
         plot.update_xaxes(type="category")
     return plot
 
 
-def _span(chart: Chart) -> float:
+def _compute_x_span(chart: Chart) -> float:
     return float(np.ptp([x for series in chart.series for x in series.x]))
 
 
-def _scatter(series: Series, colour: str, place: int, on_side: bool) -> plotly.Scatter:
+def _build_scatter(series: Series, color: str, style_index: int, horizontal: bool) -> plotly.Scatter:
     """A line, or a cloud of points with how sure each is."""
-    x, y = _names(series), list(series.y)
-    look = _marker(series.ring, colour, place) if series.kind == "points" else _line(series.quiet, colour, place)
-    error = _error(series) if series.kind == "points" and series.low else None
+    x, y = _format_x(series), list(series.y)
+    style = (
+        _marker_style(series.is_highlighted, color, style_index)
+        if series.kind == "points"
+        else _line_style(series.is_muted, color, style_index)
+    )
+    error = _build_error_bars(series) if series.kind == "points" and series.low else None
     return plotly.Scatter(
-        x=y if on_side else x,
-        y=x if on_side else y,
-        error_x=error if on_side else None,
-        error_y=None if on_side else error,
-        hoverinfo="skip" if series.quiet and not series.labels else None,
-        **look,
-        **_common(series),
+        x=y if horizontal else x,
+        y=x if horizontal else y,
+        error_x=error if horizontal else None,
+        error_y=None if horizontal else error,
+        hoverinfo="skip" if series.is_muted and not series.point_labels else None,
+        **style,
+        **_common_options(series),
     )
 
 
-def _marker(ring: bool, colour: str, place: int) -> dict[str, Any]:
-    mark = MARKS[place % len(MARKS)]
-    if not ring:
-        return {"mode": "markers", "marker": {"symbol": mark, "size": 8, "color": colour}}
-    open_mark = {"symbol": f"{mark}-open", "size": 16, "color": colour, "line": {"width": 2.5, "color": colour}}
-    return {"mode": "markers", "marker": open_mark}
+def _marker_style(is_highlighted: bool, color: str, style_index: int) -> dict[str, Any]:
+    symbol = PLOTLY_MARKERS[style_index % len(PLOTLY_MARKERS)]
+    if not is_highlighted:
+        return {"mode": "markers", "marker": {"symbol": symbol, "size": 8, "color": color}}
+    open_marker = {"symbol": f"{symbol}-open", "size": 16, "color": color, "line": {"width": 2.5, "color": color}}
+    return {"mode": "markers", "marker": open_marker}
 
 
-def _line(quiet: bool, colour: str, place: int) -> dict[str, Any]:
-    dash = "solid" if quiet else DASHES[place % len(DASHES)]
-    return {"mode": "lines", "line": {"color": colour, "width": 1 if quiet else 2.5, "dash": dash}}
+def _line_style(is_muted: bool, color: str, style_index: int) -> dict[str, Any]:
+    dash = "solid" if is_muted else PLOTLY_DASHES[style_index % len(PLOTLY_DASHES)]
+    return {"mode": "lines", "line": {"color": color, "width": 1 if is_muted else 2.5, "dash": dash}}
 
 
-def _common(series: Series) -> dict[str, Any]:
+def _common_options(series: Series) -> dict[str, Any]:
     """What points, lines and bars have alike."""
     return {
-        "opacity": QUIET_OPACITY if series.quiet else 1,
-        "text": [escaped(each) for each in series.labels] or None,
-        "hovertemplate": "%{text}<extra></extra>" if series.labels else None,
+        "opacity": MUTED_OPACITY if series.is_muted else 1,
+        "text": [escape_html(each) for each in series.point_labels] or None,
+        "hovertemplate": "%{text}<extra></extra>" if series.point_labels else None,
     }
 
 
-def _names(series: Series) -> list[float | str]:
-    return [escaped(label(place)) if isinstance(place, str) else place for place in series.x]
+def _format_x(series: Series) -> list[float | str]:
+    return [escape_html(shorten_label(place)) if isinstance(place, str) else place for place in series.x]
 
 
-def _error(series: Series) -> dict[str, Any]:
+def _build_error_bars(series: Series) -> dict[str, Any]:
     above = [high - y for y, high in zip(series.y, series.high, strict=True)]
     below = [y - low for y, low in zip(series.y, series.low, strict=True)]
     return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1, "width": 2}
 
 
-def _bars(series: Series, colour: str, on_side: bool) -> plotly.Bar:
-    names, values = _names(series), list(series.y)
-    error = _error(series) if series.low else None
+def _build_bars(series: Series, color: str, horizontal: bool) -> plotly.Bar:
+    names, values = _format_x(series), list(series.y)
+    error = _build_error_bars(series) if series.low else None
     return plotly.Bar(
-        x=values if on_side else names,
-        y=names if on_side else values,
-        orientation="h" if on_side else "v",
-        error_x=error if on_side else None,
-        error_y=None if on_side else error,
-        marker={"color": colour},
+        x=values if horizontal else names,
+        y=names if horizontal else values,
+        orientation="h" if horizontal else "v",
+        error_x=error if horizontal else None,
+        error_y=None if horizontal else error,
+        marker={"color": color},
         textposition="none",
-        **_common(series),
+        **_common_options(series),
     )
 
 
-def _band(series: Series, colour: str) -> list[plotly.Scatter]:
+def _build_band(series: Series, color: str) -> list[plotly.Scatter]:
     """How sure a line is: the area between its low and its high."""
-    red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
+    red, green, blue = (int(color[start : start + 2], 16) for start in (1, 3, 5))
     edge = {"x": list(series.x), "mode": "lines", "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip"}
     fill = f"rgba({red}, {green}, {blue}, {BAND_OPACITY})"
     return [
@@ -178,42 +190,48 @@ def _band(series: Series, colour: str) -> list[plotly.Scatter]:
     ]
 
 
-def _grid(grid: Grid) -> plotly.Figure:
-    columns, rows = ([escaped(label(name, 24)) for name in names] for names in (grid.columns, grid.rows))
-    written = [[cell(value) for value in row] for row in grid.values]
+def _plot_heatmap(heatmap: Heatmap) -> plotly.Figure:
+    column_labels, row_labels = (
+        [escape_html(shorten_label(name, 24)) for name in names] for names in (heatmap.column_names, heatmap.row_names)
+    )
+    cell_texts = [[format_cell(value) for value in row] for row in heatmap.values]
     plot = plotly.Figure(
         plotly.Heatmap(
-            z=grid.values,
-            x=list(range(len(columns))),  # by place: two long names may be shortened to the same
-            y=list(range(len(rows))),
-            customdata=[[f"{row}, {column}: " for column in columns] for row in rows],
-            text=written,
-            texttemplate="%{text}" if len(columns) <= FULLEST else None,
+            z=heatmap.values,
+            x=list(range(len(column_labels))),  # by place: two long names may be shortened to the same
+            y=list(range(len(row_labels))),
+            customdata=[[f"{row}, {column}: " for column in column_labels] for row in row_labels],
+            text=cell_texts,
+            texttemplate="%{text}" if len(column_labels) <= MAX_ANNOTATED_COLUMNS else None,
             hovertemplate="%{customdata}%{text}<extra></extra>",
             colorscale="Cividis",
-            showscale=len(columns) > FULLEST,
+            showscale=len(column_labels) > MAX_ANNOTATED_COLUMNS,
             xgap=1,
             ygap=1,
         )
     )
-    plain = {"showgrid": False, "zeroline": False, "automargin": True, "ticks": ""}
-    places = {"tickmode": "array", "tickvals": list(range(max(len(columns), len(rows))))}
-    plot.update_xaxes(title=escaped(grid.x), ticktext=columns, tickangle=-45, **places, **plain)
-    plot.update_yaxes(title=escaped(grid.y), ticktext=rows, autorange="reversed", **places, **plain)
+    axis_options = {"showgrid": False, "zeroline": False, "automargin": True, "ticks": ""}
+    tick_options = {"tickmode": "array", "tickvals": list(range(max(len(column_labels), len(row_labels))))}
+    plot.update_xaxes(
+        title=escape_html(heatmap.x_title), ticktext=column_labels, tickangle=-45, **tick_options, **axis_options
+    )
+    plot.update_yaxes(
+        title=escape_html(heatmap.y_title), ticktext=row_labels, autorange="reversed", **tick_options, **axis_options
+    )
     return plot
 
 
-def _gallery(gallery: Gallery) -> str:
-    shown = [
-        f'<figure><img src="{_embedded(picture)}" alt="{escaped(caption)}" loading="lazy">'
-        f"<figcaption>{escaped(caption)}</figcaption></figure>"
-        for picture, caption in zip(gallery.pictures, gallery.captions, strict=True)
+def _render_image_grid(grid: ImageGrid) -> str:
+    items = [
+        f'<figure><img src="{_embed_image(picture)}" alt="{escape_html(caption)}" loading="lazy">'
+        f"<figcaption>{escape_html(caption)}</figcaption></figure>"
+        for picture, caption in zip(grid.images, grid.captions, strict=True)
     ]
-    return f'<div class="gallery" style="--wide: {gallery.wide}">{"".join(shown)}</div>'
+    return f'<div class="gallery" style="--wide: {grid.columns}">{"".join(items)}</div>'
 
 
-def _embedded(pixels: NDArray[np.uint8]) -> str:
+def _embed_image(pixels: NDArray[np.uint8]) -> str:
     """A picture in its own address: small ones without loss."""
-    stream, kind = io.BytesIO(), "png" if pixels.shape[0] * pixels.shape[1] <= LOSSLESS else "jpeg"
+    stream, kind = io.BytesIO(), "png" if pixels.shape[0] * pixels.shape[1] <= MAX_PNG_PIXELS else "jpeg"
     Image.fromarray(pixels).save(stream, kind, **({"quality": 85} if kind == "jpeg" else {"optimize": True}))
     return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -5,68 +5,72 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.examples import Examples, Pictures
-from pipeline.report.activations import Layer
-from pipeline.report.drawing.figure import Chart, Figure, Gallery
-from pipeline.report.heldout_predictions import short, upright
+from pipeline.data.examples import Examples, Images
+from pipeline.report.activations import LayerActivations
+from pipeline.report.drawing.figure import Chart, Figure, ImageGrid
+from pipeline.report.heldout_predictions import read_image_hwc, shorten_file_name
 
-NODES, PICTURES = 5, 6
-GREY = 128  # of a place without a picture
+MAX_NODES, IMAGES_PER_NODE = 5, 6
+GRAY_LEVEL = 128  # of a place without a picture
 
 
-def figure(layer: Layer, place: int, pictures: Pictures, examples: Examples) -> Figure:
+def plot_top_activating_images(layer: LayerActivations, index: int, images: Images, examples: Examples) -> Figure:
     """A row of pictures for each of a layer's most used nodes, those that excite it most first; grey where none does.
 
     pictures: those of all examples, also where the network reads a backbone's outputs; place: the layer's, from 1.
     """
-    name, title = f"excite_{place}", f"What excites {layer.name}"
-    count, used = layer.nodes.shape[1], _used(layer)[:NODES]
-    if not used:
-        words = f"None of the {count:,} {layer.node}s of {layer.name} makes any difference between pictures."
-        return Figure(name, title, words, Chart("", "", ()))
-    rows = {node: _most(layer, node) for node in used}
-    wide = max(map(len, rows.values()))
-    shown, captions = [], []
+    name, title = f"excite_{index}", f"What excites {layer.name}"
+    count, nodes = layer.activations.shape[1], _select_used_nodes(layer)[:MAX_NODES]
+    if not nodes:
+        caption = f"None of the {count:,} {layer.unit_name}s of {layer.name} makes any difference between pictures."
+        return Figure(name, title, caption, Chart("", "", ()))
+    rows = {node: _find_top_rows(layer, node) for node in nodes}
+    columns = max(map(len, rows.values()))
+    tiles, captions = [], []
     for node, most in rows.items():
-        few = wide - len(most)
-        found = [upright(pictures, int(row)) for row in most]
-        shown += [*found, *[np.full_like(found[0], GREY)] * few]
-        captions += [f"{layer.node} {node}: {short(examples.names[row])}" for row in most]
-        captions += [f"{layer.node} {node}: no other excites it"] * few
-    words = (
-        f"The training pictures that excite the {len(used)} most used of {count:,} {layer.node}s of {layer.name} most, "
-        f"a row for each; of {len(layer.rows):,} pictures.{_alike(layer, examples)}"
+        missing = columns - len(most)
+        node_images = [read_image_hwc(images, int(row)) for row in most]
+        tiles += [*node_images, *[np.full_like(node_images[0], GRAY_LEVEL)] * missing]
+        captions += [f"{layer.unit_name} {node}: {shorten_file_name(examples.names[row])}" for row in most]
+        captions += [f"{layer.unit_name} {node}: no other excites it"] * missing
+    caption = (
+        f"The training pictures that excite the {len(nodes)} most used of {count:,} {layer.unit_name}s of {layer.name} most, "
+        f"a row for each; of {len(layer.rows):,} pictures.{_describe_class_agreement(layer, examples)}"
     )
-    return Figure(name, title, words, Gallery(tuple(shown), tuple(captions), wide))
+    return Figure(name, title, caption, ImageGrid(tuple(tiles), tuple(captions), columns))
 
 
-def _used(layer: Layer) -> list[int]:
+def _select_used_nodes(layer: LayerActivations) -> list[int]:
     """The nodes that answer differently to different pictures and are listened to, the most used first."""
-    alive = np.ptp(layer.nodes, axis=0) > 0
-    return [node for node in layer.most_used(len(alive)) if alive[node] and layer.used[node] > 0]
+    is_varying = np.ptp(layer.activations, axis=0) > 0
+    return [node for node in layer.select_most_used(len(is_varying)) if is_varying[node] and layer.usage[node] > 0]
 
 
-def _most(layer: Layer, node: int) -> NDArray[np.int64]:
+def _find_top_rows(layer: LayerActivations, node: int) -> NDArray[np.int64]:
     """The examples that excite a node most; one at which it answers as little as ever does not excite it."""
-    answers = layer.nodes[:, node]
-    most = np.argsort(-answers, kind="stable")[:PICTURES]
-    most = most[answers[most] > answers.min()]
-    return np.asarray(layer.rows[most])
+    activations = layer.activations[:, node]
+    order = np.argsort(-activations, kind="stable")[:IMAGES_PER_NODE]
+    order = order[activations[order] > activations.min()]
+    return np.asarray(layer.rows[order])
 
 
-def _alike(layer: Layer, examples: Examples) -> str:
+def _describe_class_agreement(layer: LayerActivations, examples: Examples) -> str:
     """Whether what excites a node is of one class: how often two of its pictures are, and how often any two are."""
-    if examples.kind != "classes" or len(layer.rows) < PICTURES:
+    if examples.target_kind != "classes" or len(layer.rows) < IMAGES_PER_NODE:
         return ""
     classes = examples.targets.astype(np.int64)
-    shares = [_pairs(classes[most]) for most in (_most(layer, node) for node in _used(layer)) if len(most) > 1]
+    shares = [
+        _same_class_share(classes[most])
+        for most in (_find_top_rows(layer, node) for node in _select_used_nodes(layer))
+        if len(most) > 1
+    ]
     if not shares:
         return ""
-    found, chance = float(np.mean(shares)), _pairs(classes[layer.rows])
-    return f" Two that excite the same {layer.node} are of one class in {found:.0%} of cases, any two in {chance:.0%}."
+    mean_share, chance = float(np.mean(shares)), _same_class_share(classes[layer.rows])
+    return f" Two that excite the same {layer.unit_name} are of one class in {mean_share:.0%} of cases, any two in {chance:.0%}."
 
 
-def _pairs(classes: NDArray[np.int64]) -> float:
+def _same_class_share(classes: NDArray[np.int64]) -> float:
     """The share of pairs that are of one class."""
     counts, rows = np.bincount(classes), len(classes)
     return float((counts * (counts - 1)).sum() / (rows * (rows - 1)))

@@ -6,28 +6,28 @@ from collections.abc import Sequence
 
 from pipeline.models.heads import Head
 from pipeline.preprocessing import Inputs
-from pipeline.training.engine.autograd_loop import LoopStack
-from pipeline.training.engine.finetuning import TunedStack
-from pipeline.training.engine.fused_dense import DenseStack
-from pipeline.training.engine.interface import FoldData, Member, Precision, Seeds, Stack, State
+from pipeline.training.engine.autograd_loop import AutogradStack
+from pipeline.training.engine.finetuning import FinetuneStack
+from pipeline.training.engine.fused_dense import FusedDenseStack
+from pipeline.training.engine.interface import FoldData, Member, NetworkStack, Precision, StateDict, StreamSeeds
 
 __all__ = [
-    "DenseStack",
+    "AutogradStack",
     "FoldData",
-    "LoopStack",
+    "FusedDenseStack",
     "Member",
+    "NetworkStack",
     "Precision",
-    "Seeds",
-    "Stack",
-    "State",
-    "stack",
+    "StateDict",
+    "StreamSeeds",
+    "build_stack",
 ]
 
 
-def stack(members: Sequence[Member], inputs: Inputs, head: Head, precision: Precision) -> Stack:
+def build_stack(members: Sequence[Member], inputs: Inputs, head: Head, precision: Precision) -> NetworkStack:
     """The kind of stack that measures best for these networks: the fused step, and for convolutions the loop."""
     model = members[0].model
     if model.tail is not None:
-        return TunedStack(members, inputs, head, precision)
-    kind = DenseStack if model.convolutions is None else LoopStack
-    return kind(members, inputs, head, precision)
+        return FinetuneStack(members, inputs, head, precision)
+    stack_class = FusedDenseStack if model.convolutions is None else AutogradStack
+    return stack_class(members, inputs, head, precision)

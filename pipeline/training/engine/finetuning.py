@@ -8,17 +8,17 @@ from typing import Any
 from torch import Tensor
 
 from pipeline.models.heads import Head
-from pipeline.models.networks import Network, Tuned, build
+from pipeline.models.networks import FinetunedNetwork, Network, build_network
 from pipeline.preprocessing import Inputs
 from pipeline.preprocessing.augmentation import Augmentation
-from pipeline.training.engine.autograd_loop import Lone, LoopStack
-from pipeline.training.engine.fused_dense import DenseStack
-from pipeline.training.engine.interface import Member, Precision, Stack, State
+from pipeline.training.engine.autograd_loop import AutogradStack, SingleNetwork
+from pipeline.training.engine.fused_dense import FusedDenseStack
+from pipeline.training.engine.interface import Member, NetworkStack, Precision, StateDict
 
-DENSE, TAIL = "dense.", "backbone.tail."  # in the names of a network's numbers
+DENSE_PREFIX, BACKBONE_TAIL_PREFIX = "dense.", "backbone.tail."  # in the names of a network's numbers
 
 
-class TunedStack:
+class FinetuneStack:
     """The members' heads as one fused stack for their epochs, and after those one network after the other.
 
     All members are of one trial.
@@ -26,106 +26,117 @@ class TunedStack:
 
     def __init__(self, members: Sequence[Member], inputs: Inputs, head: Head, precision: Precision) -> None:
         self.inputs, self.head, self.precision = inputs, head, precision
-        self.alone = members[0].training.epochs
-        self.now: Stack = DenseStack(members, inputs, head, precision)
+        self.head_epochs = members[0].training.epochs
+        self.stack: NetworkStack = FusedDenseStack(members, inputs, head, precision)
 
     @property
     def members(self) -> Sequence[Member]:
         """In the order in which they were given."""
-        return self.now.members
+        return self.stack.members
 
     @property
     def position(self) -> tuple[int, int, int]:
         """See `Stack`."""
-        return self.now.position
+        return self.stack.position
 
     @position.setter
     def position(self, position: tuple[int, int, int]) -> None:
-        self.now.position = position
+        self.stack.position = position
 
-    def train_epoch(self, epoch: int, rest: Callable[[], None] = lambda: None) -> Tensor:
+    def train_epoch(self, epoch: int, on_step: Callable[[], None] = lambda: None) -> Tensor:
         """See `Stack`; with the first epoch after those of the heads the backbone's part joins them."""
-        if epoch >= self.alone:
-            self._join()
-        return self.now.train_epoch(epoch, rest)
+        if epoch >= self.head_epochs:
+            self._start_finetuning()
+        return self.stack.train_epoch(epoch, on_step)
 
-    def _join(self) -> None:
-        if isinstance(self.now, DenseStack):
-            heads = [self.now.state_dict(index) for index in range(len(self.members))]
-            self.now = _Loop(heads, self.members, self.inputs, self.head, self.precision)
+    def _start_finetuning(self) -> None:
+        if isinstance(self.stack, FusedDenseStack):
+            head_states = [self.stack.state_dict(index) for index in range(len(self.members))]
+            self.stack = _FinetuneAutogradStack(head_states, self.members, self.inputs, self.head, self.precision)
 
     def validate(self) -> list[Tensor]:
         """See `Stack`."""
-        return self.now.validate()
+        return self.stack.validate()
 
-    def keep(self, indices: Sequence[int]) -> None:
+    def retain(self, indices: Sequence[int]) -> None:
         """See `Stack`."""
-        self.now.keep(indices)
+        self.stack.retain(indices)
 
-    def member_state(self, index: int) -> State:
+    def training_state(self, index: int) -> StateDict:
         """See `Stack`."""
-        return self.now.member_state(index)
+        return self.stack.training_state(index)
 
-    def restore(self, index: int, state: State) -> None:
+    def load_training_state(self, index: int, state: StateDict) -> None:
         """See `Stack`; the backbone's part has joined if the state has numbers of it."""
-        if any(TAIL in name for name in state):
-            self._join()
-        self.now.restore(index, state)
+        if any(BACKBONE_TAIL_PREFIX in name for name in state):
+            self._start_finetuning()
+        self.stack.load_training_state(index, state)
 
-    def state_dict(self, index: int) -> State:
+    def state_dict(self, index: int) -> StateDict:
         """A copy of a member's weights, on the CPU; as long as the head is alone, the backbone's are the published."""
-        if isinstance(self.now, DenseStack):
-            return _whole(self.now.state_dict(index), self.members[index])
-        return self.now.state_dict(index)
+        if isinstance(self.stack, FusedDenseStack):
+            return _full_state_dict(self.stack.state_dict(index), self.members[index])
+        return self.stack.state_dict(index)
 
 
-class _Loop(LoopStack):
+class _FinetuneAutogradStack(AutogradStack):
     """Networks that begin with heads that have been trained."""
 
     def __init__(
-        self, heads: Sequence[State], members: Sequence[Member], inputs: Inputs, head: Head, precision: Precision
+        self,
+        head_states: Sequence[StateDict],
+        members: Sequence[Member],
+        inputs: Inputs,
+        head: Head,
+        precision: Precision,
     ) -> None:
-        self.heads = heads
+        self.head_states = head_states
         super().__init__(members, inputs, head, precision)
 
-    def one(self, place: int, member: Member, inputs: Inputs, head: Head, precision: Precision) -> Lone:
+    def build_single(
+        self, index: int, member: Member, inputs: Inputs, head: Head, precision: Precision
+    ) -> SingleNetwork:
         """See `LoopStack`."""
-        return Joined(member, self.heads[place], inputs, head, precision)
+        return FinetunedSingleNetwork(member, self.head_states[index], inputs, head, precision)
 
 
-def _whole(head: State, member: Member) -> State:
+def _full_state_dict(head_state: StateDict, member: Member) -> StateDict:
     """A network's numbers: those of a head, and of the backbone's part as it was published."""
-    assert member.data.deep is not None
-    published = {TAIL + name: value.clone() for name, value in member.data.deep.weights.items()}
-    return published | {DENSE + name: value for name, value in head.items()}
+    assert member.data.backbone_activations is not None
+    pretrained = {
+        BACKBONE_TAIL_PREFIX + name: value.clone() for name, value in member.data.backbone_activations.weights.items()
+    }
+    return pretrained | {DENSE_PREFIX + name: value for name, value in head_state.items()}
 
 
-class Joined(Lone):
+class FinetunedSingleNetwork(SingleNetwork):
     """A head that has been trained, and its part of the backbone, which has a learning rate of its own."""
 
-    at_once = 32
+    microbatch_size = 32
 
-    def __init__(self, member: Member, state: State, inputs: Inputs, head: Head, precision: Precision) -> None:
-        self.begun_with = _whole(state, member)
+    def __init__(self, member: Member, head_state: StateDict, inputs: Inputs, head: Head, precision: Precision) -> None:
+        self.initial_state = _full_state_dict(head_state, member)
         super().__init__(member, inputs, head, precision)
 
-    def first(self) -> Network:
+    def build_initial_network(self) -> Network:
         """See `Lone`."""
-        network = build(self.inputs.features, self.member.model, self.head.outputs)
-        assert isinstance(network, Tuned)
-        network.load_state_dict(self.begun_with)
-        network.backbone.scale(self.member.data.input_constants)
+        network = build_network(self.inputs.feature_count, self.member.model, self.head.output_count)
+        assert isinstance(network, FinetunedNetwork)
+        network.load_state_dict(self.initial_state)
+        network.backbone.set_scaling(self.member.data.input_constants)
         return network
 
-    def groups(self) -> list[dict[str, Any]]:
+    def param_groups(self) -> list[dict[str, Any]]:
         """See `Lone`."""
-        network, tuning = self.network, self.member.training.tuning
-        assert isinstance(network, Tuned)
-        assert tuning is not None
-        own = {"params": list(network.backbone.parameters()), "lr": tuning.backbone_learning_rate}
-        return [own, {"params": list(network.dense.parameters())}]
+        network, finetune = self.network, self.member.training.finetuning
+        assert isinstance(network, FinetunedNetwork)
+        assert finetune is not None
+        backbone_group = {"params": list(network.backbone.parameters()), "lr": finetune.backbone_learning_rate}
+        return [backbone_group, {"params": list(network.dense.parameters())}]
 
-    def fed(self, rows: Tensor, augmentation: Augmentation | None = None, moves: Tensor | None = None) -> Tensor:
+    def read_inputs(
+        self, rows: Tensor, augmentation: Augmentation | None = None, augmentation_indices: Tensor | None = None
+    ) -> Tensor:
         """What the backbone's part reads of some rows."""
-        assert self.member.data.deep is not None
-        return self.member.data.deep[rows]
+        assert self.member.data.backbone_activations is not None
+        return self.member.data.backbone_activations[rows]

@@ -9,224 +9,263 @@ import torch
 from torch import Tensor
 
 from pipeline.models.heads import Head
-from pipeline.models.networks import Dense
+from pipeline.models.networks import DenseNetwork
 from pipeline.preprocessing import Inputs
-from pipeline.preprocessing.augmentation import augmentation_of
-from pipeline.preprocessing.streamed import Streamed
+from pipeline.preprocessing.augmentation import build_augmentation
+from pipeline.preprocessing.streamed import StreamedImages
 from pipeline.runtime import seeds
-from pipeline.training.engine.cpu_kernels import fastest
-from pipeline.training.engine.fused_step import SLOPES, Pass, Update
-from pipeline.training.engine.interface import FoldData, Member, Precision, State
-from pipeline.training.engine.matmul import PRODUCTS
-from pipeline.training.engine.parameters import Parameters, filled
-from pipeline.training.engine.randomness import Draws, draw
-from pipeline.training.engine.step_plan import Block, plan
+from pipeline.training.engine.cpu_kernels import best_cpu_kernels
+from pipeline.training.engine.fused_step import FUSED_ACTIVATIONS, FusedForwardBackward, OptimizerStep
+from pipeline.training.engine.interface import FoldData, Member, Precision, StateDict
+from pipeline.training.engine.matmul import MATMUL_CLASSES
+from pipeline.training.engine.parameters import StackParameters, round_up_to_vector
+from pipeline.training.engine.randomness import EpochRandomness, draw_epoch_randomness
+from pipeline.training.engine.step_plan import StepBlock, plan_steps
 
-GATHERED = 2**19  # numbers of inputs that are gathered at a time: 2 MiB, which two cores' own caches hold
-VALIDATED = 512  # rows
+GATHER_BUFFER_SIZE = 2**19  # numbers of inputs that are gathered at a time: 2 MiB, which two cores' own caches hold
+VALIDATION_BATCH_SIZE = 512  # rows
 
 
-class DenseStack:
+class FusedDenseStack:
     """The fused step for every member at once; a member alone has a silent neighbour, and so the same digits.
 
     Slots are the places of the members in the tensors: those with the most training rows come first.
     """
 
     def __init__(self, members: Sequence[Member], inputs: Inputs, head: Head, precision: Precision) -> None:
-        self.inputs, self.head, self.products = inputs, head, PRODUCTS[precision]
+        self.inputs, self.head, self.matmul_class = inputs, head, MATMUL_CLASSES[precision]
         self.device = members[0].data.inputs.device
         self.model, self.batch_size = members[0].model, members[0].training.batch_size
-        self._arrange(members)
+        self._allocate(members)
         self.position = (-1, 0, 0)
-        network = Dense(inputs.features, self.model, head.outputs)  # one for all: making it takes longer than drawing
-        for slot, member in enumerate(self.placed):
-            first = seeds.generator(member.seeds.trial, member.data.fold, "weights")
-            network.initialise(first, member.data.output_bias)
-            self.parameters.write(slot, network.state_dict())
+        network = DenseNetwork(
+            inputs.feature_count, self.model, head.output_count
+        )  # one for all: making it takes longer than drawing
+        for slot, member in enumerate(self.slot_members):
+            generator = seeds.make_generator(member.seeds.trial, member.data.fold, "weights")
+            network.init_weights(generator, member.data.output_bias)
+            self.parameters.write_state_dict(slot, network.state_dict())
 
-    def _arrange(self, members: Sequence[Member]) -> None:
+    def _allocate(self, members: Sequence[Member]) -> None:
         """Gives each member its slot, and makes every buffer; the parameters are still to be written."""
         self.members = list(members)
-        counts = [len(member.data.train) for member in members]
-        self.order = sorted(range(len(members)), key=lambda index: -counts[index])
-        self.placed = [self.members[index] for index in self.order]
-        self.slots = max(2, len(members))
-        widths = [*self.model.hidden, self.head.outputs]
-        self.parameters = Parameters(self.slots, self.inputs.features, widths, self.device)
-        self.augmentations = [augmentation_of(member.training, member.data.inputs) for member in self.placed]
-        self.taken = [torch.zeros((), device=self.device) for _ in set(counts)]
-        self.blocks = plan(sorted(counts, reverse=True), self.batch_size)
-        self.passes = {self._key(block): self._pass(block) for block in self.blocks}
-        self.updates = {(block.first, block.last): self._update(block) for block in self.blocks}
-        most, outputs = max(counts), self.head.outputs
-        self.targets = torch.zeros(self.slots, most, outputs, device=self.device)
-        self.answers = torch.zeros(self.slots, most, filled(outputs), device=self.device)
-        drops = any(member.model.dropout > 0 for member in members)
-        self.masked = self.model.hidden if drops else ()
-        self.masks = [torch.ones(self.slots, most, width, device=self.device) for width in self.masked]
-        self.scratch = torch.zeros(
-            max(GATHERED, self.slots * filled(self.batch_size) * self.inputs.features), device=self.device
+        row_counts = [len(member.data.train) for member in members]
+        self.slot_order = sorted(range(len(members)), key=lambda index: -row_counts[index])
+        self.slot_members = [self.members[index] for index in self.slot_order]
+        self.slot_count = max(2, len(members))
+        widths = [*self.model.hidden, self.head.output_count]
+        self.parameters = StackParameters(self.slot_count, self.inputs.feature_count, widths, self.device)
+        self.augmentations = [build_augmentation(member.training, member.data.inputs) for member in self.slot_members]
+        self.step_counts = [torch.zeros((), device=self.device) for _ in set(row_counts)]
+        self.blocks = plan_steps(sorted(row_counts, reverse=True), self.batch_size)
+        self.forward_backwards = {self._block_key(block): self._build_forward_backward(block) for block in self.blocks}
+        self.optimizer_steps = {
+            (block.first_slot, block.end_slot): self._build_optimizer_steps(block) for block in self.blocks
+        }
+        max_rows, outputs = max(row_counts), self.head.output_count
+        self.targets = torch.zeros(self.slot_count, max_rows, outputs, device=self.device)
+        self.train_outputs = torch.zeros(self.slot_count, max_rows, round_up_to_vector(outputs), device=self.device)
+        has_dropout = any(member.model.dropout > 0 for member in members)
+        self.mask_widths = self.model.hidden if has_dropout else ()
+        self.dropout_masks = [
+            torch.ones(self.slot_count, max_rows, width, device=self.device) for width in self.mask_widths
+        ]
+        self.gather_buffer = torch.zeros(
+            max(GATHER_BUFFER_SIZE, self.slot_count * round_up_to_vector(self.batch_size) * self.inputs.feature_count),
+            device=self.device,
         )
 
-    def _key(self, block: Block) -> tuple[int, int, int]:
-        return *block.computed(self.slots), block.size
+    def _block_key(self, block: StepBlock) -> tuple[int, int, int]:
+        return *block.computed_slots(self.slot_count), block.batch_size
 
-    def _pass(self, block: Block) -> Pass:
-        first, last, rows = self._key(block)
-        return Pass(self.parameters, slice(first, last), rows, self.model.activation, self.head, self.products)
+    def _build_forward_backward(self, block: StepBlock) -> FusedForwardBackward:
+        first, last, rows = self._block_key(block)
+        return FusedForwardBackward(
+            self.parameters, slice(first, last), rows, self.model.activation, self.head, self.matmul_class
+        )
 
-    def _runs(self) -> Iterator[tuple[int, int, Tensor]]:
+    def _equal_length_runs(self) -> Iterator[tuple[int, int, Tensor]]:
         """The first slot of each run of members with equally many training rows, its end, and the steps it has taken.
 
         Those members always step together.
         """
         first = 0
-        for taken, (_, run) in zip(self.taken, groupby(len(member.data.train) for member in self.placed), strict=True):
+        for step_count, (_, run) in zip(
+            self.step_counts, groupby(len(member.data.train) for member in self.slot_members), strict=True
+        ):
             last = first + len(list(run))
-            yield first, last, taken
+            yield first, last, step_count
             first = last
 
-    def _update(self, block: Block) -> tuple[list[Update], list[Tensor]]:
+    def _build_optimizer_steps(self, block: StepBlock) -> tuple[list[OptimizerStep], list[Tensor]]:
         """The optimisers' steps after a minibatch of the block, and the counts of steps that go up before."""
-        updates, counts = [], []
-        for run, last, taken in self._runs():
-            here = range(max(run, block.first), min(last, block.last))
-            if here:
-                counts.append(taken)
-            for training, alike in groupby(here, lambda slot: self.placed[slot].training):
-                first, *others = alike
-                updates.append((slice(first, first + 1 + len(others)), taken, training))
-        return Update.of(self.parameters, updates), counts
+        slot_runs, step_counts = [], []
+        for run_start, run_end, step_count in self._equal_length_runs():
+            run_slots = range(max(run_start, block.first_slot), min(run_end, block.end_slot))
+            if run_slots:
+                step_counts.append(step_count)
+            for training, equal_slots in groupby(run_slots, lambda slot: self.slot_members[slot].training):
+                first, *others = equal_slots
+                slot_runs.append((slice(first, first + 1 + len(others)), step_count, training))
+        return OptimizerStep.build_all(self.parameters, slot_runs), step_counts
 
     @torch.no_grad()
-    def train_epoch(self, epoch: int, rest: Callable[[], None] = lambda: None) -> Tensor:
+    def train_epoch(self, epoch: int, on_step: Callable[[], None] = lambda: None) -> Tensor:
         """Every member sees each of its training rows once; float [members], the mean training loss of each.
 
         rest: called after each step, where the stack may be saved, or left by raising; called again, it goes on there.
         """
-        drawn = [self._draw(slot, epoch) for slot in range(len(self.placed))]
-        first, done = self.position[1:] if self.position[0] == epoch else (0, 0)
-        with fastest(self.parameters.values.weights, self.batch_size):
-            for place in range(first, len(self.blocks)):
-                for step in self._train(self.blocks[place], drawn, done):
-                    self.position = (epoch, place, step)
-                    rest()
-                done = 0
+        randomness = [self._draw_randomness(slot, epoch) for slot in range(len(self.slot_members))]
+        first_block, steps_done = self.position[1:] if self.position[0] == epoch else (0, 0)
+        with best_cpu_kernels(self.parameters.values.weights, self.batch_size):
+            for block_index in range(first_block, len(self.blocks)):
+                for step in self._train_block(self.blocks[block_index], randomness, steps_done):
+                    self.position = (epoch, block_index, step)
+                    on_step()
+                steps_done = 0
         losses = torch.zeros(len(self.members))
-        for slot, index in enumerate(self.order):
-            rows = drawn[slot].rows
-            losses[index] = self.head.loss(self.answers[slot, : len(rows)], self.placed[slot].data.targets[rows])
+        for slot, index in enumerate(self.slot_order):
+            rows = randomness[slot].rows
+            losses[index] = self.head.loss(
+                self.train_outputs[slot, : len(rows)], self.slot_members[slot].data.targets[rows]
+            )
         return losses
 
-    def _draw(self, slot: int, epoch: int) -> Draws:
-        member = self.placed[slot]
-        drawn = draw(member, epoch, self.augmentations[slot], self.masked)
-        self.targets[slot, : len(drawn.rows)] = self.head.compared(member.data.targets[drawn.rows])
-        for whole, mask in zip(self.masks, drawn.masks, strict=bool(drawn.masks)):
-            whole[slot, : len(mask)] = mask
-        return drawn
+    def _draw_randomness(self, slot: int, epoch: int) -> EpochRandomness:
+        member = self.slot_members[slot]
+        randomness = draw_epoch_randomness(member, epoch, self.augmentations[slot], self.mask_widths)
+        self.targets[slot, : len(randomness.rows)] = self.head.gradient_targets(member.data.targets[randomness.rows])
+        for mask_buffer, mask in zip(
+            self.dropout_masks, randomness.dropout_masks, strict=bool(randomness.dropout_masks)
+        ):
+            mask_buffer[slot, : len(mask)] = mask
+        return randomness
 
-    def _train(self, block: Block, drawn: Sequence[Draws], done: int) -> Iterator[int]:
+    def _train_block(self, block: StepBlock, randomness: Sequence[EpochRandomness], steps_done: int) -> Iterator[int]:
         """Takes the steps of a block, of which so many are done; after each one, how many are done."""
-        first, last, size = self._key(block)
-        step, (updates, counts) = self.passes[first, last, size], self.updates[block.first, block.last]
-        slots, own = slice(first, last), slice(block.first, block.last)
-        for begin, inputs in self._gathered(block, drawn, done):
-            rows = slice(begin, begin + size)
-            step.run(inputs, self.targets[slots, rows], [mask[slots, rows] for mask in self.masks])
-            self.answers[own, rows] = step.outputs[block.first - first : block.last - first]
-            torch._foreach_add_(counts, 1)
-            for update in updates:
-                update.run()
-            done += 1
-            yield done
+        first, last, size = self._block_key(block)
+        forward_backward, (optimizer_steps, step_counts) = (
+            self.forward_backwards[first, last, size],
+            self.optimizer_steps[block.first_slot, block.end_slot],
+        )
+        slots, block_slots = slice(first, last), slice(block.first_slot, block.end_slot)
+        for first_row, inputs in self._gather_steps(block, randomness, steps_done):
+            rows = slice(first_row, first_row + size)
+            forward_backward.run(inputs, self.targets[slots, rows], [mask[slots, rows] for mask in self.dropout_masks])
+            self.train_outputs[block_slots, rows] = forward_backward.outputs[
+                block.first_slot - first : block.end_slot - first
+            ]
+            torch._foreach_add_(step_counts, 1)
+            for optimizer_step in optimizer_steps:
+                optimizer_step.run()
+            steps_done += 1
+            yield steps_done
 
-    def _gathered(self, block: Block, drawn: Sequence[Draws], done: int) -> Iterator[tuple[int, Tensor]]:
+    def _gather_steps(
+        self, block: StepBlock, randomness: Sequence[EpochRandomness], steps_done: int
+    ) -> Iterator[tuple[int, Tensor]]:
         """The first row of each step with its inputs [slots, filled rows, features], gathered several steps at a time.
 
         What fills rows up is left over from before: their deltas are 0.
         """
-        first, last, size = self._key(block)
-        count, height, features = last - first, filled(size), self.inputs.features
-        at_once = max(1, GATHERED // (count * size * features)) if height == size else 1
-        for step in range(done, block.steps, at_once):
-            steps, begin = min(at_once, block.steps - step), block.begin + step * size
-            rows = slice(begin, begin + steps * size)
-            buffer = self.scratch[: count * steps * height * features].view(count, steps * height, features)
-            for slot in range(block.first, block.last):
-                self._gather(slot, drawn[slot], rows, buffer[slot - first, : steps * size])
-            for part in range(steps):
-                yield begin + part * size, buffer[:, part * height : (part + 1) * height]
+        first, last, size = self._block_key(block)
+        slot_count, padded_size, features = last - first, round_up_to_vector(size), self.inputs.feature_count
+        steps_at_once = max(1, GATHER_BUFFER_SIZE // (slot_count * size * features)) if padded_size == size else 1
+        for step in range(steps_done, block.steps, steps_at_once):
+            step_count, first_row = min(steps_at_once, block.steps - step), block.first_row + step * size
+            rows = slice(first_row, first_row + step_count * size)
+            buffer = self.gather_buffer[: slot_count * step_count * padded_size * features].view(
+                slot_count, step_count * padded_size, features
+            )
+            for slot in range(block.first_slot, block.end_slot):
+                self._gather_inputs(slot, randomness[slot], rows, buffer[slot - first, : step_count * size])
+            for part in range(step_count):
+                yield first_row + part * size, buffer[:, part * padded_size : (part + 1) * padded_size]
 
-    def _gather(self, slot: int, drawn: Draws, rows: slice, out: Tensor) -> None:
-        data, augmentation = self.placed[slot].data, self.augmentations[slot]
-        if augmentation is None or drawn.moves is None:
-            self._fill(data, drawn.read[rows], out)
+    def _gather_inputs(self, slot: int, randomness: EpochRandomness, rows: slice, out: Tensor) -> None:
+        data, augmentation = self.slot_members[slot].data, self.augmentations[slot]
+        if augmentation is None or randomness.augmentation_indices is None:
+            self._write_inputs(data, randomness.input_rows[rows], out)
             return
-        changed = augmentation.apply(data.inputs[drawn.read[rows]], drawn.moves[rows])
-        self.inputs.scale(changed, data.input_constants, out)
+        augmented = augmentation.apply(data.inputs[randomness.input_rows[rows]], randomness.augmentation_indices[rows])
+        self.inputs.scale_into(augmented, data.input_constants, out)
 
-    def _fill(self, data: FoldData, rows: Tensor, out: Tensor) -> None:
+    def _write_inputs(self, data: FoldData, rows: Tensor, out: Tensor) -> None:
         """Writes what the networks read of some rows."""
-        if isinstance(data.inputs, Streamed):
-            self.inputs.scale(data.inputs[rows], data.input_constants, out)
+        if isinstance(data.inputs, StreamedImages):
+            self.inputs.scale_into(data.inputs[rows], data.input_constants, out)
         else:
             self.inputs.gather(data.inputs, rows, data.input_constants, out)
 
     @torch.no_grad()
     def validate(self) -> list[Tensor]:
         """For each member its answers on its validation rows, float [V, columns], on the CPU."""
-        with fastest(self.parameters.values.weights, self.batch_size):
-            return [self._answers(self.order.index(index)) for index in range(len(self.members))]
+        with best_cpu_kernels(self.parameters.values.weights, self.batch_size):
+            return [self._predict_member(self.slot_order.index(index)) for index in range(len(self.members))]
 
-    def _answers(self, slot: int) -> Tensor:
+    def _predict_member(self, slot: int) -> Tensor:
         """One member alone, whatever the others are: row counts may differ, and digits may not."""
-        data, outputs = self.placed[slot].data, []
-        at_once = min(VALIDATED, max(filled(self.batch_size), GATHERED // self.inputs.features))
-        for rows in torch.split(data.validation, at_once):
-            fed = self.scratch[: len(rows) * self.inputs.features].view(len(rows), -1)
-            self._fill(data, rows, fed)
-            outputs.append(self._forward(slot, fed))
-        return self.head.answer(torch.cat(outputs).cpu(), data.target_constants)
+        data, outputs = self.slot_members[slot].data, []
+        batch_size = min(
+            VALIDATION_BATCH_SIZE,
+            max(round_up_to_vector(self.batch_size), GATHER_BUFFER_SIZE // self.inputs.feature_count),
+        )
+        for rows in torch.split(data.validation, batch_size):
+            batch = self.gather_buffer[: len(rows) * self.inputs.feature_count].view(len(rows), -1)
+            self._write_inputs(data, rows, batch)
+            outputs.append(self._forward(slot, batch))
+        return self.head.to_predictions(torch.cat(outputs).cpu(), data.target_constants)
 
-    def _forward(self, slot: int, fed: Tensor) -> Tensor:
+    def _forward(self, slot: int, activations: Tensor) -> Tensor:
         values = self.parameters.values
-        for layer in range(self.parameters.layers):
-            fed = torch.addmm(values.biases[layer][slot], fed, values.weights[layer][slot].t())
-            if layer < self.parameters.layers - 1:
-                SLOPES[self.model.activation].forward(fed[None], fed[None])
-        return fed[:, : self.head.outputs]
+        for layer in range(self.parameters.layer_count):
+            activations = torch.addmm(values.biases[layer][slot], activations, values.weights[layer][slot].t())
+            if layer < self.parameters.layer_count - 1:
+                FUSED_ACTIVATIONS[self.model.activation].forward(activations[None], activations[None])
+        return activations[:, : self.head.output_count]
 
-    def keep(self, indices: Sequence[int]) -> None:
+    def retain(self, indices: Sequence[int]) -> None:
         """The other members leave; those that stay keep their weights, their optimiser's means and their steps."""
-        before, placed = self.parameters, [self.order.index(index) for index in indices]
-        taken = {len(self.placed[first].data.train): count for first, _, count in self._runs()}
-        del self.passes, self.updates, self.targets, self.answers, self.masks, self.scratch, before.gradients
-        self._arrange([self.members[index] for index in indices])
-        for slot, index in enumerate(self.order):
-            self.parameters.copy(slot, before, placed[index])
-        for first, _, count in self._runs():
-            count.copy_(taken[len(self.placed[first].data.train)])
+        old_parameters, old_slots = self.parameters, [self.slot_order.index(index) for index in indices]
+        step_counts = {len(self.slot_members[first].data.train): count for first, _, count in self._equal_length_runs()}
+        del (
+            self.forward_backwards,
+            self.optimizer_steps,
+            self.targets,
+            self.train_outputs,
+            self.dropout_masks,
+            self.gather_buffer,
+            old_parameters.gradients,
+        )
+        self._allocate([self.members[index] for index in indices])
+        for slot, index in enumerate(self.slot_order):
+            self.parameters.copy_slot(slot, old_parameters, old_slots[index])
+        for first, _, count in self._equal_length_runs():
+            count.copy_(step_counts[len(self.slot_members[first].data.train)])
 
-    def member_state(self, index: int) -> State:
+    def training_state(self, index: int) -> StateDict:
         """A copy of all that a member is in the middle of its training, on the CPU; more than its weights.
 
         Its training answers are of the epoch that it is in, and its losses are taken from them.
         """
-        slot = self.order.index(index)
-        (taken,) = [count for first, last, count in self._runs() if first <= slot < last]
-        answers = self.answers[slot, : len(self.placed[slot].data.train)]
-        return {**self.parameters.kept(slot), "taken": taken.cpu().clone(), "answers": answers.cpu().clone()}
+        slot = self.slot_order.index(index)
+        (step_count,) = [count for first, last, count in self._equal_length_runs() if first <= slot < last]
+        train_outputs = self.train_outputs[slot, : len(self.slot_members[slot].data.train)]
+        return {
+            **self.parameters.training_state(slot),
+            "taken": step_count.cpu().clone(),
+            "answers": train_outputs.cpu().clone(),
+        }
 
-    def restore(self, index: int, state: State) -> None:
+    def load_training_state(self, index: int, state: StateDict) -> None:
         """Makes a member what `member_state` has kept; also in another stack."""
-        slot = self.order.index(index)
-        self.parameters.restore(slot, state)
-        self.answers[slot, : len(state["answers"])] = state["answers"]
-        for first, last, count in self._runs():
+        slot = self.slot_order.index(index)
+        self.parameters.load_training_state(slot, state)
+        self.train_outputs[slot, : len(state["answers"])] = state["answers"]
+        for first, last, count in self._equal_length_runs():
             if first <= slot < last:
                 count.copy_(state["taken"])
 
-    def state_dict(self, index: int) -> State:
+    def state_dict(self, index: int) -> StateDict:
         """A copy of a member's weights, on the CPU."""
-        return self.parameters.read(self.order.index(index))
+        return self.parameters.read_state_dict(self.slot_order.index(index))

@@ -9,24 +9,24 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pipeline.config.model import Activation
+from pipeline.config.model import ActivationName
 from pipeline.config.schema import Training
 from pipeline.models.heads import Head
-from pipeline.training.engine.matmul import Products
-from pipeline.training.engine.parameters import Numbers, Parameters, filled
+from pipeline.training.engine.matmul import LayerMatmul
+from pipeline.training.engine.parameters import StackedTensors, StackParameters, round_up_to_vector
 
-BETAS, EPSILON = (0.9, 0.999), 1e-8
+ADAMW_BETAS, ADAMW_EPSILON = (0.9, 0.999), 1e-8
 aten = torch.ops.aten
 
 
-class Slope(NamedTuple):
+class FusedActivation(NamedTuple):
     """An activation. forward: sums and where to write nodes; backward: delta (in place), sums, nodes."""
 
     forward: Callable[[Tensor, Tensor], object]
     backward: Callable[[Tensor, Tensor, Tensor], object]
 
 
-def _slotwise(function: Callable[..., object]) -> Callable[..., None]:
+def _apply_per_slot(function: Callable[..., object]) -> Callable[..., None]:
     """The function for each slot by itself: with exponentials, the last few numbers of a tensor round differently."""
 
     def run(*tensors: Tensor) -> None:
@@ -36,24 +36,24 @@ def _slotwise(function: Callable[..., object]) -> Callable[..., None]:
     return run
 
 
-SLOPES: dict[Activation, Slope] = {
-    "relu": Slope(
+FUSED_ACTIVATIONS: dict[ActivationName, FusedActivation] = {
+    "relu": FusedActivation(
         lambda sums, nodes: torch.clamp_min(sums, 0, out=nodes),
         lambda delta, _, nodes: aten.threshold_backward.grad_input(delta, nodes, 0, grad_input=delta),
     ),
-    "gelu": Slope(
-        _slotwise(lambda sums, nodes: aten.gelu.out(sums, out=nodes)),
-        _slotwise(lambda delta, sums, _: aten.gelu_backward.grad_input(delta, sums, grad_input=delta)),
+    "gelu": FusedActivation(
+        _apply_per_slot(lambda sums, nodes: aten.gelu.out(sums, out=nodes)),
+        _apply_per_slot(lambda delta, sums, _: aten.gelu_backward.grad_input(delta, sums, grad_input=delta)),
     ),
-    "tanh": Slope(
-        _slotwise(lambda sums, nodes: torch.tanh(sums, out=nodes)),
-        _slotwise(lambda delta, _, nodes: aten.tanh_backward.grad_input(delta, nodes, grad_input=delta)),
+    "tanh": FusedActivation(
+        _apply_per_slot(lambda sums, nodes: torch.tanh(sums, out=nodes)),
+        _apply_per_slot(lambda delta, _, nodes: aten.tanh_backward.grad_input(delta, nodes, grad_input=delta)),
     ),
 }
 
 
 @dataclass(frozen=True)
-class Update:
+class OptimizerStep:
     """The optimiser's step for slots that have taken equally many steps and are trained alike."""
 
     training: Training
@@ -61,33 +61,38 @@ class Update:
     gradients: list[Tensor]
     first_moments: list[Tensor]
     second_moments: list[Tensor]
-    taken: list[Tensor]
+    step_counts: list[Tensor]
 
     @classmethod
-    def of(cls, parameters: Parameters, runs: Sequence[tuple[slice, Tensor, Training]]) -> list[Update]:
+    def build_all(
+        cls, parameters: StackParameters, slot_runs: Sequence[tuple[slice, Tensor, Training]]
+    ) -> list[OptimizerStep]:
         """One for each way of training.
 
         runs: neighbouring slots, how many steps they have taken (float32 [], counted up by the caller), and how they
         are trained.
         """
-        trainings = list(dict.fromkeys(training for _, _, training in runs))
+        trainings = list(dict.fromkeys(training for _, _, training in slot_runs))
         return [
-            cls._one(parameters, training, [run[:2] for run in runs if run[2] == training]) for training in trainings
+            cls._build(parameters, training, [run[:2] for run in slot_runs if run[2] == training])
+            for training in trainings
         ]
 
     @classmethod
-    def _one(cls, parameters: Parameters, training: Training, runs: Sequence[tuple[slice, Tensor]]) -> Update:
-        def parts(numbers: Numbers) -> list[Tensor]:
-            return [piece for slots, _ in runs for piece in numbers.of(slots)]
+    def _build(
+        cls, parameters: StackParameters, training: Training, slot_runs: Sequence[tuple[slice, Tensor]]
+    ) -> OptimizerStep:
+        def slot_tensors(stacked: StackedTensors) -> list[Tensor]:
+            return [piece for slots, _ in slot_runs for piece in stacked.select_slots(slots)]
 
-        counts = [taken for slots, taken in runs for _ in parameters.values.of(slots)]
+        step_counts = [taken for slots, taken in slot_runs for _ in parameters.values.select_slots(slots)]
         return cls(
             training,
-            parts(parameters.values),
-            parts(parameters.gradients),
-            parts(parameters.first_moments),
-            parts(parameters.second_moments),
-            counts,
+            slot_tensors(parameters.values),
+            slot_tensors(parameters.gradients),
+            slot_tensors(parameters.first_moments),
+            slot_tensors(parameters.second_moments),
+            step_counts,
         )
 
     def run(self) -> None:
@@ -112,75 +117,80 @@ class Update:
             self.first_moments,
             self.second_moments,
             [],
-            self.taken,
+            self.step_counts,
             lr=self.training.learning_rate,
-            beta1=BETAS[0],
-            beta2=BETAS[1],
+            beta1=ADAMW_BETAS[0],
+            beta2=ADAMW_BETAS[1],
             weight_decay=self.training.weight_decay,
-            eps=EPSILON,
+            eps=ADAMW_EPSILON,
             amsgrad=False,
             maximize=False,
         )
 
 
-class Pass:
+class FusedForwardBackward:
     """Forward and backward for some neighbouring slots and one batch size; gradients land in the stack's parameters."""
 
     def __init__(
         self,
-        parameters: Parameters,
+        parameters: StackParameters,
         slots: slice,
-        rows: int,
-        activation: Activation,
+        batch_size: int,
+        activation: ActivationName,
         head: Head,
-        products: type[Products],
+        matmul_class: type[LayerMatmul],
     ) -> None:
-        self.layers, self.rows = parameters.layers, rows
-        self.head, self.slope = head, SLOPES[activation]
+        self.layer_count, self.batch_size = parameters.layer_count, batch_size
+        self.head, self.activation = head, FUSED_ACTIVATIONS[activation]
         values, gradients = parameters.values, parameters.gradients
         weights = [each[slots] for each in values.weights]
-        self.products = [
-            products(each, bias[slots].unsqueeze(1), gradient[slots], filled(rows))
+        self.matmuls = [
+            matmul_class(each, bias[slots].unsqueeze(1), gradient[slots], round_up_to_vector(batch_size))
             for each, bias, gradient in zip(weights, values.biases, gradients.weights, strict=True)
         ]
         self.bias_gradients = [gradient[slots] for gradient in gradients.biases]
 
-        def buffers() -> list[Tensor]:
-            return [each.new_zeros(len(each), filled(rows), each.shape[1]) for each in weights]
+        def allocate() -> list[Tensor]:
+            return [each.new_zeros(len(each), round_up_to_vector(batch_size), each.shape[1]) for each in weights]
 
-        self.sums, self.nodes, self.dropped, self.deltas = buffers(), buffers(), buffers(), buffers()
-        self.outputs, self.output_delta = self.sums[-1][:, :rows], self.deltas[-1][:, :rows]
+        self.preactivations, self.activations, self.dropped_activations, self.deltas = (
+            allocate(),
+            allocate(),
+            allocate(),
+            allocate(),
+        )
+        self.outputs, self.output_delta = self.preactivations[-1][:, :batch_size], self.deltas[-1][:, :batch_size]
 
-    def run(self, inputs: Tensor, targets: Tensor, masks: Sequence[Tensor]) -> None:
+    def run(self, inputs: Tensor, targets: Tensor, dropout_masks: Sequence[Tensor]) -> None:
         """One minibatch; afterwards `outputs` [slots, rows, filled outputs] are its answers.
 
         inputs: [slots, filled rows, features]; targets: [slots, rows, outputs]; masks: a [slots, rows, nodes] a layer.
         """
-        self._forward(inputs, masks)
+        self._forward(inputs, dropout_masks)
         self.head.gradient(self.outputs, targets, self.output_delta)
-        for layer in range(self.layers - 1, -1, -1):
-            products, delta = self.products[layer], self.deltas[layer]
-            products.gradient(delta)
+        for layer in range(self.layer_count - 1, -1, -1):
+            matmul, delta = self.matmuls[layer], self.deltas[layer]
+            matmul.weight_gradient(delta)
             torch.sum(delta, 1, out=self.bias_gradients[layer])
             if layer == 0:
                 return
-            below = self.deltas[layer - 1]
-            products.below(delta, below)
-            if masks:
-                self._mask(below, masks[layer - 1], below)
-            self.slope.backward(below, self.sums[layer - 1], self.nodes[layer - 1])
+            input_delta = self.deltas[layer - 1]
+            matmul.input_gradient(delta, input_delta)
+            if dropout_masks:
+                self._apply_mask(input_delta, dropout_masks[layer - 1], input_delta)
+            self.activation.backward(input_delta, self.preactivations[layer - 1], self.activations[layer - 1])
 
-    def _forward(self, fed: Tensor, masks: Sequence[Tensor]) -> None:
-        for layer in range(self.layers):
-            self.products[layer].forward(fed, self.sums[layer])
-            if layer == self.layers - 1:
+    def _forward(self, layer_inputs: Tensor, dropout_masks: Sequence[Tensor]) -> None:
+        for layer in range(self.layer_count):
+            self.matmuls[layer].forward(layer_inputs, self.preactivations[layer])
+            if layer == self.layer_count - 1:
                 return
-            fed = self.nodes[layer]
-            self.slope.forward(self.sums[layer], fed)
-            if masks:
-                self._mask(fed, masks[layer], self.dropped[layer])
-                fed = self.dropped[layer]
+            layer_inputs = self.activations[layer]
+            self.activation.forward(self.preactivations[layer], layer_inputs)
+            if dropout_masks:
+                self._apply_mask(layer_inputs, dropout_masks[layer], self.dropped_activations[layer])
+                layer_inputs = self.dropped_activations[layer]
 
-    def _mask(self, nodes: Tensor, mask: Tensor, out: Tensor) -> None:
-        real = (slice(None), slice(self.rows), slice(mask.shape[2]))
-        torch.mul(nodes[real], mask, out=out[real])
+    def _apply_mask(self, activations: Tensor, mask: Tensor, out: Tensor) -> None:
+        unpadded = (slice(None), slice(self.batch_size), slice(mask.shape[2]))
+        torch.mul(activations[unpadded], mask, out=out[unpadded])

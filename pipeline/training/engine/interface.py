@@ -11,10 +11,10 @@ from torch import Tensor
 from pipeline.config.model import Model
 from pipeline.config.schema import Training
 from pipeline.preprocessing import Constants
-from pipeline.preprocessing.backbone_activations import DeepRows
-from pipeline.preprocessing.streamed import Streamed
+from pipeline.preprocessing.backbone_activations import IndexedActivations
+from pipeline.preprocessing.streamed import StreamedImages
 
-State = dict[str, Tensor]
+StateDict = dict[str, Tensor]
 Precision = Literal["fp32", "bf16"]
 
 
@@ -32,17 +32,17 @@ class FoldData:
     fold: int
     train: Tensor
     validation: Tensor
-    inputs: Tensor | Streamed
+    inputs: Tensor | StreamedImages
     input_constants: Constants
     targets: Tensor
     target_constants: Constants
     output_bias: float | None
-    views: int = 1
-    deep: DeepRows | None = None
+    view_count: int = 1
+    backbone_activations: IndexedActivations | None = None
 
 
 @dataclass(frozen=True)
-class Seeds:
+class StreamSeeds:
     """study: draws the order of rows, equal for all trials; trial: draws weights, dropout and augmentation."""
 
     study: int
@@ -55,11 +55,11 @@ class Member:
 
     model: Model
     training: Training
-    seeds: Seeds
+    seeds: StreamSeeds
     data: FoldData
 
 
-class Stack(Protocol):
+class NetworkStack(Protocol):
     """Members advancing epoch by epoch together; no number of one depends on another.
 
     All members have networks of one shape: the same hidden layers, activation, batch size and optimiser.
@@ -71,7 +71,7 @@ class Stack(Protocol):
 
     position: tuple[int, int, int]  # the epoch, and where in it the stack is; another stack may be brought there
 
-    def train_epoch(self, epoch: int, rest: Callable[[], None] = ...) -> Tensor:
+    def train_epoch(self, epoch: int, on_step: Callable[[], None] = ...) -> Tensor:
         """Every member sees each of its training rows once; float [members], the mean training loss of each.
 
         rest: called after each step, where the stack may be saved, or left by raising; called again, it goes on there.
@@ -80,14 +80,14 @@ class Stack(Protocol):
     def validate(self) -> list[Tensor]:
         """For each member its answers on its validation rows, float [V, columns], on the CPU."""
 
-    def keep(self, indices: Sequence[int]) -> None:
+    def retain(self, indices: Sequence[int]) -> None:
         """The other members leave; those that stay go on as if nothing had been."""
 
-    def member_state(self, index: int) -> State:
+    def training_state(self, index: int) -> StateDict:
         """A copy of all that a member is in the middle of its training, on the CPU; more than its weights."""
 
-    def restore(self, index: int, state: State) -> None:
+    def load_training_state(self, index: int, state: StateDict) -> None:
         """Makes a member what `member_state` has kept; also in another stack."""
 
-    def state_dict(self, index: int) -> State:
+    def state_dict(self, index: int) -> StateDict:
         """A copy of a member's weights, on the CPU."""

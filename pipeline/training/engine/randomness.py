@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from pipeline.preprocessing.augmentation import Augmentation
-from pipeline.runtime.seeds import generator, number
+from pipeline.runtime.seeds import derive_seed, make_generator
 from pipeline.training.engine.interface import Member
 
-LEVELS = 2**16
+DROPOUT_LEVELS = 2**16
 
 
 @dataclass(frozen=True)
-class Draws:
+class EpochRandomness:
     """rows: int64 [n], the training rows in the epoch's order; moves: int64 [n], how each picture is changed.
 
     read: int64 [n], where the inputs of the rows are read: with several views of each example, in the drawn one.
@@ -25,39 +25,43 @@ class Draws:
     """
 
     rows: Tensor
-    read: Tensor
-    moves: Tensor | None
-    masks: tuple[Tensor, ...]
+    input_rows: Tensor
+    augmentation_indices: Tensor | None
+    dropout_masks: tuple[Tensor, ...]
 
 
-def draw(member: Member, epoch: int, augmentation: Augmentation | None, widths: Sequence[int]) -> Draws:
+def draw_epoch_randomness(
+    member: Member, epoch: int, augmentation: Augmentation | None, widths: Sequence[int]
+) -> EpochRandomness:
     """The epoch of a member: row order from (study, fold, epoch), the rest from (trial, fold, epoch)."""
-    data, seeds, share = member.data, member.seeds, member.model.dropout
+    data, seeds, dropout_rate = member.data, member.seeds, member.model.dropout
     device, count = data.inputs.device, len(data.train)
-    order = torch.randperm(count, generator=generator(seeds.study, data.fold, epoch, "order"))
-    moves = None
+    order = torch.randperm(count, generator=make_generator(seeds.study, data.fold, epoch, "order"))
+    augmentation_indices = None
     if augmentation is not None:
-        moves = augmentation.draw(count, generator(seeds.trial, data.fold, epoch, "augmentation")).to(device)
-    masks: tuple[Tensor, ...] = ()
-    if share > 0 and widths:
-        bits = np.random.Generator(np.random.SFC64(number(seeds.trial, data.fold, epoch, "dropout")))
-        masks = tuple(dropout_mask(count, width, share, bits).to(device) for width in widths)
+        augmentation_indices = augmentation.sample(
+            count, make_generator(seeds.trial, data.fold, epoch, "augmentation")
+        ).to(device)
+    dropout_masks: tuple[Tensor, ...] = ()
+    if dropout_rate > 0 and widths:
+        rng = np.random.Generator(np.random.SFC64(derive_seed(seeds.trial, data.fold, epoch, "dropout")))
+        dropout_masks = tuple(draw_dropout_mask(count, width, dropout_rate, rng).to(device) for width in widths)
     rows = data.train[order.to(data.train.device)]
-    return Draws(rows, _read(member, epoch, rows), moves, masks)
+    return EpochRandomness(rows, _draw_view_rows(member, epoch, rows), augmentation_indices, dropout_masks)
 
 
-def _read(member: Member, epoch: int, rows: Tensor) -> Tensor:
+def _draw_view_rows(member: Member, epoch: int, rows: Tensor) -> Tensor:
     """One view of each row."""
     data = member.data
-    if data.views == 1:
+    if data.view_count == 1:
         return rows
-    noise = generator(member.seeds.trial, data.fold, epoch, "views")
-    drawn = torch.randint(data.views, (len(rows),), generator=noise).to(rows.device)
-    return rows + (1 + drawn) * len(data.targets)
+    view_generator = make_generator(member.seeds.trial, data.fold, epoch, "views")
+    view_indices = torch.randint(data.view_count, (len(rows),), generator=view_generator).to(rows.device)
+    return rows + (1 + view_indices) * len(data.targets)
 
 
-def dropout_mask(rows: int, width: int, share: float, bits: np.random.Generator) -> Tensor:
+def draw_dropout_mask(rows: int, width: int, dropout_rate: float, rng: np.random.Generator) -> Tensor:
     """float32 [rows, width]: 0 for about `share` of the nodes, 1 / (1 - share) for the others; two bytes decide one."""
-    words = np.frombuffer(bits.bytes(2 * rows * width), dtype=np.uint16).reshape(rows, width)
-    kept = words >= round(share * LEVELS)
-    return torch.from_numpy(kept).float().mul_(1 / (1 - share))
+    random_levels = np.frombuffer(rng.bytes(2 * rows * width), dtype=np.uint16).reshape(rows, width)
+    keep_mask = random_levels >= round(dropout_rate * DROPOUT_LEVELS)
+    return torch.from_numpy(keep_mask).float().mul_(1 / (1 - dropout_rate))
