@@ -116,7 +116,7 @@ def trial_from_dict(trial_dict: Mapping[str, Any]) -> TrialRecord:
         value=math.nan if trial_dict["value"] is None else trial_dict["value"],
         epoch=trial_dict["epoch"],
         hyperparameters=trial_dict["fields"],
-        fold_scores=epoch_results[trial_dict["epoch"] - 1].folds if trial_dict["epoch"] else (),
+        fold_scores=epoch_results[trial_dict["epoch"] - 1].fold_scores if trial_dict["epoch"] else (),
         epoch_results=epoch_results,
         reason=trial_dict["reason"],
         n_parameters=trial_dict["parameters"],
