@@ -18,6 +18,17 @@ FINISH_TIMEOUT_SECONDS, INTERRUPT_TIMEOUT_SECONDS = (
 )  # seconds that an ended, and an interrupted, search waits for MLflow
 
 
+def start_follower() -> subprocess.Popen[str]:
+    """Start the follower's process, which waits on its standard input for the folder of a study."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline.tracking.follower"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a terminal's Ctrl-C is for the search
+    )
+
+
 class FollowerHandle:
     """Started before the libraries that training needs, since MLflow takes as long to be imported.
 
@@ -26,13 +37,7 @@ class FollowerHandle:
 
     def __init__(self) -> None:
         self.wait_seconds = 0.0
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.tracking.follower"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # a terminal's Ctrl-C is for the search
-        )
+        self.process = start_follower()
         self.listener_thread: Thread | None = None
 
     def start(self, folder: Path, on_line: Callable[[str], object]) -> None:
