@@ -210,7 +210,11 @@ def test_validation_reads_no_more_rows_at_once_than_training(asked: Problem, mon
         deep.asked = []
         monkeypatch.setattr(FinetunedSingleNetwork, "microbatch_size", at_once)
         lone = FinetunedSingleNetwork(
-            replace(member, data=replace(member.data, deep=deep)), head, asked.inputs, asked.head, "fp32"
+            replace(member, data=replace(member.data, backbone_activations=deep)),
+            head,
+            asked.inputs,
+            asked.head,
+            "fp32",
         )
         with torch.no_grad():
             found.append(lone.predict_validation())
