@@ -228,7 +228,7 @@ def test_downloads_say_within_seconds_what_to_do_without_a_network(tmp_path: Pat
         pytest.skip("runs where there is no network")
     for task, kind in (("cat_species", "oxford_pets"), ("animals", "cifar")):
         said = refused(tmp_path, task, f"dataset={kind}", f"dataset.root={tmp_path / 'downloads'}")
-        assert f"dataset={kind}: cannot be fetched" in said
+        assert f"dataset={kind}: cannot be downloaded" in said
         assert "dataset=folder dataset.root=<folder>" in said
 
 

@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 
 from pipeline.data.examples import DataError
-from pipeline.data.sources.fetch import download, wrap_download_errors
+from pipeline.data.sources.fetch import download
 
 CONTENT = bytes(range(256)) * 4_000
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -44,16 +44,15 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def said_of(url: str, file: Path, digest: str) -> str:
-    with pytest.raises(DataError) as error, wrap_download_errors(url, str):
-        download(url, file, "md5", digest)
+    with pytest.raises(DataError) as error:
+        download(url, file, f"md5:{digest}", str)
     assert list(file.parent.glob(".*")) == []
     return str(error.value)
 
 
 def test_file_is_written_whole(server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with wrap_download_errors(f"{server}/whole", str):
-        download(f"{server}/whole", tmp_path / "new" / "file", "md5", MD5)
-        download(f"{server}/whole", tmp_path / "other", "sha256", hashlib.sha256(CONTENT).hexdigest()[:8])
+    download(f"{server}/whole", tmp_path / "new" / "file", f"md5:{MD5}", str)
+    download(f"{server}/whole", tmp_path / "other", f"sha256:{hashlib.sha256(CONTENT).hexdigest()[:8]}", str)
     assert (tmp_path / "new" / "file").read_bytes() == (tmp_path / "other").read_bytes() == CONTENT
     assert capsys.readouterr() == ("", "")
 
@@ -61,9 +60,9 @@ def test_file_is_written_whole(server: str, tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("path", "digest", "said"),
     [
-        ("/whole", "0" * 32, "is not the published file, by its checksum"),
-        ("/short", MD5, "is not the published file, by its checksum"),
-        ("/missing", MD5, "HTTP Error 404"),
+        ("/whole", "0" * 32, "does not have the published checksum"),
+        ("/short", MD5, "IncompleteRead"),
+        ("/missing", MD5, "404 Client Error"),
     ],
 )
 def test_what_is_not_the_file_leaves_what_was_there(

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import tarfile
-import tempfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +13,7 @@ from pipeline.config.datasets import Cifar, OxfordPets
 from pipeline.data.examples import DataError, Examples, Images
 from pipeline.data.images.decode import resize_pixels
 from pipeline.data.images.decoded_cache import decode_images, format_duplicates_note, group_duplicates
-from pipeline.data.sources.fetch import download, wrap_download_errors
+from pipeline.data.sources.fetch import download, extract_archive, has_hash
 
 PETS_URL = "https://www.robots.ox.ac.uk/~vgg/data/pets/data/"
 CIFAR_URL = "https://www.cs.toronto.edu/~kriz/"
@@ -62,45 +58,18 @@ def load_oxford_pets(dataset: OxfordPets, cache: Path) -> Examples:
 
 
 def _ensure_archives(folder: Path, archives: Sequence[Archive], kind: str) -> None:
-    """Each archive's folder, from the archive where that is there, and otherwise from the network."""
+    """Unpack each archive whose folder is missing; download it first unless an intact copy exists."""
     for archive in archives:
-        if not (folder / archive.folder).is_dir():
-            _download_archive(folder, archive, kind)
-            extract_archive(folder / archive.name, archive.folder)
-
-
-def _download_archive(folder: Path, archive: Archive, kind: str) -> None:
-    """The archive, unless it is there and whole."""
-
-    def format_error(error: Exception) -> str:
-        return (
-            f"dataset={kind}: cannot be fetched ({error}); search once where there is a network, "
-            f"or put {archive.url} into {folder} (below dataset.root), "
-            "or use your own: dataset=folder dataset.root=<folder>"
-        )
-
-    file = folder / archive.name
-    if not _is_intact(file, archive.md5):
-        with wrap_download_errors(archive.url, format_error):
-            download(archive.url, file, "md5", archive.md5)
-
-
-def _is_intact(file: Path, md5: str) -> bool:
-    if not file.is_file():
-        return False
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "md5").hexdigest() == md5
-
-
-def extract_archive(archive: Path, folder: str) -> None:
-    """The archive's folder beside it, whole or not at all; nothing is written outside of it. Raises DataError."""
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{folder}-", dir=archive.parent) as temporary:
-            with tarfile.open(archive) as tar:
-                tar.extractall(temporary, filter="data")
-            Path(temporary, folder).rename(archive.parent / folder)
-    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-        raise DataError(f"{archive} cannot be unpacked to {archive.parent / folder} ({error}); remove both") from None
+        if (folder / archive.folder).is_dir():
+            continue
+        if not has_hash(folder / archive.name, f"md5:{archive.md5}"):
+            way_out = (
+                f"search once where there is a network, or put {archive.url} into {folder} (below dataset.root), "
+                "or use your own: dataset=folder dataset.root=<folder>"
+            )
+            template = f"dataset={kind}: cannot be downloaded ({{}}); {way_out}"
+            download(archive.url, folder / archive.name, f"md5:{archive.md5}", template.format)
+        extract_archive(folder / archive.name, archive.folder)
 
 
 def read_oxford_pets(dataset: OxfordPets, cache: Path) -> Examples:

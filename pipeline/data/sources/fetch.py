@@ -1,72 +1,90 @@
-"""Downloads that give up on a silent network after seconds, and say what else can be done."""
+"""Download files with pooch and unpack archives: complete and with the published checksum, or not at all."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.client import HTTPException, HTTPResponse
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 from pipeline.data.examples import DataError
 from pipeline.runtime.files import atomic_path, make_folder
 from pipeline.runtime.progress_bars import progress_bar
 
-CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS = 5.0, 20.0
-CHUNK_BYTES = 2**18  # bytes
+TIMEOUT_SECONDS = (5.0, 20.0)  # to connect, and between two reads: a silent network is reported within seconds
+CHUNK_BYTES = 2**18
 REQUEST_HEADERS = {"User-Agent": "layers-and-nodes"}
 
 
-@contextmanager
-def wrap_download_errors(url: str, format_error: Callable[[Exception], str]) -> Iterator[None]:
-    """Inside, something is downloaded from there; raises DataError with what is said of an error.
+class _DownloadBar(ExitStack):
+    """Progress bar on the terminal with the attributes that pooch sets and calls; ExitStack gives `close`."""
 
-    RuntimeError is one too: a checksum that is wrong.
+    def __init__(self, file_name: str) -> None:
+        super().__init__()
+        self.file_name = file_name
+        self.update: Callable[[int], object] = int
+
+    @property
+    def total(self) -> int:
+        return self._total
+
+    @total.setter
+    def total(self, byte_count: int) -> None:
+        self._total = byte_count
+        self.update = self.enter_context(progress_bar(f"downloading {self.file_name}", byte_count or None, "bytes"))
+
+    def reset(self) -> None:
+        """Ignore later updates: pooch adds the whole total once more after the last chunk."""
+        self.update = int
+
+
+def has_hash(file: Path, known_hash: str) -> bool:
+    """Return whether a file exists and its hash, as `sha256:<first hex digits>` or `md5:<hex digits>`, is the known one."""
+    from pooch import file_hash
+
+    algorithm, first_digits = known_hash.split(":")
+    return file.is_file() and str(file_hash(str(file), alg=algorithm)).startswith(first_digits)
+
+
+def download(url: str, file: Path, known_hash: str, format_error: Callable[[object], str]) -> None:
+    """Download a URL to a file, with a progress bar on a terminal; an existing file is replaced only by a verified one.
+
+    Raises DataError with the text of `format_error` if the server does not answer, the transfer breaks off or the hash
+    differs, and FileWriteError if the disk refuses the file.
+    """
+    from pooch import HTTPDownloader
+    from requests import RequestException
+
+    make_folder(file.parent)
+    with atomic_path(file) as temporary, _DownloadBar(file.name) as bar:
+        get = HTTPDownloader(bar, CHUNK_BYTES, timeout=TIMEOUT_SECONDS, headers=REQUEST_HEADERS)
+        try:
+            get(url, str(temporary), None)
+        except RequestException as error:  # an OSError, which atomic_path would report as one of the disk
+            if error.response is not None:  # pooch leaves the connection of a 404 open
+                error.response.close()
+            raise DataError(format_error(_find_root_cause(error))) from None
+        if not has_hash(temporary, known_hash):
+            raise DataError(format_error(f"the file at {url} does not have the published checksum"))
+
+
+def _find_root_cause(error: BaseException) -> BaseException:
+    """Return the first error of a chain: requests wraps that of the socket three times, each with its own text."""
+    cause = error.__cause__ or error.__context__
+    return error if cause is None else _find_root_cause(cause)
+
+
+def extract_archive(archive: Path, folder: str) -> None:
+    """Unpack a folder of a tar archive beside the archive, complete or not at all, or raise DataError.
+
+    Not pooch.Untar: on Python 3.11 it extracts without `filter="data"`, and a member such as ../x would leave the folder.
     """
     try:
-        check_reachable(url)
-        yield
-    except (OSError, HTTPException, RuntimeError) as error:
-        if isinstance(error, HTTPError):
-            error.close()
-        raise DataError(format_error(error)) from None
-
-
-def check_reachable(url: str) -> None:
-    """One short question, through a proxy where one is set: whether anybody is there is known within seconds."""
-    try:
-        with urlopen(Request(url, method="HEAD", headers=REQUEST_HEADERS), timeout=CONNECT_TIMEOUT_SECONDS):
-            pass
-    except HTTPError as answer:  # whatever it says, somebody is there
-        answer.close()
-
-
-def download(url: str, file: Path, hash_name: str, digest_prefix: str) -> None:
-    """Writes what is there to a file, whole or not at all; with a bar where someone is looking.
-
-    kind, digest: what its checksum is called in hashlib, and how it begins. Raises OSError or HTTPException where it
-    cannot be had, RuntimeError where it ends too early or is another file, NotWrittenError.
-    """
-    hasher = hashlib.new(hash_name, usedforsecurity=False)
-    with urlopen(Request(url, headers=REQUEST_HEADERS), timeout=READ_TIMEOUT_SECONDS) as response:
-        make_folder(file.parent)
-        total = int(response.headers.get("Content-Length") or 0)
-        with atomic_path(file) as temporary, temporary.open("wb") as stream:
-            with progress_bar(f"downloading {file.name}", total or None, "bytes") as advance:
-                for chunk in _read_chunks(response):
-                    stream.write(chunk)
-                    hasher.update(chunk)
-                    advance(len(chunk))
-            if not hasher.hexdigest().startswith(digest_prefix):
-                raise RuntimeError(f"what comes from {url} is not the published file, by its checksum")
-
-
-def _read_chunks(response: HTTPResponse) -> Iterator[bytes]:
-    """One after the other; the network's errors are told apart from those of the disk."""
-    try:
-        while chunk := response.read(CHUNK_BYTES):
-            yield chunk
-    except OSError as error:
-        raise RuntimeError(f"the download broke off: {error}") from None
+        with tempfile.TemporaryDirectory(prefix=f".{folder}-", dir=archive.parent) as temporary:
+            with tarfile.open(archive) as tar:
+                tar.extractall(temporary, filter="data")
+            Path(temporary, folder).rename(archive.parent / folder)
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+        raise DataError(f"{archive} cannot be unpacked to {archive.parent / folder} ({error}); remove both") from None

