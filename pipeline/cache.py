@@ -92,7 +92,7 @@ def evict_least_recently_used(cache: Path, max_gb: float, used_since: float) -> 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    return arguments.run_command(argv, HELP, _run, "stopped")
+    return arguments.run_command(argv, HELP, _run, "Stopped.")
 
 
 def _run(argv: Sequence[str]) -> int:

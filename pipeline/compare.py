@@ -6,12 +6,12 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.runtime import arguments
 from pipeline.runtime.arguments import UsageError
+from pipeline.runtime.suggestions import did_you_mean
 from pipeline.runtime.text import escape_unprintable
 
 if TYPE_CHECKING:
@@ -117,8 +117,7 @@ def _find_finished_studies(store: Path) -> dict[Path, str]:
 def _resolve_folder(key: str, name: str, folder_by_name: Mapping[str, Path], mistakes: list[str]) -> Path | None:
     """The folder that a name means; where there is none, why, with the name that may have been meant."""
     if name not in folder_by_name:
-        close_matches = get_close_matches(name, folder_by_name, n=1, cutoff=0.5)
-        hint = f" (did you mean {close_matches[0]}?)" if close_matches else ""
+        hint = did_you_mean(name, folder_by_name)
         mistakes.append(f"{key}: finished are {', '.join(sorted(folder_by_name))}; got {name}{hint}")
     return folder_by_name.get(name)
 

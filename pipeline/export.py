@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from pipeline.runtime import arguments
 from pipeline.runtime.arguments import UsageError
+from pipeline.runtime.suggestions import did_you_mean
 
 HELP = """\
 A model for other programs: one file, from pixels or columns to answers.
@@ -51,7 +51,7 @@ def parse_arguments(argv: Sequence[str]) -> ExportOptions:
     if not values.get("model"):
         mistakes.append("model: say which, model=<folder, task or models:/...>")
     if (export_format := values.get("format", "")) not in EXPORT_FORMATS:
-        hint = " (did you mean onnx?)" if get_close_matches(export_format, EXPORT_FORMATS, n=1) else ""
+        hint = did_you_mean(export_format, EXPORT_FORMATS)
         mistakes.append(f"format: format=onnx is the one there is; got {export_format or 'nothing'}{hint}")
     output, weights = Path(values.get("output", ".")), Path(values["weights"]) if "weights" in values else None
     if not output.is_dir():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pipeline.runtime.arguments import RESUME_MESSAGE, run_reporting_errors
 
 if TYPE_CHECKING:
     from pipeline.config.schema import Search
@@ -47,13 +48,14 @@ examples
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    try:
+    args = sys.argv[1:] if argv is None else argv
+
+    def run() -> int:
         from pipeline.config import command_line
 
-        return command_line.run_command_line(sys.argv[1:] if argv is None else argv, format_help, search)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
-        return 128 + signal.SIGINT
+        return command_line.run_command_line(args, format_help, search)
+
+    return run_reporting_errors(run, RESUME_MESSAGE)
 
 
 def format_help(config_dir: Path | None) -> str:
@@ -73,7 +75,7 @@ def search(config: Search) -> int:
     with FollowerHandle() as tracker:
         from pipeline.tuner import search as tuner_search
 
-        return tuner_search.run_search(config, tracker)
+        return run_reporting_errors(lambda: tuner_search.run_search(config, tracker), RESUME_MESSAGE)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from pipeline.runtime import arguments
 from pipeline.runtime.arguments import UsageError
+from pipeline.runtime.errors import first_line
 from pipeline.runtime.progress_bars import spinner
+from pipeline.runtime.suggestions import did_you_mean
 
 HELP = """\
 Writes what MLflow lacks of the studies in a store: trials, scores, models.
@@ -32,7 +33,7 @@ MAX_LISTED_STUDIES = 3  # names of studies that are said
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    return arguments.run_command(argv, HELP, _run, "stopped; the same command goes on")
+    return arguments.run_command(argv, HELP, _run, arguments.RESUME_MESSAGE)
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -60,8 +61,7 @@ def parse_arguments(argv: Sequence[str]) -> tuple[list[Path], bool]:
     if not folder_by_name:
         mistakes.append(f"store: nothing has been searched there yet; got {store}")
     elif name is not None and name not in folder_by_name:
-        close_matches = get_close_matches(name, folder_by_name, MAX_LISTED_STUDIES, cutoff=0.4)
-        hint = f" (did you mean {' or '.join(close_matches)}?)" if close_matches else ""
+        hint = did_you_mean(name, folder_by_name, MAX_LISTED_STUDIES, 0.4)
         mistakes.append(f"study: one of {_list_newest(folder_by_name.values())}; got {name or 'nothing'}{hint}")
     if mistakes:
         raise UsageError(*mistakes)
@@ -94,8 +94,7 @@ def _sync_study(folder: Path, *, rebuild: bool) -> bool:
         print(f"{folder.name}: a search is writing it at this moment; it needs nothing more")
         return True
     except Exception as error:  # noqa: BLE001 -- a broken server has many faces
-        first_line = (str(error) or type(error).__name__).splitlines()[0]
-        print(f"{folder.name}: cannot be written to MLflow now, and is kept: {first_line}", file=sys.stderr)
+        print(f"{folder.name}: cannot be written to MLflow now, and is kept: {first_line(error)}", file=sys.stderr)
         return False
     status = f"{written_count} of them written now" if written_count else "up to date"
     print(f"{folder.name}: MLflow has {len(study_sync.logged_trials)} trials, {status}")

@@ -73,7 +73,7 @@ class UiOptions:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    return arguments.run_command(argv, HELP, _run, "stopped")
+    return arguments.run_command(argv, HELP, _run, "Stopped.")
 
 
 def _run(argv: Sequence[str]) -> int:

@@ -18,6 +18,7 @@ from pipeline.config.schema import ComputeConfig, CrossValidationConfig
 from pipeline.data.examples import Examples, Images, Table
 from pipeline.data.folds import make_folds
 from pipeline.models import heads
+from pipeline.runtime.arguments import run_reporting_errors
 from pipeline.study.problem import Problem
 from pipeline.tracking.process import FollowerHandle
 from pipeline.training.device import resolve_device
@@ -118,7 +119,8 @@ def search(store: Path, *words: str, expected: int = 0) -> Path:
     before = set((store / "studies").glob("*"))
     with _spare.pop() if _spare else FollowerHandle() as tracker:
         _spare.append(FollowerHandle())
-        assert run_search(read_search([*words, f"store={store}"]), tracker) == expected
+        search = read_search([*words, f"store={store}"])
+        assert run_reporting_errors(lambda: run_search(search, tracker), "interrupted") == expected
     after = set((store / "studies").glob("*"))
     (folder,) = after - before or after
     return folder

@@ -79,7 +79,7 @@ def test_two_ways_to_ask_for_an_age_are_compared_in_years(
     [
         (["tasks=[cat_specis,cat_age_years]"], "got cat_specis (did you mean cat_species?)"),
         (["tasks=[cat_species]"], "tasks: two or more searches to compare, such as tasks=["),
-        (["taks=[a,b]"], "taks: only tasks=, studies=, output= and store= can be said; got taks=[a,b] (did you mean"),
+        (["taks=[a,b]"], "taks: the keys are tasks=, studies=, output= and store=; got taks=[a,b] (did you mean"),
         (["tasks=[cat_species,cat_age_years]", "output=x.gif"], "output: a file that ends in .html or .png"),
         (["tasks=[cat_species,cat_age_years]", "output=no/x.png"], "output: a file in a folder that exists; got no/"),
         (["studies=[cat_species-0,x]"], "studies: finished are"),

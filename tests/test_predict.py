@@ -114,7 +114,7 @@ def test_champion_of_the_registry_is_used_by_its_task(
         (["model=x", "photo.png", "sheet=a.jpg"], "sheet: a picture that ends in .png; got a.jpg"),
         (["model=x", "photo.png", "sheet=/nowhere/a.png"], "sheet: a file in a folder that exists"),
         (["model=x", "photo.png", "shet=a.png"], "shet: no such key (did you mean sheet?)"),
-        (["model=x", "model=y", "photo.png"], "model: said once; got x and y"),
+        (["model=x", "model=y", "photo.png"], "model: given twice; got x and y"),
     ],
 )
 def test_wrong_word_is_one_line(
@@ -212,7 +212,7 @@ def test_file_of_answers_is_whole_or_not_there(
     monkeypatch.setattr(model_files.TrainedModel, "predict", stopped)
     words = [f"model={finished}/model", *map(str, files), f"output={output}", f"sheet={tmp_path}/sheet.png"]
     assert predict.main(words) == 130
-    assert errors(capsys) == ["stopped; nothing was written"]
+    assert errors(capsys) == ["Stopped. Nothing was written."]
     assert output.read_text() == "before"
     assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".jsonl"}
     assert not (tmp_path / "sheet.png").exists()

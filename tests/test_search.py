@@ -15,6 +15,7 @@ import torch
 from pipeline.artifact import model_files
 from pipeline.config.compose import list_options
 from pipeline.runtime import seeds
+from pipeline.runtime.arguments import RESUME_MESSAGE
 from pipeline.runtime.signals import SearchInterrupted
 from pipeline.study import proposal_batches, summary
 from pipeline.study.storage import TrialStorageReader
@@ -257,7 +258,7 @@ def test_ctrl_c_is_one_line_and_the_same_command_goes_on(tmp_path: Path) -> None
     os.kill(process.pid, signal.SIGINT)
     errors = said_at_the_end(process)
     assert process.returncode == 130
-    assert errors.strip() == "stopped; what was trained is kept, and the same command goes on"
+    assert errors.strip() == RESUME_MESSAGE
     (folder,) = (tmp_path / "mlruns" / "studies").iterdir()
     done = command(*words[:-1], "budget.trials=3", cwd=tmp_path)
     assert done.returncode == 0
@@ -279,7 +280,7 @@ def test_ctrl_c_at_any_moment_is_one_line(tmp_path: Path, wait: int) -> None:
     os.kill(process.pid, signal.SIGINT)
     errors = said_at_the_end(process)
     assert process.returncode in (130, -signal.SIGINT)  # the second: Python, where it came inside an extension's import
-    assert [line.split()[0] for line in errors.splitlines()] in (["stopped"], ["stopped;"])
+    assert [line.split()[0] for line in errors.splitlines()] == ["Stopped."]
 
 
 def test_convolutions_are_searched_predict_as_they_were_tested_and_run_again_as_printed(store: Path) -> None:

@@ -25,6 +25,7 @@ from pipeline.models.networks import FinetunedNetwork, Network
 from pipeline.preprocessing import Constants, FeatureInputs, ImageInputs, Inputs, ShortText, TableInputs
 from pipeline.preprocessing.backbone_activations import IndexedActivations
 from pipeline.runtime import untrusted
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import write_folder
 from pipeline.runtime.text import escape_unprintable
 from pipeline.runtime.untrusted import UntrustedFileError, ascii_repr
@@ -38,7 +39,7 @@ MODEL_FILES_HINT = f"a model is {ARCHITECTURE_FILE} and {PARAMETERS_FILE} in one
 AnyInputs = Annotated[ImageInputs | FeatureInputs | TableInputs, Field(discriminator="kind")]
 
 
-class ModelError(Exception):
+class ModelError(UserError):
     """Files that are no model of ours: which file, what is wrong, and the way out, in one line."""
 
 

@@ -11,34 +11,42 @@ from pipeline.config.compose import CONF_FOLDER, CONFIG_GROUPS, ConfigError, lis
 from pipeline.config.overrides import expand_sweep, parse_override
 from pipeline.config.reader import read_search
 from pipeline.config.schema import Search
+from pipeline.runtime.arguments import UsageError
 
-CONFIG_ERROR_EXIT_CODE, SIGNAL_EXIT_CODE = 2, 128
+SIGNAL_EXIT_CODE = 128
 
 
 def run_command_line(
     argv: Sequence[str], help_text: Callable[[Path | None], str], run_search: Callable[[Search], int]
 ) -> int:
-    """Reads the words, searches, and returns the exit code: 2 where a word is wrong."""
+    """Run what the words ask for and return its exit code; raise UsageError with every mistake among them."""
+    try:
+        return _run_words(argv, help_text, run_search)
+    except ConfigError as error:
+        hint = "nothing was started; python -m pipeline.search --help shows what can be said"
+        raise UsageError(*error.mistakes, hint) from None
+
+
+def _run_words(
+    argv: Sequence[str], help_text: Callable[[Path | None], str], run_search: Callable[[Search], int]
+) -> int:
     from hydra._internal.utils import get_args_parser
 
     args, unknown = get_args_parser().parse_known_intermixed_args(list(argv))
     if unknown:
-        return report_mistakes([_explain_dashes(word, argv) for word in unknown])
+        raise ConfigError([_explain_dashes(word, argv) for word in unknown])
     config_dir = Path(args.config_dir) if args.config_dir else None
     if args.help:
         print(help_text(config_dir), end="")
         return 0
-    try:
-        if config_dir is not None and not config_dir.is_dir():
-            raise ConfigError([f"--config-dir: a folder that exists; got {config_dir}"])
-        if args.multirun:
-            return _run_all(_expand_multirun(args.overrides, config_dir), run_search)
-        if args.hydra_help or args.shell_completion:
-            return _run_hydra(argv, args.overrides)
-        config = read_search(args.overrides, config_dir)
-        return _run_hydra(argv, args.overrides) if args.cfg or args.info else run_search(config)
-    except ConfigError as error:
-        return report_mistakes(error.mistakes)
+    if config_dir is not None and not config_dir.is_dir():
+        raise ConfigError([f"--config-dir: a folder that exists; got {config_dir}"])
+    if args.multirun:
+        return _run_all(_expand_multirun(args.overrides, config_dir), run_search)
+    if args.hydra_help or args.shell_completion:
+        return _run_hydra(argv, args.overrides)
+    config = read_search(args.overrides, config_dir)
+    return _run_hydra(argv, args.overrides) if args.cfg or args.info else run_search(config)
 
 
 def _run_all(searches: Sequence[Search], run_search: Callable[[Search], int]) -> int:
@@ -57,14 +65,6 @@ def _explain_dashes(argument: str, argv: Sequence[str]) -> str:
     following = argv[argv.index(argument) + 1 :]
     suggested_value = value if equals else following[0] if following and "=" not in following[0] else "<value>"
     return f"{argument}: settings have no dashes and an equals sign; {key}={suggested_value}"
-
-
-def report_mistakes(mistakes: Sequence[str]) -> int:
-    """Says every mistake, a line each."""
-    for mistake in mistakes:
-        print(mistake, file=sys.stderr)
-    print("nothing was started; python -m pipeline.search --help shows what can be said", file=sys.stderr)
-    return CONFIG_ERROR_EXIT_CODE
 
 
 def _expand_multirun(overrides: Sequence[str], config_dir: Path | None) -> list[Search]:

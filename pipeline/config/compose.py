@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +14,24 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from pipeline.config.overrides import Override, parse_override
+from pipeline.runtime.arguments import UsageError
+from pipeline.runtime.suggestions import did_you_mean, find_similar
 
 CONF_FOLDER = Path(__file__).resolve().parents[2] / "conf"
 CONFIG_GROUPS = ("task", "dataset", "head", "space", "compute")
 
 
-class ConfigError(Exception):
-    """Everything that is wrong with what was typed, one line a mistake."""
+class ConfigError(UsageError):
+    """Everything that is wrong with the settings, one line a mistake."""
 
     def __init__(self, mistakes: Sequence[str]) -> None:
-        super().__init__("\n".join(mistakes))
-        self.mistakes = tuple(mistakes)
+        super().__init__(*mistakes)
 
 
 def list_options(group: str, config_dir: Path | None) -> list[str]:
     """The names a group can take: the files of its folder in conf/ and in the person's own folder."""
     folders = [CONF_FOLDER / group] + ([config_dir / group] if config_dir else [])
     return sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
-
-
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """` (did you mean x?)`, or nothing where no known name is near."""
-    close_matches = get_close_matches(name, known, n=1, cutoff=0.6)
-    return f" (did you mean {close_matches[0]}?)" if close_matches else ""
 
 
 def resolve_groups(overrides: Sequence[Override], config_dir: Path | None) -> tuple[list[Override], list[str]]:
@@ -56,9 +50,7 @@ def resolve_groups(overrides: Sequence[Override], config_dir: Path | None) -> tu
         )
         hint = folder_hint or did_you_mean(str(override.value), names)
         mistakes.append(f"{override.text}: no such {override.key}{hint}; known: {', '.join(names)}")
-        resolved += [
-            parse_override(f"{override.key}={name}") for name in get_close_matches(str(override.value), names, n=1)
-        ]
+        resolved += [parse_override(f"{override.key}={name}") for name in find_similar(str(override.value), names)]
     if not any(word.key == "task" for word in overrides):
         mistakes.append(f"task: say which, task=<name>; tasks: {', '.join(list_options('task', config_dir))}")
     return resolved, mistakes

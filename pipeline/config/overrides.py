@@ -11,6 +11,8 @@ from hydra.core.override_parser.types import Glob
 from hydra.core.override_parser.types import Override as HydraOverride
 from hydra.errors import HydraException
 
+from pipeline.runtime.errors import first_line
+
 
 @dataclass(frozen=True)
 class Override:
@@ -51,8 +53,9 @@ def parse_override(text: str) -> Override:
         override: HydraOverride = OverridesParser.create().parse_override(text)
         value = None if override.is_delete() else _read_value(override)
     except HydraException as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{text}: not a setting of the form key=value that can be read ({reason})") from None
+        raise ValueError(
+            f"{text}: not a setting of the form key=value that can be read ({first_line(error)})"
+        ) from None
     return Override(text, override.key_or_group, value, override.is_delete(), override.is_sweep_override())
 
 

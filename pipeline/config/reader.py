@@ -10,11 +10,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.config import rules, rules_convolutions, rules_finetuning, sections, suggestions
 from pipeline.config.backbone_catalogue import BACKBONE_NAMES, PIXELS, choose_image_size
-from pipeline.config.compose import ConfigError, compose_config, did_you_mean, resolve_groups
+from pipeline.config.compose import ConfigError, compose_config, resolve_groups
 from pipeline.config.model import BackboneConfig
 from pipeline.config.overrides import Override, parse_override
 from pipeline.config.ranges import error_text, is_range_mapping, parse_range
 from pipeline.config.schema import Search, SearchSpace
+from pipeline.runtime.suggestions import did_you_mean
 
 MISSING = "???"  # as Hydra writes a value that a person is to give
 

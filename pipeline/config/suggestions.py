@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
+
+from pipeline.runtime.suggestions import find_similar
 
 MAX_SUGGESTIONS = 3  # keys that may have been meant
 TOO_SHORT_CHARS = 2  # letters, with which too many begin
@@ -41,7 +42,7 @@ def _find_similar_keys(name: str, full_keys: Sequence[str]) -> list[str]:
     prefix_matches = [end for end in key_by_name if len(name) > TOO_SHORT_CHARS and end.startswith(name)]
     return [
         key_by_name[end]
-        for end in (prefix_matches or get_close_matches(name, list(key_by_name), MAX_SUGGESTIONS, MIN_SIMILARITY))[
+        for end in (prefix_matches or find_similar(name, key_by_name, MAX_SUGGESTIONS, MIN_SIMILARITY))[
             :MAX_SUGGESTIONS
         ]
     ]

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.runtime.errors import UserError
+
 if TYPE_CHECKING:
     from pipeline.config.model import FinetunePart
 
 TargetKind = Literal["classes", "labels", "numbers"]
 
 
-class DataError(Exception):
+class DataError(UserError):
     """Data that cannot be used: the rule, what was found, and the way out, ready to be shown to a person."""
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from pipeline.runtime.arguments import UsageError
+from pipeline.runtime.suggestions import did_you_mean, find_similar
 
 ALLOWED_KEYS = ("model", "output", "sheet", "store", "weights")
 CSV_SUFFIX, JSON_LINES_SUFFIX, SHEET_SUFFIX = ".csv", ".jsonl", ".png"
@@ -64,12 +64,12 @@ def _split_arguments(argv: Sequence[str]) -> tuple[dict[str, str], list[Path], l
         elif not equals or _exists(Path(text)):
             paths.append(Path(text))
         elif key in values:
-            mistakes.append(f"{key}: said once; got {values[key]} and {value}")
+            mistakes.append(f"{key}: given twice; got {values[key]} and {value}")
         elif key in ALLOWED_KEYS:
             values[key] = value
-        elif close_matches := get_close_matches(key, ALLOWED_KEYS, n=1):
-            mistakes.append(f"{key}: no such key (did you mean {close_matches[0]}?); known: {', '.join(ALLOWED_KEYS)}")
-            values.setdefault(close_matches[0], value)
+        elif hint := did_you_mean(key, ALLOWED_KEYS):
+            mistakes.append(f"{key}: no such key{hint}; known: {', '.join(ALLOWED_KEYS)}")
+            values.setdefault(find_similar(key, ALLOWED_KEYS)[0], value)
         else:
             paths.append(Path(text))
     return values, paths, mistakes

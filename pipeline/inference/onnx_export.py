@@ -14,6 +14,7 @@ import torch
 
 from pipeline.inference.module import EndToEndModule
 from pipeline.preprocessing import TableInputs
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic_path
 from pipeline.runtime.text import escape_unprintable
 
@@ -25,8 +26,10 @@ MAX_FILE_BYTES = 2**31 - 2**24  # of a file, whose format knows no more, with it
 OUTPUT_NAME, BATCH_DIMENSION = "answers", "N"
 
 
-class ExportError(Exception):
+class ExportError(UserError):
     """A model that cannot be written as such a file, or was and gave other answers; the reason, in one line."""
+
+    exit_code = 1
 
 
 def missing_packages_error() -> str | None:

@@ -17,6 +17,7 @@ import pandas as pd
 from pipeline.data.examples import DataError, Images, RawInputs
 from pipeline.data.images.decode import Pixels, read_pixels_or_error
 from pipeline.data.sources.table import parse_table
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.parallel import map_in_order
 
 if TYPE_CHECKING:  # torch takes seconds, and what is said of a model in MLflow does not need it
@@ -31,7 +32,7 @@ MAX_REQUEST_ROWS, MAX_REQUEST_IMAGES = (
 BASE64_RULE = "the bytes of a picture file in base64"
 
 
-class RequestError(Exception):
+class RequestError(UserError):
     """A request that cannot be answered: the rule and what it got, in one sentence."""
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from pipeline.runtime.errors import describe_error
 from pipeline.runtime.files import make_folder, write_file
 from pipeline.runtime.progress_bars import BAR_WIDTH, CompletedCount, TimeRemaining
 
@@ -54,7 +55,7 @@ def build_report(
         with bar:
             _ReportBuilder(console, bar, folder).run(problem, study, summary, commands)
     except Exception as error:  # noqa: BLE001 -- whatever it is, the result stands
-        message = f"report: not made ({_first_line(error)}); the result stands without it"
+        message = f"report: not made ({describe_error(error)[:MAX_REASON_CHARS]}); the result stands without it"
         console.print(message, soft_wrap=True, markup=False)
 
 
@@ -134,8 +135,10 @@ class _ReportBuilder:
         try:
             return build_part()
         except Exception as error:  # noqa: BLE001 -- the other parts do not depend on it
-            self.failures.append(f"Not made: {name} ({_first_line(error)}).")
-            self.console.print(f"report: {name} is left out ({_first_line(error)})", soft_wrap=True, markup=False)
+            self.failures.append(f"Not made: {name} ({describe_error(error)[:MAX_REASON_CHARS]}).")
+            self.console.print(
+                f"report: {name} is left out ({describe_error(error)[:MAX_REASON_CHARS]})", soft_wrap=True, markup=False
+            )
             return None
         finally:
             self.bar.advance(self.progress_task)
@@ -147,8 +150,3 @@ def _render_both(figure: Figure) -> tuple[RenderedFigure, bytes]:
     from pipeline.report.drawing import render_matplotlib
 
     return page.render_figure(figure), render_matplotlib.render_png(figure)
-
-
-def _first_line(error: Exception) -> str:
-    """The first line of what an error says."""
-    return f"{type(error).__name__}: {error}".splitlines()[0][:MAX_REASON_CHARS]

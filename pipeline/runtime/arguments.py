@@ -1,76 +1,97 @@
-"""The words of a command that has no configuration: `key=value`, each key once."""
+"""Commands: their `key=value` words, their help, and the one place where a user error becomes an exit code."""
 
 from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Iterable, Sequence
 
-USAGE_ERROR_EXIT_CODE = 2
-MAX_REASON_CHARS = 200  # letters of the system's own reason, which repeats a name of any length
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.signals import SearchInterrupted
+from pipeline.runtime.suggestions import did_you_mean
+
+USAGE_ERROR_EXIT_CODE = UserError.exit_code
+MAX_REASON_CHARS = 200  # the system's own reason repeats a name of any length
+RESUME_MESSAGE = "Stopped. Progress is saved; run the same command again to resume."
 
 
-class UsageError(Exception):
-    """What was typed cannot be done; `mistakes` has a line for each reason."""
+class UsageError(UserError):
+    """A command that cannot be carried out as typed; `mistakes` has a line for each reason."""
 
     def __init__(self, *mistakes: str) -> None:
         super().__init__("\n".join(mistakes))
         self.mistakes = mistakes
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """Return the mistakes: a name among them may hold a line break, which is printed escaped."""
+        return self.mistakes
 
 
 def run_command(
     argv: Sequence[str] | None,
     help_text: str,
     action: Callable[[Sequence[str]], int],
-    interrupt_message: str = "stopped; nothing was written",
+    interrupt_message: str = "Stopped. Nothing was written.",
 ) -> int:
-    """Runs a command on what was given, or typed: its help where that is asked for, 2 where a word is wrong.
-
-    stopped: what is said at Ctrl-C.
-    """
+    """Run a command on `argv`, or on the words typed, and return its exit code; -h and --help print its help."""
     args = sys.argv[1:] if argv is None else argv
     if {"-h", "--help"} & set(args):
         print(help_text, end="")
         return 0
+
+    def run() -> int:
+        try:
+            return action(args)
+        except OSError as error:  # a name that is too long, a folder that may not be listed
+            raise UsageError(str(error)[:MAX_REASON_CHARS]) from None
+
+    return run_reporting_errors(run, interrupt_message)
+
+
+def run_reporting_errors(action: Callable[[], int], interrupt_message: str) -> int:
+    """Run an action and return its exit code; a UserError is printed to stderr and gives its own.
+
+    interrupt_message: printed after Ctrl-C (130) and other signals that end a search (128 and the signal's number).
+    """
     try:
-        return action(args)
-    except UsageError as error:
-        return _report_mistakes(error.mistakes)
-    except OSError as error:  # a name that is too long, a folder that may not be looked into
-        return _report_mistakes([str(error)[:MAX_REASON_CHARS]])
+        return action()
+    except UserError as error:
+        print_lines(error.lines)
+        return error.exit_code
     except KeyboardInterrupt:
-        print(interrupt_message, file=sys.stderr)
-        return 128 + signal.SIGINT
+        exit_code = 128 + signal.SIGINT
+    except SearchInterrupted as interrupt:
+        exit_code = interrupt.exit_code
+    print(interrupt_message, file=sys.stderr)
+    return exit_code
 
 
-def _report_mistakes(mistakes: Sequence[str]) -> int:
-    """A line for each reason; names in them may hold anything."""
-    from pipeline.runtime.text import (
-        escape_unprintable,  # brings libraries along, which a command that is begun does without
-    )
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines to stderr with unprintable characters escaped: names in them may hold anything."""
+    # runtime.text compiles patterns, and --help does without
+    from pipeline.runtime.text import escape_unprintable
 
-    print(*map(escape_unprintable, mistakes), sep="\n", file=sys.stderr)
-    return USAGE_ERROR_EXIT_CODE
+    print(*map(escape_unprintable, lines), sep="\n", file=sys.stderr)
 
 
 def parse_key_values(args: Sequence[str], keys: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """The value of each key, and a line for each word that is no such value."""
-    mistakes, values = [], dict[str, str]()
+    """Return the value of each key, and a line for each word that is no such value."""
+    mistakes = list[str]()
+    values = dict[str, str]()
     for argument in args:
         key, equals, value = argument.partition("=")
         if not equals or key not in keys:
             mistakes.append(_describe_unknown_argument(argument, key, keys))
         elif key in values:
-            mistakes.append(f"{key}: said once; got {values[key]} and {value}")
+            mistakes.append(f"{key}: given twice; got {values[key]} and {value}")
         else:
             values[key] = value
     return values, mistakes
 
 
 def _describe_unknown_argument(argument: str, key: str, keys: Sequence[str]) -> str:
-    """Why a word is none of ours, with the key that may have been meant."""
-    close_matches = get_close_matches(key.lstrip("-"), keys, n=1, cutoff=0.6)
-    hint = f" (did you mean {close_matches[0]}=?)" if close_matches else ""
+    """Return why a word is not one of the command's, with the key that may have been meant."""
+    hint = did_you_mean(f"{key.lstrip('-')}=", [f"{known}=" for known in keys])
     *first, last = [f"{known}=" for known in keys]
-    return f"{key}: only {', '.join(first)} and {last} can be said; got {argument}{hint}"
+    return f"{key}: the keys are {', '.join(first)} and {last}; got {argument}{hint}"

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.runtime.errors import UserError
 
-class FileWriteError(Exception):
+
+class FileWriteError(UserError):
     """What the disk does not take; what was there before is still there."""
+
+    exit_code = 1
 
 
 @contextmanager
@@ -123,3 +129,12 @@ def _is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return pid != os.getpid()
+
+
+def check_regular_file(file: Path) -> None:
+    """Raise OSError unless the file is a regular one: reading a pipe or a device may never end."""
+    mode = file.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "a folder and no file")
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "not a regular file")

@@ -1,22 +1,34 @@
-"""Work in parallel whose results come in order, and which never runs far ahead of who takes them."""
+"""Threads for work on many items, and the number of CPUs that this process may use."""
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from pipeline.data.images.decode import available_cpus
-
-MAX_PENDING_RESULTS = 64  # results that wait to be taken
+MAX_PENDING_RESULTS = 64  # bounds the memory when the reader is slower than the threads
 InputT = TypeVar("InputT")
 ResultT = TypeVar("ResultT")
 
 
+def available_cores() -> list[int]:
+    """Return the numbers of the CPU cores that this process may use: a container's share, where the system tells."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def available_cpus() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(available_cores())
+
+
 def map_in_order(function: Callable[[InputT], ResultT], items: Iterable[InputT]) -> Iterator[ResultT]:
-    """What the work makes of each item, by as many threads as there are processors."""
-    pool, pending = ThreadPoolExecutor(available_cpus()), deque[Future[ResultT]]()
+    """Apply a function to each item in one thread a CPU core, and yield the results in the order of the items."""
+    pool = ThreadPoolExecutor(available_cpus())
+    pending = deque[Future[ResultT]]()
     try:
         for item in items:
             pending.append(pool.submit(function, item))
@@ -25,4 +37,4 @@ def map_in_order(function: Callable[[InputT], ResultT], items: Iterable[InputT])
         while pending:
             yield pending.popleft().result()
     finally:
-        pool.shutdown(cancel_futures=True)  # who is interrupted does not do the rest first
+        pool.shutdown(cancel_futures=True)  # after an interrupt the rest is not computed first

@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.text import escape_unprintable
 
 MAX_VALUE_CHARS = 60
 MAX_JSON_KEYS, MAX_JSON_BRACKETS = 100, 2**16
 
 
-class UntrustedFileError(Exception):
+class UntrustedFileError(UserError):
     """What a stranger's file says is not taken: which field, the rule, and what it got."""
 
 
@@ -68,7 +69,7 @@ def _build_object(max_keys: int, pairs: list[tuple[str, Any]]) -> dict[str, Any]
     if len(result) < len(pairs):
         keys = [key for key, _ in pairs]
         duplicate = next(key for key in keys if keys.count(key) > 1)
-        raise UntrustedFileError(f"{ascii_repr(duplicate)}: must be said once; got it {keys.count(duplicate)} times")
+        raise UntrustedFileError(f"{ascii_repr(duplicate)}: must be given once; got it {keys.count(duplicate)} times")
     return result
 
 

@@ -18,11 +18,12 @@ from pipeline.config.model import FinetuneSpec
 from pipeline.config.rules import TARGET_KIND_BY_HEAD
 from pipeline.config.schema import Search
 from pipeline.data import folds
-from pipeline.data.examples import BackboneFeatures, DataError, Examples, Images
+from pipeline.data.examples import BackboneFeatures, Examples, Images
 from pipeline.data.folds import Fold, Folds
 from pipeline.models import heads
 from pipeline.models.heads import AnyHead
 from pipeline.preprocessing import Inputs
+from pipeline.runtime.errors import UserError
 from pipeline.training.device import Device, resolve_device
 from pipeline.training.trial_state import PredictionTask
 
@@ -76,7 +77,7 @@ class Problem:
 def build_problem(search: Search) -> Problem:
     """Loads the examples, splits them, and names the study by everything that decides its result.
 
-    Raises DataError where the data cannot be used, NoDeviceError where the device asked for is not there.
+    Raises UserError where the data cannot be used, NoDeviceError where the device asked for is not there.
     """
     device, start_time = resolve_device(search.compute), int(time.time())
     cache = search.store / "cache"
@@ -108,11 +109,11 @@ def _extract_backbone_features(search: Search, examples: Examples, device: Devic
 
 
 def _check_finetune_size(finetune: FinetuneSpec) -> None:
-    """Raises DataError where no model file takes a part of a backbone; before anything of it is fetched or computed."""
+    """Raises UserError where no model file takes a part of a backbone; before anything of it is fetched or computed."""
     from pipeline.models.backbones import split
 
     if (n_parameters := split.count_tail_parameters(finetune)) > MAX_PARAMETERS:
-        raise DataError(
+        raise UserError(
             f"model.finetune: a model has at most {MAX_PARAMETERS:,} parameters; what would be trained along of "
             f"{finetune.backbone} has {n_parameters:,}; use a smaller model.backbone, or model.finetune=none"
         )

@@ -12,7 +12,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from pipeline.data.examples import DataError
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import FileWriteError
 from pipeline.study.trial_record import TrialRecord, trial_from_dict
 
@@ -81,7 +81,7 @@ class TrialStorage:
             _truncate_partial_line(self.file)
             storage = _open_journal(folder)
         except ValueError:
-            raise DataError(f"study={name}: {self.file} was changed by another program; use another study=") from None
+            raise UserError(f"study={name}: {self.file} was changed by another program; use another study=") from None
         if any(study.study_name == name for study in storage.get_all_studies()):
             self.optuna_study = optuna.load_study(storage=storage, study_name=name)  # looking at it writes nothing
         else:
@@ -108,7 +108,7 @@ class TrialStorage:
             if stored_facts.get(key) != value
         ]
         if differences:
-            raise DataError(
+            raise UserError(
                 f"study={self.optuna_study.study_name} holds another search; it differs in {'; '.join(differences)}; "
                 "use another study=, or leave study out and it is named by what it searches"
             )

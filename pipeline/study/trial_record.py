@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.runtime.errors import describe_error
 from pipeline.training.epoch import EpochResult
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def result_to_dict(
         "repeats": repeats,
     }
     if isinstance(result, Exception):
-        reason = f"{type(result).__name__}: {result}".splitlines()[0]
+        reason = describe_error(result)
         return common | {"state": "failed", "value": None, "epoch": 0, "curve": [], "reason": reason}
     return common | {
         "state": result.stop_reason if result.stop_reason in ("pruned", "diverged") else "complete",

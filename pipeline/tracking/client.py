@@ -6,7 +6,6 @@ import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +14,9 @@ from mlflow import MlflowClient
 from mlflow.entities import RunInfo
 from mlflow.exceptions import MlflowException
 
+from pipeline.runtime.errors import first_line
 from pipeline.runtime.files import atomic_path
+from pipeline.runtime.suggestions import did_you_mean
 
 MODEL_ARTIFACTS_FOLDER = "artifacts"  # where a registered model has its two files, beside what MLflow serves it with
 
@@ -85,7 +86,7 @@ def download_model(model_uri: str, store: Path) -> Iterator[Path]:
         client, model_names = _open_registry(store)
     except Exception as error:  # noqa: BLE001 -- what is no database of MLflow's has many faces
         raise LookupError(
-            f"{model_uri}: {database_file} is damaged, or no registry ({_first_line(error)}); {repair_hint}"
+            f"{model_uri}: {database_file} is damaged, or no registry ({first_line(error)}); {repair_hint}"
         ) from None
     try:
         run_info, artifact_path = _locate_model_artifact(client, model_uri)
@@ -119,14 +120,10 @@ def _open_registry(store: Path) -> tuple[MlflowClient, list[str]]:
     return client, sorted(found.name for found in client.search_registered_models())
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
-
-
 def _suggest_model_name(model_uri: str, model_names: Sequence[str]) -> str:
     """The name that may have been meant, and those that there are."""
-    matches = get_close_matches(model_uri.removeprefix("models:/").partition("@")[0].partition("/")[0], model_names, 1)
-    suggestion = f" (did you mean {matches[0]}?)" if matches else ""
+    name = model_uri.removeprefix("models:/").partition("@")[0].partition("/")[0]
+    suggestion = did_you_mean(name, model_names)
     return f"{suggestion}, which has {', '.join(model_names) or 'no model at all'}"
 
 

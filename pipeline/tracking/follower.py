@@ -13,6 +13,7 @@ from typing import TextIO
 
 from filelock import FileLock
 
+from pipeline.runtime.errors import first_line
 from pipeline.tracking import system_metrics
 from pipeline.tracking.sync import StudySync
 
@@ -69,9 +70,8 @@ class FollowerProcess:
 
     def _warn_once(self, error: Exception) -> None:
         if not self.has_warned:
-            first_line = (str(error) or type(error).__name__).splitlines()[0][:200]
             self._print_line(
-                f"tracking: MLflow cannot be written to now; the search goes on and tries again ({first_line})"
+                f"tracking: MLflow cannot be written to now; the search goes on and tries again ({first_line(error)[:200]})"
             )
             self.has_warned = True
 

@@ -26,8 +26,8 @@ class ServedModel(PythonModel):
         A server ends with that sentence.
         """
         from pipeline.artifact import model_files
-        from pipeline.data.examples import DataError
         from pipeline.inference.serving import ModelServer
+        from pipeline.runtime.errors import UserError
 
         weights_file, is_server = os.environ.get(WEIGHTS_VARIABLE), SERVER_VARIABLE in os.environ
         folder = Path(context.artifacts["architecture"]).parent
@@ -37,8 +37,9 @@ class ServedModel(PythonModel):
                 Path(weights_file) if weights_file else None,
                 _find_store() / "cache",
             )
-        except (model_files.ModelError, DataError) as error:
-            hint = f"; {WEIGHTS_VARIABLE}=<file> names a file of weights" if isinstance(error, DataError) else ""
+        except UserError as error:
+            is_model_error = isinstance(error, model_files.ModelError)
+            hint = "" if is_model_error else f"; {WEIGHTS_VARIABLE}=<file> names a file of weights"
             message = f"{error}{hint}"
             raise (
                 SystemExit(message) if is_server else MlflowException(message)

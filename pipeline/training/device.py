@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from pipeline.config.schema import ComputeConfig
+from pipeline.runtime.errors import UserError
 from pipeline.training.engine import Precision
 from pipeline.training.engine.batching_rule import StackLimits
 from pipeline.training.engine.cpu_kernels import is_onednn_faster, onednn_threshold
@@ -50,7 +51,7 @@ class Device:
         return torch.cuda.get_device_name(self.torch_device) if self.is_gpu else "cpu"
 
 
-class NoDeviceError(Exception):
+class NoDeviceError(UserError):
     """The device that was asked for is not there."""
 
 

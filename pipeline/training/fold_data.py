@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.data.examples import BackboneFeatures, DataError, Examples, Images
+from pipeline.data.examples import BackboneFeatures, Examples, Images
 from pipeline.data.folds import Fold, Folds, Indices
 from pipeline.models.heads import Head
 from pipeline.preprocessing import FeatureInputs, ImageInputs, Inputs, TableInputs
 from pipeline.preprocessing.backbone_activations import IndexedActivations
 from pipeline.preprocessing.streamed import INPUT_MEMORY_SHARE, StreamedImages
+from pipeline.runtime.errors import UserError
 from pipeline.training.engine import FoldData
 
 REFIT_FOLD_NUMBER = -1
@@ -31,7 +32,7 @@ class FoldDataBuilder:
         self._shared_inputs: Tensor | StreamedImages | None = None
 
     def build_folds(self, folds: Folds) -> list[FoldData]:
-        """The data of each fold; raises DataError where they do not fit into the device's memory."""
+        """The data of each fold; raises UserError where they do not fit into the device's memory."""
         self.check_memory(folds)
         return [self.build_fold(fold_number, fold) for fold_number, fold in enumerate(folds.folds)]
 
@@ -70,7 +71,7 @@ class FoldDataBuilder:
         )
 
     def check_memory(self, folds: Folds, process_count: int = 1) -> None:
-        """Raises DataError where the data of all folds, in so many processes, do not fit into the memory.
+        """Raises UserError where the data of all folds, in so many processes, do not fit into the memory.
 
         Pictures need none: they stay where they lie, and are streamed to a GPU that cannot hold them.
         """
@@ -82,7 +83,7 @@ class FoldDataBuilder:
         if needed_bytes > free_bytes:
             shortage = f"needs {needed_bytes / 2**30:.1f} GiB; got {free_bytes / 2**30:.1f} GiB free"
             setting = "cv.folds" if isinstance(self.inputs, TableInputs) else "features.views"
-            raise DataError(
+            raise UserError(
                 f"dataset: training keeps it in memory, which {shortage}; use fewer rows or fewer {setting}"
             )
 

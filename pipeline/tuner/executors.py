@@ -14,9 +14,10 @@ from typing import Any, Protocol
 from safetensors.torch import save
 
 from pipeline.config.schema import ComputeConfig, Search
-from pipeline.data.examples import DataError
 from pipeline.runtime import seeds
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import FileWriteError, make_folder, write_file
+from pipeline.runtime.parallel import available_cores
 from pipeline.study.problem import Problem
 from pipeline.study.study import TrialProposal
 from pipeline.training.checkpoints import CheckpointStore, DiskCheckpointPolicy
@@ -26,9 +27,7 @@ from pipeline.training.epoch import EpochResult
 from pipeline.training.fit import cross_validate_trials
 from pipeline.training.trial_state import PruneCallback, TrialResult, TrialSpec
 
-AVAILABLE_CORES = (
-    sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
-)
+AVAILABLE_CORES = available_cores()  # before this process is pinned to some of them
 
 
 class WorkerError(Exception):
@@ -38,12 +37,12 @@ class WorkerError(Exception):
 def resolve_worker_count(compute: ComputeConfig, device: Device) -> int:
     """How many hands a search has: as many workers as it asks for; auto: one a core; on a GPU one.
 
-    Raises DataError where several are asked for on a GPU.
+    Raises UserError where several are asked for on a GPU.
     """
     if not device.is_gpu:
         return len(AVAILABLE_CORES) if compute.workers == "auto" else compute.workers
     if compute.workers not in (1, "auto"):
-        raise DataError(f"compute.workers: several are for a CPU, and this search is on a GPU; got {compute.workers}")
+        raise UserError(f"compute.workers: several are for a CPU, and this search is on a GPU; got {compute.workers}")
     return 1
 
 
@@ -110,14 +109,14 @@ class WorkerProcess:
         self.process, self.fingerprint, self.is_stopping = self._start_process(), "", False
 
     def wait_until_ready(self, fingerprint: str) -> None:
-        """Until it has its data; raises DataError where it does not start, or they are not those of the search."""
+        """Until it has its data; raises UserError where it does not start, or they are not those of the search."""
         line = self.process.stdout.readline() if self.process.stdout is not None else ""
         if not line:
-            raise DataError(
+            raise UserError(
                 f"compute.workers: one did not start, exit code {self.process.wait()}; use compute.workers=1"
             )
         if json.loads(line)["ready"] != fingerprint:
-            raise DataError("dataset: the files changed while the search began; start it again")
+            raise UserError("dataset: the files changed while the search began; start it again")
         self.fingerprint = fingerprint
 
     def _start_process(self) -> subprocess.Popen[str]:
@@ -138,7 +137,7 @@ class WorkerProcess:
                 self.process.terminate()
             try:
                 self.wait_until_ready(self.fingerprint)
-            except DataError as error:
+            except UserError as error:
                 raise WorkerError(str(error)) from None
         trials = [{"number": each.number, "fields": dict(each.candidate.hyperparameters)} for each in proposals]
         try:

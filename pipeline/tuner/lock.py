@@ -12,25 +12,25 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pipeline.data.examples import DataError
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import make_folder, write_file
 
 
 def check_store_writable(store: Path) -> None:
-    """Raises DataError where nothing can be written to a store: before anything is read or trained."""
+    """Raises UserError where nothing can be written to a store: before anything is read or trained."""
     try:
         store.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=store):
             pass
     except OSError as error:
-        raise DataError(f"store: a folder that can be written to; got {store} ({error.strerror})") from None
+        raise UserError(f"store: a folder that can be written to; got {store} ({error.strerror})") from None
 
 
 @contextmanager
 def lock_study(folder: Path) -> Iterator[None]:
     """The study's folder, made where it is missing, is this process's own.
 
-    Raises DataError where another one has it, saying who.
+    Raises UserError where another one has it, saying who.
     """
     make_folder(folder)
     owner_file, lock = folder / ".owner", FileLock(folder / ".owner.lock", timeout=0)
@@ -38,7 +38,7 @@ def lock_study(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         owner = owner_file.read_text(encoding="utf-8") if owner_file.is_file() else "another process"
-        raise DataError(
+        raise UserError(
             f"study={folder.name} is being searched by {owner}; wait for it, or use another study="
         ) from None
     try:

@@ -12,9 +12,8 @@ from threading import Lock
 
 from pipeline.artifact.model_files import MAX_PARAMETERS
 from pipeline.config.schema import Search
-from pipeline.data.examples import DataError
 from pipeline.models.networks import count_multiplications, count_parameters, find_size_error
-from pipeline.runtime.files import FileWriteError
+from pipeline.runtime.errors import UserError
 from pipeline.study.problem import Problem
 from pipeline.study.space import Candidate
 from pipeline.study.study import Study, TrialProposal
@@ -28,8 +27,10 @@ from pipeline.tuner.live_display import LiveDisplay
 MAX_CONSECUTIVE_FAILURES = 3
 
 
-class RepeatedFailureError(Exception):
+class RepeatedFailureError(UserError):
     """Trials die one after the other: what of, and what to do, in one line."""
+
+    exit_code = 1
 
 
 class ModelTooLargeError(Exception):
@@ -109,14 +110,14 @@ class TrialScheduler:
         return count_parameters(task.inputs.feature_count, candidate.model, task.head.output_count)
 
     def _check_model_size(self, proposal: TrialProposal) -> None:
-        """Raises TooLargeError, or for the baseline DataError, where no model file takes a network."""
+        """Raises TooLargeError, or for the baseline UserError, where no model file takes a network."""
         key, message = "channels", find_size_error(self.problem.task.inputs.feature_count, proposal.candidate.model)
         if message is None:
             if (n_parameters := self._count_parameters(proposal.candidate)) <= MAX_PARAMETERS:
                 return
             key, message = "nodes", f"a model has at most {MAX_PARAMETERS:,} parameters; this one has {n_parameters:,}"
         if proposal.number == 0:
-            raise DataError(f"model.{key}: {message}; use fewer {key}, or smaller pictures (dataset.size=)")
+            raise UserError(f"model.{key}: {message}; use fewer {key}, or smaller pictures (dataset.size=)")
         raise ModelTooLargeError(message)
 
     def _run_group(
@@ -145,7 +146,7 @@ class TrialScheduler:
             results = executor.train(
                 proposals, [self._prune_callback(each.number, display, executor_index) for each in proposals]
             )
-        except (DataError, FileWriteError):
+        except UserError:
             raise
         except Exception as error:
             self.check_stop()  # an interrupted search ends its workers, and that is no trial's fault

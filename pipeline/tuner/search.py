@@ -13,11 +13,10 @@ from rich.console import Console
 from pipeline.artifact import model_files
 from pipeline.config import follow_up_commands
 from pipeline.config.schema import Search
-from pipeline.data.examples import DataError
 from pipeline.preprocessing import TableInputs
 from pipeline.report import build
 from pipeline.runtime.files import FileWriteError
-from pipeline.runtime.signals import SearchInterrupted, SignalGuard
+from pipeline.runtime.signals import SignalGuard
 from pipeline.study import proposal_batches, space, summary
 from pipeline.study.description import StudyDescription
 from pipeline.study.problem import Problem, build_problem
@@ -25,7 +24,6 @@ from pipeline.study.study import Study
 from pipeline.study.summary import StudySummary
 from pipeline.study.trial_record import TrialRecord
 from pipeline.tracking.process import FollowerHandle
-from pipeline.training.device import NoDeviceError
 from pipeline.training.fit import gc_unfrozen_on_exit
 from pipeline.training.fold_data import FoldDataBuilder
 from pipeline.tuner import executors, results_table
@@ -33,25 +31,15 @@ from pipeline.tuner.executors import InProcessExecutor, TrialExecutor, WorkerPro
 from pipeline.tuner.live_display import LiveDisplay
 from pipeline.tuner.lock import check_store_writable, lock_study
 from pipeline.tuner.refit import WinnerRefit
-from pipeline.tuner.scheduler import RepeatedFailureError, TrialScheduler
+from pipeline.tuner.scheduler import TrialScheduler
 
-EXIT_NO_RESULT, EXIT_USER_ERROR = 1, 2
+EXIT_NO_RESULT = 1
 
 
 def run_search(search: Search, tracker: FollowerHandle) -> int:
-    """Searches, and says how it went; returns the exit code."""
-    try:
-        with gc_unfrozen_on_exit(), SignalGuard() as signal_guard:
-            return _run_locked(search, tracker, Console(highlight=False), time.monotonic(), signal_guard)
-    except (DataError, NoDeviceError) as error:
-        print(error, file=sys.stderr)
-        return EXIT_USER_ERROR
-    except (RepeatedFailureError, FileWriteError) as error:
-        print(error, file=sys.stderr)
-        return EXIT_NO_RESULT
-    except SearchInterrupted as stopped:
-        print("stopped; what was trained is kept, and the same command goes on", file=sys.stderr)
-        return stopped.exit_code
+    """Search, print the result, and return the exit code; raises UserError and SearchInterrupted."""
+    with gc_unfrozen_on_exit(), SignalGuard() as signal_guard:
+        return _run_locked(search, tracker, Console(highlight=False), time.monotonic(), signal_guard)
 
 
 def _run_locked(

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 import torch
 
 from pipeline.config.reader import read_search
+from pipeline.runtime.errors import describe_error
 from pipeline.runtime.files import FileWriteError
 from pipeline.runtime.signals import SearchInterrupted, SignalGuard
 from pipeline.study import space
@@ -85,7 +86,7 @@ def _train_trials(
         raise
     except Exception as error:  # noqa: BLE001 -- the search decides what becomes of it
         traceback.print_exc()
-        return {"died": f"{type(error).__name__}: {error}".splitlines()[0]}
+        return {"died": describe_error(error)}
     return {
         "outcomes": [
             [[epoch.as_list for epoch in outcome.epoch_results], outcome.best_epoch, outcome.stop_reason]

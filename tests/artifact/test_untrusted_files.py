@@ -189,8 +189,8 @@ PAIRS: dict[str, tuple[Lay, str]] = {
         f"trailing {end!r}": (spelt(lambda before, end=end: before + end), "must be JSON (Extra data")
         for end in (b"}", b"{}", b"1", b"\0")
     },
-    "a key twice": (text('"task": ', '"task": "other", "task": '), "task: must be said once; got it 2 times"),
-    "a key twice inside": (text('"hidden": ', '"hidden": [1], "hidden": '), "hidden: must be said once"),
+    "a key twice": (text('"task": ', '"task": "other", "task": '), "task: must be given once; got it 2 times"),
+    "a key twice inside": (text('"hidden": ', '"hidden": [1], "hidden": '), "hidden: must be given once"),
     "NaN": (text('"dropout": 0.1', '"dropout": NaN'), "must have numbers that are finite; got NaN"),
     "infinity": (text('"dropout": 0.1', '"dropout": -Infinity'), "must have numbers that are finite; got -Infinity"),
     "infinity by size": (text('"dropout": 0.1', '"dropout": 1e999'), "model.dropout: Input should be a finite number"),

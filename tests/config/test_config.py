@@ -9,6 +9,7 @@ from pipeline.config.compose import CONF_FOLDER, ConfigError, list_options
 from pipeline.config.datasets import ImageFolder, SyntheticImages
 from pipeline.config.ranges import Choice, Interval
 from pipeline.config.reader import read_search
+from pipeline.runtime.arguments import run_reporting_errors
 
 
 def mistakes(*words: str) -> tuple[str, ...]:
@@ -137,7 +138,9 @@ def test_key_that_is_not_there_is_said_with_the_nearest_or_those_of_its_group(wo
 def test_setting_with_dashes_is_told_how_it_is_said(
     words: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command_line.run_command_line(["task=cat_species", *words], lambda _: "", lambda _: 0) == 2
+    arguments = ["task=cat_species", *words]
+    code = run_reporting_errors(lambda: command_line.run_command_line(arguments, lambda _: "", lambda _: 0), "")
+    assert code == 2
     assert capsys.readouterr().err.splitlines()[0] == said
 
 

@@ -101,7 +101,7 @@ def signals(count: int, folder: Path) -> Measured:
             slowest = max(slowest, time.monotonic() - begin)
             saved += any(store.glob("studies/*/checkpoints/trial-*"))
             said = (folder / "said.txt").read_text().strip().splitlines()[-1:]
-            if code != 128 + number or "the same command goes on" not in "".join(said):
+            if code != 128 + number or "run the same command again to resume" not in "".join(said):
                 odd.append(f"{number.name}: exit {code}, {said}, turn {turn}")
     figure = f"{3 * count} signals, slowest end {slowest:.1f} s, a checkpoint after {saved} (the others between trials)"
     return Measured(f"{figure}{'; odd: ' if odd else ''}{'; '.join(odd)}", not odd and slowest < 5 and saved > 0)

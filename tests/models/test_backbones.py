@@ -24,10 +24,11 @@ from pipeline.artifact import model_files
 from pipeline.config import backbone_catalogue
 from pipeline.config.model import BackboneConfig
 from pipeline.config.schema import MAX_VIEWS
-from pipeline.data.examples import DataError, Images
+from pipeline.data.examples import Images
 from pipeline.models.backbones import PretrainedBackbone, architectures, weights
 from pipeline.models.backbones.feature_extraction import _exclusive_lock
 from pipeline.models.backbones.views import apply_view
+from pipeline.runtime.errors import UserError
 from tests.conftest import picture_examples, search
 
 CPU = torch.device("cpu")
@@ -92,17 +93,17 @@ def test_weights_with_another_classifier_do(tmp_path: Path) -> None:
 
 
 def test_weights_of_another_network_are_refused(resnet: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"model.weights: those of resnet34, 216 tensors; .* lacks .* and \d+ more"):
+    with pytest.raises(UserError, match=r"model.weights: those of resnet34, 216 tensors; .* lacks .* and \d+ more"):
         architectures.build_backbone("resnet34", resnet)
     (tmp_path / "none.pth").write_bytes(b"no weights")
-    with pytest.raises(DataError, match=r"model.weights: tensors by name, as torch or safetensors write them; got"):
+    with pytest.raises(UserError, match=r"model.weights: tensors by name, as torch or safetensors write them; got"):
         architectures.build_backbone("resnet18", tmp_path / "none.pth")
 
 
 def test_file_that_is_not_what_its_name_says_is_refused(resnet: Path, tmp_path: Path) -> None:
     file = tmp_path / "resnet18-f37072fd.pth"
     file.write_bytes(resnet.read_bytes())
-    with pytest.raises(DataError, match="is damaged, or another file than its name says"):
+    with pytest.raises(UserError, match="is damaged, or another file than its name says"):
         weights.find_weights(BackboneConfig("resnet18", file, "none"), tmp_path)
 
 
@@ -113,7 +114,7 @@ def test_without_a_network_the_ways_out_are_named_within_seconds(
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nobody listens
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     begin = time.monotonic()
-    with pytest.raises(DataError) as error:
+    with pytest.raises(UserError) as error:
         weights.find_weights(BackboneConfig("resnet18", None, "none"), tmp_path)
     assert time.monotonic() - begin < 10
     said = str(error.value)
@@ -195,16 +196,16 @@ def test_cudnn_is_on_and_in_full_precision_while_a_backbone_looks(
         (
             torch.OutOfMemoryError("CUDA out of memory."),
             32,
-            DataError,
+            UserError,
             "compute: efficientnet_lite0 looks at 32 pictures",
         ),
         (
             torch.OutOfMemoryError("CUDA out of memory."),
             288,
-            DataError,
+            UserError,
             "CUDA out of memory.*; use compute=cpu, or smal",
         ),
-        (RuntimeError(""), 32, DataError, r"dataset.size: efficientnet_lite0 is made for 288; got 32 \(RuntimeError\)"),
+        (RuntimeError(""), 32, UserError, r"dataset.size: efficientnet_lite0 is made for 288; got 32 \(RuntimeError\)"),
         (RuntimeError("a bug"), 288, RuntimeError, "^a bug$"),
     ],
 )
@@ -288,7 +289,7 @@ def test_own_weights_go_with_their_model(
 def test_pictures_that_a_backbone_cannot_take_are_refused(pictures: Images, tmp_path: Path) -> None:
     torch.save(get_model("vit_b_32", weights=None).state_dict(), tmp_path / "vit.pth")
     frozen = PretrainedBackbone.from_config(BackboneConfig("vit_b_32", tmp_path / "vit.pth", "none"), tmp_path, CPU)
-    with pytest.raises(DataError, match=r"dataset.size: vit_b_32 is made for 224; got 32"):
+    with pytest.raises(UserError, match=r"dataset.size: vit_b_32 is made for 224; got 32"):
         frozen.load_or_extract(pictures, 1, tmp_path)
 
 

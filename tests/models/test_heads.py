@@ -8,9 +8,9 @@ import torch
 from torch.nn import functional
 
 from pipeline.config import schema
-from pipeline.data.examples import DataError
 from pipeline.models import heads
 from pipeline.models.heads import BandsHead, NumberHead, SigmoidHead, SigmoidsHead, SoftmaxHead
+from pipeline.runtime.errors import UserError
 from tests.conftest import picture_examples, table_examples
 
 ANIMALS = ("cat", "lion", "iguana")
@@ -168,12 +168,12 @@ def test_majority_of_bands_as_a_number_is_the_median() -> None:
 
 
 def test_refuses_sigmoid_for_three_classes() -> None:
-    with pytest.raises(DataError, match="head=sigmoid answers between two classes; got 3: a, b, c; use head=softmax"):
+    with pytest.raises(UserError, match="head=sigmoid answers between two classes; got 3: a, b, c; use head=softmax"):
         heads.build_head(schema.Sigmoid("sigmoid"), picture_examples())
 
 
 def test_refuses_relu_for_targets_below_zero() -> None:
     examples = table_examples()
     examples.targets[0] = -1
-    with pytest.raises(DataError, match=r"head\.output=relu never answers below 0; got a target of -1"):
+    with pytest.raises(UserError, match=r"head\.output=relu never answers below 0; got a target of -1"):
         heads.build_head(schema.Number("number", "relu", "l1", ""), examples)

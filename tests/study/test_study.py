@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.config.reader import read_search
 from pipeline.config.schema import Search
-from pipeline.data.examples import DataError
+from pipeline.runtime.errors import UserError
 from pipeline.study import proposal_batches
 from pipeline.study.study import Study
 from pipeline.study.trial_record import TrialRecord, trial_from_dict
@@ -240,7 +240,7 @@ def test_without_a_range_there_is_one_trial(tmp_path: Path) -> None:
 
 def test_refuses_to_join_another_search_and_says_where_they_differ(tmp_path: Path) -> None:
     opened(tmp_path)
-    with pytest.raises(DataError, match="study=study holds another search; it differs in seed: 0 there, 1 here;"):
+    with pytest.raises(UserError, match="study=study holds another search; it differs in seed: 0 there, 1 here;"):
         opened(tmp_path, facts=FACTS | {"seed": "1"})
 
 

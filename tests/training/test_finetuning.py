@@ -20,10 +20,11 @@ from pipeline.config import schema
 from pipeline.config.model import BackboneConfig, FinetunePart, FinetuneSpec, Model
 from pipeline.config.reader import read_search
 from pipeline.config.schema import FinetuneTraining, Training
-from pipeline.data.examples import BackboneFeatures, DataError, Images
+from pipeline.data.examples import BackboneFeatures, Images
 from pipeline.models import networks as network
 from pipeline.models.backbones import PretrainedBackbone, architectures, split
 from pipeline.preprocessing.backbone_activations import IndexedActivations
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.signals import SearchInterrupted
 from pipeline.study.problem import Problem, build_problem
 from pipeline.training.checkpoints import CheckpointStore, DiskCheckpointPolicy
@@ -250,7 +251,7 @@ def test_trained_model_reads_what_its_part_reads_and_nothing_else() -> None:
 
 def test_part_that_no_model_file_takes_is_refused_before_anything_is_computed(store: Path) -> None:
     words = ["task=day_night", "dataset.count=60", "dataset.size=32", "compute=cpu", f"store={store}"]
-    with pytest.raises(DataError) as refused:
+    with pytest.raises(UserError) as refused:
         build_problem(read_search([*words, "model.backbone=vit_h_14", "model.finetune=all"]))
     assert str(refused.value) == (
         "model.finetune: a model has at most 536,870,912 parameters; what would be trained along of vit_h_14 has "

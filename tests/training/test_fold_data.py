@@ -11,8 +11,9 @@ from torch import Tensor
 from pipeline.config import schema
 from pipeline.config.model import Convolutions, Model
 from pipeline.config.schema import Training
-from pipeline.data.examples import DataError, Images
+from pipeline.data.examples import Images
 from pipeline.preprocessing.streamed import StreamedImages
+from pipeline.runtime.errors import UserError
 from pipeline.training import fold_data
 from pipeline.training.engine import Member, StreamSeeds, build_stack
 from pipeline.training.fold_data import FoldDataBuilder
@@ -28,7 +29,7 @@ def test_refuses_what_does_not_fit_with_the_size_needed(monkeypatch: pytest.Monk
     assert len(prepared.build_folds(asked.splits)) == 3
     monkeypatch.setattr(fold_data, "_free_bytes", lambda _: needed - 1)
     said = r"training keeps it in memory, which needs 0\.0 GiB; got 0\.0 GiB free; use fewer rows or fewer cv\.folds"
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(UserError, match=said):
         prepared.build_folds(asked.splits)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pipeline.config.schema import ComputeConfig
-from pipeline.data.examples import DataError
+from pipeline.runtime.errors import UserError
 from pipeline.study import proposal_batches
 from pipeline.study.study import TrialProposal
 from pipeline.training.device import Device, resolve_device
@@ -61,5 +61,5 @@ def test_several_workers_on_a_gpu_are_refused() -> None:
     """No GPU is needed: the device is only named."""
     gpu = Device(torch.device("cuda", 0), "fp32")
     assert executors.resolve_worker_count(ComputeConfig("gpu", "fp32", "auto", "auto"), gpu) == 1
-    with pytest.raises(DataError, match=r"compute\.workers: several are for a CPU, and this search is on a GPU; got 4"):
+    with pytest.raises(UserError, match=r"compute\.workers: several are for a CPU, and this search is on a GPU; got 4"):
         executors.resolve_worker_count(ComputeConfig("gpu", "fp32", 4, "auto"), gpu)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import warnings
 import zlib
@@ -18,6 +17,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from pipeline.data.images.safe_open import MAX_IMAGE_PIXELS, ImageError, open_image
+from pipeline.runtime.errors import first_line
 from pipeline.runtime.text import shorten
 
 Pixels = NDArray[np.uint8]
@@ -90,9 +90,9 @@ def _describe_error(error: Exception) -> str:
     """What the system or Pillow says, in one line; in plain words where Pillow speaks of its own parts."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    first_line = (str(error) or type(error).__name__).splitlines()[0]
-    plain = (words for beginning, words in PLAIN_MESSAGES.items() if first_line.startswith(beginning))
-    return next(plain, shorten(first_line, MAX_REASON_CHARS))
+    reason = first_line(error)
+    plain = (words for beginning, words in PLAIN_MESSAGES.items() if reason.startswith(beginning))
+    return next(plain, shorten(reason, MAX_REASON_CHARS))
 
 
 def _decode_resized(image: ImageFile, target_size: tuple[int, int]) -> Image.Image:
@@ -159,11 +159,6 @@ def ignore_pillow_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
-
-
-def available_cpus() -> int:
-    """How many this process may use: a container's share, where the system tells."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def resize_pixels(pixels: Pixels, size: int) -> Pixels:

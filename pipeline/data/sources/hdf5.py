@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from pipeline.config.datasets import Hdf5
 from pipeline.data.examples import DataError, Examples, Images
-from pipeline.data.files import check_regular_file
 from pipeline.data.images.decode import resize_pixels
 from pipeline.data.images.decoded_cache import format_duplicates_note, group_duplicates
+from pipeline.runtime.errors import first_line
+from pipeline.runtime.files import check_regular_file
 from pipeline.runtime.text import escape_unprintable, join_names
 
 SplitArrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -71,7 +72,7 @@ def _find_missing_arrays(file: Path, array_names: dict[str, str]) -> list[str]:
             available = join_names(h5_file)
             absent = [key for key, name in array_names.items() if not isinstance(h5_file.get(name), h5py.Dataset)]
     except OSError as error:
-        raise DataError(f"{file}: no HDF5 file ({str(error).splitlines()[0]})") from None
+        raise DataError(f"{file}: no HDF5 file ({first_line(error)})") from None
     hints = {"classes": " (null: the classes are called by their numbers)"}
     return [
         f"{file}: no array {array_names[key]}; it has {available}: name one with dataset.{key}={hints.get(key, '')}"
@@ -111,7 +112,7 @@ def _read_array(file: Path, array: h5py.Dataset) -> NDArray[Any]:
     try:
         return np.asarray(array[()])
     except (OSError, MemoryError) as error:
-        raise DataError(f"{file}: {array.name[1:]} cannot be read ({str(error).splitlines()[0]})") from None
+        raise DataError(f"{file}: {array.name[1:]} cannot be read ({first_line(error)})") from None
 
 
 def _read_class_names(dataset: Hdf5, count: int) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from pandas.api import types
 
 from pipeline.config.datasets import TableFile
 from pipeline.data.examples import TargetKind
+from pipeline.runtime.suggestions import did_you_mean
 from pipeline.runtime.text import MAX_NAME_CHARS, join_names, quote_cell, shorten
 
 MAX_LISTED_CELLS = 5
@@ -27,8 +27,7 @@ def find_name_mistakes(dataset: TableFile, columns: Sequence[str]) -> list[str]:
     mistakes = []
     for key, name in typed_names:
         if name not in columns:
-            matches = get_close_matches(name, columns, n=1)
-            hint = f" (did you mean {shorten(matches[0])}?)" if matches else ""
+            hint = did_you_mean(name, columns)
             mistakes.append(f"dataset.{key}: a column of {dataset.file}; got {name}{hint}")
     if dataset.target in (dataset.group, *dataset.ignore, *dataset.categories):
         mistakes.append(f"dataset.target: {dataset.target} is also under group, ignore or categories; only one can be")

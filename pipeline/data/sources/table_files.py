@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.data.examples import DataError
-from pipeline.data.files import check_regular_file
+from pipeline.runtime.errors import first_line
+from pipeline.runtime.files import check_regular_file
 from pipeline.runtime.text import join_names, shorten
 
 READ_ERRORS = (OSError, ValueError, TypeError, LookupError, RuntimeError, ArithmeticError, MemoryError, csv.Error)
@@ -65,4 +66,4 @@ def _describe_error(error: Exception) -> str:
     """What went wrong, in one line; of the system's own words without the path, which stands before."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return shorten((str(error) or type(error).__name__).splitlines()[0], MAX_REASON_CHARS)
+    return shorten(first_line(error), MAX_REASON_CHARS)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-import os
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -19,6 +17,7 @@ from pipeline.data.examples import Examples, Images
 from pipeline.data.synthetic_images.scenes import draw_scene
 from pipeline.data.synthetic_images.subjects import SUBJECTS, make_rng, make_scene, make_targets
 from pipeline.runtime.array_cache import load_cached, store_cached
+from pipeline.runtime.parallel import available_cpus
 from pipeline.runtime.progress_bars import track
 
 DRAWING_VERSION = 2  # a change to how anything is drawn needs a new number, or old pictures come from the cache
@@ -38,7 +37,7 @@ def load_synthetic_images(dataset: SyntheticImages, cache: Path) -> Examples:
     shape = (dataset.count, 3, dataset.size, dataset.size)
     pixels = load_cached(file)
     if pixels is None or pixels.shape != shape:
-        pixels = store_cached(file, shape, np.uint8, _draw_with_progress(dataset, _available_cpus()))
+        pixels = store_cached(file, shape, np.uint8, _draw_with_progress(dataset, available_cpus()))
     target_values = make_targets(dataset.seed, dataset.subject, dataset.count)
     return Examples(
         inputs=Images(pixels),
@@ -78,11 +77,6 @@ def _draw_chunk(dataset: SyntheticImages, start: int) -> PixelBatch:
     seed, subject = dataset.seed, dataset.subject
     images = [draw_scene(make_scene(seed, subject, row)[0], dataset.size, make_rng(seed, subject, row)) for row in rows]
     return np.stack(images)
-
-
-def _available_cpus() -> int:
-    """The processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _cache_key(dataset: SyntheticImages) -> str:

