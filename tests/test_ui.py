@@ -202,7 +202,7 @@ def test_refuses_store_without_searches_with_the_command(tmp_path: Path, capfd: 
             ["stroe=x"],
             ["stroe: the keys are store=, port=, host= and open=; got stroe=x (did you mean store=?)"],
         ),
-        (["--port", "1"], ["--port: only", "1: only"]),
+        (["--port", "1"], ["--port: the keys", "1: the keys"]),
         (
             ["port"],
             ["port: the keys are store=, port=, host= and open=; got port (did you mean port=?)"],
