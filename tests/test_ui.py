@@ -18,7 +18,7 @@ import pytest
 from mlflow import MlflowClient
 
 from pipeline import ui
-from pipeline.tracking import ui_views
+from pipeline.tracking import server, ui_views
 
 TRAINING = "workflowType=machine_learning"
 
@@ -42,7 +42,7 @@ def store(database: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def port() -> int:
     with socket.socket() as probe:
-        probe.bind((ui.DEFAULT_HOST, 0))
+        probe.bind((server.DEFAULT_HOST, 0))
         return int(probe.getsockname()[1])
 
 
@@ -59,7 +59,7 @@ def running(store: Path, port: int, *words: str) -> Iterator[subprocess.Popen[st
             ours.terminate()
 
 
-def status(port: int, path: str, host: str, address: str = ui.DEFAULT_HOST, **headers: str) -> int:
+def status(port: int, path: str, host: str, address: str = server.DEFAULT_HOST, **headers: str) -> int:
     connection = HTTPConnection(address, port, timeout=30)
     try:
         connection.request("POST" if headers else "GET", path, headers={"Host": host, **headers})
@@ -139,7 +139,7 @@ def test_another_host_is_said_to_be_open_and_answers_to_that_name_alone(store: P
     with running(store, port, "host=127.0.0.2") as ours:
         assert ours.stdout is not None
         assert ours.stderr is not None
-        assert ours.stderr.readline() == f"host=127.0.0.2: {ui.NO_PASSWORD_WARNING}\n"
+        assert ours.stderr.readline() == f"host=127.0.0.2: {server.NO_PASSWORD_WARNING}\n"
         assert ours.stdout.readline() == f"http://127.0.0.2:{port}   Ctrl-C ends it\n"
         path = "/api/2.0/mlflow/experiments/get-by-name?experiment_name=cat_species"
         hosts = [f"127.0.0.2:{port}", f"localhost:{port}", f"10.0.0.5:{port}", "10.0.0.5", "127.0.0.2:5000"]
@@ -182,7 +182,7 @@ def test_refuses_taken_port_before_anything_starts(
     store: Path, port: int, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subprocess, "Popen", None)
-    with socket.create_server((ui.DEFAULT_HOST, port)):
+    with socket.create_server((server.DEFAULT_HOST, port)):
         assert ui.main([f"store={store}", f"port={port}"]) == 2
     assert capfd.readouterr().err == f"port: {port} is taken by another program; try port={port + 1}\n"
 
@@ -247,6 +247,6 @@ def test_settings_of_another_server_do_not_reach_ours() -> None:
         "_MLFLOW_SERVER_X": "1",
         "UVICORN_HOST": "0",
     }
-    ours = ui.build_server_environment(around)
+    ours = server.build_server_environment(around)
     assert ours.keys() & around.keys() == {"PATH"}
     assert ours["MLFLOW_DISABLE_TELEMETRY"] == "true"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
 
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.signals import SearchInterrupted
@@ -73,6 +76,84 @@ def print_lines(lines: Iterable[str]) -> None:
     from pipeline.runtime.text import escape_unprintable
 
     print(*map(escape_unprintable, lines), sep="\n", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class CommandOptions:
+    """Options of a command: each field with metadata of `option` is a key of its `key=value` words."""
+
+    def find_mistakes(self) -> list[str]:
+        """Return a line for each mistake that more than one key makes; a value that could not be read is None here."""
+        return []
+
+
+OptionsT = TypeVar("OptionsT", bound=CommandOptions)
+
+
+def option(default: str | None, read: Callable[[str], Any]) -> Mapping[str, Any]:
+    """Return the metadata of a key's field.
+
+    default: the text without the key, which is read too; with None the value is None.
+    read: makes the value of the text, or raises ValueError with the rule that the text breaks.
+    """
+    return {"default": default, "read": read}
+
+
+def read_options(options_class: type[OptionsT], args: Sequence[str]) -> OptionsT:
+    """Return the options as typed; raise UsageError with every mistake among them."""
+    keys = [each.name for each in fields(options_class)]
+    return fill_options(options_class, *parse_key_values(args, keys))
+
+
+def fill_options(
+    options_class: type[OptionsT], texts: Mapping[str, str], mistakes: Sequence[str], **values: Any
+) -> OptionsT:
+    """Return the options of the texts of keys, and of values that are no key's; raise UsageError with every mistake.
+
+    mistakes: lines that were found before.
+    """
+    lines = list(mistakes)
+    for each in fields(options_class):
+        values.setdefault(each.name, None)
+        text = texts.get(each.name, each.metadata.get("default"))
+        if text is not None:
+            try:
+                values[each.name] = each.metadata["read"](text)
+            except ValueError as error:
+                lines.append(f"{each.name}: {error}; got {text or 'nothing'}")
+    options = options_class(**values)
+    lines += options.find_mistakes()
+    if lines:
+        raise UsageError(*lines)
+    return options
+
+
+def read_bool(text: str) -> bool:
+    """Return the value of `true` or `false`."""
+    if text not in ("true", "false"):
+        raise ValueError("true or false")
+    return text == "true"
+
+
+def read_folder(text: str) -> Path:
+    """Return the path of a folder that exists."""
+    if not Path(text).is_dir():
+        raise ValueError("a folder that exists")
+    return Path(text)
+
+
+def read_file(text: str) -> Path:
+    """Return the path of a file that exists."""
+    if not Path(text).is_file():
+        raise ValueError("a file that exists")
+    return Path(text)
+
+
+def read_model_name(text: str) -> str:
+    """Return the name of a model."""
+    if not text:
+        raise ValueError("say which, model=<folder, task or models:/...>")
+    return text
 
 
 def parse_key_values(args: Sequence[str], keys: Sequence[str]) -> tuple[dict[str, str], list[str]]:

@@ -13,11 +13,11 @@ import torch
 
 from pipeline import data, preprocessing
 from pipeline.artifact.model_files import MAX_PARAMETERS
-from pipeline.cache import evict_least_recently_used
 from pipeline.config.model import FinetuneSpec
 from pipeline.config.rules import TARGET_KIND_BY_HEAD
 from pipeline.config.schema import Search
 from pipeline.data import folds
+from pipeline.data.cache import evict_least_recently_used
 from pipeline.data.examples import BackboneFeatures, Examples, Images
 from pipeline.data.folds import Fold, Folds
 from pipeline.models import heads

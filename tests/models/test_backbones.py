@@ -24,6 +24,7 @@ from pipeline.artifact import model_files
 from pipeline.config import backbone_catalogue
 from pipeline.config.model import BackboneConfig
 from pipeline.config.schema import MAX_VIEWS
+from pipeline.data import cache as data_cache
 from pipeline.data.examples import Images
 from pipeline.models.backbones import PretrainedBackbone, architectures, weights
 from pipeline.models.backbones.feature_extraction import _exclusive_lock
@@ -302,10 +303,10 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path, capsys: pytest
     (folder / "pictures-b.json").write_text("{}")
     os.utime(folder / "pictures-b.json", (1e9, 1e9))
     assert cache.main([f"store={tmp_path}"]) == 0
-    assert "all of it" in capsys.readouterr().out
-    cache.evict_least_recently_used(folder, 2.5e-6, used_since=2e9)
+    assert "total" in capsys.readouterr().out
+    data_cache.evict_least_recently_used(folder, 2.5e-6, used_since=2e9)
     assert not (folder / "drawn-c.npy").exists()
-    cache.evict_least_recently_used(folder, 1e-9, used_since=1e9)  # what was used since then stays
+    data_cache.evict_least_recently_used(folder, 1e-9, used_since=1e9)  # what was used since then stays
     assert {file.name for file in folder.iterdir()} == {"features-a.npy", "pictures-b.npy", "pictures-b.json"}
     assert cache.main([f"store={tmp_path}", "clear=true"]) == 0
     assert not list(folder.iterdir())
@@ -323,7 +324,7 @@ def test_downloaded_weights_that_a_search_uses_stay(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(weights, "_check_file_hash", lambda _: None)  # they are no weights
     begin = int(time.time())
     assert weights.find_weights(BackboneConfig("resnet18", None, "none"), tmp_path) == file
-    cache.evict_least_recently_used(tmp_path, 1e-9, used_since=begin)
+    data_cache.evict_least_recently_used(tmp_path, 1e-9, used_since=begin)
     assert file.exists()
 
 
@@ -334,7 +335,7 @@ def test_what_killed_searches_left_is_counted_and_cleared_and_what_is_being_writ
     (tmp_path / "weights").mkdir()
     for name in (*left, *whole, *written):
         (tmp_path / name).write_bytes(bytes(10))
-    found = cache.list_entries(tmp_path)
+    found = data_cache.list_entries(tmp_path)
     assert {str(entry.files[0].relative_to(tmp_path)): entry.kind for entry in found} == left | whole
     assert {entry.size_bytes for entry in found} == {10}
     for entry in found:
@@ -346,5 +347,5 @@ def test_what_killed_searches_left_is_counted_and_cleared_and_what_is_being_writ
 def test_file_that_is_gone_meanwhile_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "features-a.npy").symlink_to(tmp_path / "gone")  # is listed, and has no size
     (tmp_path / "features-b.npy").write_bytes(bytes(10))
-    (entry,) = cache.list_entries(tmp_path)
+    (entry,) = data_cache.list_entries(tmp_path)
     assert entry.files == (tmp_path / "features-b.npy",)
