@@ -20,7 +20,7 @@ from pipeline.config.schema import Training
 from pipeline.models.networks import DenseNetwork
 from pipeline.runtime import seeds
 from pipeline.training.engine import FoldData, Member, StreamSeeds, build_stack
-from pipeline.training.engine.cpu_kernels import onednn_matmul
+from pipeline.training.engine.compat import onednn_matmul
 from pipeline.training.fit import cross_validate_trials
 from pipeline.training.trial_state import PredictionTask, TrialSpec
 

@@ -8,20 +8,29 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
-from pipeline.config.schema import Training
 from pipeline.models.heads import Head
-from pipeline.models.networks import FinetunedNetwork, Network, build_network, count_multiplications
+from pipeline.models.networks import (
+    ConvolutionalNetwork,
+    FinetunedNetwork,
+    Network,
+    build_network,
+    count_multiplications,
+)
 from pipeline.preprocessing import Inputs
 from pipeline.preprocessing.augmentation import Augmentation, build_augmentation
 from pipeline.runtime import seeds
+from pipeline.training.engine import compat
 from pipeline.training.engine.cpu_kernels import MAX_SINGLE_THREADED_MULTIPLICATIONS, single_threaded
 from pipeline.training.engine.interface import Member, Precision, StateDict
+from pipeline.training.engine.optimizers import build_torch_optimizer
 from pipeline.training.engine.randomness import EpochRandomness, draw_epoch_randomness
-from pipeline.training.engine.weight_average import EMA
 
 ADAMW_STATE_KEYS = ("step", "exp_avg", "exp_avg_sq")  # of AdamW, for each parameter, once it has taken a step
 VALIDATION_BATCH_SIZE = 512  # rows
+EMA_DECAY = 0.98  # a step; the mean looks back on about the latest 50 steps
+TensorList = tuple[Tensor, ...] | list[Tensor]
 
 
 class AutogradStack:
@@ -106,8 +115,8 @@ class SingleNetwork:
         self.member, self.inputs, self.head, self.is_bf16 = member, inputs, head, precision == "bf16"
         self.device = member.data.inputs.device
         self.network = self.build_initial_network().to(self.device)
-        self.optimizer = _build_optimizer(self.param_groups(), member.training)
-        self.ema = None if member.model.convolutions is None else EMA(self.network)
+        self.optimizer = build_torch_optimizer(self.param_groups(), member.training)
+        self.ema = None if member.model.convolutions is None else _build_ema(self.network)
         self.augmentation = build_augmentation(member.training, member.data.inputs)
         self.total_steps = 0
         self.start_epoch()
@@ -145,7 +154,7 @@ class SingleNetwork:
             self._step(randomness, slice(start, start + batch_size))
             self.epoch_steps, self.total_steps = self.epoch_steps + 1, self.total_steps + 1
             if self.ema is not None:
-                self.ema.update(self.total_steps)
+                self.ema.update_parameters(self.network)
             yield
 
     @torch.enable_grad()
@@ -178,7 +187,10 @@ class SingleNetwork:
     @property
     def eval_network(self) -> Network:
         """The network that answers."""
-        return self.network if self.ema is None else self.ema.network
+        if self.ema is None:
+            return self.network
+        assert isinstance(self.ema.module, ConvolutionalNetwork)
+        return self.ema.module
 
     def predict_validation(self) -> Tensor:
         """float [V, columns], on the CPU."""
@@ -193,7 +205,7 @@ class SingleNetwork:
 
     def _networks_by_kind(self) -> dict[str, Network]:
         """Which differ: without a running mean there is one."""
-        return {"network": self.network} | ({} if self.ema is None else {"judged": self.ema.network})
+        return {"network": self.network} | ({} if self.ema is None else {"judged": self.eval_network})
 
     def training_state(self) -> StateDict:
         """See `Stack.member_state`."""
@@ -225,6 +237,8 @@ class SingleNetwork:
             }
         self.epoch_steps, self.total_steps = int(state["steps"]), int(state["taken"])
         self.loss_sum = state["total"].to(self.device)
+        if self.ema is not None:
+            self.ema.n_averaged.fill_(self.total_steps)
 
 
 def _copy_to_cpu(value: Tensor) -> Tensor:
@@ -232,11 +246,17 @@ def _copy_to_cpu(value: Tensor) -> Tensor:
     return value.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
-def _build_optimizer(param_groups: list[dict[str, Any]], training: Training) -> torch.optim.Optimizer:
-    learning_rate, weight_decay = training.learning_rate, training.weight_decay
-    if training.optimizer == "sgd":
-        return torch.optim.SGD(param_groups, lr=learning_rate, weight_decay=weight_decay, fused=True)
-    return torch.optim.AdamW(param_groups, lr=learning_rate, weight_decay=weight_decay, fused=True)
+def _build_ema(network: Network) -> AveragedModel:
+    """Return the running mean of a network's parameters and buffers, updated after each step.
+
+    The weights of a network in training move around a better point: half the spread from epoch to epoch with the mean
+    (bench/LOG.md). The decay grows from 0, as the first steps would otherwise weigh the initial weights most.
+    """
+
+    def update(averages: TensorList, values: TensorList, count: Tensor | int) -> None:
+        compat.foreach_lerp_(averages, values, max(1 - EMA_DECAY, 1 / (int(count) + 1)))
+
+    return AveragedModel(network, multi_avg_fn=update, use_buffers=True).requires_grad_(False)
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pipeline.training.engine.compat import onednn_matmul
+
 ONEDNN_MIN_WEIGHTS, ONEDNN_MIN_WEIGHTS_ZEN_5 = (
     2**19,
     2**15,
@@ -54,18 +56,6 @@ def single_threaded() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(previous)
-
-
-@contextmanager
-def onednn_matmul() -> Iterator[None]:
-    """oneDNN multiplies where it may use bfloat16: a permission, which an AMD processor makes no use of."""
-    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    previous = matmul.fp32_precision
-    matmul.fp32_precision = "bf16"
-    try:
-        yield
-    finally:
-        matmul.fp32_precision = previous
 
 
 @cache

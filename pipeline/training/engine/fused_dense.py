@@ -14,10 +14,12 @@ from pipeline.preprocessing import Inputs
 from pipeline.preprocessing.augmentation import build_augmentation
 from pipeline.preprocessing.streamed import StreamedImages
 from pipeline.runtime import seeds
+from pipeline.training.engine import compat
 from pipeline.training.engine.cpu_kernels import best_cpu_kernels
-from pipeline.training.engine.fused_step import FUSED_ACTIVATIONS, FusedForwardBackward, OptimizerStep
+from pipeline.training.engine.fused_step import FUSED_ACTIVATIONS, FusedForwardBackward
 from pipeline.training.engine.interface import FoldData, Member, Precision, StateDict
 from pipeline.training.engine.matmul import MATMUL_CLASSES
+from pipeline.training.engine.optimizers import OptimizerStep
 from pipeline.training.engine.parameters import StackParameters, round_up_to_vector
 from pipeline.training.engine.randomness import EpochRandomness, draw_epoch_randomness
 from pipeline.training.engine.step_plan import StepBlock, plan_steps
@@ -155,7 +157,7 @@ class FusedDenseStack:
             self.train_outputs[block_slots, rows] = forward_backward.outputs[
                 block.first_slot - first : block.end_slot - first
             ]
-            torch._foreach_add_(step_counts, 1)
+            compat.foreach_add_(step_counts, 1)
             for optimizer_step in optimizer_steps:
                 optimizer_step.run()
             steps_done += 1

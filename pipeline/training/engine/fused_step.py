@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from pipeline.config.model import ActivationName
-from pipeline.config.schema import Training
 from pipeline.models.heads import Head
+from pipeline.training.engine import compat
 from pipeline.training.engine.matmul import LayerMatmul
-from pipeline.training.engine.parameters import StackedTensors, StackParameters, round_up_to_vector
-
-ADAMW_BETAS, ADAMW_EPSILON = (0.9, 0.999), 1e-8
-aten = torch.ops.aten
+from pipeline.training.engine.parameters import StackParameters, round_up_to_vector
 
 
 class FusedActivation(NamedTuple):
@@ -39,93 +35,17 @@ def _apply_per_slot(function: Callable[..., object]) -> Callable[..., None]:
 FUSED_ACTIVATIONS: dict[ActivationName, FusedActivation] = {
     "relu": FusedActivation(
         lambda sums, nodes: torch.clamp_min(sums, 0, out=nodes),
-        lambda delta, _, nodes: aten.threshold_backward.grad_input(delta, nodes, 0, grad_input=delta),
+        lambda delta, _, nodes: compat.threshold_backward_out(delta, nodes, 0, grad_input=delta),
     ),
     "gelu": FusedActivation(
-        _apply_per_slot(lambda sums, nodes: aten.gelu.out(sums, out=nodes)),
-        _apply_per_slot(lambda delta, sums, _: aten.gelu_backward.grad_input(delta, sums, grad_input=delta)),
+        _apply_per_slot(lambda sums, nodes: compat.gelu_out(sums, out=nodes)),
+        _apply_per_slot(lambda delta, sums, _: compat.gelu_backward_out(delta, sums, grad_input=delta)),
     ),
     "tanh": FusedActivation(
         _apply_per_slot(lambda sums, nodes: torch.tanh(sums, out=nodes)),
-        _apply_per_slot(lambda delta, _, nodes: aten.tanh_backward.grad_input(delta, nodes, grad_input=delta)),
+        _apply_per_slot(lambda delta, _, nodes: compat.tanh_backward_out(delta, nodes, grad_input=delta)),
     ),
 }
-
-
-@dataclass(frozen=True)
-class OptimizerStep:
-    """The optimiser's step for slots that have taken equally many steps and are trained alike."""
-
-    training: Training
-    values: list[Tensor]
-    gradients: list[Tensor]
-    first_moments: list[Tensor]
-    second_moments: list[Tensor]
-    step_counts: list[Tensor]
-
-    @classmethod
-    def build_all(
-        cls, parameters: StackParameters, slot_runs: Sequence[tuple[slice, Tensor, Training]]
-    ) -> list[OptimizerStep]:
-        """One for each way of training.
-
-        runs: neighbouring slots, how many steps they have taken (float32 [], counted up by the caller), and how they
-        are trained.
-        """
-        trainings = list(dict.fromkeys(training for _, _, training in slot_runs))
-        return [
-            cls._build(parameters, training, [run[:2] for run in slot_runs if run[2] == training])
-            for training in trainings
-        ]
-
-    @classmethod
-    def _build(
-        cls, parameters: StackParameters, training: Training, slot_runs: Sequence[tuple[slice, Tensor]]
-    ) -> OptimizerStep:
-        def slot_tensors(stacked: StackedTensors) -> list[Tensor]:
-            return [piece for slots, _ in slot_runs for piece in stacked.select_slots(slots)]
-
-        step_counts = [taken for slots, taken in slot_runs for _ in parameters.values.select_slots(slots)]
-        return cls(
-            training,
-            slot_tensors(parameters.values),
-            slot_tensors(parameters.gradients),
-            slot_tensors(parameters.first_moments),
-            slot_tensors(parameters.second_moments),
-            step_counts,
-        )
-
-    def run(self) -> None:
-        """AdamW or plain gradient descent, as `torch.optim` does it with `fused=True`, without its bookkeeping."""
-        if self.training.optimizer == "sgd":
-            torch._fused_sgd_(
-                self.values,
-                self.gradients,
-                [],
-                weight_decay=self.training.weight_decay,
-                momentum=0.0,
-                lr=self.training.learning_rate,
-                dampening=0.0,
-                nesterov=False,
-                maximize=False,
-                is_first_step=False,
-            )
-            return
-        torch._fused_adamw_(
-            self.values,
-            self.gradients,
-            self.first_moments,
-            self.second_moments,
-            [],
-            self.step_counts,
-            lr=self.training.learning_rate,
-            beta1=ADAMW_BETAS[0],
-            beta2=ADAMW_BETAS[1],
-            weight_decay=self.training.weight_decay,
-            eps=ADAMW_EPSILON,
-            amsgrad=False,
-            maximize=False,
-        )
 
 
 class FusedForwardBackward:
