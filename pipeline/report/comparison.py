@@ -29,10 +29,10 @@ from pipeline.report.trials_table import (
 )
 from pipeline.study import description
 from pipeline.study.description import StudyDescription
+from pipeline.study.formatting import format_score
 from pipeline.study.storage import TrialStorageReader
 from pipeline.study.summary import StudySummary
 from pipeline.study.trial_record import TrialRecord
-from pipeline.tuner.live_display import format_score
 
 LOWER_QUANTILE, UPPER_QUANTILE = 0.1, 0.9  # of the resamplings: 8 of 10 lie between
 MIN_DIFFERENCE_IN_ERRORS = (

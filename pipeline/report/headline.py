@@ -16,9 +16,8 @@ from pipeline.report.trials_table import (
     pluralize,
 )
 from pipeline.runtime.text import shorten
+from pipeline.study.formatting import format_gain, format_hidden_layers, format_score, score_pairs
 from pipeline.study.summary import StudySummary
-from pipeline.tuner.live_display import format_score
-from pipeline.tuner.results_table import format_gain, format_hidden_layers, score_pairs
 
 MAX_LISTED_CLASSES = 40
 

@@ -14,9 +14,9 @@ from pipeline.report import headline, tables
 from pipeline.report.drawing import render_plotly
 from pipeline.report.drawing.figure import Chart, Figure
 from pipeline.report.trials_table import METRIC_NAMES, TrialTable
+from pipeline.study import formatting
 from pipeline.study.description import StudyDescription
 from pipeline.study.summary import StudySummary
-from pipeline.tuner import results_table
 
 NEXT_STEPS = {
     "predict": "Answers for what it has not seen:",
@@ -77,8 +77,8 @@ def render_report(context: ReportContext, figures: Sequence[RenderedFigure], fai
         commands=[(sentence, context.commands[word]) for word, sentence in NEXT_STEPS.items()],
         columns=follow_up_commands.describe_required_columns(context.description.input_columns),
         metric=f"{METRIC_NAMES[table.metric]} ({table.unit})" if table.unit else METRIC_NAMES[table.metric],
-        opened=results_table.format_times(summary["test"]["opened"]),
-        scores=results_table.format_rows(summary),
+        opened=formatting.format_times(summary["test"]["opened"]),
+        scores=formatting.format_rows(summary),
         facts=_list_facts(context, head),
         figures=figures,
         failures=failures,
@@ -99,7 +99,7 @@ def _list_facts(context: ReportContext, head: Mapping[str, Any]) -> list[tuple[s
         ("data", ". ".join([f"{origin}, {counts}", *context.notes])),
         ("folds", f"{folds}; the held-out rows are seen once a winner"),
         ("judged by", METRIC_NAMES[context.table.metric]),
-        ("trials", results_table.format_trial_counts(summary["trials"])),
+        ("trials", formatting.format_trial_counts(summary["trials"])),
         ("the trials took", f"{seconds['training']:,.0f} s; seed {summary['seed']}"),
     ]
     backbone = context.description.facts["backbone"]

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from pipeline.report.trials_table import TrialTable
 from pipeline.runtime.text import shorten
+from pipeline.study.formatting import format_network, format_score
 from pipeline.study.space import WIDTH_KEYS, format_override_value
 from pipeline.study.trial_record import TrialRecord
-from pipeline.tuner.live_display import format_network, format_score
 
 MAX_LISTED_TRIALS, MAX_LISTED_REASONS = 100, 20
 

@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 
 from pipeline.config.schema import MetricName
+from pipeline.study.formatting import format_network, format_score
 from pipeline.study.summary import StudySummary
 from pipeline.study.trial_record import TrialRecord
-from pipeline.tuner.live_display import format_network, format_score
 
 METRIC_NAMES = {"accuracy": "accuracy", "f1_macro": "macro F1", "mean_absolute_error": "mean absolute error"}
 OUTLIER_IQR_FACTOR = 3.0  # quartile ranges from the worse quartile: what lies beyond would press all others together

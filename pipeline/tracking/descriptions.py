@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.config import follow_up_commands
+from pipeline.study import formatting
 from pipeline.study.description import StudyDescription
+from pipeline.study.formatting import format_score
 from pipeline.tracking.markdown import (
     escape_markdown,
     format_code_block,
@@ -15,8 +17,6 @@ from pipeline.tracking.markdown import (
     format_table,
     truncate,
 )
-from pipeline.tuner import results_table
-from pipeline.tuner.live_display import format_score
 
 SummaryDict = Mapping[str, Any]
 DATASET_DESCRIPTIONS = {
@@ -71,7 +71,7 @@ def describe_unfinished_study(description: StudyDescription, finished_trials: in
 def describe_study(description: StudyDescription, summary: SummaryDict, trials_link: str) -> str:
     """Of a finished study: who won, by how much, how sure that is, and how to use it; all of it in the first lines."""
     best, test = summary["best"], summary["test"]
-    test_evaluations = f"The test rows were opened {results_table.format_times(test['opened'])}."
+    test_evaluations = f"The test rows were opened {formatting.format_times(test['opened'])}."
     return "\n\n".join(
         [
             f"{_summarize_result(description, summary)}  \n{_format_predict_command(description)}",  # MLflow shows five lines, and hides the rest
@@ -152,7 +152,7 @@ def _summarize_result(description: StudyDescription, summary: SummaryDict) -> st
         test["metric"],
         f" {escape_markdown(description.unit)}" if test["metric"] == "mean_absolute_error" else "",
     )
-    layers = results_table.format_hidden_layers(best)
+    layers = formatting.format_hidden_layers(best)
     network = layers if "hidden" in layers else f"hidden layers {layers}"
     low, high = format_score(test["low"], metric), format_score(test["high"], metric)
     text = (
@@ -168,13 +168,13 @@ def _summarize_gain(best: SummaryDict, test: SummaryDict, baseline: SummaryDict,
     if not best["number"]:
         return "It is the baseline itself: nothing that was tried is better in cross-validation."
     metric, baseline_score = test["metric"], baseline["test"]["value"]
-    gain_text = results_table.format_gain(test["value"], baseline_score, metric)
+    gain_text = formatting.format_gain(test["value"], baseline_score, metric)
     chance_note = ", perhaps by chance" if test["low"] <= baseline_score <= test["high"] else ""
     return f"Gain over the baseline's {format_score(baseline_score, metric)}: **{gain_text}{unit}**{chance_note}."
 
 
 def _format_score_table(summary: SummaryDict) -> str:
-    table_rows = results_table.format_rows(summary)
+    table_rows = formatting.format_rows(summary)
     bold_rows = [
         [f"**{cell}**" if cell and name.startswith("winner") else cell for cell in (name, *rest)]
         for name, *rest in table_rows
@@ -202,7 +202,7 @@ def _format_study_table(description: StudyDescription, summary: SummaryDict | No
     if summary is not None:
         seconds, device = summary["seconds"]["training"], escape_markdown(summary["device"])
         lines += [
-            ("trials", results_table.format_trial_counts(summary["trials"])),
+            ("trials", formatting.format_trial_counts(summary["trials"])),
             ("they took", f"{seconds:,.0f} s on {device}"),
         ]
     ranges = list(description.searched.items())

@@ -13,13 +13,13 @@ from typing import Any
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run
 
 from pipeline.study import description
+from pipeline.study.formatting import format_score
 from pipeline.study.storage import TrialStorageReader
 from pipeline.tracking import descriptions, system_metrics, ui_views
 from pipeline.tracking.client import connect, get_or_create_experiment
 from pipeline.tracking.markdown import merge_note, truncate
 from pipeline.tracking.registry import register_model
 from pipeline.tracking.trial_runs import MAX_TAG_CHARS, METRICS_PER_BATCH, MetricPoint, log_run_data, log_trial
-from pipeline.tuner.live_display import format_score
 
 SUMMARY_DIGEST_TAG = "summary_sha256"
 REPORT_FOLDER = "report"  # a folder of the study's

@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from pipeline.runtime.progress_bars import BAR_WIDTH, TimeRemaining, format_time_left
+from pipeline.study.formatting import format_network, format_score
 
 if TYPE_CHECKING:
     from pipeline.study.study import TrialProposal
     from pipeline.study.trial_record import TrialRecord
-
-
-def format_score(value: float, metric: str) -> str:
-    """A score as a person reads it: a share with three digits, an error with four significant ones or whole."""
-    if not math.isfinite(value):
-        return "-"
-    if metric != "mean_absolute_error":
-        return f"{value:.3f}"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}"
-
-
-def format_network(hyperparameters: Mapping[str, Any]) -> str:
-    """A network in words: the channels of its blocks, where it has some, and its hidden layers' widths."""
-    nodes = str(hyperparameters["model.nodes"]).replace("-", ",") or "no hidden layer"
-    channels = str(hyperparameters.get("model.channels", "")).replace("-", ",")
-    return f"{channels} channels, {nodes}" if channels else nodes
 
 
 class LiveDisplay:

@@ -135,7 +135,7 @@ def test_study_page_tells_winner_score_interval_gain_size_and_command(page: Page
     example = "photo.jpg" if task == "cat_species" else "rows.csv"
     assert f"model={shown.studies[task]}/model'" in text or f"model={shown.studies[task]}/model {example}" in text
     assert "space=none" in text
-    assert "always the same" in text
+    assert "constant baseline" in text
     assert "held out" in text
 
 

@@ -13,8 +13,8 @@ from pipeline.report.drawing.figure import Chart, Figure, Series
 from pipeline.report.learning_curve_fits import LearningCurve, ProgressCallback, load_or_measure
 from pipeline.report.power_law import FloatArray, PowerLawFits
 from pipeline.report.trials_table import TrialTable
+from pipeline.study.formatting import format_score
 from pipeline.study.problem import Problem
-from pipeline.tuner.live_display import format_score
 
 INTERVAL_NOTE = "95 % of the fits to redrawn folds"  # no interval that holds the truth as often: see power_law.fit
 MIN_GAIN = 0.01  # of a share of right answers, and of an error twice this part of it: less is no help

@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.report.drawing.figure import Chart, Figure, Series
 from pipeline.report.heldout_predictions import HeldoutPredictions, NumberPredictions
 from pipeline.report.trials_table import pluralize
-from pipeline.tuner.live_display import format_score
+from pipeline.study.formatting import format_score
 
 MAX_POINTS, N_BINS = 2_000, 30
 METRIC = "mean_absolute_error"

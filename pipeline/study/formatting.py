@@ -1,0 +1,96 @@
+"""Text of scores, networks and results, shared by the live display, the results table, the report and MLflow's pages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def format_score(value: float, metric: str) -> str:
+    """Return a share with three digits, an error with four significant ones or whole; "-" unless it is finite."""
+    if not math.isfinite(value):
+        return "-"
+    if metric != "mean_absolute_error":
+        return f"{value:.3f}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}"
+
+
+def format_network(hyperparameters: Mapping[str, Any]) -> str:
+    """Return the channels of the convolutional blocks, if any, and the widths of the hidden layers."""
+    nodes = str(hyperparameters["model.nodes"]).replace("-", ",") or "no hidden layer"
+    channels = str(hyperparameters.get("model.channels", "")).replace("-", ",")
+    return f"{channels} channels, {nodes}" if channels else nodes
+
+
+def format_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Return the lines of the results table: name, hidden layers, cross-validation score, test score."""
+    best = summary["best"]
+    test = summary["test"]
+    baseline = summary["baseline"]
+    metric = test["metric"]
+    winner_row = (
+        f"winner (trial {best['number']})",
+        format_hidden_layers(best),
+        format_mean(best, metric),
+        format_interval(test, metric),
+    )
+    constant_row = ("constant baseline", "", "", format_score(summary["majority"]["value"], metric))
+    if baseline is None:
+        return [winner_row, constant_row]
+    baseline_row = (
+        "baseline",
+        format_hidden_layers(baseline),
+        format_mean(baseline, metric),
+        format_interval(baseline["test"], metric),
+    )
+    validation_gain, test_gain = (format_gain(*pair, metric) for pair in score_pairs(best, test, baseline))
+    return [baseline_row, winner_row, ("gain", "", validation_gain, test_gain), constant_row]
+
+
+def format_trial_counts(trials: Mapping[str, int]) -> str:
+    """Return the number of trials and, in brackets, of each state: "4 trials (3 complete, 1 pruned)"."""
+    parts = [f"{count} {state}" for state, count in trials.items() if state != "total" and count]
+    return f"{trials['total']} trial{'s' * (trials['total'] != 1)} ({', '.join(parts)})"
+
+
+def format_times(count: int) -> str:
+    """Return "once" or "2 times"."""
+    return "once" if count == 1 else f"{count} times"
+
+
+def format_hidden_layers(entry: Mapping[str, Any]) -> str:
+    """Return the network of the baseline or of the winner, read from its overrides."""
+    overrides = dict(word.split("=", 1) for word in entry["overrides"])
+    return format_network(
+        {key: value.strip("[]") for key, value in overrides.items() if key in ("model.nodes", "model.channels")}
+    )
+
+
+def format_mean(entry: Mapping[str, Any], metric: str) -> str:
+    """Return the cross-validation score ± its standard error."""
+    scores = entry["cross_validation"]
+    error = scores["standard_error"]
+    return format_score(scores["mean"], metric) + (f" ± {format_score(error, metric)}" if error is not None else "")
+
+
+def format_interval(test_score: Mapping[str, Any], metric: str) -> str:
+    """Return a test score with its interval."""
+    value, low, high = (format_score(test_score[key], metric) for key in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
+
+
+def score_pairs(
+    best: Mapping[str, Any], test: Mapping[str, Any], baseline: Mapping[str, Any]
+) -> list[tuple[float, float]]:
+    """Return the scores of winner and baseline, first in cross-validation, then on the test set."""
+    return [
+        (best["cross_validation"]["mean"], baseline["cross_validation"]["mean"]),
+        (test["value"], baseline["test"]["value"]),
+    ]
+
+
+def format_gain(winner: float, baseline: float, metric: str) -> str:
+    """Return the signed improvement of the winner; of an error, by how much it fell."""
+    difference = baseline - winner if metric == "mean_absolute_error" else winner - baseline
+    return ("+" if difference >= 0 else "-") + format_score(abs(difference), metric)
