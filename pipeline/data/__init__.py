@@ -44,10 +44,8 @@ def _check_target_kind(
     dataset: datasets.DatasetConfig, target_kind: TargetKind, supported: tuple[TargetKind, ...]
 ) -> None:
     if target_kind not in supported:
-        supported_text, requested_text = (
-            " or ".join(TARGET_KIND_DESCRIPTIONS[kind] for kind in supported),
-            TARGET_KIND_DESCRIPTIONS[target_kind].split(":")[0],
-        )
+        supported_text = " or ".join(TARGET_KIND_DESCRIPTIONS[kind] for kind in supported)
+        requested_text = TARGET_KIND_DESCRIPTIONS[target_kind].split(":")[0]
         raise DataError(f"dataset={dataset.kind} gives {supported_text}; the head asks for {requested_text}")
 
 

@@ -81,7 +81,8 @@ def stratified_subset(examples: Examples, indices: Indices, fraction: float, ran
 
     Every so-manieth group is taken, of all of them in a random order within their strata (systematic sampling).
     """
-    rng, row_groups = np.random.default_rng(random_state), examples.groups[indices]
+    rng = np.random.default_rng(random_state)
+    row_groups = examples.groups[indices]
     groups, first = np.unique(row_groups, return_index=True)
     order = np.lexsort((rng.random(len(groups)), _stratification_labels(examples)[indices[first]]))
     is_selected = np.diff(np.floor(np.arange(len(groups) + 1) * fraction + rng.random())) > 0
@@ -92,7 +93,8 @@ def _select_test_indices(examples: Examples, stratify_labels: Indices, cv: Cross
     """The data set's own test part; otherwise a share of the rows, by group where rows share one."""
     if examples.test_mask.any():
         return np.flatnonzero(examples.test_mask)
-    indices, random_state = np.arange(len(examples)), seeds.derive_seed(seed, "test")
+    indices = np.arange(len(examples))
+    random_state = seeds.derive_seed(seed, "test")
     if _has_shared_groups(examples, indices):
         splitter = GroupShuffleSplit(1, test_size=cv.test, random_state=random_state)
         return np.asarray(next(splitter.split(indices, groups=examples.groups))[1])
@@ -111,11 +113,10 @@ def _make_cv_folds(
     repeat: int,
 ) -> Iterator[Fold]:
     random_state = seeds.derive_seed(seed, "folds", repeat)
-    development_labels, groups = stratify_labels[development], examples.groups[development]
-    has_groups, has_rare_class = (
-        _has_shared_groups(examples, development),
-        min(np.bincount(development_labels)[np.unique(development_labels)]) < cv.folds,
-    )
+    development_labels = stratify_labels[development]
+    groups = examples.groups[development]
+    has_groups = _has_shared_groups(examples, development)
+    has_rare_class = min(np.bincount(development_labels)[np.unique(development_labels)]) < cv.folds
     splitter_class = {
         (False, False): StratifiedKFold,
         (False, True): KFold,
@@ -176,7 +177,8 @@ def _find_rare_classes(examples: Examples, development: Indices, folds: int) -> 
     """The classes, or labels, of which some fold would have none."""
     if examples.target_kind == "numbers":
         return []
-    targets, names = examples.targets[development], list(map(shorten, examples.classes))
+    targets = examples.targets[development]
+    names = list(map(shorten, examples.classes))
     if examples.target_kind == "classes":
         counts = np.bincount(targets.astype(np.int64), minlength=len(names))
         return [f"{name} has {count}" for name, count in zip(names, counts, strict=True) if count < folds]

@@ -171,7 +171,8 @@ def _decode_to_cache(file: Path, job: _DecodeJob) -> tuple[Images, _DecodeLog]:
     """
     unreadable: list[tuple[str, str]] = []
     animated: list[str] = []
-    count, size = len(job.names), job.size
+    count = len(job.names)
+    size = job.size
     try:
         make_folder(file.parent)
         with atomic_path(file) as pixels, pixels.open("wb") as stream:

@@ -35,7 +35,8 @@ def count_other_files(folder: Path) -> int:
 def _walk_images(folder: Path) -> tuple[list[Path], int]:
     """The pictures, and how many other files there are beside them."""
     unlistable: list[Path] = []
-    images, other_count = [], 0
+    images = []
+    other_count = 0
     for parent, folders, files in os.walk(folder, onerror=lambda error: unlistable.append(Path(error.filename))):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         visible = [path for name in files if not (path := Path(parent, name)).name.startswith(".")]

@@ -35,7 +35,8 @@ MAX_WEBP_BYTES = 64_000_000  # a WEBP is read whole, and copied once
 MAX_READ_CALLS = 500_000  # a header of zeros is looked through byte by byte
 MAX_RLE_PIXELS = 8_000_000  # runs of equal pixels in a BMP are unpacked by Python, pixel by pixel
 MAX_JPEG_SCAN_PIXELS = 1_500_000_000  # a JPEG may come in any number of scans, and each touches every pixel
-SCAN_MARKER, SEGMENT_MARKER = b"\xff\xda", re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
+SCAN_MARKER = b"\xff\xda"
+SEGMENT_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
 
 
 class ImageError(Exception):
@@ -47,7 +48,9 @@ class BoundedReader(BufferedReader):
 
     def __init__(self, raw: FileIO) -> None:
         super().__init__(raw)
-        self.read_calls, self.remaining_bytes, self.max_read_bytes = 0, MAX_READ_BYTES, MAX_READ_BYTES
+        self.read_calls = 0
+        self.remaining_bytes = MAX_READ_BYTES
+        self.max_read_bytes = MAX_READ_BYTES
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Up to so many bytes; raises PictureError where they are too many, or come in too many pieces."""
@@ -89,7 +92,8 @@ def open_image(path: Path) -> Iterator[ImageFile]:
         except SyntaxError:
             raise ImageError("damaged at its beginning") from None
         with image:
-            pixels, max_pixels = image.width * image.height, _pixel_limit(image)
+            pixels = image.width * image.height
+            max_pixels = _pixel_limit(image)
             if pixels > max_pixels:
                 raise ImageError(f"{image.width} x {image.height} pixels; at most {max_pixels:,} are read")
             if image_class is JpegImageFile:
@@ -150,7 +154,8 @@ def _has_at_least_scans(content: mmap.mmap, count: int) -> bool:
 
 def _count_scans(content: mmap.mmap) -> int:
     """How many scans the picture has: from segment to segment, up to its end."""
-    position, count = 2, 0
+    position = 2
+    count = 0
     while (marker := SEGMENT_MARKER.search(content, position)) and marker[1] != b"\xd9":
         position = marker.end() + int.from_bytes(content[marker.end() : marker.end() + 2])
         count += marker[1] == SCAN_MARKER[1:]

@@ -18,8 +18,11 @@ from pipeline.data.sources.fetch import download, extract_archive, has_hash
 PETS_URL = "https://www.robots.ox.ac.uk/~vgg/data/pets/data/"
 CIFAR_URL = "https://www.cs.toronto.edu/~kriz/"
 PETS_FOLDER = "oxford-iiit-pet"
-CIFAR_10_FOLDER, CIFAR_100_FOLDER = "cifar-10-batches-bin", "cifar-100-binary"
-CIFAR_10_CAT, CIFAR_100_LION, CIFAR_100_LIZARD = 3, 43, 44  # their numbers in CIFAR-10, CIFAR-100 and CIFAR-100
+CIFAR_10_FOLDER = "cifar-10-batches-bin"
+CIFAR_100_FOLDER = "cifar-100-binary"
+CIFAR_10_CAT = 3  # these three are class numbers of the binary files
+CIFAR_100_LION = 43
+CIFAR_100_LIZARD = 44
 LabeledPixels = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
@@ -151,7 +154,8 @@ def read_cifar(dataset: Cifar) -> Examples:
 def _select_classes(dataset: Cifar, *, test: bool) -> list[tuple[NDArray[np.uint8], int]]:
     """The pictures of one part, class by class, each with its code; of too many others the first ones."""
     images, labels = _read_cifar_10(dataset.root / CIFAR_10_FOLDER, test=test)
-    cats, others = images[labels == CIFAR_10_CAT], images[labels != CIFAR_10_CAT]
+    cats = images[labels == CIFAR_10_CAT]
+    others = images[labels != CIFAR_10_CAT]
     if dataset.subject == "presence":
         return [(others[: len(cats)], 0), (cats, 1)]
     images, labels = _read_cifar_100(dataset.root / CIFAR_100_FOLDER, test=test)

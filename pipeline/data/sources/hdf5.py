@@ -83,9 +83,11 @@ def _find_missing_arrays(file: Path, array_names: dict[str, str]) -> list[str]:
 def _read_split(file: Path, inputs: str, targets: str, size: int) -> SplitArrays:
     """The pictures uint8 [N, 3, size, size] and class numbers [N] of one file."""
     with h5py.File(file, "r") as h5_file:
-        images, class_codes = h5_file[inputs], h5_file[targets]
+        images = h5_file[inputs]
+        class_codes = h5_file[targets]
         _check_arrays(file, images, class_codes)
-        pixels, codes = _read_array(file, images), _read_array(file, class_codes)
+        pixels = _read_array(file, images)
+        codes = _read_array(file, class_codes)
     resized_pixels: NDArray[np.uint8] = np.ascontiguousarray(resize_pixels(pixels, size).transpose(0, 3, 1, 2))
     return resized_pixels, codes.reshape(-1).astype(np.int64)
 

@@ -33,7 +33,8 @@ def load_image_folder(dataset: ImageFolder, cache: Path) -> Examples:
         raise DataError(_wrong_layout_message(train, classes))
     test_classes = _list_class_names(root / "test") if has_split_folders else []
     _check_class_folders(train, classes, root / "test", test_classes)
-    files, test_files = _list_files(train, classes), _list_files(root / "test", test_classes)
+    files = _list_files(train, classes)
+    test_files = _list_files(root / "test", test_classes)
     paths = [path for path, _ in files + test_files]
     decoded = decode_images(paths, root, dataset.size, cache, skip_bad=dataset.skip_bad)
     codes = np.array([classes.index(name) for _, name in files + test_files], dtype=np.int64)[decoded.path_indices]

@@ -16,7 +16,8 @@ from pipeline.data.sources.table_files import read_csv_as_text
 from pipeline.runtime.text import escape_unprintable, join_names, quote_cell, shorten
 
 SPLITS = ("train", "test")
-MAX_MISTAKE_LINES, MAX_WRONG_CELLS = 100, 5
+MAX_MISTAKE_LINES = 100
+MAX_WRONG_CELLS = 5
 
 
 def load_labelled_csv(dataset: LabeledImages, target_kind: TargetKind, cache: Path) -> Examples:
@@ -24,7 +25,8 @@ def load_labelled_csv(dataset: LabeledImages, target_kind: TargetKind, cache: Pa
 
     One 0/1 column may also be asked for as two classes. Raises DataError with everything that is wrong with the file.
     """
-    frame, root = read_csv_as_text(dataset.file, "dataset.file"), dataset.file.parent
+    frame = read_csv_as_text(dataset.file, "dataset.file")
+    root = dataset.file.parent
     if "path" not in frame:
         raise DataError(f"dataset.file: a column path; got {join_names(frame.columns)} in {dataset.file}")
     columns = [name for name in frame.columns if name not in ("path", "split")]
@@ -72,7 +74,8 @@ def _find_cell_mistakes(
     cells: pd.Series[str], numbers: NDArray[np.float32], allowed: NDArray[np.bool_], rule: str
 ) -> list[str]:
     """A line for each wrong cell of a column; of a column that is none, or says nothing, one for all."""
-    name, first = shorten(str(cells.name)), cells.iloc[0]
+    name = shorten(str(cells.name))
+    first = cells.iloc[0]
     if len(cells) > MAX_WRONG_CELLS and not allowed.any():
         return [f"{name}: {rule} in every row; got none, but {quote_cell(first)} in line 2: mend or remove the column"]
     if len(cells) > 1 and allowed.all() and (numbers == numbers[0]).all():
@@ -84,9 +87,11 @@ def _find_cell_mistakes(
 
 def _find_path_mistakes(paths: pd.Series[str], root: Path) -> list[str]:
     """A line for each path that leaves the folder, is not there, or stands twice."""
-    mistakes, previous_paths = [], set()
+    mistakes = []
+    previous_paths = set()
     for line, name in enumerate(paths, start=2):
-        path, shown_name = Path(name), shorten(name)
+        path = Path(name)
+        shown_name = shorten(name)
         if not name.strip() or "\0" in name:
             mistakes.append(f"line {line}, path: the name of a picture; got {quote_cell(name)}")
         elif path.is_absolute() or ".." in path.parts:

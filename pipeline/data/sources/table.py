@@ -109,7 +109,8 @@ def _encode_categories(
     frame: pd.DataFrame, categories: Sequence[str]
 ) -> tuple[NDArray[np.int64], tuple[tuple[str, ...], ...]]:
     """int64 [N, C] into each column's sorted levels, -1 where the cell is empty."""
-    codes, levels = np.full((len(frame), len(categories)), -1, dtype=np.int64), []
+    codes = np.full((len(frame), len(categories)), -1, dtype=np.int64)
+    levels = []
     for column, name in enumerate(categories):
         column_codes, names = pd.factorize(frame[name].map(format_level, na_action="ignore"), sort=True)
         codes[:, column] = column_codes

@@ -119,7 +119,8 @@ def _find_infinite_numbers(column: pd.Series[Any], dataset: TableFile) -> str | 
 
 def _find_unusable_text(column: pd.Series[Any], dataset: TableFile) -> str | None:
     """Text that is too long, looks like numbers with slips, names each row, or is no text at all."""
-    name, present = shorten(str(column.name)), column.dropna()
+    name = shorten(str(column.name))
+    present = column.dropna()
     if types.is_numeric_dtype(column):
         return None
     lengths = present.map(str).str.len()

@@ -74,7 +74,8 @@ def draw_images(dataset: SyntheticImages, processes: int) -> Iterator[PixelBatch
 
 def _draw_chunk(dataset: SyntheticImages, start: int) -> PixelBatch:
     rows = range(start, min(start + CHUNK_SIZE, dataset.count))
-    seed, subject = dataset.seed, dataset.subject
+    seed = dataset.seed
+    subject = dataset.subject
     images = [draw_scene(make_scene(seed, subject, row)[0], dataset.size, make_rng(seed, subject, row)) for row in rows]
     return np.stack(images)
 

@@ -9,7 +9,8 @@ from pipeline.data.synthetic_images.canvas import Color, DrawingLayer, make_elli
 
 MANE_COLORS = ((112, 66, 28), (78, 46, 26), (150, 92, 38))
 GREEN_SKINS = ((96, 158, 62), (70, 132, 84), (138, 160, 70), (84, 150, 120))
-PALE_GOLD, AMBER = (226, 182, 112), (190, 130, 50)
+PALE_GOLD = (226, 182, 112)
+AMBER = (190, 130, 50)
 
 
 def draw_lion(layer: DrawingLayer, pose: Pose, rng: np.random.Generator) -> None:
@@ -28,7 +29,8 @@ def draw_lion(layer: DrawingLayer, pose: Pose, rng: np.random.Generator) -> None
 
 
 def _draw_lion_sitting(layer: DrawingLayer, fur: Color, mane: Color, rng: np.random.Generator) -> None:
-    outline, tip = mix_colors(fur, DARK, 0.4), rng.uniform(0.2, 0.5)
+    outline = mix_colors(fur, DARK, 0.4)
+    tip = rng.uniform(0.2, 0.5)
     layer.fill_polygon(make_ribbon([(0.3, 0.85), (0.75, 0.88), (1.0, tip)], 0.09, 0.07), fur, outline)
     layer.fill_polygon(make_ellipse((1.0, tip), (0.12, 0.16), fluff=0.3), mane)
     for side in (-1, 1):
@@ -40,7 +42,8 @@ def _draw_lion_sitting(layer: DrawingLayer, fur: Color, mane: Color, rng: np.ran
 
 
 def _draw_lion_standing(layer: DrawingLayer, fur: Color, mane: Color, rng: np.random.Generator) -> None:
-    outline, tip = mix_colors(fur, DARK, 0.4), rng.uniform(0.3, 0.8)
+    outline = mix_colors(fur, DARK, 0.4)
+    tip = rng.uniform(0.3, 0.8)
     layer.fill_polygon(make_ribbon([(0.75, -0.05), (1.05, 0.1), (1.12, tip)], 0.08, 0.06), fur, outline)
     layer.fill_polygon(make_ellipse((1.12, tip), (0.1, 0.15), fluff=0.3), mane)
     for x in (-0.28, 0.46, -0.46, 0.66):
@@ -99,7 +102,8 @@ def _draw_iguana_neck(layer: DrawingLayer, skin: Color) -> None:
 
 
 def _draw_iguana_body(layer: DrawingLayer, skin: Color, lift: float, rng: np.random.Generator) -> None:
-    dark, outline = mix_colors(skin, DARK, 0.45), mix_colors(skin, DARK, 0.55)
+    dark = mix_colors(skin, DARK, 0.45)
+    outline = mix_colors(skin, DARK, 0.55)
     curl = rng.uniform(-0.35, 0.25)
     for x in np.arange(-0.6, 0.6, 0.11):
         y = -0.1 - lift * (0.4 - x) / 1.2
@@ -127,7 +131,8 @@ def _draw_iguana_body(layer: DrawingLayer, skin: Color, lift: float, rng: np.ran
 
 
 def _draw_iguana_head(layer: DrawingLayer, head: HeadFrame, skin: Color) -> None:
-    pale, outline = mix_colors(skin, WHITE, 0.35), mix_colors(skin, DARK, 0.55)
+    pale = mix_colors(skin, WHITE, 0.35)
+    outline = mix_colors(skin, DARK, 0.55)
     layer.fill_polygon(
         head.to_animal([(-0.3, 0.35), (0.5, 0.4), (0.25, 1.15), (-0.05, 0.95)]),
         mix_colors(skin, (220, 170, 80), 0.5),

@@ -11,7 +11,10 @@ from pipeline.data.synthetic_images.breeds import Breed, Coat
 from pipeline.data.synthetic_images.canvas import Color, Points, mix_colors
 
 Pose = Literal["face", "sitting", "standing"]
-WHITE, GRAY, PINK, DARK = (246, 243, 238), (206, 204, 202), (226, 150, 150), (22, 18, 20)
+WHITE = (246, 243, 238)
+GRAY = (206, 204, 202)
+PINK = (226, 150, 150)
+DARK = (22, 18, 20)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,11 @@ from pipeline.data.synthetic_images.canvas import Color
 
 CoatPattern = Literal["solid", "points", "tabby", "spots", "rosettes", "ticked", "bare"]
 
-COPPER, AMBER, GREEN, LEMON, BLUE = (214, 120, 30), (236, 170, 40), (120, 190, 70), (205, 205, 90), (80, 150, 235)
+COPPER = (214, 120, 30)
+AMBER = (236, 170, 40)
+GREEN = (120, 190, 70)
+LEMON = (205, 205, 90)
+BLUE = (80, 150, 235)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ def make_ellipse(
     if fluff:
         points *= 1 + fluff * (is_odd - 0.3)
     if tilt:
-        cosine, sine = np.cos(tilt), np.sin(tilt)
+        cosine = np.cos(tilt)
+        sine = np.sin(tilt)
         points = points @ np.array([[cosine, sine], [-sine, cosine]])
     moved: Points = points + center
     return moved
@@ -81,7 +82,8 @@ class DrawingLayer:
         self._origin = np.array(origin) * side
         rotation = np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])
         self._matrix = rotation * np.array([-1.0 if is_mirrored else 1.0, 1.0])[None, :] * unit * side
-        self._rgb_draw, self._alpha_draw = ImageDraw.Draw(self.rgb), ImageDraw.Draw(self.alpha)
+        self._rgb_draw = ImageDraw.Draw(self.rgb)
+        self._alpha_draw = ImageDraw.Draw(self.alpha)
 
     def to_pixels(self, points: Points) -> list[tuple[float, float]]:
         """Points of the animal as places on this layer."""
@@ -97,7 +99,8 @@ class DrawingLayer:
 
     def draw_line(self, points: Points, color: Color, width: float) -> None:
         """A line, `width` in units of the animal and at least one pixel."""
-        corners, pixel_width = self.to_pixels(points), max(1, round(width * self.unit * self.side))
+        corners = self.to_pixels(points)
+        pixel_width = max(1, round(width * self.unit * self.side))
         self._rgb_draw.line(corners, fill=color, width=pixel_width, joint="curve")
         self._alpha_draw.line(corners, fill=255, width=pixel_width, joint="curve")
 

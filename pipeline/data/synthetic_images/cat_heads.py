@@ -37,8 +37,10 @@ def _face_outline(breed: Breed) -> Points:
 
 def _draw_ear(layer: DrawingLayer, cat: Cat, head: HeadFrame, side: int) -> None:
     breed = cat.breed
-    height, base = 0.85 * breed.ear_size, 0.58 * breed.head_width
-    inner, outer = np.array([0.16 * breed.head_width, -0.72]), np.array([0.92 * breed.head_width, -0.3])
+    height = 0.85 * breed.ear_size
+    base = 0.58 * breed.head_width
+    inner = np.array([0.16 * breed.head_width, -0.72])
+    outer = np.array([0.92 * breed.head_width, -0.3])
     tip = np.array([base + breed.ear_spread * height, -0.55 - height * 0.9])
     blunt = 0.35 * breed.ear_roundness
     top = [tip + (inner - tip) * blunt, tip + (inner + outer - 2 * tip) * blunt * 0.3, tip + (outer - tip) * blunt]
@@ -114,7 +116,8 @@ def _draw_eye(layer: DrawingLayer, cat: Cat, head: HeadFrame, side: int) -> None
     """Big and round in a kitten, small and narrow in an old cat."""
     breed = cat.breed
     size = breed.eye_size * (0.95 + 0.45 * (1 - cat.maturity) - 0.5 * cat.age / 20)
-    center, tilt = (side * 0.41 * breed.head_width, -0.04), -side * breed.eye_slant
+    center = (side * 0.41 * breed.head_width, -0.04)
+    tilt = -side * breed.eye_slant
     layer.fill_polygon(
         head.to_animal(make_ellipse(center, (0.27 * size, 0.25 * size), tilt)),
         mix_colors(cat.marking_color, DARK, 0.75),

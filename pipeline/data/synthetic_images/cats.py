@@ -39,8 +39,10 @@ def _draw_chest(layer: DrawingLayer, cat: Cat, rng: np.random.Generator) -> None
 
 
 def _draw_sitting(layer: DrawingLayer, cat: Cat, rng: np.random.Generator) -> None:
-    breed, pattern = cat.breed, _make_pattern(layer, cat, rng)
-    wide, leg = 1.15 - 0.4 * breed.slimness + 0.15 * breed.fluffiness, 0.2 - 0.07 * breed.slimness
+    breed = cat.breed
+    pattern = _make_pattern(layer, cat, rng)
+    wide = 1.15 - 0.4 * breed.slimness + 0.15 * breed.fluffiness
+    leg = 0.2 - 0.07 * breed.slimness
     swing = rng.uniform(-0.12, 0.12)
     curve = [(0.3, 0.82), (0.75, 0.86), (0.92 + swing, 0.5), (0.8 + swing, 0.16)]
     tail = make_ribbon(curve, 0.15 * breed.tail_thickness, 0.12 * breed.tail_thickness)
@@ -58,8 +60,10 @@ def _draw_sitting(layer: DrawingLayer, cat: Cat, rng: np.random.Generator) -> No
 
 
 def _draw_standing(layer: DrawingLayer, cat: Cat, rng: np.random.Generator) -> None:
-    breed, pattern = cat.breed, _make_pattern(layer, cat, rng)
-    thick, leg = 0.36 - 0.12 * breed.slimness + 0.05 * breed.fluffiness, 0.19 - 0.08 * breed.slimness
+    breed = cat.breed
+    pattern = _make_pattern(layer, cat, rng)
+    thick = 0.36 - 0.12 * breed.slimness + 0.05 * breed.fluffiness
+    leg = 0.19 - 0.08 * breed.slimness
     swing = rng.uniform(-0.25, 0.15)
     curve = [(0.7, 0.0), (0.95, -0.15), (1.05, -0.5), (1.1 + swing, -0.85)]
     tail = make_ribbon(curve, 0.15 * breed.tail_thickness, 0.13 * breed.tail_thickness, 0.2 * breed.fluffiness)
@@ -112,7 +116,8 @@ def _make_spots(has_rings: bool, rng: np.random.Generator) -> list[tuple[Points,
     shapes = []
     for row, y in enumerate(np.arange(-0.4, 1.3, pitch)):
         for x in np.arange(-1.0, 1.1, pitch):
-            shift, tilt = rng.uniform(-0.3, 0.3, 2) * pitch, rng.uniform(0, 3)
+            shift = rng.uniform(-0.3, 0.3, 2) * pitch
+            tilt = rng.uniform(0, 3)
             center = (x + shift[0] + pitch / 2 * (row % 2), y + shift[1])
             shapes.append((make_ellipse(center, (radius * 1.2, radius), tilt, corners=9), 235))
             if has_rings:

@@ -18,11 +18,9 @@ from pipeline.data.synthetic_images.cats import draw_cat
 BACKDROP_OPACITY = (0.45, 0.8)  # the share of white or black in what is behind a cat
 MAX_BLACK_RGB_SUM = 150  # the most that red, green and blue of a black cat add up to
 POSES: tuple[Pose, ...] = ("face", "sitting", "standing")
-ANY_POSE_PROBABILITIES, MOSTLY_FACES_PROBABILITIES, NO_FACES_PROBABILITIES = (
-    (0.4, 0.3, 0.3),
-    (0.8, 0.1, 0.1),
-    (0.0, 0.5, 0.5),
-)
+ANY_POSE_PROBABILITIES = (0.4, 0.3, 0.3)
+MOSTLY_FACES_PROBABILITIES = (0.8, 0.1, 0.1)
+NO_FACES_PROBABILITIES = (0.0, 0.5, 0.5)
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,8 @@ def _draw_animal(layer: DrawingLayer, animal: Animal, pose: Pose, rng: np.random
         draw_iguana(layer, pose, rng)
         return True
     breed = BREEDS[animal.breed]
-    coat, eyes = breed.coats[rng.integers(len(breed.coats))], breed.eye_colors[rng.integers(len(breed.eye_colors))]
+    coat = breed.coats[rng.integers(len(breed.coats))]
+    eyes = breed.eye_colors[rng.integers(len(breed.eye_colors))]
     cat = Cat(breed, coat, eyes, animal.age)
     draw_cat(layer, cat, pose, rng)
     return cat.is_dark and not (sum(coat.fur_color) < MAX_BLACK_RGB_SUM and rng.random() < 0.5)
@@ -134,7 +133,8 @@ def _draw_background(side: int, is_night: bool, rng: np.random.Generator) -> Ima
 
 
 def _draw_room(side: int, is_night: bool, rng: np.random.Generator) -> Image.Image:
-    wall, floor = _random_color(rng), _random_color(rng)
+    wall = _random_color(rng)
+    floor = _random_color(rng)
     image = _vertical_gradient(side, wall, mix_colors(wall, DARK, 0.25))
     drawing = ImageDraw.Draw(image)
     ground = rng.uniform(0.62, 0.85) * side
@@ -166,7 +166,8 @@ def _draw_garden(side: int, is_night: bool, rng: np.random.Generator) -> Image.I
     if is_night:
         for x, y in rng.uniform(0, (side, side * 0.5), (14, 2)).tolist():
             drawing.ellipse((x, y, x + side / 80, y + side / 80), fill=WHITE)
-    x, y = rng.uniform(0.05, 0.9) * side, rng.uniform(0.03, 0.2) * side
+    x = rng.uniform(0.05, 0.9) * side
+    y = rng.uniform(0.03, 0.2) * side
     if rng.random() < 0.6:
         drawing.ellipse((x, y, x + side * 0.12, y + side * 0.12), fill=(235, 235, 215) if is_night else (255, 236, 150))
     ground = rng.uniform(0.45, 0.8) * side
@@ -193,16 +194,20 @@ def _draw_studio(side: int, rng: np.random.Generator) -> Image.Image:
 
 def _draw_foreground(image: Image.Image, rng: np.random.Generator) -> None:
     """Something before the animal: a bar, a plant, or a ball."""
-    side, color = image.width, _random_color(rng)
+    side = image.width
+    color = _random_color(rng)
     drawing = ImageDraw.Draw(image)
-    kind, x = rng.integers(3), rng.uniform(0.1, 0.9) * side
+    kind = rng.integers(3)
+    x = rng.uniform(0.1, 0.9) * side
     if kind == 0:
-        foot, width = x + rng.uniform(-0.2, 0.2) * side, round(side * rng.uniform(0.03, 0.08))
+        foot = x + rng.uniform(-0.2, 0.2) * side
+        width = round(side * rng.uniform(0.03, 0.08))
         drawing.line((x, 0, foot, side), fill=color, width=width)
     elif kind == 1:
         leaf = mix_colors((60, 130, 60), color, 0.3)
         for _ in range(5):
-            (lean, top), half = rng.uniform((-0.25, 0.45), (0.25, 0.8)) * side, side * 0.04
+            lean, top = rng.uniform((-0.25, 0.45), (0.25, 0.8)) * side
+            half = side * 0.04
             shade = mix_colors(leaf, DARK, rng.uniform(0, 0.3))
             drawing.polygon([(x - half, side), (x + lean, top), (x + half, side)], fill=shade)
     else:
@@ -223,7 +228,8 @@ def _apply_lighting(
     tint = 1 + rng.uniform(-0.25, 0.25, 3)
     strength = np.exp(np.clip(rng.normal(0, 0.3), -0.6, 0.35))
     if is_night:
-        tint, strength = tint * (0.75, 0.85, 1.2), strength * rng.uniform(0.35, 0.6)
+        tint = tint * (0.75, 0.85, 1.2)
+        strength = strength * rng.uniform(0.35, 0.6)
     values = values * gradient[:, :, None] * tint * strength
     values += rng.normal(0, rng.uniform(0.01, 0.06), values.shape)
     pixels: NDArray[np.uint8] = (np.clip(values, 0, 1) * 255).round().astype(np.uint8)

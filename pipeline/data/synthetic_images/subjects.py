@@ -51,7 +51,8 @@ def pick_case(seed: int, subject: Subject, row: int) -> int:
 
 def make_scene(seed: int, subject: Subject, row: int) -> tuple[Scene, Any]:
     """What a picture shows, and its target: a class, the 0 and 1 of three labels, or years."""
-    case_index, rng = pick_case(seed, subject, row), np.random.default_rng([seed, SUBJECT_IDS[subject], row, 2])
+    case_index = pick_case(seed, subject, row)
+    rng = np.random.default_rng([seed, SUBJECT_IDS[subject], row, 2])
     is_night = bool(rng.random() < 0.1)
     if subject == "breed":
         return Scene((_make_cat(rng, tuple(BREEDS)[case_index]),), is_night=False, has_backdrop=True), case_index
@@ -73,7 +74,8 @@ def make_scene(seed: int, subject: Subject, row: int) -> tuple[Scene, Any]:
 
 def _make_cat(rng: np.random.Generator, breed: str | None = None, years: float | None = None) -> Animal:
     """A cat, of any breed and a grown age where these are not given."""
-    any_breed, any_years = tuple(BREEDS)[rng.integers(len(BREEDS))], rng.uniform(1, 6)
+    any_breed = tuple(BREEDS)[rng.integers(len(BREEDS))]
+    any_years = rng.uniform(1, 6)
     return Animal("cat", breed or any_breed, any_years if years is None else years)
 
 
