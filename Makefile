@@ -17,9 +17,11 @@ setup: .venv/.set-up  ## everything into .venv, at the pinned versions (again on
 search: setup  ## a search: ARGS="task=day_night budget.trials=5" (task=cat_species without a task)
 	.venv/bin/python -m pipeline.search $(if $(filter task=%,$(ARGS)),,task=cat_species) $(ARGS)
 
-test: setup  ## linter, formatter, type checker and tests: ARGS="-k space" for some of the tests
+test: setup  ## linter, formatter, refused words, order of imports, type checker and tests: ARGS="-k space" for some of the tests
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/codespell pipeline conf README.md CONTRIBUTING.md
+	.venv/bin/lint-imports --no-cache
 	.venv/bin/mypy
 	.venv/bin/python -m pytest $(ARGS)
 
