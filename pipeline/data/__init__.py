@@ -1,4 +1,4 @@
-"""Data sets become Examples; `load` reads the kind that a configuration names."""
+"""Load a configured data set as Examples."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ ALL_TARGET_KINDS: tuple[TargetKind, ...] = ("classes", "labels", "numbers")
 
 @dataclass(frozen=True)
 class DatasetLoader:
-    """How one kind of data set is read, and which kinds of target it can give at all."""
+    """Loader of one kind of data set, and the kinds of target that it supports."""
 
     load: Callable[[Any, TargetKind, Path], Examples]
     target_kinds: tuple[TargetKind, ...]
 
 
 def load_examples(dataset: datasets.DatasetConfig, target_kind: TargetKind, cache: Path) -> Examples:
-    """The examples of a data set, with the kind of target that a head needs; decoded pictures are kept in `cache`.
+    """Load a data set with the kind of target that a head needs; decoded images are cached in the folder `cache`.
 
-    Raises DataError where the data cannot be read, or do not have such targets.
+    Raises DataError if the data cannot be read or have no such targets.
     """
     loader = LOADERS[type(dataset)]
     _check_target_kind(dataset, target_kind, loader.target_kinds)
@@ -50,7 +50,7 @@ def _check_target_kind(
 
 
 def _check_classes(examples: Examples) -> None:
-    """At least two classes, each with a name of its own that a model can keep."""
+    """Raise DataError unless there are two classes or more, each with a unique name that a model file can store."""
     names = examples.classes
     if examples.target_kind == "classes" and len(names) < 2:
         raise DataError(f"dataset: at least two classes; got {join_names(names)} in every one of {len(examples)} rows")

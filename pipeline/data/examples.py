@@ -1,4 +1,4 @@
-"""What every data set becomes: one frozen parcel of inputs and targets, in NumPy, with nothing learned from it yet."""
+"""Dataclasses for examples: inputs and targets as NumPy arrays, before any preprocessing is fitted."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ TargetKind = Literal["classes", "labels", "numbers"]
 
 
 class DataError(UserError):
-    """Data that cannot be used: the rule, what was found, and the way out, ready to be shown to a person."""
+    """Error in the user's data; the message states the rule, the value found and what to do."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """Decoded pictures.
+    """Decoded images.
 
     pixels: uint8 [N, 3, H, W], RGB; may be memory-mapped (read only).
     """
@@ -37,25 +37,26 @@ class Images:
 
     @cached_property
     def digests(self) -> tuple[bytes, ...]:
-        """The SHA-256 of each picture's pixels: looked at once, for copies, and for the name of it all."""
+        """Return the SHA-256 of each image's pixels; cached, since duplicates and the fingerprint both need them."""
         return tuple(hashlib.sha256(np.ascontiguousarray(row).data).digest() for row in self.pixels)
 
     @property
     def fingerprint(self) -> str:
-        """The SHA-256 of them all, and of their shape."""
+        """Return the SHA-256 of all digests and of the image shape."""
         return hashlib.sha256(repr(self.pixels.shape[1:]).encode() + b"".join(self.digests)).hexdigest()
 
     def take(self, indices: NDArray[np.int64]) -> Images:
-        """Some of the pictures, in the given order."""
+        """Select images in the given order."""
         return Images(self.pixels[indices])
 
 
 @dataclass(frozen=True)
 class BackboneActivations:
-    """What the part of a backbone reads that is trained along.
+    """Cached inputs of the part of a backbone that is finetuned.
 
-    part: which; views: for each view of all pictures [M, ...], memory-mapped; rows: int64 [N], which of them these are.
-    weights: the published numbers of the part, by name.
+    part: the finetuned part; views: for each view the activations [M, ...] of all images, memory-mapped.
+    indices: int64 [N], the rows of `views` in this subset.
+    weights: the pretrained parameters of the part, by name.
     """
 
     part: FinetunePart
@@ -64,18 +65,18 @@ class BackboneActivations:
     weights: Mapping[str, NDArray[Any]]
 
     def take(self, indices: NDArray[np.int64]) -> BackboneActivations:
-        """Some of the pictures, in the given order; nothing is read yet."""
+        """Select images in the given order without reading their activations."""
         return replace(self, indices=self.indices[indices])
 
 
 @dataclass(frozen=True)
 class BackboneFeatures:
-    """What a pretrained backbone makes of pictures.
+    """Features that a pretrained backbone computes from images.
 
-    views: for each view of the pictures float32 [N, count]; may be memory-mapped (read only); none for a trained model
-    that reads `deep`.
-    backbone, weights_sha256: what computed them; size: the side of the pictures it saw.
-    deep: where a part of the backbone is trained along, what that part reads.
+    views: for each view of the images float32 [N, feature_count], possibly memory-mapped; empty for a trained model
+    that reads `activations`.
+    backbone, weights_sha256: the network that computed them; image_size: the side of its input images.
+    activations: the inputs of the finetuned part of the backbone, if there is one.
     """
 
     views: tuple[NDArray[np.float32], ...]
@@ -89,25 +90,25 @@ class BackboneFeatures:
 
     @property
     def feature_count(self) -> int:
-        """How many numbers a picture became."""
+        """Return the number of features of an image."""
         return int(self.views[0].shape[1])
 
     def mean_over_views(self) -> NDArray[np.float32]:
-        """float32 [N, count]: each picture's mean over its views."""
+        """Return float32 [N, feature_count]: the mean of each image's features over its views."""
         total = np.array(self.views[0])
         for view in self.views[1:]:
             total += view
         return total / np.float32(len(self.views))
 
     def take(self, indices: NDArray[np.int64]) -> BackboneFeatures:
-        """Some of the pictures, in the given order."""
+        """Select images in the given order."""
         activations = None if self.activations is None else self.activations.take(indices)
         return replace(self, views=tuple(view[indices] for view in self.views), activations=activations)
 
 
 @dataclass(frozen=True)
 class Table:
-    """The input columns of a table, as they were read: nothing is scaled, imputed or one-hot encoded yet.
+    """Input columns of a table before scaling, imputation and one-hot encoding.
 
     numbers: float32 [N, D], NaN where a number is missing; number_names: its D column names.
     codes: int64 [N, C], an index into that column's levels, -1 where a category is missing;
@@ -124,7 +125,7 @@ class Table:
         return len(self.numbers)
 
     def take(self, indices: NDArray[np.int64]) -> Table:
-        """Some of the rows, in the given order."""
+        """Select rows in the given order."""
         return replace(self, numbers=self.numbers[indices], codes=self.codes[indices])
 
 
@@ -133,16 +134,16 @@ RawInputs = Images | BackboneFeatures | Table
 
 @dataclass(frozen=True)
 class Examples:
-    """A data set of N rows, ready to be split.
+    """Data set of N rows, ready to be split.
 
     targets: int64 [N] codes into `classes` (kind "classes"), float32 [N, L] of 0 and 1 ("labels"),
         or float32 [N] in the target's own unit ("numbers").
     names: N names for people: a path below the data set's root, or a row number.
     groups: int64 [N]; rows of one group never straddle a split (duplicates, one house sold twice).
-    test: bool [N], True where the data set itself says the row is for testing; all False where it does not say.
+    test_mask: bool [N], True for the rows of the data set's own test part; all False if it has none.
     classes: the names of the classes or labels; empty for numbers.
-    drawn: True where the program made the examples itself.
-    notes: one-line remarks a person should see before training starts.
+    is_synthetic: True if this program generated the examples.
+    notes: one-line remarks for the user, shown before training starts.
     """
 
     inputs: RawInputs
@@ -160,7 +161,7 @@ class Examples:
         return len(self.targets)
 
     def take(self, indices: NDArray[np.int64]) -> Examples:
-        """Some of the rows, in the given order, with a fingerprint of their own."""
+        """Select rows in the given order and recompute the fingerprint."""
         names = tuple(self.names[row] for row in indices)
         return replace(
             self,
@@ -172,7 +173,7 @@ class Examples:
         ).with_fingerprint()
 
     def with_fingerprint(self) -> Examples:
-        """The same examples, named by the SHA-256 of their content: bytes of the data, never paths or times."""
+        """Return a copy whose fingerprint is the SHA-256 of its content: the data, never paths or times."""
         digest = hashlib.sha256()
         arrays: list[NDArray[Any]] = []
         if isinstance(self.inputs, Images):

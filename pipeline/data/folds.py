@@ -1,4 +1,4 @@
-"""Which rows are held out, which train, which judge; decided once per search, before trial 0."""
+"""Split rows into a test set and cross-validation folds, once per search and before trial 0."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ QUANTILE_BINS = 10
 
 @dataclass(frozen=True)
 class Fold:
-    """One split of the development rows: those that train a network, and those that judge it."""
+    """Split of the development rows into training and validation rows."""
 
     train: Indices
     validation: Indices
@@ -36,9 +36,9 @@ class Fold:
 
 @dataclass(frozen=True)
 class Folds:
-    """test: the held-out rows, opened once at the end; development: all others; folds: splits of development.
+    """Test set, evaluated once at the end; development rows; and the cross-validation folds of the development rows.
 
-    left_out: rows that neither train nor test, because they share a group with a row of the data set's own test part.
+    excluded: rows in neither set, because they share a group with a row of the data set's own test part.
     """
 
     test: Indices
@@ -48,7 +48,7 @@ class Folds:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of every split, in order."""
+        """Return the SHA-256 of every split, in order."""
         digest = hashlib.sha256(self.test.tobytes())
         for fold in self.folds:
             digest.update(fold.train.tobytes() + fold.validation.tobytes())
@@ -56,10 +56,10 @@ class Folds:
 
 
 def make_folds(examples: Examples, cv: CrossValidationConfig, seed: int) -> Folds:
-    """The held-out test rows first, then `cv.folds` folds of the others, `cv.repeats` times.
+    """Hold out the test rows, then split the others into `cv.folds` folds, `cv.repeats` times.
 
-    Stratified by class, by set of labels, or by quantile of a number; rows of one group stay on one side.
-    Raises DataError where there are too few rows or groups, or a class with fewer rows than folds.
+    Stratified by class, set of labels, or quantile of a number; rows of one group stay on one side of every split.
+    Raises DataError if there are too few rows or groups, or a class has fewer rows than folds.
     """
     _check_group_count(examples, cv)
     stratify_labels = _stratification_labels(examples)
@@ -77,9 +77,9 @@ def make_folds(examples: Examples, cv: CrossValidationConfig, seed: int) -> Fold
 
 
 def stratified_subset(examples: Examples, indices: Indices, fraction: float, random_state: int) -> Indices:
-    """About a share of some rows, by chance: whole groups, and of each stratum that share as nearly as can be.
+    """Draw about a fraction of the rows at random: whole groups, with that fraction of each stratum.
 
-    Every so-manieth group is taken, of all of them in a random order within their strata (systematic sampling).
+    Systematic sampling: groups are shuffled within their strata, and every 1/fraction-th is selected.
     """
     rng = np.random.default_rng(random_state)
     row_groups = examples.groups[indices]
@@ -90,7 +90,7 @@ def stratified_subset(examples: Examples, indices: Indices, fraction: float, ran
 
 
 def _select_test_indices(examples: Examples, stratify_labels: Indices, cv: CrossValidationConfig, seed: int) -> Indices:
-    """The data set's own test part; otherwise a share of the rows, by group where rows share one."""
+    """Return the data set's own test rows, or a random fraction of the rows, split by group if rows share groups."""
     if examples.test_mask.any():
         return np.flatnonzero(examples.test_mask)
     indices = np.arange(len(examples))
@@ -135,7 +135,7 @@ def _has_shared_groups(examples: Examples, indices: Indices) -> bool:
 
 
 def _stratification_labels(examples: Examples) -> Indices:
-    """What each row counts as when shares are kept equal: its class, its set of labels, or its tenth."""
+    """Return the stratum of each row: its class, its set of labels, or the decile of its number."""
     if examples.target_kind == "classes":
         return examples.targets.astype(np.int64)
     if examples.target_kind == "labels":
@@ -145,7 +145,7 @@ def _stratification_labels(examples: Examples) -> Indices:
 
 
 def _check_group_count(examples: Examples, cv: CrossValidationConfig) -> None:
-    """Where test rows are to be drawn, there are rows to draw them from."""
+    """Raise DataError if there are too few groups for a random test set and the folds."""
     group_count = len(np.unique(examples.groups))
     if not examples.test_mask.any() and group_count <= cv.folds:
         raise DataError(
@@ -159,7 +159,7 @@ def _fewer_folds_hint(cv: CrossValidationConfig) -> str:
 
 
 def _check_development(examples: Examples, development: Indices, cv: CrossValidationConfig) -> None:
-    """Every fold needs a row of every class, and there must be as many independent rows as folds."""
+    """Raise DataError unless there are as many groups as folds, and as many rows of each class."""
     group_count = len(np.unique(examples.groups[development]))
     if group_count < cv.folds:
         found = f"got {group_count} outside the test rows: add examples{_fewer_folds_hint(cv)}"
@@ -174,7 +174,7 @@ def _check_development(examples: Examples, development: Indices, cv: CrossValida
 
 
 def _find_rare_classes(examples: Examples, development: Indices, folds: int) -> list[str]:
-    """The classes, or labels, of which some fold would have none."""
+    """List the classes or labels with fewer rows than folds."""
     if examples.target_kind == "numbers":
         return []
     targets = examples.targets[development]

@@ -1,4 +1,4 @@
-"""Arrays that are made once and kept: memory-mapped, followed by the SHA-256 of it all, so that damage is noticed."""
+"""Cache arrays in memory-mapped files that end with their SHA-256, so that damage is detected."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 def load_cached(file: Path) -> NDArray[Any] | None:
-    """What an earlier call wrote, read only; None where there is nothing, or it is not as it was written."""
+    """Return the cached array, memory-mapped read-only, or None if it is missing or its checksum differs."""
     try:
         content = np.memmap(file, dtype=np.uint8, mode="r")
         if hashlib.sha256(content[:-DIGEST_BYTES].data).digest() != content[-DIGEST_BYTES:].tobytes():
@@ -34,15 +34,15 @@ def load_cached(file: Path) -> NDArray[Any] | None:
 
 
 def touch(file: Path) -> None:
-    """Notes the time: of what is kept, that which was not read for longest goes first."""
+    """Set the access time: the cache evicts the least recently used files first."""
     with suppress(OSError):  # another user's file is read all the same
         os.utime(file, ns=(time.time_ns(), file.stat().st_mtime_ns))
 
 
 def store_cached(file: Path, shape: tuple[int, ...], dtype: DTypeLike, chunks: Iterable[NDArray[Any]]) -> NDArray[Any]:
-    """Writes the parts of an array, in order, into a file that takes its place when it is whole; read only.
+    """Write the chunks of an array, in order, to a file atomically, and return it memory-mapped read-only.
 
-    Raises NotWrittenError where the disk does not take it; written, not mapped: a full disk ends a process that maps.
+    Raises FileWriteError if the disk refuses it. Written rather than mapped: a full disk kills a process that writes to a map.
     """
     make_folder(file.parent)
     digest = hashlib.sha256()

@@ -1,1 +1,1 @@
-"""Images: found, opened safely, decoded and cached."""
+"""Find, open, decode and cache image files."""

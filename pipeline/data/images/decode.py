@@ -1,4 +1,4 @@
-"""One picture file becomes pixels, or says why it cannot."""
+"""Decode an image file into an array of pixels."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ LARGE_IMAGE_LOCK = Lock()
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """What was read: pixels uint8 [3, size, size], RGB; moving: whether they are the first of several pictures."""
+    """Decoded image; pixels: uint8 [3, size, size], RGB; is_animated: whether the file has more frames."""
 
     pixels: Pixels
     is_animated: bool
 
 
 def read_image(path: Path, size: int) -> DecodedImage:
-    """The whole picture, turned upright and squeezed to a square, nothing cut off.
+    """Decode an image, rotate it upright by its EXIF tag and resize it to a square without cropping.
 
-    16-bit grey keeps its upper 8 bits, transparency lies on white, of an animation the first frame is taken.
-    Raises PictureError.
+    16-bit grey keeps its upper 8 bits, transparent pixels are blended with white. Only the first frame of an
+    animation is read. Raises ImageError.
     """
     with _open_image(path) as image:
         small = _decode_resized(image, (size, size))
@@ -67,7 +67,7 @@ def read_image(path: Path, size: int) -> DecodedImage:
 
 
 def read_thumbnail(path: Path, side: int) -> Image.Image:
-    """The whole picture as a person looks at it: upright, RGB, as large as fits into a square. Raises PictureError."""
+    """Decode an image upright, in RGB and in its own aspect ratio, scaled to fit into a square. Raises ImageError."""
     with _open_image(path) as image:
         longer_side = max(image.width, image.height)
         fitted_size = (max(1, image.width * side // longer_side), max(1, image.height * side // longer_side))
@@ -76,7 +76,7 @@ def read_thumbnail(path: Path, side: int) -> Image.Image:
 
 @contextmanager
 def _open_image(path: Path) -> Iterator[ImageFile]:
-    """As `opened`; whatever goes wrong inside is a PictureError."""
+    """Open an image as `open_image` does, and convert every decoding error inside the context to ImageError."""
     try:
         with open_image(path) as image:
             yield image
@@ -87,7 +87,7 @@ def _open_image(path: Path) -> Iterator[ImageFile]:
 
 
 def _describe_error(error: Exception) -> str:
-    """What the system or Pillow says, in one line; in plain words where Pillow speaks of its own parts."""
+    """Return the error of the system or of Pillow in one line; Pillow's internal terms are replaced."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     reason = first_line(error)
@@ -96,7 +96,7 @@ def _describe_error(error: Exception) -> str:
 
 
 def _decode_resized(image: ImageFile, target_size: tuple[int, int]) -> Image.Image:
-    """Shrunk before all else: a turned or converted copy of a large picture would take its memory again."""
+    """Resize before rotating and converting: a converted copy of a large image would take its memory again."""
     full_pixels = image.width * image.height
     image.draft("RGB", target_size)  # a JPEG is decoded no larger than needed; in several scans, it is
     decoded_pixels = full_pixels if image.info.get("progressive") else image.width * image.height
@@ -106,12 +106,12 @@ def _decode_resized(image: ImageFile, target_size: tuple[int, int]) -> Image.Ima
 
 
 def read_pixels(path: Path, size: int) -> Pixels:
-    """uint8 [3, size, size], RGB, as `read` reads it; raises PictureError."""
+    """Return the pixels of `read_image`: uint8 [3, size, size], RGB. Raises ImageError."""
     return read_image(path, size).pixels
 
 
 def _to_resizable_mode(image: Image.Image) -> Image.Image:
-    """The picture in a mode whose pixels can be averaged: a palette's numbers cannot."""
+    """Convert to a mode whose pixel values can be averaged; palette indices cannot."""
     image.load()
     if image.mode.startswith("I"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
@@ -128,7 +128,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _exif_orientation(image: Image.Image) -> int:
-    """How the camera was held, by EXIF; a picture whose EXIF is damaged is still a picture."""
+    """Return the EXIF orientation, or 1 if the EXIF data are missing or damaged."""
     try:
         return int(image.getexif().get(EXIF_ORIENTATION, 1))
     except DECODE_ERRORS:
@@ -140,7 +140,7 @@ def _apply_orientation(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def read_image_or_error(path: Path, size: int) -> DecodedImage | str:
-    """The picture, or why there is none."""
+    """Return the decoded image, or the reason why it cannot be decoded."""
     try:
         return read_image(path, size)
     except ImageError as error:
@@ -148,21 +148,21 @@ def read_image_or_error(path: Path, size: int) -> DecodedImage | str:
 
 
 def read_pixels_or_error(path: Path, size: int) -> Pixels | str:
-    """The pixels, or why there are none."""
+    """Return the pixels, or the reason why the image cannot be decoded."""
     result = read_image_or_error(path, size)
     return result if isinstance(result, str) else result.pixels
 
 
 @contextmanager
 def ignore_pillow_warnings() -> Iterator[None]:
-    """Without Pillow's warnings of damaged EXIF: such a picture is read all the same, and nobody can act on them."""
+    """Ignore Pillow's warnings of damaged EXIF data: such an image is decoded all the same."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
 
 
 def resize_pixels(pixels: Pixels, size: int) -> Pixels:
-    """uint8 [N, H, W, 3] to [N, size, size, 3], as pictures from files are resized."""
+    """Resize uint8 [N, H, W, 3] to [N, size, size, 3] with the filter of `read_image`."""
     if pixels.shape[1:3] == (size, size):
         return pixels
     shape = (size, size)

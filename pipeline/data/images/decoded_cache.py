@@ -1,4 +1,4 @@
-"""All the pictures of a data set, decoded in parallel and kept memory-mapped, with the bad files and the copies."""
+"""Decode the images of a data set in parallel into a memory-mapped cache; find unreadable files and duplicates."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ MAX_LISTED_NAMES = 3
 
 @dataclass(frozen=True)
 class DecodedImages:
-    """The pictures that could be read.
+    """Decoded images of a data set.
 
-    kept: which of the paths they are; bad: the others, with the reason; moving: the names of animations;
-    groups: int64 [N], equal pictures share one.
+    path_indices: int64 [N], the path of each image; unreadable: names of the other files with reasons;
+    animated: names of animations; groups: int64 [N], shared by images with equal pixels.
     """
 
     images: Images
@@ -42,7 +42,7 @@ class DecodedImages:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know about them."""
+        """Return the remarks for the user: unreadable files, animations, duplicates."""
         unreadable_note = (
             (f"left out, since they cannot be read: {len(self.unreadable)} files",) if self.unreadable else ()
         )
@@ -50,9 +50,9 @@ class DecodedImages:
 
 
 def decode_images(paths: Sequence[Path], root: Path, size: int, cache: Path, *, skip_bad: bool) -> DecodedImages:
-    """Every picture, from the cache where the same files were decoded before.
+    """Decode the images, or load them from the cache if the same files were decoded before.
 
-    Raises DataError with every bad file and its reason, unless they are to be skipped.
+    Raises DataError with every unreadable file and its reason unless `skip_bad` is set.
     """
     names = [str(path.relative_to(root)) for path in paths]
     file = cache / f"pictures-{_cache_key(paths, names, root, size)}.npy"
@@ -74,14 +74,14 @@ def decode_images(paths: Sequence[Path], root: Path, size: int, cache: Path, *, 
 
 
 def group_duplicates(images: Images) -> NDArray[np.int64]:
-    """int64 [N]: the row of the first picture with equal pixels."""
+    """Return int64 [N]: for each image the index of the first image with equal pixels."""
     first_index: dict[bytes, int] = {}
     numbered = enumerate(images.digests)
     return np.array([first_index.setdefault(digest, number) for number, digest in numbered], dtype=np.int64)
 
 
 def format_duplicates_note(groups: NDArray[np.int64]) -> tuple[str, ...]:
-    """A remark where pictures are copies of others."""
+    """Return a remark if some images are duplicates of others."""
     copies = len(groups) - len(np.unique(groups))
     note = f"pictures that are copies of another: {copies}; copies stay on one side of every split"
     return (note,) if copies else ()
@@ -96,7 +96,7 @@ def _format_animations_note(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _cache_key(paths: Sequence[Path], names: Sequence[str], root: Path, size: int) -> str:
-    """A name for exactly these files, by their names, sizes and times of change."""
+    """Return a cache key from the names, sizes and modification times of the files."""
     digest = hashlib.sha256(f"{DECODER_VERSION} {size} ".encode() + os.fsencode(os.path.realpath(root)))
     for path, name in zip(paths, names, strict=True):
         digest.update(b"\0" + os.fsencode(name))
@@ -110,7 +110,7 @@ def _cache_key(paths: Sequence[Path], names: Sequence[str], root: Path, size: in
 
 @dataclass(frozen=True)
 class _DecodeJob:
-    """What is to be read: the names below a folder, and the side of the pictures."""
+    """Files to decode: their names below a folder, and the side of the decoded images."""
 
     root: Path
     names: Sequence[str]
@@ -118,24 +118,24 @@ class _DecodeJob:
 
     @cached_property
     def real_root(self) -> str:
-        """The folder itself, whatever links lead to it."""
+        """Return the folder's path with all links resolved."""
         return os.path.realpath(self.root)
 
     def decode(self, name: str) -> DecodedImage | str:
-        """A picture or a reason; a link may not lead out of the data set, where a stranger's folder has no business."""
+        """Decode one file, or return the reason why not; a link out of the data set's folder is refused."""
         real = os.path.realpath(os.path.join(self.real_root, name))  # noqa: PTH118
         if os.path.commonpath([self.real_root, real]) != self.real_root:
             return "a link that leads out of the data set's folder; put the file itself there"
         return read_image_or_error(self.root / name, self.size)
 
     def decode_all(self) -> Iterator[DecodedImage | str]:
-        """For each name its picture or a reason, in order; with a bar where someone is looking."""
+        """Yield the image or the reason for each name, in order, with a progress bar on a terminal."""
         yield from track(map_in_order(self.decode, self.names), "decoding pictures", len(self.names))
 
 
 @dataclass(frozen=True)
 class _DecodeLog:
-    """What there is to say of the files: the bad ones with their reasons, the animations, and what the pixels are."""
+    """Record beside a cached array: unreadable files with reasons, animations, and the fingerprint of the pixels."""
 
     bad: UnreadableFiles
     moving: tuple[str, ...]
@@ -143,14 +143,14 @@ class _DecodeLog:
 
     @classmethod
     def load(cls, file: Path) -> _DecodeLog:
-        """What an earlier call kept; raises OSError, ValueError, TypeError or LookupError."""
+        """Read the record from JSON; raises OSError, ValueError, TypeError or LookupError if that fails."""
         stored = json.loads(file.read_text())
         bad = tuple((str(name), str(why)) for name, why in stored["bad"])
         return cls(bad, tuple(map(str, stored["moving"])), str(stored["fingerprint"]))
 
 
 def _load_cached(file: Path, job: _DecodeJob) -> tuple[Images, _DecodeLog] | None:
-    """What an earlier call decoded; None where there is nothing, nothing whole, or a bad file can be read by now."""
+    """Load the cached images, or return None if they are missing or damaged, or an unreadable file can now be decoded."""
     try:
         log = _DecodeLog.load(file.with_suffix(".json"))
         images = Images(np.load(file, mmap_mode="r", allow_pickle=False))
@@ -165,9 +165,9 @@ def _load_cached(file: Path, job: _DecodeJob) -> tuple[Images, _DecodeLog] | Non
 
 
 def _decode_to_cache(file: Path, job: _DecodeJob) -> tuple[Images, _DecodeLog]:
-    """Decodes every file and keeps the result beside what there is to say; each is written whole or not at all.
+    """Decode every file, and write the pixels and their record atomically.
 
-    Raises DataError where the cache cannot be written.
+    Raises DataError if the cache cannot be written.
     """
     unreadable: list[tuple[str, str]] = []
     animated: list[str] = []
@@ -198,6 +198,6 @@ def _decode_to_cache(file: Path, job: _DecodeJob) -> tuple[Images, _DecodeLog]:
 
 
 def _write_npy_header(stream: BinaryIO, count: int, size: int) -> None:
-    """The .npy header of uint8 [count, 3, size, size]; NumPy makes it equally long for every count."""
+    """Write the .npy header of uint8 [count, 3, size, size]; NumPy pads it to the same length for every count."""
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, 3, size, size)}
     np.lib.format.write_array_header_1_0(stream, header)

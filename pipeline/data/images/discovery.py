@@ -1,4 +1,4 @@
-"""Which files are pictures: by their names, in a folder and below it."""
+"""Find image files by their suffixes, in a folder and below it."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from pipeline.data.images.safe_open import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES
 
 
 def is_image_file(path: Path) -> bool:
-    """Whether a file's name says that it is a picture, read by us or not."""
+    """Return whether a file has the suffix of an image format, supported or not."""
     return path.suffix.lower() in IMAGE_SUFFIXES | UNSUPPORTED_SUFFIXES
 
 
 def expand_folders(paths: Iterable[Path]) -> list[Path]:
-    """The files themselves, and for a folder the pictures in it and below, in order."""
+    """Replace each folder by the sorted images in it and below; keep files as they are."""
     return [file for path in paths for file in (find_images(path) if path.is_dir() else [path])]
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The pictures in a folder and below it, in order; not in hidden folders, nor behind links to folders.
+    """List the images in a folder and below it, sorted; hidden folders and links to folders are skipped.
 
-    A folder that may not be listed stands for itself, so that it is said and not passed over.
+    A folder that cannot be listed is in the list itself, so that it is reported as unreadable.
     """
     return _walk_images(folder)[0]
 
 
 def count_other_files(folder: Path) -> int:
-    """How many files in a folder and below it are no pictures, by their names; hidden ones are not counted."""
+    """Count the visible files in a folder and below it that are not images by their suffixes."""
     return _walk_images(folder)[1]
 
 
 def _walk_images(folder: Path) -> tuple[list[Path], int]:
-    """The pictures, and how many other files there are beside them."""
+    """Return the sorted images below a folder, and the number of other visible files."""
     unlistable: list[Path] = []
     images = []
     other_count = 0

@@ -1,4 +1,4 @@
-"""Opens a picture file: a regular one, of four formats, and no more of it than a picture needs."""
+"""Open untrusted image files: regular files of four formats, with limits on what is read."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ SEGMENT_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
 
 
 class ImageError(Exception):
-    """A picture that cannot be read: the reason, in a few words."""
+    """Error of an image that cannot be decoded; the message is a short reason."""
 
 
 class BoundedReader(BufferedReader):
-    """A file that says no where more is asked of it than any picture needs."""
+    """File reader that limits the number and the size of reads."""
 
     def __init__(self, raw: FileIO) -> None:
         super().__init__(raw)
@@ -53,7 +53,7 @@ class BoundedReader(BufferedReader):
         self.max_read_bytes = MAX_READ_BYTES
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Up to so many bytes; raises PictureError where they are too many, or come in too many pieces."""
+        """Read up to `size` bytes; raises ImageError beyond the limits on bytes and calls."""
         self.read_calls += 1
         if self.read_calls > MAX_READ_CALLS:
             raise ImageError(f"in more than {MAX_READ_CALLS:,} pieces")
@@ -66,16 +66,16 @@ class BoundedReader(BufferedReader):
         return content
 
     def allow_pixel_data(self) -> None:
-        """From here on the whole file may be read, in parts of the same size."""
+        """Allow the whole file to be read from here on, with the same limit per read."""
         self.remaining_bytes = 2 * MAX_FILE_BYTES
 
 
 @contextmanager
 def open_image(path: Path) -> Iterator[ImageFile]:
-    """The header of a picture, by its first bytes, whatever its name says; nothing is decoded yet.
+    """Open an image by the magic bytes of its header, whatever its suffix; no pixel is decoded yet.
 
-    Raises PictureError. Image.open is not used: it warns of large pictures on its own terms, and tries formats that we
-    did not ask for.
+    Raises ImageError. Image.open is not used: it has its own warnings for large images, and tries formats that are not
+    supported here.
     """
     _check_image_file(path)
     with BoundedReader(FileIO(path, "rb", opener=_open_nonblocking)) as stream:
@@ -103,7 +103,7 @@ def open_image(path: Path) -> Iterator[ImageFile]:
 
 
 def _check_image_file(path: Path) -> None:
-    """Only a regular file is opened: a pipe or a device would wait for ever."""
+    """Raise ImageError unless the path is a regular, non-empty file: reading a pipe or a device could block for ever."""
     if path.suffix.lower() in UNSUPPORTED_SUFFIXES:
         raise ImageError(f"{path.suffix} is not read; {SUPPORTED_FORMATS} are")
     try:
@@ -123,7 +123,7 @@ def _check_image_file(path: Path) -> None:
 
 
 def _open_nonblocking(path: str, flags: int) -> int:
-    """Should a pipe have taken the file's place since it was looked at, nobody is waited for."""
+    """Open without blocking, in case the file was replaced by a pipe after it was checked."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
@@ -133,7 +133,7 @@ def _pixel_limit(image: ImageFile) -> int:
 
 
 def _check_jpeg_scans(stream: BoundedReader, pixels: int) -> None:
-    """Refuses a JPEG whose scans would take minutes; a thousand of them fit into a small file."""
+    """Raise ImageError for a JPEG whose scans would take minutes; a small file can have a thousand of them."""
     max_scans = MAX_JPEG_SCAN_PIXELS // max(pixels, 1)
     if os.fstat(stream.fileno()).st_size < 8 * max_scans:  # a scan takes more
         return
@@ -143,7 +143,7 @@ def _check_jpeg_scans(stream: BoundedReader, pixels: int) -> None:
 
 
 def _has_at_least_scans(content: mmap.mmap, count: int) -> bool:
-    """Whether the mark of a scan occurs so often: a quick look, which also counts what is no scan."""
+    """Return whether the scan marker occurs `count` times; a fast upper bound, since other data may contain the marker."""
     position = -1
     for _ in range(count):
         position = content.find(SCAN_MARKER, position + 1)
@@ -153,7 +153,7 @@ def _has_at_least_scans(content: mmap.mmap, count: int) -> bool:
 
 
 def _count_scans(content: mmap.mmap) -> int:
-    """How many scans the picture has: from segment to segment, up to its end."""
+    """Count the scans of a JPEG, segment by segment."""
     position = 2
     count = 0
     while (marker := SEGMENT_MARKER.search(content, position)) and marker[1] != b"\xd9":

@@ -1,1 +1,1 @@
-"""Sources of data: folders, files and tables."""
+"""Loaders for folders, files, tables and downloads."""

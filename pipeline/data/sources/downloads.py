@@ -1,4 +1,4 @@
-"""Photographs that are downloaded once: the Oxford-IIIT Pets and CIFAR; with a progress bar and a checksum."""
+"""Load the Oxford-IIIT Pets and CIFAR, which are downloaded once and verified by checksum."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LabeledPixels = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Archive:
-    """A file to fetch, its checksum, and the folder that it unpacks to beside itself."""
+    """Archive to download, its MD5 checksum, and the folder that it contains."""
 
     url: str
     md5: str
@@ -36,7 +36,7 @@ class Archive:
 
     @property
     def name(self) -> str:
-        """The file's own name."""
+        """Return the file's name."""
         return self.url.rsplit("/", 1)[1]
 
 
@@ -51,10 +51,10 @@ CIFAR_ARCHIVES = (
 
 
 def load_oxford_pets(dataset: OxfordPets, cache: Path) -> Examples:
-    """The Oxford-IIIT Pet photographs (Parkhi et al. 2012), in their official split.
+    """Load the Oxford-IIIT Pet photographs (Parkhi et al. 2012) in their official split.
 
-    subject=breed: the twelve cat breeds; subject=presence: dog or cat. Raises DataError where they are not there and
-    cannot be fetched.
+    subject=breed: the twelve cat breeds; subject=presence: dog or cat. Raises DataError if they are missing and
+    cannot be downloaded.
     """
     _ensure_archives(dataset.root / PETS_FOLDER, PETS_ARCHIVES, dataset.kind)
     return read_oxford_pets(dataset, cache)
@@ -76,7 +76,7 @@ def _ensure_archives(folder: Path, archives: Sequence[Archive], kind: str) -> No
 
 
 def read_oxford_pets(dataset: OxfordPets, cache: Path) -> Examples:
-    """The photographs from the folder that the archives unpack to; raises DataError where some are missing."""
+    """Read the photographs from the extracted folders; raises DataError if some are missing."""
     base = dataset.root / PETS_FOLDER
     rows = [(*line, part) for part in ("trainval", "test") for line in _read_annotations(base, part)]
     if dataset.subject == "breed":
@@ -104,7 +104,7 @@ def read_oxford_pets(dataset: OxfordPets, cache: Path) -> Examples:
 
 
 def _read_annotations(base: Path, split: str) -> list[tuple[str, str]]:
-    """Each line's picture and its species; a line is: name, class, species (1 cat, 2 dog), breed."""
+    """Return the image name and species of each line; a line has name, class, species (1 cat, 2 dog), breed."""
     file = base / "annotations" / f"{split}.txt"
     try:
         lines = [line.split() for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
@@ -118,15 +118,15 @@ def _breed_name(name: str) -> str:
 
 
 def _incomplete_message(folder: Path, problem: str) -> str:
-    """An archive that was not unpacked to its end, or a folder that was changed."""
+    """Format the message for a folder that is not as the archive contains it."""
     return f"{folder}: {problem}; remove that folder, and the same command makes it again"
 
 
 def load_cifar(dataset: Cifar) -> Examples:
-    """Photographs of 32x32 from CIFAR-10 and CIFAR-100 (Krizhevsky 2009), in their official split.
+    """Load photographs of 32x32 from CIFAR-10 and CIFAR-100 (Krizhevsky 2009) in their official split.
 
-    subject=animals: cat, lion and lizard; subject=presence: cat, and as many others of CIFAR-10. The binary form is
-    read: the other one is pickled. Raises DataError where they are not there and cannot be fetched.
+    subject=animals: cat, lion and lizard; subject=presence: cat, and as many others of CIFAR-10. The binary version is
+    read: the Python version is pickled. Raises DataError if they are missing and cannot be downloaded.
     """
     archives = CIFAR_ARCHIVES if dataset.subject == "animals" else CIFAR_ARCHIVES[:1]
     _ensure_archives(dataset.root, archives, dataset.kind)
@@ -134,7 +134,7 @@ def load_cifar(dataset: Cifar) -> Examples:
 
 
 def read_cifar(dataset: Cifar) -> Examples:
-    """The photographs from the folders that the archives unpack to; raises DataError where they are damaged."""
+    """Read the photographs from the extracted folders; raises DataError if they are damaged."""
     parts = [(part, test) for test in (False, True) for part in _select_classes(dataset, test=test)]
     pixels = _resize_images(np.concatenate([pixels for (pixels, _), _ in parts]), dataset.size)
     images = Images(pixels)
@@ -152,7 +152,7 @@ def read_cifar(dataset: Cifar) -> Examples:
 
 
 def _select_classes(dataset: Cifar, *, test: bool) -> list[tuple[NDArray[np.uint8], int]]:
-    """The pictures of one part, class by class, each with its code; of too many others the first ones."""
+    """Return the images of the training or test part by class, each with its class code."""
     images, labels = _read_cifar_10(dataset.root / CIFAR_10_FOLDER, test=test)
     cats = images[labels == CIFAR_10_CAT]
     others = images[labels != CIFAR_10_CAT]
@@ -172,7 +172,7 @@ def _read_cifar_100(folder: Path, *, test: bool) -> LabeledPixels:
 
 
 def _read_records(files: Sequence[Path], label_bytes: int) -> LabeledPixels:
-    """uint8 [N, 3, 32, 32] and int64 [N], the last of each record's labels."""
+    """Read binary records: pixels uint8 [N, 3, 32, 32], and the last label byte of each record as int64 [N]."""
     try:
         raw = np.concatenate([np.fromfile(file, dtype=np.uint8) for file in files])
         records = raw.reshape(-1, label_bytes + 3 * 32 * 32)
@@ -182,6 +182,6 @@ def _read_records(files: Sequence[Path], label_bytes: int) -> LabeledPixels:
 
 
 def _resize_images(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """uint8 [N, 3, 32, 32] to [N, 3, size, size]."""
+    """Resize uint8 [N, 3, 32, 32] to [N, 3, size, size]."""
     resized_pixels: NDArray[np.uint8] = resize_pixels(pixels.transpose(0, 2, 3, 1), size).transpose(0, 3, 1, 2).copy()
     return resized_pixels

@@ -1,4 +1,4 @@
-"""Pictures and class numbers in HDF5 files, under keys that the configuration names."""
+"""Load images and class codes from HDF5 files."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ MAX_ARRAY_BYTES = 16_000_000_000  # a small compressed file can claim any size
 
 
 def load_hdf5(dataset: Hdf5) -> Examples:
-    """The training file's rows, then the test file's where there is one.
+    """Load the rows of the training file, then those of the test file if there is one.
 
-    Raises DataError where a file is no HDF5 file, a key is missing, or an array is not what it should be.
+    Raises DataError if a file is not HDF5, a key is missing, or an array has another shape or type.
     """
     keys = _array_names(dataset)
     if mistakes := [line for file, typed in keys.items() for line in _find_missing_arrays(file, typed)]:
@@ -54,7 +54,7 @@ def load_hdf5(dataset: Hdf5) -> Examples:
 
 
 def _array_names(dataset: Hdf5) -> dict[Path, dict[str, str]]:
-    """For each file the settings that name its arrays, and the names."""
+    """Return for each file its settings and the array names in them."""
     array_names = {dataset.train: {"train_inputs": dataset.train_inputs, "train_targets": dataset.train_targets}}
     if dataset.classes is not None:
         array_names[dataset.train]["classes"] = dataset.classes
@@ -65,7 +65,7 @@ def _array_names(dataset: Hdf5) -> dict[Path, dict[str, str]]:
 
 
 def _find_missing_arrays(file: Path, array_names: dict[str, str]) -> list[str]:
-    """A line for each array that the file does not have."""
+    """Return a message for each array that the file lacks."""
     try:
         check_regular_file(file)
         with h5py.File(file, "r") as h5_file:
@@ -81,7 +81,7 @@ def _find_missing_arrays(file: Path, array_names: dict[str, str]) -> list[str]:
 
 
 def _read_split(file: Path, inputs: str, targets: str, size: int) -> SplitArrays:
-    """The pictures uint8 [N, 3, size, size] and class numbers [N] of one file."""
+    """Read the images uint8 [N, 3, size, size] and class codes int64 [N] of one file."""
     with h5py.File(file, "r") as h5_file:
         images = h5_file[inputs]
         class_codes = h5_file[targets]
@@ -93,7 +93,7 @@ def _read_split(file: Path, inputs: str, targets: str, size: int) -> SplitArrays
 
 
 def _check_arrays(file: Path, images: h5py.Dataset, class_codes: h5py.Dataset) -> None:
-    """Looks at what the arrays say they are, before anything is read."""
+    """Check shapes and types of the arrays before any data are read."""
     mistakes = []
     if images.dtype != np.uint8 or len(images.shape) != 4 or images.shape[3] != 3 or 0 in images.shape:
         mistakes.append(f"{images.name[1:]}: pictures are uint8 [N, H, W, 3]; got {_describe_array(images)}")
@@ -118,7 +118,7 @@ def _read_array(file: Path, array: h5py.Dataset) -> NDArray[Any]:
 
 
 def _read_class_names(dataset: Hdf5, count: int) -> tuple[str, ...]:
-    """The classes' names where the file has them, otherwise their numbers."""
+    """Read the class names if the file has them, or else use the class codes as names."""
     if dataset.classes is None:
         return tuple(map(str, range(count)))
     with h5py.File(dataset.train, "r") as h5_file:

@@ -1,4 +1,4 @@
-"""A folder of photographs: `train/<class>/` and `test/<class>/`, or just `<class>/`."""
+"""Load a folder of images: `train/<class>/` and `test/<class>/`, or just `<class>/`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ LabeledFiles = list[tuple[Path, str]]
 
 
 def load_image_folder(dataset: ImageFolder, cache: Path) -> Examples:
-    """Every picture of every class folder; stray files beside the class folders are passed over.
+    """Load every image of every class folder; files beside the class folders are ignored.
 
-    Raises DataError where a class is empty or missing from training, there is only one, or pictures cannot be read.
+    Raises DataError if a class is empty or missing from training, there is only one class, or images cannot be decoded.
     """
     root = dataset.root
     has_split_folders = (root / "train").is_dir()
@@ -53,7 +53,7 @@ def load_image_folder(dataset: ImageFolder, cache: Path) -> Examples:
 
 
 def _list_class_names(folder: Path) -> list[str]:
-    """The folders' names; a hidden one is no class."""
+    """List the class names: the visible subfolders."""
     if not folder.is_dir():
         return []
     try:
@@ -63,7 +63,7 @@ def _list_class_names(folder: Path) -> list[str]:
 
 
 def _check_split_folders(root: Path, has_split_folders: bool) -> None:
-    """A folder that is nearly train/ or test/ would silently become a class."""
+    """Raise DataError for a folder such as Train/ or test/ without train/, which would silently become a class."""
     near_matches = [name for name in _list_class_names(root) if name.lower() in SPLIT_FOLDERS]
     if near_matches and not has_split_folders:
         rule = "train/<class>/ and test/<class>/, written so and train/ among them, or just <class>/"
@@ -71,7 +71,7 @@ def _check_split_folders(root: Path, has_split_folders: bool) -> None:
 
 
 def _wrong_layout_message(folder: Path, classes: Sequence[str]) -> str:
-    """What was found instead of classes, and what is looked for."""
+    """Format the message for a root without two class folders: the rule, what it contains, an example."""
     loose_images = sum(is_image_file(file) for file in folder.iterdir()) if folder.is_dir() else 0
     found = f"{_join_names(classes) or 'none'} in {folder}"
     found += f", and {loose_images} pictures in no such folder" if loose_images else ""
@@ -82,7 +82,7 @@ def _wrong_layout_message(folder: Path, classes: Sequence[str]) -> str:
 
 
 def _check_class_folders(train: Path, classes: Sequence[str], test: Path, test_classes: Sequence[str]) -> None:
-    """Every class folder is a real folder with pictures in it, and every class of the test part is trained."""
+    """Raise DataError unless each class folder is a real folder with images and each test class is in train/."""
     folders = [*(train / name for name in classes), *(test / name for name in test_classes)]
     mistakes = []
     if unknown_classes := [name for name in test_classes if name not in classes]:
@@ -100,7 +100,7 @@ def _list_files(folder: Path, classes: Sequence[str]) -> LabeledFiles:
 
 
 def _check_remaining_classes(classes: Sequence[str], codes: NDArray[np.int64]) -> None:
-    """Leaving out bad files may not leave out a whole class."""
+    """Raise DataError if skipping unreadable files leaves a class without training images."""
     if lost_classes := [name for code, name in enumerate(classes) if code not in codes]:
         raise DataError(
             f"dataset.root: no picture for training can be read of {_join_names(lost_classes)}; mend or remove the class"

@@ -1,4 +1,4 @@
-"""A CSV file of pictures: `path`, then a 0/1 column for each label or one number, optionally `split`."""
+"""Load images listed in a CSV file: `path`, then a 0/1 column for each label or one number, optionally `split`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MAX_WRONG_CELLS = 5
 
 
 def load_labelled_csv(dataset: LabeledImages, target_kind: TargetKind, cache: Path) -> Examples:
-    """The pictures that the file names, and their labels or numbers.
+    """Load the images that the file lists with their labels or numbers.
 
-    One 0/1 column may also be asked for as two classes. Raises DataError with everything that is wrong with the file.
+    One 0/1 column can also be loaded as two classes. Raises DataError with all mistakes of the file.
     """
     frame = read_csv_as_text(dataset.file, "dataset.file")
     root = dataset.file.parent
@@ -52,7 +52,7 @@ def load_labelled_csv(dataset: LabeledImages, target_kind: TargetKind, cache: Pa
 def _parse_values(
     frame: pd.DataFrame, columns: list[str], target_kind: TargetKind
 ) -> tuple[NDArray[np.float32], list[str]]:
-    """float32 [N, columns], and a line for each cell, or a whole column, that is not what the head needs."""
+    """Return float32 [N, columns], and a message for each cell or column that does not fit the head."""
     with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, and is refused below
         numbers = frame[columns].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float32, na_value=np.nan)
     if not columns:
@@ -73,7 +73,7 @@ def _parse_values(
 def _find_cell_mistakes(
     cells: pd.Series[str], numbers: NDArray[np.float32], allowed: NDArray[np.bool_], rule: str
 ) -> list[str]:
-    """A line for each wrong cell of a column; of a column that is none, or says nothing, one for all."""
+    """Return a message for each invalid cell, or one for the column if all cells are invalid or equal."""
     name = shorten(str(cells.name))
     first = cells.iloc[0]
     if len(cells) > MAX_WRONG_CELLS and not allowed.any():
@@ -86,7 +86,7 @@ def _find_cell_mistakes(
 
 
 def _find_path_mistakes(paths: pd.Series[str], root: Path) -> list[str]:
-    """A line for each path that leaves the folder, is not there, or stands twice."""
+    """Return a message for each path that leaves the folder, does not exist, or occurs twice."""
     mistakes = []
     previous_paths = set()
     for line, name in enumerate(paths, start=2):
@@ -105,7 +105,7 @@ def _find_path_mistakes(paths: pd.Series[str], root: Path) -> list[str]:
 
 
 def _path_exists(path: Path) -> bool:
-    """Whether there is anything; a name that is too long for the system is not there."""
+    """Return whether a path exists; a name that is too long for the file system does not."""
     try:
         return path.exists() or path.is_symlink()
     except OSError:
@@ -113,7 +113,7 @@ def _path_exists(path: Path) -> bool:
 
 
 def _find_split_mistakes(frame: pd.DataFrame) -> list[str]:
-    """A line for each word that is no part, or one where there is nothing to learn from."""
+    """Return a message for each invalid split, or one if no row is in the training part."""
     if "split" not in frame:
         return []
     invalid = [(line, word) for line, word in enumerate(frame["split"], start=2) if word not in SPLITS]
@@ -134,7 +134,7 @@ def _make_targets(
 
 
 def _format_mistakes(file: Path, mistakes: Sequence[str]) -> str:
-    """Every mistake; of very many the first, since they are likely to have one cause."""
+    """Format the mistakes, at most the first MAX_MISTAKE_LINES: more are likely to have one cause."""
     lines = [f"  {line}" for line in mistakes[:MAX_MISTAKE_LINES]]
     if more := len(mistakes) - len(lines):
         lines.append(f"  and {more} more")

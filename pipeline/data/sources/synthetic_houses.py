@@ -1,4 +1,4 @@
-"""Houses and their prices by a formula with noise: a table for a first search, with nothing to download."""
+"""Generate a table of houses whose prices follow a formula with noise."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FloatArray = NDArray[np.float64]
 
 
 def load_synthetic_houses(dataset: SyntheticHouses) -> Examples:
-    """Houses with bedrooms, size, family size, wealth of the neighbourhood and zip code, and what they sell for.
+    """Generate houses with bedrooms, size, family size, wealth of the neighbourhood, zip code and price.
 
     price = 1,900 * size_m2 * place(zip_code) * (0.5 + wealth)^1.5 * rooms * room_for_the_family * noise, in USD:
     place is a factor from 0.6 to 1.7 that has nothing to do with the zip code's number; wealth goes from 0 to 1;
@@ -45,7 +45,7 @@ def load_synthetic_houses(dataset: SyntheticHouses) -> Examples:
 
 
 def _sample_houses(location_factors: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """[N, 4] in the order of NUMBERS; sought-after places are a little wealthier."""
+    """Sample float64 [N, 4] in the order of NUMBER_NAMES; expensive locations are slightly wealthier."""
     count = len(location_factors)
     size = np.round(np.clip(np.exp(rng.normal(4.7, 0.4, count)), 25, 400))
     bedrooms = np.clip(np.round(size / 28 + rng.normal(0, 1.2, count)), 1, 8)
@@ -55,7 +55,7 @@ def _sample_houses(location_factors: FloatArray, rng: np.random.Generator) -> Fl
 
 
 def _compute_price(numbers: FloatArray, location_factors: FloatArray) -> FloatArray:
-    """The price before noise, in USD."""
+    """Return the price in USD before noise."""
     bedrooms, size, family, wealth = numbers.T
     rooms = 1.2 - 0.1 * np.minimum(np.abs(bedrooms - size / 28), 4)
     room_for_the_family = 0.8 + 0.015 * (np.clip(size / family, 15, 45) - 15)

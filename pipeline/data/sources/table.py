@@ -1,4 +1,4 @@
-"""A table from a CSV or parquet file: numbers, categories, a target, and rows that belong together."""
+"""Load a table from a CSV or parquet file: numbers, categories, a target and groups of rows."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from pipeline.runtime.text import escape_unprintable, join_names, shorten
 
 
 def load_table(dataset: TableFile, target_kind: TargetKind) -> Examples:
-    """The file's rows; text columns are categories by themselves, other columns where `dataset.categories` names them.
+    """Load the rows of a file; text columns and those in `dataset.categories` are categories, the others numbers.
 
-    Raises DataError with all columns that are not there, or else with all that is wrong with the cells.
+    Raises DataError with all missing columns, or else with all mistakes in the cells.
     """
     frame = read_frame(dataset.file)
     if mistakes := find_name_mistakes(dataset, list(frame.columns)):
@@ -54,14 +54,14 @@ def load_table(dataset: TableFile, target_kind: TargetKind) -> Examples:
 
 
 def read_table(file: Path, numbers: Sequence[str], categories: Sequence[str]) -> tuple[Table, list[str]]:
-    """The rows of a file, as `rows_of` gives them; raises DataError also where the file cannot be read."""
+    """Read the rows of a file for a trained model, as `parse_table`; raises DataError also if the file cannot be read."""
     return parse_table(read_frame(file), numbers, categories)
 
 
 def parse_table(frame: pd.DataFrame, numbers: Sequence[str], categories: Sequence[str]) -> tuple[Table, list[str]]:
-    """The rows that a trained model is asked about, and for each row "" or why it cannot be answered.
+    """Return the rows as a table for a trained model, and for each row "" or the reason why it is invalid.
 
-    Raises DataError where a column of the model's is missing.
+    Raises DataError if a column of the model is missing.
     """
     if missing := [name for name in [*numbers, *categories] if name not in frame]:
         raise DataError(f"no column {join_names(missing)}; the model was trained with it")
@@ -85,7 +85,7 @@ def _encode_class_targets(target: pd.Series[Any]) -> tuple[NDArray[np.int64], tu
 
 
 def _encode_groups(frame: pd.DataFrame, group: str | None) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """int64 [N], equal where the column is; a row without a group is alone, which is noted."""
+    """Return the group codes int64 [N] and remarks; a row without a group is a group of its own."""
     if group is None:
         return np.arange(len(frame), dtype=np.int64), ()
     codes = pd.factorize(frame[group])[0].astype(np.int64)
@@ -108,7 +108,7 @@ def _make_table(frame: pd.DataFrame, feature_names: Sequence[str], dataset: Tabl
 def _encode_categories(
     frame: pd.DataFrame, categories: Sequence[str]
 ) -> tuple[NDArray[np.int64], tuple[tuple[str, ...], ...]]:
-    """int64 [N, C] into each column's sorted levels, -1 where the cell is empty."""
+    """Return int64 [N, C] indices into each column's sorted levels, -1 for an empty cell, and the levels."""
     codes = np.full((len(frame), len(categories)), -1, dtype=np.int64)
     levels = []
     for column, name in enumerate(categories):
@@ -128,6 +128,6 @@ def _make_notes(table: Table, constant_names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _format_missing_counts(names: Sequence[str], missing: NDArray[np.bool_]) -> str:
-    """Each column with missing cells, and in how many rows."""
+    """Format the columns with missing cells and their counts."""
     counts = zip(names, missing.sum(axis=0), strict=True)
     return ", ".join(f"{shorten(name)} in {count} rows" for name, count in counts if count)

@@ -1,4 +1,4 @@
-"""What is wrong with the columns of a table: every mistake a line, with what to write instead."""
+"""Check the columns of a table; each mistake becomes a message that says what to do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MIN_NUMERIC_SHARE = 0.9  # a share of cells that are numbers from which on the o
 
 
 def find_name_mistakes(dataset: TableFile, columns: Sequence[str]) -> list[str]:
-    """Every name that was typed is a column and has one use."""
+    """Return a message for each configured name that is not a column or has two uses."""
     typed_names = [("target", dataset.target), *([("group", dataset.group)] if dataset.group is not None else [])]
     typed_names += [("ignore", name) for name in dataset.ignore] + [("categories", name) for name in dataset.categories]
     mistakes = []
@@ -39,37 +39,37 @@ def find_name_mistakes(dataset: TableFile, columns: Sequence[str]) -> list[str]:
 
 
 def select_feature_names(frame: pd.DataFrame, dataset: TableFile) -> list[str]:
-    """The columns to learn from, in the order of the file."""
+    """Return the feature columns in the order of the file."""
     excluded = {dataset.target, dataset.group, *dataset.ignore}
     return [str(name) for name in frame.columns if name not in excluded]
 
 
 def find_cell_mistakes(frame: pd.DataFrame, dataset: TableFile) -> list[str]:
-    """A line for each column that is not what its cells make of it."""
+    """Return a message for each feature column with invalid cells."""
     checks = (_find_long_name, _find_infinite_numbers, _find_unusable_text, _find_missing_cells)
     messages = [check(frame[name], dataset) for name in select_feature_names(frame, dataset) for check in checks]
     return [line for line in messages if line]
 
 
 def find_target_mistakes(target: pd.Series[Any], target_kind: TargetKind, dataset: TableFile) -> list[str]:
-    """Every row has an answer, of the kind that the head asks for, and not the same everywhere."""
+    """Return a message unless each row has a target of the kind that the head needs, and the target varies."""
     mistake = (_number_target_mistake if target_kind == "numbers" else _class_target_mistake)(target)
     return [f"dataset.target: {shorten(dataset.target)} {mistake}"] if mistake else []
 
 
 def is_numeric_column(column: pd.Series[Any]) -> bool:
-    """Whether a column holds numbers; yes and no are none."""
+    """Return whether a column is numeric and not boolean."""
     return types.is_numeric_dtype(column) and not types.is_bool_dtype(column)
 
 
 def to_float32(frame: pd.DataFrame) -> NDArray[np.float32]:
-    """float32 [N, columns]; what it cannot hold becomes infinite, and that is refused."""
+    """Convert to float32 [N, columns]; overflow becomes infinite, which the checks refuse."""
     with np.errstate(over="ignore"):
         return frame.to_numpy(dtype=np.float32, na_value=np.nan)
 
 
 def format_level(value: object) -> str:
-    """A level's name: a whole number has no decimal point, whatever type its column was read as."""
+    """Format a level's name: an integer has no decimal point, whatever the type of its column."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
@@ -118,7 +118,7 @@ def _find_infinite_numbers(column: pd.Series[Any], dataset: TableFile) -> str | 
 
 
 def _find_unusable_text(column: pd.Series[Any], dataset: TableFile) -> str | None:
-    """Text that is too long, looks like numbers with slips, names each row, or is no text at all."""
+    """Return a message for text that is too long, mostly numeric, unique in most rows, or not text."""
     name = shorten(str(column.name))
     present = column.dropna()
     if types.is_numeric_dtype(column):
@@ -153,7 +153,7 @@ def _find_missing_cells(column: pd.Series[Any], dataset: TableFile) -> str | Non
 
 
 def _format_row_numbers(is_invalid: NDArray[np.bool_]) -> str:
-    """How many rows, and the first of them, counted from 1 as everywhere."""
+    """Format the number of invalid rows and the first row numbers, counted from 1."""
     return (
         f"{int(is_invalid.sum())} rows, first {', '.join(map(str, np.flatnonzero(is_invalid)[:MAX_LISTED_CELLS] + 1))}"
     )

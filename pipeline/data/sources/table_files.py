@@ -1,4 +1,4 @@
-"""A CSV or parquet file becomes a pandas frame, or says why it cannot."""
+"""Read CSV and parquet files as pandas frames."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_REASON_CHARS = 300
 
 
 def read_csv_as_text(file: Path, key: str) -> pd.DataFrame:
-    """A CSV file with every cell as text; raises DataError where it is none."""
+    """Read a CSV file with every cell as text; raises DataError if it is not a CSV file or is empty."""
     try:
         check_regular_file(file)
         frame = pd.read_csv(file, dtype=str, keep_default_na=False, compression=None)
@@ -30,7 +30,7 @@ def read_csv_as_text(file: Path, key: str) -> pd.DataFrame:
 
 
 def read_frame(file: Path) -> pd.DataFrame:
-    """A CSV or parquet file with the types that its cells have; raises DataError where it is none."""
+    """Read a CSV or parquet file with inferred types; raises DataError if it cannot be read or is empty."""
     try:
         check_regular_file(file)
         if file.suffix.lower() in (".parquet", ".pq"):
@@ -51,7 +51,7 @@ def read_frame(file: Path) -> pd.DataFrame:
 
 
 def _check_header(file: Path, frame: pd.DataFrame) -> None:
-    """Pandas quietly renames a second column of a name, and takes cells beyond the header for a column of its own."""
+    """Raise ValueError where pandas would silently rename duplicate columns or use extra cells as an index."""
     with file.open(newline="", encoding="utf-8-sig") as stream:
         header = next(csv.reader(stream), [])
     if duplicates := sorted({name for name in header if name and header.count(name) > 1}):
@@ -63,7 +63,7 @@ def _check_header(file: Path, frame: pd.DataFrame) -> None:
 
 
 def _describe_error(error: Exception) -> str:
-    """What went wrong, in one line; of the system's own words without the path, which stands before."""
+    """Return the error in one line; an OSError without its path, which the message has already."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return shorten(first_line(error), MAX_REASON_CHARS)

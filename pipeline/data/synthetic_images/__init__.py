@@ -1,4 +1,4 @@
-"""Pictures of cats, lions, iguanas and empty scenes that the program draws itself: nothing to download."""
+"""Generate synthetic images of cats, lions, iguanas and empty scenes."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ PixelBatch = NDArray[np.uint8]
 
 
 def load_synthetic_images(dataset: SyntheticImages, cache: Path) -> Examples:
-    """The pictures with their targets; drawn once, and kept in `cache`.
+    """Load the images with their targets from `cache`, or draw and cache them.
 
-    Picture i depends on the seed, the subject, the size and i alone, so a larger count begins with the same pictures.
+    Image i depends on the seed, the subject, the size and i alone, so a larger count begins with the same images.
     """
     subject_spec = SUBJECTS[dataset.subject]
     file = cache / f"drawn-{_cache_key(dataset)}.npy"
@@ -56,7 +56,7 @@ def load_synthetic_images(dataset: SyntheticImages, cache: Path) -> Examples:
 
 
 def draw_images(dataset: SyntheticImages, processes: int) -> Iterator[PixelBatch]:
-    """uint8 [n, 3, size, size] after another, the same whatever the number of processes."""
+    """Yield batches uint8 [n, 3, size, size]; the number of processes does not change them."""
     starts = range(0, dataset.count, CHUNK_SIZE)
     if processes < 2:
         yield from (_draw_chunk(dataset, start) for start in starts)
@@ -81,13 +81,13 @@ def _draw_chunk(dataset: SyntheticImages, start: int) -> PixelBatch:
 
 
 def _cache_key(dataset: SyntheticImages) -> str:
-    """A name for exactly these pictures."""
+    """Return a cache key from the drawing version and the settings."""
     key_text = f"{DRAWING_VERSION} {dataset.subject} {dataset.count} {dataset.size} {dataset.seed}"
     return hashlib.sha256(key_text.encode()).hexdigest()[:24]
 
 
 def _format_target(classes: tuple[str, ...], target: np.int64 | np.float32 | NDArray[np.float32]) -> str:
-    """A target in words: the class, the labels that are 1, or years."""
+    """Format a target: the class, the positive labels, or years."""
     if not classes:
         return f"{float(target):.1f} years"
     if isinstance(target, np.ndarray):
@@ -96,6 +96,6 @@ def _format_target(classes: tuple[str, ...], target: np.int64 | np.float32 | NDA
 
 
 def _draw_with_progress(dataset: SyntheticImages, processes: int) -> Iterator[PixelBatch]:
-    """All pictures, with a bar where someone is looking."""
+    """Draw all images with a progress bar on a terminal."""
     is_small = dataset.count < MIN_IMAGES_FOR_PROCESSES
     return track(draw_images(dataset, 1 if is_small else processes), "drawing pictures", dataset.count, len)

@@ -1,4 +1,4 @@
-"""Draws the animals that are no cats: lions with a mane, and iguanas with spikes and a long tail."""
+"""Draw lions and iguanas."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AMBER = (190, 130, 50)
 
 
 def draw_lion(layer: DrawingLayer, pose: Pose, rng: np.random.Generator) -> None:
-    """A lion, or its face alone; it looks to the left, about two units high."""
+    """Draw a lion or its face, looking to the left, about two units high."""
     fur = mix_colors(PALE_GOLD, AMBER, rng.uniform(0, 0.7))
     mane = mix_colors(MANE_COLORS[rng.integers(len(MANE_COLORS))], fur, rng.uniform(0, 0.3))
     if pose == "face":
@@ -81,7 +81,7 @@ def _draw_lion_head(layer: DrawingLayer, head: HeadFrame, fur: Color, mane: Colo
 
 
 def draw_iguana(layer: DrawingLayer, pose: Pose, rng: np.random.Generator) -> None:
-    """An iguana from the side, or its head alone; it looks to the left, a bit over two units long."""
+    """Draw an iguana from the side or its head, looking to the left, a bit over two units long."""
     skin = GREEN_SKINS[rng.integers(len(GREEN_SKINS))]
     if pose == "face":
         _draw_iguana_neck(layer, skin)

@@ -1,4 +1,4 @@
-"""What one cat looks like: its breed and coat, and what its age makes of them."""
+"""Appearance of a cat: its breed and coat, and how its age changes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DARK = (22, 18, 20)
 
 @dataclass(frozen=True)
 class Cat:
-    """One cat; age in years."""
+    """Cat to draw; age in years."""
 
     breed: Breed
     coat: Coat
@@ -28,22 +28,22 @@ class Cat:
 
     @property
     def maturity(self) -> float:
-        """0 for a new-born, 1 for an adult; most of it happens in the first two or three years."""
+        """Return 0 for a newborn to 1 for an adult, saturating over the first three years."""
         return float(1 - np.exp(-self.age / 2.5))
 
     @property
     def gray_share(self) -> float:
-        """The share of the fur that is grey."""
+        """Return the share of the fur that is grey."""
         return min(max((self.age - 3) / 17, 0.0), 1.0)
 
     @property
     def fur_color(self) -> Color:
-        """The fur of the body at this age."""
+        """Return the colour of the body at this age."""
         return mix_colors(self.coat.fur_color, GRAY, 0.75 * self.gray_share)
 
     @property
     def marking_color(self) -> Color:
-        """The points, stripes or spots at this age; kittens have paler ones."""
+        """Return the colour of points, stripes or spots at this age; kittens have paler ones."""
         return mix_colors(
             mix_colors(self.coat.marking_color, GRAY, 0.65 * self.gray_share),
             self.coat.fur_color,
@@ -52,28 +52,28 @@ class Cat:
 
     @property
     def limb_color(self) -> Color:
-        """Legs, ears and tail; of a cat with points they are dark."""
+        """Return the colour of legs, ears and tail; a cat with points has dark ones."""
         return self.marking_color if self.breed.pattern == "points" else self.fur_color
 
     @property
     def outline_color(self) -> Color:
-        """The line around a part: on dark fur a lighter one, or it could not be seen."""
+        """Return the colour of outlines: lighter than dark fur, darker than light fur."""
         return mix_colors(self.fur_color, WHITE, 0.3) if self.is_dark else mix_colors(self.fur_color, DARK, 0.45)
 
     @property
     def is_dark(self) -> bool:
-        """Whether the fur is rather dark than light."""
+        """Return whether the fur is dark."""
         return sum(self.coat.fur_color) < 380
 
 
 @dataclass(frozen=True)
 class HeadFrame:
-    """Where the head is: everything on it is drawn in units of its radius."""
+    """Position and radius of a head; its parts are drawn in units of the radius."""
 
     x: float
     y: float
     radius: float
 
     def to_animal(self, points: Points | list[tuple[float, float]]) -> Points:
-        """Points of the head as points of the animal."""
+        """Transform points from head coordinates to animal coordinates."""
         return np.asarray(points, dtype=np.float64) * self.radius + (self.x, self.y)

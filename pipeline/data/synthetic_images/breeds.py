@@ -1,4 +1,4 @@
-"""The twelve breeds: what a person tells them apart by, each with the colours that it comes in."""
+"""Define the twelve cat breeds: body shapes, coat patterns and colours."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BLUE = (80, 150, 235)
 
 @dataclass(frozen=True)
 class Coat:
-    """The colour of the fur, and the colour of the marks on it (points, stripes, spots)."""
+    """Colour of the fur, and of the markings on it (points, stripes, spots)."""
 
     fur_color: Color
     marking_color: Color
@@ -26,11 +26,11 @@ class Coat:
 
 @dataclass(frozen=True)
 class Breed:
-    """Lengths are relative to an average cat, where 1 is average; shares go from 0 to 1.
+    """Shape and coat of a breed; lengths are relative to an average cat, shares go from 0 to 1.
 
-    chin: how far the face narrows to a wedge; flat: how far the nose is pressed in; fluff: the length of the fur;
-    ear_round: how round the tips of the ears are; ear_out: how far they lean outwards; slim: how thin body and legs
-    are; white: where the coat is white, whatever its colour.
+    chin: how far the face narrows to a wedge; flatness: of the nose; fluffiness: the length of the fur;
+    ear_roundness: of the tips; ear_spread: how far the ears lean outwards; slimness: how thin body and legs
+    are; white_markings: where the coat is white, whatever its colour.
     """
 
     pattern: CoatPattern

@@ -1,4 +1,4 @@
-"""A layer to draw an animal on: polygons in the animal's own coordinates, with patterns that stay inside a part."""
+"""Draw polygons and patterns on a transparent layer, in an animal's own coordinates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Points = NDArray[np.float64]
 
 
 def mix_colors(first: Color, second: Color, weight: float) -> Color:
-    """A colour between two, `share` of the way to the second."""
+    """Interpolate between two colours; `weight` is the share of the second."""
     mixed = [round(a + (b - a) * weight) for a, b in zip(first, second, strict=True)]
     return (mixed[0], mixed[1], mixed[2])
 
@@ -22,7 +22,7 @@ def mix_colors(first: Color, second: Color, weight: float) -> Color:
 def make_ellipse(
     center: tuple[float, float], radii: tuple[float, float], tilt: float = 0.0, fluff: float = 0.0, corners: int = 30
 ) -> Points:
-    """[corners, 2]: an ellipse, `tilt` in radians; with fluff its edge is as jagged as long fur."""
+    """Return an ellipse as points [corners, 2]; `tilt` in radians, `fluff` makes its edge jagged like long fur."""
     circle, is_odd = _unit_circle(corners)
     points = circle * radii
     if fluff:
@@ -37,7 +37,7 @@ def make_ellipse(
 
 @cache
 def _unit_circle(corners: int) -> tuple[Points, Points]:
-    """The corners of a circle, and for each whether it is an odd one; kept, since a picture has a hundred of them."""
+    """Return the corners of a circle and the parity of each; cached, since an image has about a hundred ellipses."""
     angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
     is_odd: Points = np.arange(corners, dtype=np.float64)[:, None] % 2
     return np.stack([np.cos(angle), np.sin(angle)], axis=1), is_odd
@@ -46,7 +46,7 @@ def _unit_circle(corners: int) -> tuple[Points, Points]:
 def make_ribbon(
     path: Sequence[tuple[float, float]], start_width: float, end_width: float, fluff: float = 0.0
 ) -> Points:
-    """The outline of a band along a path (a tail, a leg), `start` wide where it begins and `end` where it ends."""
+    """Return the outline of a band along a path (a tail, a leg) whose width goes from `start_width` to `end_width`."""
     spine = np.array(path, dtype=np.float64)
     positions = np.linspace(0, len(spine) - 1, 14)
     smooth = np.stack([_interpolate_smooth(spine[:, axis], positions) for axis in (0, 1)], axis=1)
@@ -58,7 +58,7 @@ def make_ribbon(
 
 
 def _interpolate_smooth(values: NDArray[np.float64], positions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Linear interpolation with its corners rounded off."""
+    """Interpolate linearly and smooth the corners."""
     sampled = np.interp(positions, np.arange(len(values)), values)
     padded = np.concatenate([sampled[:1], sampled, sampled[-1:]])
     rounded: NDArray[np.float64] = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
@@ -66,10 +66,10 @@ def _interpolate_smooth(values: NDArray[np.float64], positions: NDArray[np.float
 
 
 class DrawingLayer:
-    """A transparent picture of side x side pixels. Its animal looks to the left around (0, 0), y points down.
+    """Transparent image of side x side pixels; its animal looks to the left around (0, 0), y points down.
 
-    One unit of the animal is `unit` of the picture's side; the animal stands at `place`, turned by `tilt` radians, and
-    looks to the right where `mirrored`.
+    One unit of the animal is `unit` of the image's side; the animal stands at `origin`, rotated by `tilt` radians, and
+    looks to the right if `is_mirrored`.
     """
 
     def __init__(
@@ -86,11 +86,11 @@ class DrawingLayer:
         self._alpha_draw = ImageDraw.Draw(self.alpha)
 
     def to_pixels(self, points: Points) -> list[tuple[float, float]]:
-        """Points of the animal as places on this layer."""
+        """Transform points of the animal to pixel coordinates."""
         return [(x, y) for x, y in (points @ self._matrix.T + self._origin).tolist()]
 
     def fill_polygon(self, points: Points, color: Color, outline: Color | None = None) -> None:
-        """A part in one colour, with a line around it where `edge` is given."""
+        """Fill a part with one colour, with a line around it if `outline` is given."""
         corners = self.to_pixels(points)
         self._rgb_draw.polygon(corners, fill=color)
         self._alpha_draw.polygon(corners, fill=255)
@@ -98,14 +98,14 @@ class DrawingLayer:
             self.draw_line(np.concatenate([points, points[:1]]), outline, 0.022)
 
     def draw_line(self, points: Points, color: Color, width: float) -> None:
-        """A line, `width` in units of the animal and at least one pixel."""
+        """Draw a line; `width` is in units of the animal and at least one pixel."""
         corners = self.to_pixels(points)
         pixel_width = max(1, round(width * self.unit * self.side))
         self._rgb_draw.line(corners, fill=color, width=pixel_width, joint="curve")
         self._alpha_draw.line(corners, fill=255, width=pixel_width, joint="curve")
 
     def make_mask(self, shapes: Sequence[tuple[Points, int]], blur: float = 0.0) -> Image.Image:
-        """A pattern to paint through: shapes with their strengths 0-255, blurred by `soft` units."""
+        """Return a mask of shapes with strengths 0-255, blurred by `blur` units."""
         mask = Image.new("L", (self.side, self.side))
         drawing = ImageDraw.Draw(mask)
         for points, strength in shapes:
@@ -113,6 +113,6 @@ class DrawingLayer:
         return mask.filter(ImageFilter.BoxBlur(blur * self.unit * self.side)) if blur else mask
 
     def paint_pattern(self, points: Points | None, color: Color, pattern: Image.Image) -> None:
-        """A pattern in one colour, only inside a part; with no part given, wherever the animal is."""
+        """Paint a pattern in one colour inside a part, or inside the whole animal if `points` is None."""
         inside = self.alpha if points is None else self.make_mask([(points, 255)])
         self.rgb.paste(color, mask=ImageChops.multiply(inside, pattern))

@@ -1,4 +1,4 @@
-"""Draws the head of a cat: ears, face, marks, muzzle and eyes, in units of the head's radius."""
+"""Draw the head of a cat: ears, face, markings, muzzle and eyes, in units of the head's radius."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.data.synthetic_images.canvas import DrawingLayer, Points, make_ell
 
 
 def draw_cat_head(layer: DrawingLayer, cat: Cat, head: HeadFrame, rng: np.random.Generator) -> None:
-    """The whole head, seen from the front."""
+    """Draw the whole head, seen from the front."""
     breed = cat.breed
     if breed.fluffiness > 0.3:
         ruff = make_ellipse((0, 0.35), (breed.head_width * 1.12, 0.85), fluff=0.22 * breed.fluffiness)
@@ -28,7 +28,7 @@ def draw_cat_head(layer: DrawingLayer, cat: Cat, head: HeadFrame, rng: np.random
 
 
 def _face_outline(breed: Breed) -> Points:
-    """The outline of the head, from a round Persian to the wedge of a Siamese."""
+    """Return the outline of the head, from round (Persian) to wedge-shaped (Siamese)."""
     points = make_ellipse((0, 0), (breed.head_width, 0.92), fluff=0.06 * breed.fluffiness, corners=40)
     below = np.clip(points[:, 1], 0, None)
     points[:, 0] *= 1 - breed.chin * below**1.2
@@ -113,7 +113,7 @@ def _draw_muzzle(layer: DrawingLayer, cat: Cat, head: HeadFrame) -> None:
 
 
 def _draw_eye(layer: DrawingLayer, cat: Cat, head: HeadFrame, side: int) -> None:
-    """Big and round in a kitten, small and narrow in an old cat."""
+    """Draw an eye: large and round in a kitten, small and narrow in an old cat."""
     breed = cat.breed
     size = breed.eye_size * (0.95 + 0.45 * (1 - cat.maturity) - 0.5 * cat.age / 20)
     center = (side * 0.41 * breed.head_width, -0.04)

@@ -1,4 +1,4 @@
-"""Draws one cat: its breed gives shape and coat, its age the eyes, the size of the head and the grey."""
+"""Draw a cat: its breed sets shape and coat, its age the eyes, the size of the head and the grey."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.data.synthetic_images.cat_heads import draw_cat_head
 
 
 def draw_cat(layer: DrawingLayer, cat: Cat, pose: Pose, rng: np.random.Generator) -> None:
-    """A whole cat, or the face alone; it looks to the left, about two units high."""
+    """Draw a whole cat or its face, looking to the left, about two units high."""
     head_scale = 1 + 0.3 * (1 - cat.maturity)
     if pose == "face":
         _draw_chest(layer, cat, rng)
@@ -89,7 +89,7 @@ def _draw_leg(
 
 
 def _make_pattern(layer: DrawingLayer, cat: Cat, rng: np.random.Generator) -> Image.Image | None:
-    """The marks of the body, spread over all of it; None where a coat has none."""
+    """Return the mask of the body's markings, or None if the coat has none."""
     kind = cat.breed.pattern
     if kind == "tabby":
         bends = rng.uniform(-0.08, 0.08, (14, 3))
@@ -111,7 +111,7 @@ def _stripe_positions(count: int) -> list[float]:
 
 
 def _make_spots(has_rings: bool, rng: np.random.Generator) -> list[tuple[Points, int]]:
-    """Small dots or larger rings on a shaken grid."""
+    """Return small dots or larger rings on a jittered grid."""
     pitch, radius = (0.24, 0.095) if has_rings else (0.17, 0.05)
     shapes = []
     for row, y in enumerate(np.arange(-0.4, 1.3, pitch)):

@@ -1,4 +1,4 @@
-"""Draws one whole picture: a room, a garden or a studio, the animals in it, what stands in front, and the light."""
+"""Draw a complete image: background, animals, foreground and lighting."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_FACES_PROBABILITIES = (0.0, 0.5, 0.5)
 
 @dataclass(frozen=True)
 class Animal:
-    """An animal to draw: a lion, an iguana, or a cat of a breed (else "") and an age in years."""
+    """Animal to draw: a lion, an iguana, or a cat with a breed (else "") and an age in years."""
 
     species: str
     breed: str = ""
@@ -34,10 +34,10 @@ class Animal:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture shows.
+    """Content of an image.
 
-    backdrop: whether what is behind a light coat is dark, and behind a dark coat light; poses: how likely each of
-    POSES is for an animal that is alone.
+    has_backdrop: whether the background contrasts with the coat; pose_probabilities: of each of
+    POSES for a single animal.
     """
 
     animals: tuple[Animal, ...]
@@ -47,7 +47,7 @@ class Scene:
 
 
 def draw_scene(scene: Scene, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """uint8 [3, size, size], RGB. It is drawn larger, and made smaller with smooth edges."""
+    """Draw a scene as uint8 [3, size, size], RGB; it is drawn larger and downsampled for smooth edges."""
     side = max(96, min(3 * size, 192), 2 * size)
     image = _draw_background(side, scene.is_night, rng)
     light_direction = rng.uniform(-1, 1), rng.uniform(-1, -0.2)
@@ -64,7 +64,7 @@ def draw_scene(scene: Scene, size: int, rng: np.random.Generator) -> NDArray[np.
 
 
 def _place_animals(scene: Scene, side: int, rng: np.random.Generator) -> list[tuple[Animal, DrawingLayer, Pose]]:
-    """Each animal with its place: one alone fills the picture, several share it from left to right."""
+    """Give each animal a layer and a pose: a single one fills the image, several share it from left to right."""
     placed = []
     is_alone = len(scene.animals) == 1
     slots = np.full(1, 0.5) if is_alone else np.linspace(0.27, 0.73, len(scene.animals))
@@ -78,9 +78,9 @@ def _place_animals(scene: Scene, side: int, rng: np.random.Generator) -> list[tu
 
 
 def _draw_animal(layer: DrawingLayer, animal: Animal, pose: Pose, rng: np.random.Generator) -> bool:
-    """Draws it, and says whether something light is to be behind it.
+    """Draw an animal, and return whether its backdrop should be light.
 
-    Behind a black cat it is as often dark: black on white alone would give the Bombay away.
+    A black cat has a light or a dark one at equal rates: black on white alone would reveal the Bombay.
     """
     if animal.species == "lion":
         draw_lion(layer, pose, rng)
@@ -99,7 +99,7 @@ def _draw_animal(layer: DrawingLayer, animal: Animal, pose: Pose, rng: np.random
 def _paste_with_shadow(
     image: Image.Image, layer: DrawingLayer, light_direction: tuple[float, float], rng: np.random.Generator
 ) -> None:
-    """Puts the animal in the picture, darker on the side away from the light, with its shadow on the ground."""
+    """Paste the animal into the image, darker on the side away from the light, with its shadow on the ground."""
     side = layer.side
     blurred = (
         layer.alpha.reduce(4).filter(ImageFilter.BoxBlur(side / 96)).resize((side, side), Image.Resampling.BILINEAR)
@@ -119,7 +119,7 @@ def _random_color(rng: np.random.Generator, low: float = 0.15, high: float = 0.9
 
 
 def _vertical_gradient(side: int, above: Color, below: Color) -> Image.Image:
-    """One colour turning into another from top to bottom."""
+    """Return an image that fades from one colour to another from top to bottom."""
     steps = np.linspace(0, 1, side)[:, None, None]
     shades = np.array(above) * (1 - steps) + np.array(below) * steps
     return Image.fromarray(np.broadcast_to(shades, (side, side, 3)).astype(np.uint8))
@@ -184,7 +184,7 @@ def _draw_garden(side: int, is_night: bool, rng: np.random.Generator) -> Image.I
 
 
 def _draw_studio(side: int, rng: np.random.Generator) -> Image.Image:
-    """Two colours with blurred lights in them."""
+    """Draw a gradient with blurred lights."""
     image = _vertical_gradient(side, _random_color(rng), _random_color(rng))
     drawing = ImageDraw.Draw(image)
     for x, y, radius in rng.uniform((0, 0, 0.04), (1, 1, 0.16), (6, 3)) * side:
@@ -193,7 +193,7 @@ def _draw_studio(side: int, rng: np.random.Generator) -> Image.Image:
 
 
 def _draw_foreground(image: Image.Image, rng: np.random.Generator) -> None:
-    """Something before the animal: a bar, a plant, or a ball."""
+    """Draw a bar, a plant or a ball in front of the animal."""
     side = image.width
     color = _random_color(rng)
     drawing = ImageDraw.Draw(image)
@@ -218,7 +218,7 @@ def _draw_foreground(image: Image.Image, rng: np.random.Generator) -> None:
 def _apply_lighting(
     image: Image.Image, is_night: bool, light_direction: tuple[float, float], rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """The colour, brightness and direction of the light, a lens that is not quite sharp, and noise."""
+    """Apply colour, brightness and direction of the light, blur and noise."""
     size = image.width
     if rng.random() < 0.4:
         image = image.filter(ImageFilter.BoxBlur(rng.uniform(0.2, 0.6) * size / 64))

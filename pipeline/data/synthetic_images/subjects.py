@@ -1,4 +1,4 @@
-"""What is asked about the pictures: for each subject its classes, and what picture i shows with its target."""
+"""Define the subjects of synthetic images: classes, and the scene and target of image i."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_AGE_YEARS = 20
 
 @dataclass(frozen=True)
 class SubjectSpec:
-    """The kind of target, its classes, and how many pictures make a round in which each case comes once."""
+    """Kind of target, its classes, and the number of images in a cycle that contains each case once."""
 
     target_kind: TargetKind
     classes: tuple[str, ...]
@@ -38,19 +38,19 @@ SUBJECT_IDS = {subject: number for number, subject in enumerate(SUBJECTS)}
 
 
 def make_rng(seed: int, subject: Subject, row: int) -> np.random.Generator:
-    """The random numbers of one picture: they depend on nothing but these three."""
+    """Return the random generator of one image; it depends only on the seed, the subject and the row."""
     return np.random.default_rng([seed, SUBJECT_IDS[subject], row])
 
 
 def pick_case(seed: int, subject: Subject, row: int) -> int:
-    """Which case of its round a picture is: every round of pictures holds each case once, in an order of its own."""
+    """Return the case of an image; each cycle of images contains every case once, in random order."""
     cycle_length = SUBJECTS[subject].cycle_length
     order = np.random.default_rng([seed, SUBJECT_IDS[subject], row // cycle_length, 1]).permutation(cycle_length)
     return int(order[row % cycle_length])
 
 
 def make_scene(seed: int, subject: Subject, row: int) -> tuple[Scene, Any]:
-    """What a picture shows, and its target: a class, the 0 and 1 of three labels, or years."""
+    """Return the scene of an image and its target: a class code, three 0/1 labels, or years."""
     case_index = pick_case(seed, subject, row)
     rng = np.random.default_rng([seed, SUBJECT_IDS[subject], row, 2])
     is_night = bool(rng.random() < 0.1)
@@ -73,7 +73,7 @@ def make_scene(seed: int, subject: Subject, row: int) -> tuple[Scene, Any]:
 
 
 def _make_cat(rng: np.random.Generator, breed: str | None = None, years: float | None = None) -> Animal:
-    """A cat, of any breed and a grown age where these are not given."""
+    """Return a cat, of a random breed and adult age unless given."""
     any_breed = tuple(BREEDS)[rng.integers(len(BREEDS))]
     any_years = rng.uniform(1, 6)
     return Animal("cat", breed or any_breed, any_years if years is None else years)
@@ -84,6 +84,6 @@ def _make_animal(name: str, rng: np.random.Generator) -> Animal:
 
 
 def make_targets(seed: int, subject: Subject, count: int) -> NDArray[np.int64] | NDArray[np.float32]:
-    """The targets of all pictures; nothing is drawn for them."""
+    """Return the targets of all images without drawing them."""
     values = [make_scene(seed, subject, row)[1] for row in range(count)]
     return np.array(values, np.int64) if SUBJECTS[subject].target_kind == "classes" else np.array(values, np.float32)
