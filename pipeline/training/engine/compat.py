@@ -1,4 +1,4 @@
-"""Undocumented functions of torch that the engine calls, under names of ours: an upgrade of torch breaks this file alone.
+"""Undocumented functions of torch that the engine calls: an upgrade of torch that breaks them breaks this file alone.
 
 `tests/training/test_compat.py` compares each with its documented counterpart and says what to do where it fails.
 """

@@ -1,4 +1,4 @@
-"""Which library multiplies matrices on a CPU: by what the processor is, never by a clock."""
+"""The matrix library and the number of threads on a CPU, chosen by the processor and the shapes, never by a timing."""
 
 from __future__ import annotations
 
@@ -13,26 +13,24 @@ from torch import Tensor
 
 from pipeline.training.engine.compat import onednn_matmul
 
-ONEDNN_MIN_WEIGHTS, ONEDNN_MIN_WEIGHTS_ZEN_5 = (
-    2**19,
-    2**15,
-)  # weights of one layer of one network, from which oneDNN is the faster one
-ZEN_5_CPU_FAMILY = (
-    26  # the family of AMD's processors whose units are as wide as AVX-512; before, they were half as wide
-)
-MAX_SINGLE_THREADED_STEP_SIZE = (
-    2**19
-)  # weights of one network times rows of a minibatch, up to which a second thread gains nothing
-MAX_SINGLE_THREADED_MULTIPLICATIONS = 2**25  # multiplications of a step of convolutions, likewise
+# Weights of a layer from which oneDNN is faster than MKL. Family 25: 105 against 86 GFLOP/s a core. Family 26: a layer
+# of 1,280 x 128 with 64 rows takes 58 us in oneDNN and 123 in MKL (bench/LOG.md).
+ONEDNN_MIN_WEIGHTS = 2**19
+ONEDNN_MIN_WEIGHTS_ZEN_5 = 2**15
+ZEN_5_CPU_FAMILY = 26  # AMD's first family with arithmetic units as wide as AVX-512; before, half as wide
+
+# Weights of a network times batch size, up to which a second thread gains nothing on a quiet machine; beside one other
+# process an epoch of the smallest case takes 63 ms with two threads and 1.0 with one (bench/LOG.md).
+MAX_SINGLE_THREADED_STEP_SIZE = 2**19
+MAX_SINGLE_THREADED_MULTIPLICATIONS = 2**25  # the same for the multiplications of a step of convolutions
 
 
 @contextmanager
 def best_cpu_kernels(weights: Sequence[Tensor], batch_size: int) -> Iterator[None]:
-    """Inside, what a CPU multiplies with is what suits these networks; in float32 all the same.
+    """Set the fastest matrix library and number of threads for a stack inside the block; products stay in float32.
 
-    weights: those of each layer, [slots, nodes, inputs]. Small networks have one thread: more of them wait for one
-    another, and on a busy machine take sixty times as long. Large products run in oneDNN where MKL is the slower one.
-    Both go by the shape of one network, so that no digit depends on its company.
+    weights: [slots, nodes, inputs] for each layer. The choice depends on the shape of one network, not on the number
+    of slots: a member has the same digits alone and in a stack.
     """
     layer_sizes = [layer[0].numel() for layer in weights]
     if weights[0].device.type != "cpu":
@@ -49,7 +47,7 @@ def best_cpu_kernels(weights: Sequence[Tensor], batch_size: int) -> Iterator[Non
 
 @contextmanager
 def single_threaded() -> Iterator[None]:
-    """Inside, nothing is shared out."""
+    """Run torch with one thread inside the block."""
     previous = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -60,9 +58,9 @@ def single_threaded() -> Iterator[None]:
 
 @cache
 def is_onednn_faster() -> bool:
-    """An AMD processor with AVX-512: there oneDNN stays in float32, which is looked at once, on one product.
+    """Return whether oneDNN may replace MKL: on an AMD processor with AVX-512, after a check of one product.
 
-    With Intel's AMX the same permission would mean bfloat16.
+    With Intel's AMX the switch of `compat.onednn_matmul` would mean products in bfloat16.
     """
     cpuinfo_tokens = set(_read_cpuinfo().split())
     if (
@@ -80,12 +78,12 @@ def is_onednn_faster() -> bool:
 
 @cache
 def onednn_threshold() -> int:
-    """How many weights of a layer oneDNN is taken from on, where it is the faster one at all."""
+    """Return the smallest number of weights of a layer for which oneDNN replaces MKL."""
     family = re.search(r"^cpu family\s*: (\d+)$", _read_cpuinfo(), re.MULTILINE)
     return ONEDNN_MIN_WEIGHTS_ZEN_5 if family is not None and int(family[1]) >= ZEN_5_CPU_FAMILY else ONEDNN_MIN_WEIGHTS
 
 
 def _read_cpuinfo() -> str:
-    """What Linux says of the processor; nothing elsewhere."""
+    """Return /proc/cpuinfo, or an empty text on systems without it."""
     path = Path("/proc/cpuinfo")
     return path.read_text() if path.is_file() else ""

@@ -1,4 +1,4 @@
-"""One training step of many equal dense networks, written out: forward, backward, update, in buffers made once."""
+"""Forward and backward of many dense networks of one shape, written out without autograd, in preallocated buffers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ from pipeline.training.engine.parameters import StackParameters, round_up_to_vec
 
 
 class FusedActivation(NamedTuple):
-    """An activation. forward: sums and where to write nodes; backward: delta (in place), sums, nodes."""
+    """An activation: forward(preactivations, out); backward(delta in place, preactivations, activations)."""
 
     forward: Callable[[Tensor, Tensor], object]
     backward: Callable[[Tensor, Tensor, Tensor], object]
 
 
 def _apply_per_slot(function: Callable[..., object]) -> Callable[..., None]:
-    """The function for each slot by itself: with exponentials, the last few numbers of a tensor round differently."""
+    """Return a function that applies `function` slot by slot.
+
+    Exponentials of the last few numbers of a tensor, less than a vector, round differently: in one call over all
+    slots a member's digits would depend on its slot.
+    """
 
     def run(*tensors: Tensor) -> None:
         for parts in zip(*tensors, strict=True):
@@ -49,7 +53,7 @@ FUSED_ACTIVATIONS: dict[ActivationName, FusedActivation] = {
 
 
 class FusedForwardBackward:
-    """Forward and backward for some neighbouring slots and one batch size; gradients land in the stack's parameters."""
+    """Forward and backward pass of neighbouring slots for one batch size; writes to the gradients of the parameters."""
 
     def __init__(
         self,
@@ -60,9 +64,12 @@ class FusedForwardBackward:
         head: Head,
         matmul_class: type[LayerMatmul],
     ) -> None:
-        self.layer_count, self.batch_size = parameters.layer_count, batch_size
-        self.head, self.activation = head, FUSED_ACTIVATIONS[activation]
-        values, gradients = parameters.values, parameters.gradients
+        self.layer_count = parameters.layer_count
+        self.batch_size = batch_size
+        self.head = head
+        self.activation = FUSED_ACTIVATIONS[activation]
+        values = parameters.values
+        gradients = parameters.gradients
         weights = [each[slots] for each in values.weights]
         self.matmuls = [
             matmul_class(each, bias[slots].unsqueeze(1), gradient[slots], round_up_to_vector(batch_size))
@@ -73,26 +80,27 @@ class FusedForwardBackward:
         def allocate() -> list[Tensor]:
             return [each.new_zeros(len(each), round_up_to_vector(batch_size), each.shape[1]) for each in weights]
 
-        self.preactivations, self.activations, self.dropped_activations, self.deltas = (
-            allocate(),
-            allocate(),
-            allocate(),
-            allocate(),
-        )
-        self.outputs, self.output_delta = self.preactivations[-1][:, :batch_size], self.deltas[-1][:, :batch_size]
+        self.preactivations = allocate()
+        self.activations = allocate()
+        self.dropped_activations = allocate()  # apart: the backward pass reads the activations before dropout
+        self.deltas = allocate()
+        self.outputs = self.preactivations[-1][:, :batch_size]
+        self.output_delta = self.deltas[-1][:, :batch_size]
 
     def run(self, inputs: Tensor, targets: Tensor, dropout_masks: Sequence[Tensor]) -> None:
-        """One minibatch; afterwards `outputs` [slots, rows, filled outputs] are its answers.
+        """Run one minibatch; afterwards `outputs` [slots, rows, padded outputs] holds the networks' outputs.
 
-        inputs: [slots, filled rows, features]; targets: [slots, rows, outputs]; masks: a [slots, rows, nodes] a layer.
+        inputs: [slots, padded rows, features]; targets: [slots, rows, outputs]; dropout_masks: [slots, rows, nodes] for
+        each hidden layer. Padded rows hold old inputs: their deltas are 0, so they add nothing to any gradient.
         """
         self._forward(inputs, dropout_masks)
         self.head.gradient(self.outputs, targets, self.output_delta)
         for layer in range(self.layer_count - 1, -1, -1):
-            matmul, delta = self.matmuls[layer], self.deltas[layer]
+            matmul = self.matmuls[layer]
+            delta = self.deltas[layer]
             matmul.weight_gradient(delta)
             torch.sum(delta, 1, out=self.bias_gradients[layer])
-            if layer == 0:
+            if layer == 0:  # the inputs need no gradient, whose product would be the largest of all
                 return
             input_delta = self.deltas[layer - 1]
             matmul.input_gradient(delta, input_delta)

@@ -1,4 +1,4 @@
-"""What every kind of stack has: members, and what it can be asked."""
+"""The interface of a stack: networks of one shape (members) that are trained together, and the data of a fold."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ Precision = Literal["fp32", "bf16"]
 
 @dataclass(frozen=True)
 class FoldData:
-    """What one fold trains on: its rows, and what was learned from its training rows alone.
+    """The data of one fold: its rows, and constants fitted on its training rows alone.
 
-    inputs: [N, ...] on the device, as `Inputs.resident` gives it, or pictures that are streamed to it.
+    train, validation: int64 row indices, on the device of the inputs; a refit has no validation rows.
+    inputs: [N, ...] on the device, as `Inputs.to_device` returns them, or images that are streamed to it.
     targets: [N, ...] on the device, encoded by the head.
-    views: of how many views of each example one is drawn in training; with several, they follow the N in `inputs`.
-    deep: where a part of the backbone is trained along, what that part reads of each example.
-    train, validation: int64 row numbers, on the device where the inputs are; a refit validates nothing.
+    view_count: the number of views of each example, of which training samples one; more than one follow the N rows of
+    `inputs`.
+    backbone_activations: the inputs of the finetuned part of a backbone, if one is finetuned.
     """
 
     fold: int
@@ -43,7 +44,7 @@ class FoldData:
 
 @dataclass(frozen=True)
 class StreamSeeds:
-    """study: draws the order of rows, equal for all trials; trial: draws weights, dropout and augmentation."""
+    """Seeds of a trial. study: the order of rows, equal for all trials; trial: weights, dropout and augmentation."""
 
     study: int
     trial: int
@@ -51,7 +52,7 @@ class StreamSeeds:
 
 @dataclass(frozen=True)
 class Member:
-    """One network to be trained: what it is, how it is trained, where its chance comes from, and on what."""
+    """One network in a stack: its model, training options, seeds and data."""
 
     model: Model
     training: Training
@@ -60,34 +61,34 @@ class Member:
 
 
 class NetworkStack(Protocol):
-    """Members advancing epoch by epoch together; no number of one depends on another.
+    """Members that are trained together epoch by epoch; the result of none depends on the others.
 
     All members have networks of one shape: the same hidden layers, activation, batch size and optimiser.
     """
 
     @property
     def members(self) -> Sequence[Member]:
-        """In the order in which they were given."""
+        """Return the members in the order in which they were given."""
 
-    position: tuple[int, int, int]  # the epoch, and where in it the stack is; another stack may be brought there
+    position: tuple[int, int, int]  # epoch, block and step; a stack that loads a checkpoint is set to its position
 
     def train_epoch(self, epoch: int, on_step: Callable[[], None] = ...) -> Tensor:
-        """Every member sees each of its training rows once; float [members], the mean training loss of each.
+        """Train every member on each of its training rows once; return their mean training losses, float [members].
 
-        rest: called after each step, where the stack may be saved, or left by raising; called again, it goes on there.
+        on_step: called after each step. It may save the stack, or raise; the next call continues after that step.
         """
 
     def validate(self) -> list[Tensor]:
-        """For each member its answers on its validation rows, float [V, columns], on the CPU."""
+        """Return the predictions of each member for its V validation rows, float [V, columns], on the CPU."""
 
     def retain(self, indices: Sequence[int]) -> None:
-        """The other members leave; those that stay go on as if nothing had been."""
+        """Remove all other members; those that remain continue with the same results as before."""
 
     def training_state(self, index: int) -> StateDict:
-        """A copy of all that a member is in the middle of its training, on the CPU; more than its weights."""
+        """Return a copy of a member's weights, optimizer state and counts, on the CPU: enough to continue exactly."""
 
     def load_training_state(self, index: int, state: StateDict) -> None:
-        """Makes a member what `member_state` has kept; also in another stack."""
+        """Set a member to a state that `training_state` returned, in this or another stack."""
 
     def state_dict(self, index: int) -> StateDict:
-        """A copy of a member's weights, on the CPU."""
+        """Return a copy of a member's weights, on the CPU."""

@@ -1,4 +1,4 @@
-"""The numbers of a stack: its networks' parameters, their gradients, and AdamW's two running means."""
+"""The parameters of a stack in common tensors, with their gradients and AdamW's two moments."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-FLOATS_PER_VECTOR = 16  # float32 numbers in the widest vector of a processor
+FLOATS_PER_VECTOR = 16  # float32 in a register of AVX-512, the widest of the processors that torch runs on
 
 
 def round_up_to_vector(count: int) -> int:
-    """The next whole number of vectors.
+    """Return the count rounded up to a multiple of `FLOATS_PER_VECTOR`.
 
-    Rows and nodes are filled up to it with zeros, which stay exactly 0. So every matrix of every slot begins at an
-    aligned address and ends with a whole vector: elsewhere the products and the optimiser round a slot by its place.
+    Rows and nodes are padded to it with zeros, which remain exactly 0. So every matrix of every slot begins at an
+    aligned address and ends with a whole vector; otherwise the products and the optimizer round a slot by its index.
     """
     return -(-count // FLOATS_PER_VECTOR) * FLOATS_PER_VECTOR
 
 
 class StackedTensors:
-    """A number for each parameter of each slot: its value, its gradient, or one of AdamW's running means.
+    """One number for each parameter of each slot: its value, its gradient, or one of AdamW's moments.
 
-    weights: a tensor [slots, nodes, inputs] a layer; biases: [slots, nodes] a layer; nodes are filled up.
+    weights: a tensor [slots, nodes, inputs] for each layer; biases: [slots, nodes]; nodes are padded.
     """
 
     def __init__(self, slots: int, features: int, widths: Sequence[int], device: torch.device) -> None:
@@ -32,49 +32,51 @@ class StackedTensors:
         self.biases = [torch.zeros(slots, nodes, device=device) for nodes in sizes[1:]]
 
     def select_slots(self, slots: slice) -> list[Tensor]:
-        """The numbers of some slots."""
+        """Return views of the tensors at these slots."""
         return [tensor[slots] for tensor in (*self.weights, *self.biases)]
 
 
 class StackParameters:
-    """The parameters of a stack, with their gradients and AdamW's two running means."""
+    """The parameters of a stack, with their gradients and AdamW's two moments."""
 
     def __init__(self, slots: int, features: int, widths: Sequence[int], device: torch.device) -> None:
         self.values, self.gradients, self.first_moments, self.second_moments = (
             StackedTensors(slots, features, widths, device) for _ in range(4)
         )
-        self.features, self.widths, self.layer_count = features, tuple(widths), len(widths)
+        self.features = features
+        self.widths = tuple(widths)
+        self.layer_count = len(widths)
 
     def write_state_dict(self, slot: int, state: Mapping[str, Tensor]) -> None:
-        """Takes a network's weights, as `network.Dense` names them."""
+        """Set a slot to the weights of a `DenseNetwork`."""
         for layer, nodes in enumerate(self.widths):
             weight = state[f"layers.{layer}.weight"]
             self.values.weights[layer][slot, :nodes, : weight.shape[1]] = weight
             self.values.biases[layer][slot, :nodes] = state[f"layers.{layer}.bias"]
 
     def copy_slot(self, slot: int, source: StackParameters, source_slot: int) -> None:
-        """Takes a network's weights and the optimiser's means of them from another stack."""
+        """Set a slot to the weights and moments of a slot of another stack."""
         for (_, mine), (_, theirs) in zip(self._named_tensors(), source._named_tensors(), strict=True):
             mine[slot] = theirs[source_slot]
 
     def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Everything that outlives a step, by name: all but the gradients."""
+        """Yield the tensors that a later step reads, by name: all but the gradients."""
         kinds = {"values": self.values, "first": self.first_moments, "second": self.second_moments}
         for kind, stacked in kinds.items():
             for index, tensor in enumerate((*stacked.weights, *stacked.biases)):
                 yield f"{kind}.{index}", tensor
 
     def training_state(self, slot: int) -> dict[str, Tensor]:
-        """A copy of a slot's values and of the optimiser's means, on the CPU."""
+        """Return a copy of a slot's weights and moments, on the CPU."""
         return {name: each[slot].cpu().clone() for name, each in self._named_tensors()}
 
     def load_training_state(self, slot: int, state: Mapping[str, Tensor]) -> None:
-        """Takes what `kept` has copied."""
+        """Set a slot to what `training_state` returned."""
         for name, tensor in self._named_tensors():
             tensor[slot] = state[name]
 
     def read_state_dict(self, slot: int) -> dict[str, Tensor]:
-        """A copy of a network's weights, on the CPU."""
+        """Return a copy of a slot's weights with the names of a `DenseNetwork`, on the CPU."""
         state = {}
         for layer, (inputs, nodes) in enumerate(pairwise((self.features, *self.widths))):
             state[f"layers.{layer}.weight"] = self.values.weights[layer][slot, :nodes, :inputs].cpu().clone()

@@ -1,4 +1,4 @@
-"""What chance decides in one epoch of one member, drawn before its first step: the same in every kind of stack."""
+"""The random numbers of one epoch of one member, sampled before its first step: the same in every kind of stack."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from pipeline.preprocessing.augmentation import Augmentation
 from pipeline.runtime.seeds import derive_seed, make_generator
 from pipeline.training.engine.interface import Member
 
-DROPOUT_LEVELS = 2**16
+DROPOUT_LEVELS = 2**16  # two random bytes an activation: the rate is exact to 1 / 65,536
 
 
 @dataclass(frozen=True)
 class EpochRandomness:
-    """rows: int64 [n], the training rows in the epoch's order; moves: int64 [n], how each picture is changed.
+    """The random numbers of one epoch of one member with n training rows.
 
-    read: int64 [n], where the inputs of the rows are read: with several views of each example, in the drawn one.
-    masks: for each hidden layer float32 [n, nodes], 0 for a node that dropout silences, otherwise 1 / (1 - share).
+    rows: int64 [n], the training rows in the order of the epoch.
+    input_rows: int64 [n], the rows of the inputs; with several views of each example, that of the sampled view.
+    augmentation_indices: int64 [n], the flip and shift of each image.
+    dropout_masks: float32 [n, nodes] for each hidden layer, 0 for a dropped activation, otherwise 1 / (1 - rate).
     """
 
     rows: Tensor
@@ -33,9 +35,15 @@ class EpochRandomness:
 def draw_epoch_randomness(
     member: Member, epoch: int, augmentation: Augmentation | None, widths: Sequence[int]
 ) -> EpochRandomness:
-    """The epoch of a member: row order from (study, fold, epoch), the rest from (trial, fold, epoch)."""
-    data, seeds, dropout_rate = member.data, member.seeds, member.model.dropout
-    device, count = data.inputs.device, len(data.train)
+    """Sample an epoch of a member: the row order from (study, fold, epoch), the rest from (trial, fold, epoch).
+
+    One row order for all trials makes their scores comparable: less of a difference is chance.
+    """
+    data = member.data
+    seeds = member.seeds
+    dropout_rate = member.model.dropout
+    device = data.inputs.device
+    count = len(data.train)
     order = torch.randperm(count, generator=make_generator(seeds.study, data.fold, epoch, "order"))
     augmentation_indices = None
     if augmentation is not None:
@@ -51,7 +59,7 @@ def draw_epoch_randomness(
 
 
 def _draw_view_rows(member: Member, epoch: int, rows: Tensor) -> Tensor:
-    """One view of each row."""
+    """Return the input rows of one random view of each row; view v of row i is row i + (1 + v) N of the inputs."""
     data = member.data
     if data.view_count == 1:
         return rows
@@ -61,7 +69,10 @@ def _draw_view_rows(member: Member, epoch: int, rows: Tensor) -> Tensor:
 
 
 def draw_dropout_mask(rows: int, width: int, dropout_rate: float, rng: np.random.Generator) -> Tensor:
-    """float32 [rows, width]: 0 for about `share` of the nodes, 1 / (1 - share) for the others; two bytes decide one."""
+    """Return float32 [rows, width]: 0 with probability `dropout_rate`, otherwise 1 / (1 - dropout_rate).
+
+    Inverted dropout (Srivastava et al. 2014): activations keep their mean, so predicting scales nothing.
+    """
     random_levels = np.frombuffer(rng.bytes(2 * rows * width), dtype=np.uint16).reshape(rows, width)
     keep_mask = random_levels >= round(dropout_rate * DROPOUT_LEVELS)
     return torch.from_numpy(keep_mask).float().mul_(1 / (1 - dropout_rate))

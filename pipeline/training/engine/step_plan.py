@@ -1,4 +1,4 @@
-"""Which members take which steps together in an epoch, when their training rows are not equally many."""
+"""The plan of an epoch: which members step together when their folds have different numbers of training rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class StepBlock:
-    """Steps that the members first to last - 1 take together: `steps` minibatches of `size` rows, from row `begin`."""
+    """Consecutive steps of the slots first_slot to end_slot - 1: `steps` minibatches of `batch_size` rows."""
 
     first_slot: int
     end_slot: int
@@ -17,30 +17,30 @@ class StepBlock:
     batch_size: int
 
     def computed_slots(self, slot_count: int) -> tuple[int, int]:
-        """The slots whose products are computed: at least two, since one alone takes another kernel, which rounds
-        differently; the neighbour's part is thrown away.
+        """Return the first and end slot of the computed products: at least two slots, of which one may be unused.
+
+        A batched product of one matrix takes another kernel, which rounds differently: a member alone would then
+        differ from the same member in a stack.
         """
         if self.end_slot - self.first_slot > 1:
             return self.first_slot, self.end_slot
-        return (
-            (self.first_slot, self.end_slot + 1) if self.end_slot < slot_count else (self.first_slot - 1, self.end_slot)
-        )
+        if self.end_slot < slot_count:
+            return self.first_slot, self.end_slot + 1
+        return self.first_slot - 1, self.end_slot
 
 
 def plan_steps(row_counts: Sequence[int], batch_size: int) -> list[StepBlock]:
-    """The blocks of an epoch, in order, for members with so many training rows each, the most first.
+    """Return the blocks of an epoch in order, for slots with these numbers of training rows in descending order.
 
-    Every member's rows are taken once: its full minibatches, then what is left.
+    Every slot takes each of its rows once: first its full minibatches, then one of the remaining rows.
     """
     full_batches = [count // batch_size for count in row_counts]
-    blocks, planned_batches = [], 0
+    blocks = []
+    planned_batches = 0
     for end_slot in range(len(row_counts), 0, -1):
         if full_batches[end_slot - 1] > planned_batches:
-            blocks.append(
-                StepBlock(
-                    0, end_slot, planned_batches * batch_size, full_batches[end_slot - 1] - planned_batches, batch_size
-                )
-            )
+            steps = full_batches[end_slot - 1] - planned_batches
+            blocks.append(StepBlock(0, end_slot, planned_batches * batch_size, steps, batch_size))
             planned_batches = full_batches[end_slot - 1]
     first_slot = 0
     while first_slot < len(row_counts):
