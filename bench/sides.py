@@ -159,7 +159,7 @@ class Module(lightning.LightningModule):
         return torch.optim.AdamW(self.parameters(), **rates, fused=self.tuned or None)
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        loss = self.task.head.loss(self.net(batch[0]), batch[1])
+        loss = self.task.head.loss(self.net(batch[0]), batch[1], self.how)
         if not self.tuned:
             self.log("train_loss", loss, on_step=False, on_epoch=True)
         return loss
@@ -168,7 +168,7 @@ class Module(lightning.LightningModule):
         outputs = self.net(batch[0])
         self.answers.append(self.task.head.to_predictions(outputs, self.data.target_constants))
         if not self.tuned:
-            self.log("validation_loss", self.task.head.loss(outputs, batch[1]), on_epoch=True)
+            self.log("validation_loss", self.task.head.loss(outputs, batch[1], self.how), on_epoch=True)
 
     def on_validation_epoch_end(self) -> None:
         truth = self.task.targets[self.data.validation]

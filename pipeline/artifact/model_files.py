@@ -1,4 +1,4 @@
-"""A trained model as two files: architecture.json and parameters.safetensors; loading them runs no code of theirs."""
+"""A trained model as two files, architecture.json and parameters.safetensors; loading them runs no code from them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from pydantic import Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from pipeline.artifact import tensors as parameters
+from pipeline.artifact import tensors
 from pipeline.config.model import FinetuneSpec, Model
 from pipeline.config.strict_types import STRICT_CONFIG, StrictInt
 from pipeline.data.examples import BackboneFeatures, RawInputs
 from pipeline.models import networks
+from pipeline.models.backbones import split
 from pipeline.models.heads import AnyHead
-from pipeline.models.networks import FinetunedNetwork, Network
+from pipeline.models.networks import FinetunedNetwork, Network, StateDict
 from pipeline.preprocessing import Constants, FeatureInputs, ImageInputs, Inputs, ShortText, TableInputs
 from pipeline.preprocessing.backbone_activations import IndexedActivations
 from pipeline.runtime import untrusted
@@ -29,26 +30,28 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import write_folder
 from pipeline.runtime.text import escape_unprintable
 from pipeline.runtime.untrusted import UntrustedFileError, ascii_repr
-from pipeline.training.engine import StateDict
 
-ARCHITECTURE_FILE, PARAMETERS_FILE = "architecture.json", "parameters.safetensors"
-MAX_ARCHITECTURE_BYTES, MAX_TENSOR_BYTES = 2**22, 2**31  # bytes of architecture.json, bytes of numbers beside it
-MAX_PARAMETERS = MAX_TENSOR_BYTES // 4  # of four bytes each
-BACKBONE_BATCH_SIZE = 32  # pictures, where a part of a backbone looks at them
-MODEL_FILES_HINT = f"a model is {ARCHITECTURE_FILE} and {PARAMETERS_FILE} in one folder, as one search wrote them"
+ARCHITECTURE_FILE = "architecture.json"
+PARAMETERS_FILE = "parameters.safetensors"
+MAX_ARCHITECTURE_BYTES = 2**22
+MAX_TENSOR_BYTES = 2**31
+MAX_PARAMETERS = MAX_TENSOR_BYTES // 4  # float32
+PREDICT_BATCH_SIZE = 1024  # rows
+BACKBONE_BATCH_SIZE = 32  # images, for a finetuned backbone
+MODEL_FILES_HINT = f"a model is {ARCHITECTURE_FILE} and {PARAMETERS_FILE} in one folder, written by one search"
 AnyInputs = Annotated[ImageInputs | FeatureInputs | TableInputs, Field(discriminator="kind")]
 
 
 class ModelError(UserError):
-    """Files that are no model of ours: which file, what is wrong, and the way out, in one line."""
+    """Invalid model files: the file, what is wrong with it and what a model is, in one line."""
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class Architecture:
-    """What a model is, apart from its numbers; a closed vocabulary.
+    """Description of a model without its weights: a closed vocabulary, validated field by field.
 
-    parameters: how many numbers were learned. parameters_sha256: of the whole parameters file that belongs to it.
-    drawn: it learned from what the program made up.
+    parameters: number of trainable parameters. parameters_sha256: hash of the parameters file that belongs to it.
+    drawn: trained on synthetic examples.
     """
 
     format: Annotated[StrictInt, Field(ge=1, le=1)]
@@ -61,23 +64,23 @@ class Architecture:
     drawn: Annotated[bool, Strict(), Field(exclude_if=lambda drawn: not drawn)] = False
 
     def canonical_json(self) -> bytes:
-        """The same bytes for the same architecture: sorted keys, no spaces, without the hash of the parameters."""
+        """Serialize with sorted keys, no spaces and no hash of the parameters: equal architectures give equal bytes."""
         fields = json.loads(ARCHITECTURE_ADAPTER.dump_json(self))
         del fields["parameters_sha256"]
         return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
 
     def sha256(self) -> str:
-        """What the parameters file carries: layout and the order of keys are not bound, every meaning is."""
+        """Return the hash that the parameters file carries; it does not depend on layout and order of keys."""
         return hashlib.sha256(self.canonical_json()).hexdigest()
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape that each tensor must have."""
+        """Return the shape of each tensor of the parameters file by name."""
         network_shapes = networks.network_tensor_shapes(self.inputs.feature_count, self.model, self.head.output_count)
         shapes = {f"network.{name}": shape for name, shape in network_shapes.items()}
         return shapes | self.inputs.constant_shapes() | self.head.constant_shapes()
 
     def to_json(self) -> str:
-        """The architecture as a person reads it."""
+        """Serialize as indented JSON."""
         return ARCHITECTURE_ADAPTER.dump_json(self, indent=2).decode() + "\n"
 
 
@@ -87,14 +90,14 @@ ARCHITECTURE_ADAPTER: TypeAdapter[Architecture] = TypeAdapter(Architecture)
 def build_architecture(
     task: str, inputs: Inputs, model: Model, head: AnyHead, *, synthetic: bool = False
 ) -> Architecture:
-    """The architecture of a network for a task; drawn: its examples were made up by the program."""
+    """Return the architecture of a network for a task; synthetic: its examples were generated by the program."""
     parameter_count = networks.count_parameters(inputs.feature_count, model, head.output_count)
     return Architecture(1, task, inputs, model, head, parameter_count, drawn=synthetic)
 
 
 @plain_dataclass(frozen=True)
 class TrainedModel:
-    """An architecture, the learned weights, and the constants learned from inputs and targets."""
+    """A trained network: architecture, weights and the constants fitted to inputs and targets."""
 
     architecture: Architecture
     weights: StateDict
@@ -103,23 +106,23 @@ class TrainedModel:
 
     @torch.no_grad()
     def predict(self, raw: RawInputs) -> Tensor:
-        """float [N, columns of the head]: what a person gets for each picture or row."""
+        """Predict raw examples: float [N, columns of the head], see `Head.to_predictions`."""
         network = self.build_network()
         outputs = torch.cat([network(batch) for batch in self.batches(raw)])
         return self.architecture.head.to_predictions(outputs, self.target_constants)
 
     def batches(self, raw: RawInputs) -> Iterator[Tensor]:
-        """[n, ...]: what the network reads of some pictures or rows after the other."""
+        """Yield the network inputs [n, ...] of raw examples, batch by batch."""
         if isinstance(raw, BackboneFeatures) and raw.activations is not None:
             activations = IndexedActivations(raw.activations, torch.device("cpu"))
-            return (activations[part] for part in torch.split(torch.arange(len(raw)), BACKBONE_BATCH_SIZE))
+            return (activations[rows] for rows in torch.split(torch.arange(len(raw)), BACKBONE_BATCH_SIZE))
         inputs = self.architecture.inputs
         device_inputs = inputs.to_device(inputs.map_categories(raw), self.input_constants, torch.device("cpu"))
-        rows = device_inputs[: len(raw)]  # what follows are views of them, for training
-        return (inputs.prepare_batch(part, self.input_constants) for part in torch.split(rows, 1024))
+        rows = device_inputs[: len(raw)]  # single views follow, for training only
+        return (inputs.prepare_batch(batch, self.input_constants) for batch in torch.split(rows, PREDICT_BATCH_SIZE))
 
     def build_network(self) -> Network:
-        """The network with its weights, ready to answer."""
+        """Return the network with its weights, in evaluation mode."""
         architecture = self.architecture
         network = networks.build_network(
             architecture.inputs.feature_count, architecture.model, architecture.head.output_count
@@ -130,95 +133,94 @@ class TrainedModel:
         return network.eval()
 
     def named_tensors(self) -> dict[str, Tensor]:
-        """Everything that goes into the parameters file, by name."""
-        weights = {
-            f"network.{name}": value.float() for name, value in self.weights.items()
-        }  # a backbone has counts too
+        """Return every tensor of the parameters file by name."""
+        # float(): a backbone's batch norm has integer counts.
+        weights = {f"network.{name}": value.float() for name, value in self.weights.items()}
         return weights | {name: value.cpu() for name, value in (self.input_constants | self.target_constants).items()}
 
     def save(self, folder: Path) -> Architecture:
-        """Makes the folder with the two files, each bound to the other by its SHA-256: both or neither.
+        """Write both files, bound to each other by SHA-256, atomically; an existing folder is replaced.
 
-        A folder that is there is replaced. Returns the architecture with its hash.
+        Returns the architecture with the hash of the parameters file.
         """
-        parameters_bytes = parameters.pack(self.named_tensors(), self.architecture.sha256())
+        parameters_bytes = tensors.pack(self.named_tensors(), self.architecture.sha256())
         architecture = replace(self.architecture, parameters_sha256=hashlib.sha256(parameters_bytes).hexdigest())
         architecture_bytes = architecture.to_json().encode()
-        _parse_architecture(architecture_bytes)  # what could not be read is not written
+        _parse_architecture(architecture_bytes)  # refuse to write what `load_trained_model` would refuse
         write_folder(folder, {PARAMETERS_FILE: parameters_bytes, ARCHITECTURE_FILE: architecture_bytes})
         return architecture
 
 
 def load_trained_model(folder: Path) -> TrainedModel:
-    """The model in a folder's two files; each is opened once.
+    """Load the model in a folder; each file is opened once.
 
-    Raises ModelError where a file is missing, is not what it should be, or does not belong to the other.
+    Raises ModelError if a file is missing or invalid, or does not belong to the other.
     """
     file = folder / ARCHITECTURE_FILE
     try:
         architecture = _parse_architecture(untrusted.read_bounded(file, 0, MAX_ARCHITECTURE_BYTES))
         file = folder / PARAMETERS_FILE
-        tensors = _load_tensors(file, architecture)
+        named_tensors = _load_tensors(file, architecture)
     except UntrustedFileError as error:
         raise ModelError(f"{escape_unprintable(str(file))}: {error}; {MODEL_FILES_HINT}") from None
-    return TrainedModel(
-        architecture,
-        {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")},
-        {name: value for name, value in tensors.items() if name.startswith("input.")},
-        {name: value for name, value in tensors.items() if name.startswith("target.")},
-    )
+    weights = {
+        name.removeprefix("network."): named_tensors[name] for name in named_tensors if name.startswith("network.")
+    }
+    input_constants = {name: value for name, value in named_tensors.items() if name.startswith("input.")}
+    target_constants = {name: value for name, value in named_tensors.items() if name.startswith("target.")}
+    return TrainedModel(architecture, weights, input_constants, target_constants)
 
 
 def _parse_architecture(text: bytes) -> Architecture:
     try:
         architecture = ARCHITECTURE_ADAPTER.validate_python(untrusted.parse_json_strict(text))
     except ValidationError as error:
-        first_error = min(
-            error.errors(include_url=False), key=lambda each: each["type"] != "unexpected_keyword_argument"
-        )
+        errors = error.errors(include_url=False)
+        first_error = min(errors, key=lambda each: each["type"] != "unexpected_keyword_argument")
         location = ".".join(map(ascii_repr, first_error["loc"])) or "the file"
-        rule, value = ascii_repr(first_error["msg"].removeprefix("Value error, "), 200), first_error["input"]
+        rule = ascii_repr(first_error["msg"].removeprefix("Value error, "), 200)
+        value = first_error["input"]
         value_text = f'"{ascii_repr(value)}"' if isinstance(value, str) else ascii_repr(value)
         raise UntrustedFileError(f"{location}: {rule}; got {value_text}") from None
-    inputs, model = architecture.inputs, architecture.model
+    _check_consistency(architecture)
+    return architecture
+
+
+def _check_consistency(architecture: Architecture) -> None:
+    """Raise UntrustedFileError if inputs, model and number of parameters contradict each other."""
+    inputs = architecture.inputs
+    model = architecture.model
     if model.convolutions is not None and not isinstance(inputs, ImageInputs):
-        raise UntrustedFileError(f"model.convolutions: are for pictures; got inputs of kind {inputs.kind}")
+        raise UntrustedFileError(f"model.convolutions: need image inputs; got inputs of kind {inputs.kind}")
     if size_error := networks.find_size_error(inputs.feature_count, model):
         raise UntrustedFileError(f"model.convolutions: {size_error}")
     if backbone_error := _find_backbone_error(inputs, model.tail):
         raise UntrustedFileError(f"model.tail: {backbone_error}")
     parameter_count = networks.count_parameters(inputs.feature_count, model, architecture.head.output_count)
     if architecture.parameters != parameter_count:
-        raise UntrustedFileError(
-            f"parameters: its layers have {parameter_count:,}; it says {architecture.parameters:,}"
-        )
-    return architecture
+        raise UntrustedFileError(f"parameters: the layers have {parameter_count:,}; got {architecture.parameters:,}")
 
 
 def _find_backbone_error(inputs: AnyInputs, finetune_spec: FinetuneSpec | None) -> str | None:
-    """What is wrong with a part of a backbone for these inputs; None if nothing is."""
+    """Return why these inputs do not fit the finetuned backbone, or None."""
     if finetune_spec is None:
         return None
     if not isinstance(inputs, FeatureInputs) or inputs.backbone != finetune_spec.backbone:
-        return f"a part of the backbone that the inputs name; got {finetune_spec.backbone}"
-    from pipeline.models.backbones import split
-
+        return f"must be a part of the inputs' backbone; got {finetune_spec.backbone}"
     if not split.has_feature_count(finetune_spec.backbone, inputs.size, inputs.count):
-        return f"{finetune_spec.backbone} does not make {inputs.count:,} numbers of a picture of {inputs.size} x {inputs.size}"
+        return f"{inputs.backbone} does not compute {inputs.count:,} features of {inputs.size} x {inputs.size} images"
     return None
 
 
 def _load_tensors(file: Path, architecture: Architecture) -> dict[str, Tensor]:
-    """All sizes are known from the layers before anything of the file is read."""
+    """Load the tensors; the architecture gives their sizes before anything of the file is read."""
     shapes = architecture.tensor_shapes()
-    byte_count = parameters.count_tensor_bytes(shapes)
+    byte_count = tensors.count_tensor_bytes(shapes)
     if byte_count > MAX_TENSOR_BYTES:
         raise UntrustedFileError(
-            f"has {byte_count:,} bytes of numbers by the layers beside it; at most {MAX_TENSOR_BYTES:,} are read"
+            f"must have at most {MAX_TENSOR_BYTES:,} bytes of tensors; the architecture beside it needs {byte_count:,}"
         )
-    content = untrusted.read_bounded(file, byte_count, byte_count + parameters.max_header_bytes(shapes))
+    content = untrusted.read_bounded(file, byte_count, byte_count + tensors.max_header_bytes(shapes))
     if hashlib.sha256(content).hexdigest() != architecture.parameters_sha256:
-        raise UntrustedFileError(
-            f"does not belong to {ARCHITECTURE_FILE} beside it, or was changed (its SHA-256 is another)"
-        )
-    return parameters.unpack(content, shapes, architecture.sha256())
+        raise UntrustedFileError(f"does not belong to {ARCHITECTURE_FILE} beside it, or was changed (SHA-256 differs)")
+    return tensors.unpack(content, shapes, architecture.sha256())

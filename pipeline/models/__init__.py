@@ -1,1 +1,1 @@
-"""Networks, pretrained backbones and heads, as torch modules."""
+"""Torch modules of a model: networks, pretrained backbones and heads."""

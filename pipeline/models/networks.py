@@ -1,4 +1,4 @@
-"""From a Model to a torch module: what stands in front, hidden layers of the given widths, and one output layer."""
+"""Networks of a `Model`: convolutional blocks or a finetuned backbone, if any, hidden layers and an output layer."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.config.model import ActivationName, Model
-from pipeline.models import convolutional
+from pipeline.models import convolutional, finetuned
+from pipeline.models.backbones import split
 
+StateDict = dict[str, Tensor]
 ACTIVATION_FUNCTIONS: dict[ActivationName, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
     "gelu": functional.gelu,
     "tanh": torch.tanh,
 }
-MAX_EVAL_ACTIVATIONS = 2**24  # numbers of a result of the convolutions, where no gradient needs all of them: 64 MiB
-MAX_ACTIVATIONS_PER_IMAGE = 2**26  # of such a result for one picture
+MAX_EVAL_ACTIVATIONS = 2**24  # values of the largest activation of an evaluation batch: 64 MiB
+MAX_ACTIVATIONS_PER_IMAGE = 2**26  # values of the largest activation of one image
 
 
 class DenseNetwork(nn.Module):
-    """A fully connected network; with no hidden layer it is logistic, softmax or linear regression.
+    """Fully connected network; without hidden layers it is logistic, softmax or linear regression.
 
-    Reads float [N, features] and gives outputs [N, outputs], before any activation of the head.
+    Maps float [N, features] to outputs [N, outputs], before the head's activation.
     """
 
     def __init__(self, in_features: int, model: Model, out_features: int) -> None:
@@ -35,9 +37,9 @@ class DenseNetwork(nn.Module):
         self.activation: ActivationName = model.activation
 
     def init_weights(self, generator: torch.Generator, output_bias: float | None = None) -> None:
-        """Draws weights and biases uniformly from +-1/sqrt(inputs of the layer), as `nn.Linear` does.
+        """Initialize weights and biases uniformly in +-1/sqrt(fan_in), as `nn.Linear` does.
 
-        output_bias: what the last layer's bias starts at instead.
+        output_bias: initial bias of the output layer, if given.
         """
         for layer in self.layers:
             assert isinstance(layer, nn.Linear)
@@ -48,7 +50,7 @@ class DenseNetwork(nn.Module):
                 nn.init.constant_(layer.bias, output_bias)
 
     def forward(self, inputs: Tensor, dropout_masks: Sequence[Tensor] = ()) -> Tensor:
-        """The outputs; `masks`, one for each hidden layer or none at all, are dropout's, already scaled."""
+        """Return float32 outputs [N, outputs]; dropout masks, one per hidden layer or none, are already scaled."""
         for index, layer in enumerate(self.layers[:-1]):
             inputs = ACTIVATION_FUNCTIONS[self.activation](layer(inputs))
             if dropout_masks:
@@ -58,53 +60,50 @@ class DenseNetwork(nn.Module):
 
 
 class ConvolutionalNetwork(nn.Module):
-    """Blocks of convolutions in front of a fully connected network, which reads the mean of each channel.
+    """Convolutional blocks, followed by a fully connected network on the channel means.
 
-    Reads pictures as float [N, 3 x side x side], and gives what `Dense` gives.
+    Maps images, float [N, 3 x side x side], to outputs [N, outputs].
     """
 
     def __init__(self, in_features: int, model: Model, out_features: int) -> None:
         super().__init__()
         assert model.convolutions is not None
         self.image_side = compute_image_side(in_features)
-        self.eval_batch_size = max(
-            1, MAX_EVAL_ACTIVATIONS // convolutional.count_largest_activation(model.convolutions, self.image_side)
-        )
+        activation_count = convolutional.count_largest_activation(model.convolutions, self.image_side)
+        self.eval_batch_size = max(1, MAX_EVAL_ACTIVATIONS // activation_count)
         self.activation = ACTIVATION_FUNCTIONS[model.activation]
         self.blocks = convolutional.ConvBlocks(model.convolutions)
         self.dense = DenseNetwork(model.convolutions.channels[-1], model, out_features)
 
     def init_weights(self, generator: torch.Generator, output_bias: float | None = None) -> None:
-        """Draws the weights of the blocks, then those of the hidden layers; see `Dense`."""
+        """Initialize the blocks, then the fully connected network; see `DenseNetwork.init_weights`."""
         self.blocks.init_weights(generator)
         self.dense.init_weights(generator, output_bias)
 
     def forward(self, inputs: Tensor, dropout_masks: Sequence[Tensor] = ()) -> Tensor:
-        """The outputs; `masks` as in `Dense`. Where it does not train, some pictures at a time."""
+        """Return the outputs, in evaluation batch by batch; see `DenseNetwork.forward`."""
         images = inputs.view(-1, convolutional.COLOR_CHANNELS, self.image_side, self.image_side)
         batches = [images] if self.training else torch.split(images, self.eval_batch_size)
-        channel_means = [self.blocks(part, self.activation) for part in batches]
+        channel_means = [self.blocks(batch, self.activation) for batch in batches]
         outputs: Tensor = self.dense(torch.cat(channel_means), dropout_masks)
         return outputs
 
 
 class FinetunedNetwork(nn.Module):
-    """A part of a pretrained backbone in front of a fully connected network.
+    """The finetuned part of a pretrained backbone, followed by a fully connected network.
 
-    Reads what the part reads, [N, views, ...], and gives what `Dense` gives. Its numbers are not drawn: they are those
-    of the backbone, and of a fully connected network that was trained before.
+    Maps activations [N, views, ...] to outputs [N, outputs]. Its weights are loaded: the backbone's pretrained ones
+    and those of a fully connected network that was trained on the backbone's outputs.
     """
 
     def __init__(self, in_features: int, model: Model, out_features: int) -> None:
         super().__init__()
         assert model.tail is not None
-        from pipeline.models.finetuned import FinetunedBackbone  # only where there is one: the others start faster
-
-        self.backbone = FinetunedBackbone(model.tail, in_features)
+        self.backbone = finetuned.FinetunedBackbone(model.tail, in_features)
         self.dense = DenseNetwork(in_features, model, out_features)
 
     def forward(self, inputs: Tensor, dropout_masks: Sequence[Tensor] = ()) -> Tensor:
-        """The outputs; `masks` as in `Dense`."""
+        """Return the outputs; see `DenseNetwork.forward`."""
         outputs: Tensor = self.dense(self.backbone(inputs), dropout_masks)
         return outputs
 
@@ -113,74 +112,69 @@ Network = DenseNetwork | ConvolutionalNetwork | FinetunedNetwork
 
 
 def build_network(in_features: int, model: Model, out_features: int) -> Network:
-    """The network of a model, its numbers still to be set."""
+    """Return the network of a model, its weights uninitialized."""
     if model.tail is not None:
         return FinetunedNetwork(in_features, model, out_features)
     return (DenseNetwork if model.convolutions is None else ConvolutionalNetwork)(in_features, model, out_features)
 
 
 def compute_image_side(in_features: int) -> int:
-    """The side of pictures that are so many numbers."""
+    """Return the side of a square RGB image of `in_features` values."""
     return math.isqrt(in_features // convolutional.COLOR_CHANNELS)
 
 
 def count_dense_parameters(in_features: int, hidden: Sequence[int], out_features: int) -> int:
-    """Learned numbers: for each layer its inputs times its outputs, and a bias for each output."""
+    """Count the parameters of a fully connected network: weights, and a bias per output of each layer."""
     return sum(inputs * nodes + nodes for inputs, nodes in pairwise([in_features, *hidden, out_features]))
 
 
-def count_parameters(in_features: int, model: Model, out_features: int) -> int:
-    """Learned numbers of the network of a model."""
-    if model.tail is not None:
-        from pipeline.models.backbones import split
+def _dense_in_features(in_features: int, model: Model) -> int:
+    return in_features if model.convolutions is None else model.convolutions.channels[-1]
 
-        return split.count_tail_parameters(model.tail) + count_dense_parameters(in_features, model.hidden, out_features)
-    if model.convolutions is None:
-        return count_dense_parameters(in_features, model.hidden, out_features)
-    dense_count = count_dense_parameters(model.convolutions.channels[-1], model.hidden, out_features)
-    return convolutional.count_conv_parameters(model.convolutions) + dense_count
+
+def count_parameters(in_features: int, model: Model, out_features: int) -> int:
+    """Count the trainable parameters of the network of a model."""
+    dense_count = count_dense_parameters(_dense_in_features(in_features, model), model.hidden, out_features)
+    if model.tail is not None:
+        return split.count_tail_parameters(model.tail) + dense_count
+    if model.convolutions is not None:
+        return convolutional.count_conv_parameters(model.convolutions) + dense_count
+    return dense_count
 
 
 def count_multiplications(in_features: int, model: Model, out_features: int) -> int:
-    """About how many it takes to answer for one example; of a backbone's part at least so many."""
-    if model.tail is not None:
-        return count_parameters(in_features, model, out_features)
+    """Estimate the multiplications of a forward pass for one example; for a finetuned backbone a lower bound."""
     if model.convolutions is None:
-        return count_dense_parameters(in_features, model.hidden, out_features)
-    dense_count = count_dense_parameters(model.convolutions.channels[-1], model.hidden, out_features)
+        return count_parameters(in_features, model, out_features)
+    dense_count = count_dense_parameters(_dense_in_features(in_features, model), model.hidden, out_features)
     return convolutional.count_conv_multiplications(model.convolutions, compute_image_side(in_features)) + dense_count
 
 
 def network_tensor_shapes(in_features: int, model: Model, out_features: int) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor of the network of a model, learned or not, by its name."""
+    """Return the shape of each tensor of the state dict of a model's network, by name."""
     tensor_shapes: dict[str, tuple[int, ...]] = {}
-    prefix = ""
     if model.tail is not None:
-        from pipeline.models import finetuned
-
-        tensor_shapes |= {
-            f"backbone.{name}": shape for name, shape in finetuned.backbone_tensor_shapes(model.tail).items()
-        }
-        prefix = "dense."
+        backbone_shapes = finetuned.backbone_tensor_shapes(model.tail)
+        tensor_shapes |= {f"backbone.{name}": shape for name, shape in backbone_shapes.items()}
     if model.convolutions is not None:
-        tensor_shapes |= {
-            f"blocks.{name}": shape for name, shape in convolutional.conv_tensor_shapes(model.convolutions).items()
-        }
-        in_features, prefix = model.convolutions.channels[-1], "dense."
-    for layer, (inputs, nodes) in enumerate(pairwise([in_features, *model.hidden, out_features])):
-        tensor_shapes |= {f"{prefix}layers.{layer}.weight": (nodes, inputs), f"{prefix}layers.{layer}.bias": (nodes,)}
+        block_shapes = convolutional.conv_tensor_shapes(model.convolutions)
+        tensor_shapes |= {f"blocks.{name}": shape for name, shape in block_shapes.items()}
+    prefix = "dense.layers" if tensor_shapes else "layers"
+    widths = [_dense_in_features(in_features, model), *model.hidden, out_features]
+    for layer, (inputs, nodes) in enumerate(pairwise(widths)):
+        tensor_shapes |= {f"{prefix}.{layer}.weight": (nodes, inputs), f"{prefix}.{layer}.bias": (nodes,)}
     return tensor_shapes
 
 
 def find_size_error(in_features: int, model: Model) -> str | None:
-    """What is wrong with a model for inputs of so many numbers, before anything of it is made; None if nothing is."""
-    convolutions, image_side = model.convolutions, compute_image_side(in_features)
+    """Return why a model cannot read inputs of `in_features` values, or None; nothing is allocated."""
+    convolutions = model.convolutions
     if convolutions is None:
         return None
+    image_side = compute_image_side(in_features)
     if image_side >> len(convolutions.channels) == 0:
-        return f"pictures of {image_side} x {image_side} cannot be halved {len(convolutions.channels)} times"
-    if (
-        activation_count := convolutional.count_largest_activation(convolutions, image_side)
-    ) > MAX_ACTIVATIONS_PER_IMAGE:
-        return f"a block makes at most {MAX_ACTIVATIONS_PER_IMAGE:,} numbers of a picture; this one makes {activation_count:,}"
-    return None
+        return f"images of {image_side} x {image_side} cannot be halved {len(convolutions.channels)} times"
+    activation_count = convolutional.count_largest_activation(convolutions, image_side)
+    if activation_count <= MAX_ACTIVATIONS_PER_IMAGE:
+        return None
+    return f"a block may have {MAX_ACTIVATIONS_PER_IMAGE:,} activations per image; this one has {activation_count:,}"

@@ -1,4 +1,4 @@
-"""From what a data set gives to the numbers a network reads; whatever is learned is learned from training rows."""
+"""From raw examples to the tensors that a network reads; every statistic is computed from training rows only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ Inputs = ImageInputs | FeatureInputs | TableInputs
 
 
 def build_inputs(examples: Examples, rows: NDArray[np.int64]) -> Inputs:
-    """The layout of the inputs, from the development rows: one for all folds, so that their networks have one shape."""
+    """Return the layout of the inputs, int64 [n] development rows given.
+
+    All folds share it, so that their networks have the same tensor shapes.
+    """
     raw = examples.inputs
     if isinstance(raw, Images):
         return ImageInputs("pictures", int(raw.pixels.shape[-1]))

@@ -1,12 +1,8 @@
-"""What a part of a backbone reads that is trained along, a batch at a time, from the disk or from the device."""
+"""Activations at the finetuned part of a backbone, read a batch at a time from disk or from GPU memory."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.data.examples import BackboneActivations
@@ -14,33 +10,29 @@ from pipeline.preprocessing.streamed import INPUT_MEMORY_SHARE, copy_to_device, 
 
 
 class IndexedActivations:
-    """Indexed like the resident rows of `FeatureInputs`: a row below N is all views of a picture, another is one view.
+    """Activations with the row numbers of `FeatureInputs.to_device`: below N all views of an image, then single views.
 
-    On a GPU the views lie on the card where they fit; elsewhere a batch is read from the disk, and gives the same.
-    weights: the published numbers of the part, by name.
+    On a GPU the views lie in its memory if they fit; otherwise a batch is read from disk, with equal values.
+    weights: the pretrained tensors of the finetuned part, by name.
     """
 
     def __init__(self, activations: BackboneActivations, device: torch.device) -> None:
-        self.image_count, self.device = len(activations.indices), device
+        self.image_count = len(activations.indices)
+        self.device = device
         self.weights = {name: torch.from_numpy(value) for name, value in activations.weights.items()}
-        self.views, self.image_rows = (
-            [from_numpy_readonly(view) for view in activations.views],
-            torch.from_numpy(activations.indices),
-        )
-        if (
-            device.type == "cuda"
-            and _count_bytes(activations.views) < INPUT_MEMORY_SHARE * torch.cuda.mem_get_info(device)[0]
-        ):
-            self.views, self.image_rows = [view.to(device) for view in self.views], self.image_rows.to(device)
+        self.views = [from_numpy_readonly(view) for view in activations.views]
+        self.image_rows = torch.from_numpy(activations.indices)
+        byte_count = sum(view.nbytes for view in activations.views)
+        if device.type == "cuda" and byte_count < INPUT_MEMORY_SHARE * torch.cuda.mem_get_info(device)[0]:
+            self.views = [view.to(device) for view in self.views]
+            self.image_rows = self.image_rows.to(device)
 
     def __getitem__(self, rows: Tensor) -> Tensor:
-        """int64 [n] to [n, views, ...] on the device: one view, or all of them."""
-        view_numbers, image = (
-            rows.to(self.image_rows.device).div(self.image_count, rounding_mode="floor"),
-            rows % self.image_count,
-        )
+        """Return the activations [n, views, ...] of int64 [n] rows on the device: one view, or all of them."""
+        view_numbers = rows.to(self.image_rows.device).div(self.image_count, rounding_mode="floor")
+        image = rows % self.image_count
         indices = self.image_rows[image.to(self.image_rows.device)]
-        if len(self.views) == 1:  # a look at the rows would wait for the GPU
+        if len(self.views) == 1:  # any() below would wait for the GPU
             return copy_to_device(self.views[0][indices][:, None], self.device)
         if not bool(view_numbers.any()):
             return copy_to_device(torch.stack([view[indices] for view in self.views], dim=1), self.device)
@@ -49,7 +41,3 @@ class IndexedActivations:
             mask = view_numbers == number
             batch[mask, 0] = view[indices[mask]]
         return copy_to_device(batch, self.device)
-
-
-def _count_bytes(views: Sequence[NDArray[np.generic]]) -> int:
-    return sum(view.nbytes for view in views)

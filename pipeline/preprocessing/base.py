@@ -1,4 +1,4 @@
-"""What all kinds of inputs share: names that a file may carry, and constants learned from training rows."""
+"""Types shared by all kinds of inputs: names that a model file may carry, and fitted constants."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ShortText = Annotated[str, Field(max_length=1_000)]
 
 def _check_unique(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
-        raise ValueError("each name once")
+        raise ValueError("names must be unique")
     return names
 
 
@@ -24,5 +24,5 @@ UniqueNames = Annotated[tuple[ShortText, ...], FailFast(), AfterValidator(_check
 
 
 def to_float32_tensor(values: NDArray[np.floating]) -> Tensor:
-    """The same numbers as a tensor of 32 bits."""
+    """Convert an array to a float32 tensor of the same shape."""
     return torch.from_numpy(np.asarray(values, dtype=np.float32))

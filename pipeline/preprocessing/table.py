@@ -1,4 +1,4 @@
-"""Table rows as a network reads them: numbers scaled, what is missing imputed, categories one-hot."""
+"""Table inputs: numbers standardized, missing values imputed by the median, categories one-hot encoded."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from pipeline.preprocessing.base import Constants, UniqueNames, to_float32_tenso
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class TableInputs:
-    """Columns of a table: numbers standardised, missing ones imputed and (where listed) flagged, categories one-hot.
+    """Columns of a table: numbers, imputed and standardized; flags of missing values; categories, one-hot encoded.
 
-    levels: for each category column its known levels; one more column stands for a missing or an unseen level.
+    flagged: number columns with a missing-value flag. levels: the known levels of each category column; one more
+    one-hot column stands for a missing or unknown level.
     """
 
     kind: Literal["table"]
@@ -31,36 +32,37 @@ class TableInputs:
     levels: Annotated[tuple[UniqueNames, ...], FailFast()]
 
     def __post_init__(self) -> None:
-        """Raises ValueError where the columns do not fit one another."""
+        """Raise ValueError if the columns contradict each other."""
         if not set(self.flagged) <= set(self.numbers):
-            raise ValueError("flagged: some of the numbers")
+            raise ValueError("flagged: must be a subset of numbers")
         if len(self.levels) != len(self.categories):
-            raise ValueError("levels: a list for each of the categories")
+            raise ValueError("levels: must have one list for each category column")
         if not self.numbers and not self.categories:
-            raise ValueError("numbers or categories: one column at least")
+            raise ValueError("numbers or categories: must have at least one column")
 
     @property
     def column_names(self) -> UniqueNames:
-        """What a table must have."""
+        """Return the columns that a table must have."""
         return (*self.numbers, *self.categories)
 
     @property
     def feature_count(self) -> int:
-        """How many numbers a row becomes."""
+        """Return the number of features per row."""
         return len(self.numbers) + len(self.flagged) + sum(len(levels) + 1 for levels in self.levels)
 
     def device_bytes(self, row_count: int) -> int:
-        """How large so many rows are on the device."""
+        """Return the device memory of `row_count` rows, in bytes."""
         return 4 * row_count * self.feature_count
 
     def to_device(self, raw: RawInputs, constants: Constants, device: torch.device) -> Tensor:
-        """float32 [N, features] on the device: the whole table, ready for the network."""
+        """Return the whole table, transformed, as float32 [N, features] on the device."""
         assert isinstance(raw, Table)
-        numbers, codes = (torch.from_numpy(np.array(columns)).to(device) for columns in (raw.numbers, raw.codes))
+        numbers = torch.from_numpy(np.array(raw.numbers)).to(device)
+        codes = torch.from_numpy(np.array(raw.codes)).to(device)
         return self.transform(numbers, codes, constants)
 
     def transform(self, numbers: Tensor, codes: Tensor, constants: Constants) -> Tensor:
-        """float32 [N, features], from numbers float32 [N, D], NaN where one is missing, and codes int64 [N, C]."""
+        """Return float32 [N, features] of numbers float32 [N, D], NaN for missing, and category codes int64 [N, C]."""
         missing = numbers.isnan()
         imputed = torch.where(missing, constants["input.median"], numbers)
         scaled = (imputed - constants["input.mean"]) / constants["input.spread"]
@@ -68,36 +70,37 @@ class TableInputs:
         return torch.cat([scaled, flags, *self._encode_one_hot(codes, constants)], dim=1)
 
     def prepare_batch(self, rows: Tensor, constants: Constants) -> Tensor:
-        """float32 [n, features], as it is."""
+        """Return float32 [n, features] rows unchanged: `to_device` has transformed them."""
         return rows
 
     def scale_into(self, rows: Tensor, constants: Constants, out: Tensor) -> None:
-        """Writes float32 [n, features], as it is."""
+        """Copy float32 [n, features] rows into `out`."""
         out.copy_(rows)
 
     def gather(self, inputs: Tensor, indices: Tensor, constants: Constants, out: Tensor) -> None:
-        """Writes some of the resident rows, as they are."""
+        """Copy the rows at int64 [n] indices of the device tensor into `out`, float32 [n, features]."""
         torch.index_select(inputs, 0, indices, out=out)
 
     def _encode_one_hot(self, codes: Tensor, constants: Constants) -> list[Tensor]:
-        """A float32 [N, levels + 1] for each category column; the last column is "missing or unseen"."""
-        columns, start = [], 0
+        """Return float32 [N, levels + 1] for each category column; the last column means missing or unknown."""
+        columns = []
+        start = 0
         for column_codes, levels in zip(codes.unbind(1), self.levels, strict=True):
             is_known_level = torch.nn.functional.pad(constants["input.seen"][start : start + len(levels)], (0, 1))
-            known_codes = torch.where(
-                is_known_level[column_codes] > 0, column_codes, len(levels)
-            )  # code -1 reads the padding: not seen
+            # Code -1 indexes the padding, which is 0: missing counts as unknown.
+            known_codes = torch.where(is_known_level[column_codes] > 0, column_codes, len(levels))
             columns.append(torch.nn.functional.one_hot(known_codes, len(levels) + 1).float())
             start += len(levels)
         return columns
 
     def constant_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of each constant."""
-        numbers, levels = (len(self.numbers),), (sum(map(len, self.levels)),)
+        """Return the shape of each constant by name."""
+        numbers = (len(self.numbers),)
+        levels = (sum(map(len, self.levels)),)
         return {"input.median": numbers, "input.mean": numbers, "input.spread": numbers, "input.seen": levels}
 
     def fit(self, raw: RawInputs, rows: NDArray[np.int64]) -> Constants:
-        """Median, mean and spread of each number, and which levels occur, over the given rows."""
+        """Compute each number's median, mean and standard deviation and the levels that occur, over int64 [n] rows."""
         assert isinstance(raw, Table)
         numbers = raw.numbers[rows].astype(np.float64)
         with np.errstate(all="ignore"):
@@ -117,7 +120,7 @@ class TableInputs:
         }
 
     def map_categories(self, raw: RawInputs) -> RawInputs:
-        """The same rows with codes into these levels; a level that is not among them becomes -1."""
+        """Recode a table's categories as indices into these levels; an unknown level becomes -1."""
         assert isinstance(raw, Table)
         codes = np.full((len(raw), len(self.categories)), -1, dtype=np.int64)
         for column, levels in enumerate(self.levels):

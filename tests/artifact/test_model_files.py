@@ -62,9 +62,9 @@ def test_fresh_process_with_the_two_files_gives_the_same_outputs(tmp_path: Path)
     ours = trained()
     ours.save(tmp_path)
     code = (
-        "import sys, numpy; from pathlib import Path; from pipeline import model;"
-        "from pipeline.data.examples import Pictures;"
-        "pixels = numpy.load(sys.argv[2]); answers = model.read(Path(sys.argv[1])).answers(Pictures(pixels));"
+        "import sys, numpy; from pathlib import Path; from pipeline.artifact import model_files;"
+        "from pipeline.data.examples import Images; images = Images(numpy.load(sys.argv[2]));"
+        "answers = model_files.load_trained_model(Path(sys.argv[1])).predict(images);"
         "numpy.save(sys.argv[3], answers.numpy())"
     )
     examples = picture_examples()
@@ -113,10 +113,10 @@ def test_model_of_real_data_does_not_have_the_word_drawn(folder: Path) -> None:
     [
         ({"channels": [4] * 9}, r"model.convolutions.channels: Tuple should have at most 8 items"),
         ({"channels": []}, r"model.convolutions.channels: Tuple should have at least 1 item"),
-        ({"channels": [4, 6, 6, 6]}, r"model.convolutions: pictures of 8 x 8 cannot be halved 4 times"),
+        ({"channels": [4, 6, 6, 6]}, r"model.convolutions: images of 8 x 8 cannot be halved 4 times"),
         ({"channels": [4, 5_000]}, r"model.convolutions.channels.1: Input should be less than or equal to 4096"),
         ({"channels": [4, True]}, r"model.convolutions.channels.1: Input should be a valid integer"),
-        ({"channels": [4096, 4096]}, r"parameters: its layers have 151,138,323; it says 387"),
+        ({"channels": [4096, 4096]}, r"parameters: the layers have 151,138,323; got 387"),
         ({"kernel": 4}, r"model.convolutions.kernel: 3, 5 or 7; got 4"),
         ({"kernel": 3.0}, r"model.convolutions.kernel: Input should be a valid integer"),
         ({"pooling": "eval"}, r"model.convolutions.pooling: Input should be 'max' or 'average'"),
@@ -137,14 +137,12 @@ def test_refuses_blocks_that_make_too_much_of_a_picture_and_blocks_on_a_table(tm
     trained(network=BLOCKS).save(tmp_path / "pictures")
     plain = json.loads((tmp_path / "pictures" / ARCHITECTURE_FILE).read_text())
     wide = {**plain["model"], "convolutions": {"channels": [4096], "kernel": 3, "pooling": "max"}}
-    with pytest.raises(
-        ModelError, match=r"makes at most 67,108,864 numbers of a picture; this one makes 1,073,741,824"
-    ):
+    with pytest.raises(ModelError, match=r"may have 67,108,864 activations per image; this one has 1,073,741,824"):
         model_files.load_trained_model(
             rewritten(tmp_path / "pictures", model=wide, inputs={"kind": "pictures", "size": 512})
         )
     trained("table").save(tmp_path / "table")
-    with pytest.raises(ModelError, match=r"model.convolutions: are for pictures; got inputs of kind table"):
+    with pytest.raises(ModelError, match=r"model.convolutions: need image inputs; got inputs of kind table"):
         model_files.load_trained_model(rewritten(tmp_path / "table", model=plain["model"]))
 
 
@@ -182,7 +180,7 @@ def rewritten(folder: Path, **changes: object) -> Path:
     ("changes", "said"),
     [
         ({"_target_": "os.system"}, "_target_: Unexpected keyword argument"),
-        ({"parameters": 3}, "parameters: its layers have 1,595; it says 3"),
+        ({"parameters": 3}, "parameters: the layers have 1,595; got 3"),
         ({"model": {"hidden": [8, -1], "activation": "gelu", "dropout": 0.1}}, "model.hidden.1"),
         ({"model": {"hidden": [8, True], "activation": "gelu", "dropout": 0.1}}, "model.hidden.1"),
         ({"model": {"hidden": [8, 4], "activation": "exec", "dropout": 0.1}}, "model.activation"),
@@ -210,8 +208,8 @@ def test_refuses_a_folder_without_the_files(tmp_path: Path) -> None:
 def test_killed_at_any_step_it_is_the_old_model_or_the_new_one_or_none(old: bool, tmp_path: Path) -> None:
     """There is none where none was, and between the two moves that put the new one in the old one's place."""
     setup = "from tests.artifact.test_model_files import trained; first, second = trained(), trained('table')"
-    before = "first.write(place / 'model')" if old else ""
-    places = kills(setup, before, "second.write(place / 'model')", tmp_path)
+    before = "first.save(place / 'model')" if old else ""
+    places = kills(setup, before, "second.save(place / 'model')", tmp_path)
     folders = [place / "model" for place in places]
     found = [
         model_files.load_trained_model(folder).architecture.inputs.kind if folder.exists() else "none"

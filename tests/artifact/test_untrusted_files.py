@@ -221,12 +221,15 @@ PAIRS: dict[str, tuple[Lay, str]] = {
     "a word for a size": (changed(inputs__size="8"), 'inputs.pictures.size: Input should be a valid integer; got "8"'),
     "unknown activation": (changed(model__activation="exec"), "model.activation: Input should be 'relu'"),
     "unknown head": (changed(head__kind="eval"), "head: Input tag 'eval' found using 'kind' does not match"),
-    "a class twice": (changed(head__classes=["a", "a", "b"]), "head.softmax.classes: each name once; got a list of 3"),
+    "a class twice": (
+        changed(head__classes=["a", "a", "b"]),
+        "head.softmax.classes: names must be unique; got a list of 3",
+    ),
     "no class": (changed(head__classes=[]), "head.softmax.classes: Value should have at least 1 item"),
     "many wrong classes": (changed(head__classes=[1] * 1_000_000), "head.softmax.classes.0: Input should be a valid"),
     "falling edges": (
         changed(head={"kind": "bands", "edges": [2.0, 1.0], "unit": ""}),
-        "head.bands.edges: rising numbers; got a list of 2",
+        "head.bands.edges: edges must increase; got a list of 2",
     ),
     # sizes
     **{
@@ -256,36 +259,36 @@ PAIRS: dict[str, tuple[Lay, str]] = {
     "10^6 layers": (changed(model__hidden=[1] * 1_000_000), "model.hidden: Tuple should have at most 20 items"),
     "widest": (
         changed(model__hidden=[65_536] * 20, parameters=2**31),
-        "parameters: its layers have 81,618,468,867; it says 2,147,483,648",
+        "parameters: the layers have 81,618,468,867; got 2,147,483,648",
     ),
     "wide and true": (
         changed(model__hidden=[65_536, 9000], parameters=65_536 * 193 + 9000 * 65_537 + 3 * 9001),
-        "by the layers beside it; at most 2,147,483,648 are read",
+        "must have at most 2,147,483,648 bytes of tensors; the architecture beside it needs ",
     ),
     "blocks of nothing": (changed(model__convolutions={}), "model.convolutions.channels: Field required"),
     "blocks that halve too often": (
         changed(model__convolutions={"channels": [1] * 8, "kernel": 3, "pooling": "max"}),
-        "model.convolutions: pictures of 8 x 8 cannot be halved 8 times",
+        "model.convolutions: images of 8 x 8 cannot be halved 8 times",
     ),
     "widest blocks": (
         changed(model__convolutions={"channels": [4096] * 3, "kernel": 7, "pooling": "max"}, parameters=2**31),
-        "parameters: its layers have 1,644,826,683; it says 2,147,483,648",
+        "parameters: the layers have 1,644,826,683; got 2,147,483,648",
     ),
     "blocks that make too much of a picture": (
         changed(
             model__convolutions={"channels": [4096], "kernel": 3, "pooling": "max"},
             inputs={"kind": "pictures", "size": 512},
         ),
-        "model.convolutions: a block makes at most 67,108,864 numbers of a picture; this one makes 1,073,741,824",
+        "model.convolutions: a block may have 67,108,864 activations per image; this one has 1,073,741,824",
     ),
-    "another count": (changed(parameters=3), "parameters: its layers have 1,595; it says 3"),
+    "another count": (changed(parameters=3), "parameters: the layers have 1,595; got 3"),
     "more parameters": (changed(parameters=2**63), "parameters: Input should be less than or equal to"),
     "huge pictures": (changed(inputs__size=10**6), "inputs.pictures.size: Input should be less than or equal to 600"),
     # a table that does not fit itself
-    "columns twice": (changed(inputs=table(numbers=["a", "a"])), "inputs.table.numbers: each name once"),
-    "flag of no column": (changed(inputs=table(flagged=["z"])), "inputs.table: flagged: some of the numbers"),
-    "levels of no column": (changed(inputs=table(categories=[])), "inputs.table: levels: a list for each"),
-    "no column": (changed(inputs=table(numbers=[], categories=[], levels=[])), "one column at least"),
+    "columns twice": (changed(inputs=table(numbers=["a", "a"])), "inputs.table.numbers: names must be unique"),
+    "flag of no column": (changed(inputs=table(flagged=["z"])), "inputs.table: flagged: must be a subset of numbers"),
+    "levels of no column": (changed(inputs=table(categories=[])), "inputs.table: levels: must have one list for each"),
+    "no column": (changed(inputs=table(numbers=[], categories=[], levels=[])), "must have at least one column"),
     # the pair
     "another activation": (changed(model__activation="relu"), "was trained with another architecture"),
     "another class name": (changed(head__classes=["a", "b", "\u0441"]), "was trained with another architecture"),
@@ -306,7 +309,10 @@ PAIRS: dict[str, tuple[Lay, str]] = {
     "no byte": (bound(b""), "must have 6,404 to 71,940 bytes; got 0"),
     "cut": (bound(lambda before: before[:-1]), NO_TENSORS),
     "longer": (bound(lambda before: before + b"\0"), NO_TENSORS),
-    "header of 2^63": (bound(lambda before: struct.pack("<Q", 2**63) + before[8:]), "one that says 9,223,372,036,854,"),
+    "header of 2^63": (
+        bound(lambda before: struct.pack("<Q", 2**63) + before[8:]),
+        "got a header of 9,223,372,036,854,",
+    ),
     "header of nothing": (bound(lambda before: struct.pack("<Q", 0) + before[8:]), NO_TENSORS),
     "two gigabytes": (sparse(PARAMETERS_FILE, 2**31 - 1), "must have 6,404 to 71,940 bytes; got 2,147,483,647"),
     # its header
@@ -316,12 +322,12 @@ PAIRS: dict[str, tuple[Lay, str]] = {
     "metadata of a list": (header(lambda found: found.update(__metadata__=[])), "was trained with another"),
     "extra tensor": (
         tensors(lambda found: found.update(extra=torch.zeros(0))),
-        "must have the tensors of the architecture beside it and no others; got extra too much",
+        "must have the tensors of the architecture beside it and no others; got extra unexpected",
     ),
     "missing tensor": (header(lambda found: found.pop(WEIGHT)), f"got {WEIGHT} missing"),
     "renamed tensor": (
         header(lambda found: renamed(found, BIAS, "network.\x1b[2J\n")),
-        rf"got network.\x1b[2J\n too much, {BIAS} missing",
+        rf"got network.\x1b[2J\n unexpected, {BIAS} missing",
     ),
     "many tensors": (
         header(lambda found: found.update({f"a{number}": 0 for number in range(200)})),
@@ -333,12 +339,15 @@ PAIRS: dict[str, tuple[Lay, str]] = {
         header(lambda found: found[WEIGHT].update(shape=[192, 8])),
         "F32 [8, 192]; got F32 [192, 8]",
     ),
-    "shape of fractions": (header(lambda found: found["input.mean"].update(shape=[3.0])), "is no safetensors file ("),
-    "negative place": (header(lambda found: found[BIAS].update(data_offsets=[-1, 31])), "is no safetensors file ("),
-    "place of 2^63": (header(lambda found: found[BIAS].update(data_offsets=[0, 2**63])), "is no safetensors file ("),
+    "shape of fractions": (
+        header(lambda found: found["input.mean"].update(shape=[3.0])),
+        "is not a safetensors file (",
+    ),
+    "negative place": (header(lambda found: found[BIAS].update(data_offsets=[-1, 31])), "is not a safetensors file ("),
+    "place of 2^63": (header(lambda found: found[BIAS].update(data_offsets=[0, 2**63])), "is not a safetensors file ("),
     "places that overlap": (
         header(lambda found: found["input.mean"].update(data_offsets=found["input.spread"]["data_offsets"])),
-        "is no safetensors file (",
+        "is not a safetensors file (",
     ),
     **{
         f"dtype {dtype}": (header(lambda found, dtype=dtype: found[BIAS].update(dtype=dtype)), f"[8]; got {dtype} [8]")
@@ -348,7 +357,7 @@ PAIRS: dict[str, tuple[Lay, str]] = {
     **{
         f"weight {value}": (
             tensors(lambda found, value=value: found[WEIGHT].view(-1)[7:8].fill_(value)),
-            f"{WEIGHT}: must be finite; got a number that is not",
+            f"{WEIGHT}: must be finite; got NaN or infinity",
         )
         for value in (float("nan"), float("inf"), float("-inf"))
     },

@@ -94,17 +94,19 @@ def test_weights_with_another_classifier_do(tmp_path: Path) -> None:
 
 
 def test_weights_of_another_network_are_refused(resnet: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"model.weights: those of resnet34, 216 tensors; .* lacks .* and \d+ more"):
+    with pytest.raises(
+        UserError, match=r"model.weights: must have the 216 tensors of resnet34; .* lacks .* and \d+ more"
+    ):
         architectures.build_backbone("resnet34", resnet)
     (tmp_path / "none.pth").write_bytes(b"no weights")
-    with pytest.raises(UserError, match=r"model.weights: tensors by name, as torch or safetensors write them; got"):
+    with pytest.raises(UserError, match=r"model.weights: must be a state dict, as torch or safetensors write it; got"):
         architectures.build_backbone("resnet18", tmp_path / "none.pth")
 
 
 def test_file_that_is_not_what_its_name_says_is_refused(resnet: Path, tmp_path: Path) -> None:
     file = tmp_path / "resnet18-f37072fd.pth"
     file.write_bytes(resnet.read_bytes())
-    with pytest.raises(UserError, match="is damaged, or another file than its name says"):
+    with pytest.raises(UserError, match="is damaged, or is not the file that its name says"):
         weights.find_weights(BackboneConfig("resnet18", file, "none"), tmp_path)
 
 
@@ -119,7 +121,7 @@ def test_without_a_network_the_ways_out_are_named_within_seconds(
         weights.find_weights(BackboneConfig("resnet18", None, "none"), tmp_path)
     assert time.monotonic() - begin < 10
     said = str(error.value)
-    assert said.startswith("model.backbone=resnet18: its weights are downloaded once, and cannot be")
+    assert said.startswith("model.backbone=resnet18: cannot download its weights")
     assert "model.weights=resnet18-f37072fd.pth" in said
     assert "model.backbone=efficientnet_lite0" in said
 
@@ -198,7 +200,7 @@ def test_cudnn_is_on_and_in_full_precision_while_a_backbone_looks(
             torch.OutOfMemoryError("CUDA out of memory."),
             32,
             UserError,
-            "compute: efficientnet_lite0 looks at 32 pictures",
+            "compute: efficientnet_lite0 reads 32 images",
         ),
         (
             torch.OutOfMemoryError("CUDA out of memory."),
@@ -236,7 +238,7 @@ def test_two_searches_do_not_compute_the_same(
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda _: lite(tmp_path).load_or_extract(pictures, 1, tmp_path), range(2)))
     assert np.array_equal(found[0].views[0], found[1].views[0])
-    assert capsys.readouterr().out.count("efficientnet_lite0 looks at 40 pictures") == 1
+    assert capsys.readouterr().out.count("efficientnet_lite0 extracts features of 40 images") == 1
 
 
 def test_search_on_features_and_prediction_agree(
@@ -264,7 +266,7 @@ def test_search_on_features_and_prediction_agree(
     assert predict.main([f"model={folder}/model", str(tmp_path / "photo.png")]) == 2
     _, line = capsys.readouterr().err.splitlines()  # the first says that it is a demonstration
     assert line.startswith(
-        "model.backbone=efficientnet_lite0: the package timm runs it, which is not there; pip install"
+        "model.backbone=efficientnet_lite0: needs the package timm, which is not installed; pip install"
     )
 
 
@@ -282,7 +284,7 @@ def test_own_weights_go_with_their_model(
     words = [f"model={folder}/model", str(tmp_path / "photo.png")]
     assert predict.main([*words, f"weights={resnet}"]) == 0
     assert predict.main([*words, f"weights={other}"]) == 2
-    assert "weights: the file that resnet18 had in the search" in capsys.readouterr().err
+    assert "weights: must be the file that resnet18 had in the search" in capsys.readouterr().err
     assert predict.main([*words, f"weights={tmp_path / 'gone'}"]) == 2
     assert "weights: a file that exists" in capsys.readouterr().err
 

@@ -13,6 +13,7 @@ from pipeline.models.heads import BandsHead, NumberHead, SigmoidHead, SigmoidsHe
 from pipeline.runtime.errors import UserError
 from tests.conftest import picture_examples, table_examples
 
+TRAINING = schema.Training(1, 16, 0.01, 0.0, "adamw", None, flip=False, shift=0)
 ANIMALS = ("cat", "lion", "iguana")
 
 
@@ -34,7 +35,7 @@ def test_loss_of_labels_is_the_sum_over_them() -> None:
     head, outputs = SigmoidsHead("sigmoids", ANIMALS), torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
     targets = torch.tensor([[1.0, 0, 1]] * 5)
     each = [functional.binary_cross_entropy_with_logits(outputs[:, i], targets[:, i]) for i in range(3)]
-    assert float(head.loss(outputs, targets)) == pytest.approx(float(torch.stack(each).sum()), rel=1e-6)
+    assert float(head.loss(outputs, targets, TRAINING)) == pytest.approx(float(torch.stack(each).sum()), rel=1e-6)
 
 
 def test_labels_report_each_label_and_the_share_of_rows_with_all_right() -> None:
@@ -74,7 +75,7 @@ def test_identity_output_gives_back_what_was_encoded() -> None:
 @pytest.mark.parametrize(("kind", "expected"), [("l1", 1.5), ("l2", 2.5)])
 def test_l1_and_l2_are_absolute_and_squared(kind: str, expected: float) -> None:
     head = NumberHead("number", "identity", kind, "")
-    assert float(head.loss(torch.tensor([[1.0], [2.0]]), torch.zeros(2))) == expected
+    assert float(head.loss(torch.tensor([[1.0], [2.0]]), torch.zeros(2), TRAINING)) == expected
 
 
 def test_regression_reports_in_the_targets_own_unit() -> None:

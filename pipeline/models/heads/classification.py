@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.config.schema import MetricName
+from pipeline.config.schema import MetricName, Training
 from pipeline.config.strict_types import STRICT_CONFIG
 from pipeline.models.heads import metrics
 from pipeline.models.heads.base import ClassNames, Head, Scores, Targets
@@ -92,10 +92,10 @@ class SoftmaxHead(Head):
     def encode_targets(self, targets: Tensor, constants: Constants) -> Tensor:
         return targets.long()
 
-    def loss(self, outputs: Tensor, encoded_targets: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, encoded_targets: Tensor, training: Training) -> Tensor:
         return functional.cross_entropy(outputs, encoded_targets)
 
-    def gradient_targets(self, encoded_targets: Tensor) -> Tensor:
+    def gradient_targets(self, encoded_targets: Tensor, training: Training) -> Tensor:
         return functional.one_hot(encoded_targets, self.output_count).float()
 
     def gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> None:
@@ -135,10 +135,10 @@ class SigmoidHead(Head):
     def encode_targets(self, targets: Tensor, constants: Constants) -> Tensor:
         return targets.float()
 
-    def loss(self, outputs: Tensor, encoded_targets: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, encoded_targets: Tensor, training: Training) -> Tensor:
         return functional.binary_cross_entropy_with_logits(outputs[:, 0], encoded_targets)
 
-    def gradient_targets(self, encoded_targets: Tensor) -> Tensor:
+    def gradient_targets(self, encoded_targets: Tensor, training: Training) -> Tensor:
         return encoded_targets[:, None]
 
     def gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> None:
@@ -181,7 +181,7 @@ class SigmoidsHead(Head):
     def encode_targets(self, targets: Tensor, constants: Constants) -> Tensor:
         return targets.float()
 
-    def loss(self, outputs: Tensor, encoded_targets: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, encoded_targets: Tensor, training: Training) -> Tensor:
         return (
             functional.binary_cross_entropy_with_logits(
                 outputs[:, : self.output_count], encoded_targets, reduction="none"
@@ -190,7 +190,7 @@ class SigmoidsHead(Head):
             .mean()
         )
 
-    def gradient_targets(self, encoded_targets: Tensor) -> Tensor:
+    def gradient_targets(self, encoded_targets: Tensor, training: Training) -> Tensor:
         return encoded_targets
 
     def gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> None:

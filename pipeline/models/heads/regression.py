@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.config.schema import MetricName
+from pipeline.config.schema import MetricName, Training
 from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat
 from pipeline.models.heads.base import Head, Scores, Targets
 from pipeline.models.heads.classification import (
@@ -27,7 +27,7 @@ from pipeline.preprocessing import Constants, ShortText
 
 def _check_increasing(edges: tuple[float, ...]) -> tuple[float, ...]:
     if list(edges) != sorted(set(edges)):
-        raise ValueError("rising numbers")
+        raise ValueError("edges must increase")
     return edges
 
 
@@ -67,11 +67,11 @@ class NumberHead(Head):
     def encode_targets(self, targets: Tensor, constants: Constants) -> Tensor:
         return (targets - constants["target.shift"]) / constants["target.scale"]
 
-    def loss(self, outputs: Tensor, encoded_targets: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, encoded_targets: Tensor, training: Training) -> Tensor:
         loss_function = functional.l1_loss if self.loss_kind == "l1" else functional.mse_loss
         return loss_function(self._activate(outputs)[:, 0], encoded_targets)
 
-    def gradient_targets(self, encoded_targets: Tensor) -> Tensor:
+    def gradient_targets(self, encoded_targets: Tensor, training: Training) -> Tensor:
         return encoded_targets[:, None]
 
     def gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> None:
@@ -145,10 +145,10 @@ class BandsHead(Head):
     def encode_targets(self, targets: Tensor, constants: Constants) -> Tensor:
         return torch.bucketize(targets, torch.tensor(self.edges), right=True)
 
-    def loss(self, outputs: Tensor, encoded_targets: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, encoded_targets: Tensor, training: Training) -> Tensor:
         return functional.cross_entropy(outputs, encoded_targets)
 
-    def gradient_targets(self, encoded_targets: Tensor) -> Tensor:
+    def gradient_targets(self, encoded_targets: Tensor, training: Training) -> Tensor:
         return functional.one_hot(encoded_targets, self.output_count).float()
 
     def gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> None:

@@ -15,6 +15,7 @@ from pipeline.models.networks import (
     ConvolutionalNetwork,
     FinetunedNetwork,
     Network,
+    StateDict,
     build_network,
     count_multiplications,
 )
@@ -23,7 +24,7 @@ from pipeline.preprocessing.augmentation import Augmentation, build_augmentation
 from pipeline.runtime import seeds
 from pipeline.training.engine import compat
 from pipeline.training.engine.cpu_kernels import MAX_SINGLE_THREADED_MULTIPLICATIONS, single_threaded
-from pipeline.training.engine.interface import Member, Precision, StateDict
+from pipeline.training.engine.interface import Member, Precision
 from pipeline.training.engine.optimizers import build_torch_optimizer
 from pipeline.training.engine.randomness import EpochRandomness, draw_epoch_randomness
 
@@ -170,7 +171,8 @@ class SingleNetwork:
             batch = self.read_inputs(randomness.input_rows[microbatch], self.augmentation, augmentation_indices)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_bf16):
                 outputs = self.network(batch, dropout_masks)
-            loss = self.head.loss(outputs, self.member.data.targets[rows]) * (len(rows) / count)
+            mean_loss = self.head.loss(outputs, self.member.data.targets[rows], self.member.training)
+            loss = mean_loss * (len(rows) / count)
             loss.backward()  # type: ignore[no-untyped-call]
             self.loss_sum = self.loss_sum + loss.detach() * count
         self.optimizer.step()

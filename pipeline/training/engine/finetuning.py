@@ -8,12 +8,12 @@ from typing import Any
 from torch import Tensor
 
 from pipeline.models.heads import Head
-from pipeline.models.networks import FinetunedNetwork, Network, build_network
+from pipeline.models.networks import FinetunedNetwork, Network, StateDict, build_network
 from pipeline.preprocessing import Inputs
 from pipeline.preprocessing.augmentation import Augmentation
 from pipeline.training.engine.autograd_loop import AutogradStack, SingleNetwork
 from pipeline.training.engine.fused_dense import FusedDenseStack
-from pipeline.training.engine.interface import Member, NetworkStack, Precision, StateDict
+from pipeline.training.engine.interface import Member, NetworkStack, Precision
 
 DENSE_PREFIX, BACKBONE_TAIL_PREFIX = "dense.", "backbone.tail."  # in the names of a network's numbers
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.models.heads import Head
-from pipeline.models.networks import DenseNetwork
+from pipeline.models.networks import DenseNetwork, StateDict
 from pipeline.preprocessing import Inputs
 from pipeline.preprocessing.augmentation import build_augmentation
 from pipeline.preprocessing.streamed import StreamedImages
@@ -17,7 +17,7 @@ from pipeline.runtime import seeds
 from pipeline.training.engine import compat
 from pipeline.training.engine.cpu_kernels import best_cpu_kernels
 from pipeline.training.engine.fused_step import FUSED_ACTIVATIONS, FusedForwardBackward
-from pipeline.training.engine.interface import FoldData, Member, Precision, StateDict
+from pipeline.training.engine.interface import FoldData, Member, Precision
 from pipeline.training.engine.matmul import MATMUL_CLASSES
 from pipeline.training.engine.optimizers import OptimizerStep
 from pipeline.training.engine.parameters import StackParameters, round_up_to_vector
@@ -128,15 +128,17 @@ class FusedDenseStack:
         losses = torch.zeros(len(self.members))
         for slot, index in enumerate(self.slot_order):
             rows = randomness[slot].rows
+            member = self.slot_members[slot]
             losses[index] = self.head.loss(
-                self.train_outputs[slot, : len(rows)], self.slot_members[slot].data.targets[rows]
+                self.train_outputs[slot, : len(rows)], member.data.targets[rows], member.training
             )
         return losses
 
     def _draw_randomness(self, slot: int, epoch: int) -> EpochRandomness:
         member = self.slot_members[slot]
         randomness = draw_epoch_randomness(member, epoch, self.augmentations[slot], self.mask_widths)
-        self.targets[slot, : len(randomness.rows)] = self.head.gradient_targets(member.data.targets[randomness.rows])
+        targets = self.head.gradient_targets(member.data.targets[randomness.rows], member.training)
+        self.targets[slot, : len(randomness.rows)] = targets
         for mask_buffer, mask in zip(
             self.dropout_masks, randomness.dropout_masks, strict=bool(randomness.dropout_masks)
         ):

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from pipeline.config.model import Model
 from pipeline.config.schema import Training
+from pipeline.models.networks import StateDict
 from pipeline.preprocessing import Constants
 from pipeline.preprocessing.backbone_activations import IndexedActivations
 from pipeline.preprocessing.streamed import StreamedImages
 
-StateDict = dict[str, Tensor]
 Precision = Literal["fp32", "bf16"]
 
 
