@@ -1,4 +1,4 @@
-"""The training of many networks of one shape: an epoch, a validation, the weights. No Lightning here."""
+"""Training of many networks of one shape together: epochs, validation, weights, exact states; without Lightning."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 
 def build_stack(members: Sequence[Member], inputs: Inputs, head: Head, precision: Precision) -> NetworkStack:
-    """The kind of stack that measures best for these networks: the fused step, and for convolutions the loop."""
+    """Return the fastest stack for these members: the fused step for dense networks, autograd for convolutions."""
     model = members[0].model
     if model.tail is not None:
         return FinetuneStack(members, inputs, head, precision)

@@ -1,4 +1,4 @@
-"""One member after the other with autograd: for any layer, and what the fused step is held against by the tests."""
+"""Training with autograd, one member after the other: for any layer, and the reference of the fused step in tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from pipeline.models.heads import Head
 from pipeline.models.networks import (
@@ -22,31 +21,29 @@ from pipeline.models.networks import (
 from pipeline.preprocessing import Inputs
 from pipeline.preprocessing.augmentation import Augmentation, build_augmentation
 from pipeline.runtime import seeds
-from pipeline.training.engine import compat
 from pipeline.training.engine.cpu_kernels import MAX_SINGLE_THREADED_MULTIPLICATIONS, single_threaded
 from pipeline.training.engine.interface import Member, Precision
 from pipeline.training.engine.optimizers import build_torch_optimizer
 from pipeline.training.engine.randomness import EpochRandomness, draw_epoch_randomness
+from pipeline.training.engine.weight_average import build_ema
 
-ADAMW_STATE_KEYS = ("step", "exp_avg", "exp_avg_sq")  # of AdamW, for each parameter, once it has taken a step
+ADAMW_STATE_KEYS = ("step", "exp_avg", "exp_avg_sq")  # torch's names of AdamW's state of a parameter; SGD has none
 VALIDATION_BATCH_SIZE = 512  # rows
-EMA_DECAY = 0.98  # a step; the mean looks back on about the latest 50 steps
-TensorList = tuple[Tensor, ...] | list[Tensor]
 
 
 class AutogradStack:
-    """A network and an optimiser of the library for each member, which takes all steps of an epoch before the next."""
+    """A network and a torch optimizer for each member; a member takes all steps of an epoch before the next member."""
 
     def __init__(self, members: Sequence[Member], inputs: Inputs, head: Head, precision: Precision) -> None:
         self.networks = [
-            self.build_single(place, member, inputs, head, precision) for place, member in enumerate(members)
+            self.build_single(index, member, inputs, head, precision) for index, member in enumerate(members)
         ]
         self.position = (-1, 0, 0)
         member = members[0]
         step_multiplications = member.training.batch_size * count_multiplications(
             inputs.feature_count, member.model, head.output_count
         )
-        is_counted = member.model.tail is None  # a backbone's part multiplies far more often than it has numbers
+        is_counted = member.model.tail is None  # a backbone's part multiplies far more often than it has weights
         self.is_small = (
             is_counted
             and member.data.inputs.device.type == "cpu"
@@ -56,19 +53,16 @@ class AutogradStack:
     def build_single(
         self, index: int, member: Member, inputs: Inputs, head: Head, precision: Precision
     ) -> SingleNetwork:
-        """The member at a place, before its first step."""
+        """Return the network of the member at an index, before its first step."""
         return SingleNetwork(member, inputs, head, precision)
 
     @property
     def members(self) -> Sequence[Member]:
-        """In the order in which they were given."""
+        """Return the members in the order in which they were given."""
         return [each.member for each in self.networks]
 
     def train_epoch(self, epoch: int, on_step: Callable[[], None] = lambda: None) -> Tensor:
-        """Every member sees each of its training rows once; float [members], the mean training loss of each.
-
-        rest: called after each step, where the stack may be saved, or left by raising; called again, it goes on there.
-        """
+        """Train every member on each of its training rows once; return their mean losses: see `NetworkStack`."""
         if self.position[0] != epoch:
             self.position = (epoch, 0, 0)
             for each in self.networks:
@@ -82,78 +76,78 @@ class AutogradStack:
 
     @torch.no_grad()
     def validate(self) -> list[Tensor]:
-        """For each member its answers on its validation rows, float [V, columns], on the CPU."""
         with _deterministic_cudnn(), single_threaded() if self.is_small else nullcontext():
             return [each.predict_validation() for each in self.networks]
 
     def retain(self, indices: Sequence[int]) -> None:
-        """The other members leave."""
         self.networks = [self.networks[index] for index in indices]
 
     def training_state(self, index: int) -> StateDict:
-        """A copy of all that a member is in the middle of its training, on the CPU; more than its weights."""
         return self.networks[index].training_state()
 
     def load_training_state(self, index: int, state: StateDict) -> None:
-        """Makes a member what `member_state` has kept; also in another stack."""
         self.networks[index].load_training_state(state)
 
     def state_dict(self, index: int) -> StateDict:
-        """A copy of a member's weights, on the CPU."""
         return self.networks[index].state_dict()
 
 
 class SingleNetwork:
-    """One member. Of convolutions, what is judged and handed out is a running mean of the network in training.
+    """A member with its network and optimizer. With convolutions, a running mean of the network predicts.
 
-    at_once: how many rows go through the network at a time; the gradients of those of a minibatch are added up.
-    taken: how many steps, in all; steps: in this epoch; total: float [], its loss in them, each row's.
+    microbatch_size: rows of a forward pass; the gradients of a minibatch's passes are added.
+    total_steps, epoch_steps: taken in all and in this epoch; loss_sum: float [], over the rows of this epoch.
     """
 
-    microbatch_size = 2**30  # all of them
+    microbatch_size = 2**30  # the whole minibatch
 
     def __init__(self, member: Member, inputs: Inputs, head: Head, precision: Precision) -> None:
-        self.member, self.inputs, self.head, self.is_bf16 = member, inputs, head, precision == "bf16"
+        self.member = member
+        self.inputs = inputs
+        self.head = head
+        self.is_bf16 = precision == "bf16"
         self.device = member.data.inputs.device
         self.network = self.build_initial_network().to(self.device)
         self.optimizer = build_torch_optimizer(self.param_groups(), member.training)
-        self.ema = None if member.model.convolutions is None else _build_ema(self.network)
+        self.ema = None if member.model.convolutions is None else build_ema(self.network)
         self.augmentation = build_augmentation(member.training, member.data.inputs)
         self.total_steps = 0
         self.start_epoch()
 
     def build_initial_network(self) -> Network:
-        """The network before its first step."""
+        """Return the network before its first step."""
         network = build_network(self.inputs.feature_count, self.member.model, self.head.output_count)
         assert not isinstance(network, FinetunedNetwork)
-        fold, bias = self.member.data.fold, self.member.data.output_bias
-        network.init_weights(seeds.make_generator(self.member.seeds.trial, fold, "weights"), bias)
+        generator = seeds.make_generator(self.member.seeds.trial, self.member.data.fold, "weights")
+        network.init_weights(generator, self.member.data.output_bias)
         return network
 
     def param_groups(self) -> list[dict[str, Any]]:
-        """The parameters, as an optimiser takes them: each group may have a learning rate of its own."""
+        """Return the parameters as groups for a torch optimizer; a group may have its own learning rate."""
         return [{"params": list(self.network.parameters())}]
 
     def start_epoch(self) -> None:
-        """A new epoch."""
-        self.epoch_steps, self.loss_sum = 0, torch.zeros((), device=self.device)
+        """Reset the counts of the epoch."""
+        self.epoch_steps = 0
+        self.loss_sum = torch.zeros((), device=self.device)
 
     @property
     def mean_loss(self) -> Tensor:
-        """float []: the mean over its training rows, at the end of an epoch."""
+        """Return the mean loss over the training rows at the end of an epoch, float []."""
         return self.loss_sum / len(self.member.data.train)
 
     def train_steps(self, epoch: int) -> Iterator[None]:
-        """Takes the steps of an epoch that are left, and stops after each."""
-        batch_size, row_count = self.member.training.batch_size, len(self.member.data.train)
-        remaining_starts = range(self.epoch_steps * batch_size, row_count, batch_size)
+        """Take the remaining steps of an epoch, yielding after each."""
+        batch_size = self.member.training.batch_size
+        remaining_starts = range(self.epoch_steps * batch_size, len(self.member.data.train), batch_size)
         if not remaining_starts:
             return
         self.network.train()
         randomness = draw_epoch_randomness(self.member, epoch, self.augmentation, self.member.model.hidden)
         for start in remaining_starts:
             self._step(randomness, slice(start, start + batch_size))
-            self.epoch_steps, self.total_steps = self.epoch_steps + 1, self.total_steps + 1
+            self.epoch_steps += 1
+            self.total_steps += 1
             if self.ema is not None:
                 self.ema.update_parameters(self.network)
             yield
@@ -164,7 +158,8 @@ class SingleNetwork:
         count = len(randomness.rows[minibatch])
         for start in range(minibatch.start, minibatch.start + count, self.microbatch_size):
             microbatch = slice(start, min(start + self.microbatch_size, minibatch.start + count))
-            rows, dropout_masks = randomness.rows[microbatch], [mask[microbatch] for mask in randomness.dropout_masks]
+            rows = randomness.rows[microbatch]
+            dropout_masks = [mask[microbatch] for mask in randomness.dropout_masks]
             augmentation_indices = (
                 None if randomness.augmentation_indices is None else randomness.augmentation_indices[microbatch]
             )
@@ -180,7 +175,7 @@ class SingleNetwork:
     def read_inputs(
         self, rows: Tensor, augmentation: Augmentation | None = None, augmentation_indices: Tensor | None = None
     ) -> Tensor:
-        """What the network reads of some rows."""
+        """Return the network's inputs for these rows, augmented if there are indices."""
         raw_inputs = self.member.data.inputs[rows]
         if augmentation is not None and augmentation_indices is not None:
             raw_inputs = augmentation.apply(raw_inputs, augmentation_indices)
@@ -188,29 +183,29 @@ class SingleNetwork:
 
     @property
     def eval_network(self) -> Network:
-        """The network that answers."""
+        """Return the network that predicts: the running mean, if there is one."""
         if self.ema is None:
             return self.network
         assert isinstance(self.ema.module, ConvolutionalNetwork)
         return self.ema.module
 
     def predict_validation(self) -> Tensor:
-        """float [V, columns], on the CPU."""
+        """Return the predictions for the V validation rows, float [V, columns], on the CPU."""
         network = self.eval_network.eval()
         parts = torch.split(self.member.data.validation, min(VALIDATION_BATCH_SIZE, self.microbatch_size))
         outputs = torch.cat([network(self.read_inputs(rows)) for rows in parts])
         return self.head.to_predictions(outputs.cpu(), self.member.data.target_constants)
 
     def state_dict(self) -> StateDict:
-        """A copy on the CPU, also of what is not learned, such as running means."""
+        """Return a copy of the parameters and buffers of the network that predicts, on the CPU."""
         return {name: _copy_to_cpu(value) for name, value in self.eval_network.state_dict().items()}
 
     def _networks_by_kind(self) -> dict[str, Network]:
-        """Which differ: without a running mean there is one."""
+        """Return the networks by their prefix in a checkpoint: the trained one, and its running mean if any."""
         return {"network": self.network} | ({} if self.ema is None else {"judged": self.eval_network})
 
     def training_state(self) -> StateDict:
-        """See `Stack.member_state`."""
+        """Return the networks, the optimizer's state and the counts, copied to the CPU."""
         state = {
             f"{kind}.{name}": _copy_to_cpu(value)
             for kind, network in self._networks_by_kind().items()
@@ -225,7 +220,7 @@ class SingleNetwork:
         return state | counts | {"total": _copy_to_cpu(self.loss_sum)}
 
     def load_training_state(self, state: StateDict) -> None:
-        """See `Stack.restore`."""
+        """Set the networks, the optimizer's state and the counts to what `training_state` returned."""
         for kind, network in self._networks_by_kind().items():
             network.load_state_dict({name: state[f"{kind}.{name}"] for name in network.state_dict()})
         self.optimizer.state.clear()
@@ -237,33 +232,21 @@ class SingleNetwork:
                 moment: torch.zeros_like(parameter if value.dim() else self.loss_sum).copy_(value)
                 for moment, value in saved_moments.items()
             }
-        self.epoch_steps, self.total_steps = int(state["steps"]), int(state["taken"])
+        self.epoch_steps = int(state["steps"])
+        self.total_steps = int(state["taken"])
         self.loss_sum = state["total"].to(self.device)
         if self.ema is not None:
             self.ema.n_averaged.fill_(self.total_steps)
 
 
 def _copy_to_cpu(value: Tensor) -> Tensor:
-    """On the CPU, with its numbers in a row."""
+    """Return a contiguous copy on the CPU, as safetensors requires."""
     return value.detach().cpu().clone(memory_format=torch.contiguous_format)
-
-
-def _build_ema(network: Network) -> AveragedModel:
-    """Return the running mean of a network's parameters and buffers, updated after each step.
-
-    The weights of a network in training move around a better point: half the spread from epoch to epoch with the mean
-    (bench/LOG.md). The decay grows from 0, as the first steps would otherwise weigh the initial weights most.
-    """
-
-    def update(averages: TensorList, values: TensorList, count: Tensor | int) -> None:
-        compat.foreach_lerp_(averages, values, max(1 - EMA_DECAY, 1 / (int(count) + 1)))
-
-    return AveragedModel(network, multi_avg_fn=update, use_buffers=True).requires_grad_(False)
 
 
 @contextmanager
 def _deterministic_cudnn() -> Iterator[None]:
-    """On a GPU, where some convolutions would otherwise add up in any order."""
+    """Make cuDNN deterministic inside the block: some of its convolutions add in any order otherwise."""
     previous = torch.backends.cudnn.deterministic
     torch.backends.cudnn.deterministic = True
     try:

@@ -1,4 +1,4 @@
-"""Which trials share a stack: one small rule a device."""
+"""The rule which trials are trained in one stack, for each kind of device."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from pipeline.config.model import ActivationName, Convolutions, FinetuneSpec, Mo
 from pipeline.config.schema import Training
 from pipeline.models.networks import count_dense_parameters
 
-MAX_CPU_STACK_STEP_SIZE = (
-    5_000_000  # weights times rows of one step of a trial, over its folds: about half a millisecond
-)
+# Weights times batch size times folds: a step of about half a millisecond. Larger stacks leave the caches.
+MAX_CPU_STACK_STEP_SIZE = 5_000_000
 MAX_TRIALS_PER_CPU_STACK = 8
-MAX_MEMBERS_PER_GPU_STACK = 320  # of small networks, an estimate: from there on more of them would gain nothing
-STACK_GPU_MEMORY_SHARE = 0.8  # of a GPU's free memory
-FLOATS_PER_WEIGHT = 4  # numbers for each weight: itself, its gradient, and two running means
-FLOATS_PER_NODE = 4  # numbers for each node of each row of a minibatch
+MAX_MEMBERS_PER_GPU_STACK = 320  # an estimate for small networks: more of them gain nothing
+STACK_GPU_MEMORY_SHARE = 0.8  # of the free memory
+FLOATS_PER_WEIGHT = 4  # value, gradient and the two moments of AdamW
+FLOATS_PER_NODE = 4  # for each row of a minibatch: the four buffers of `FusedForwardBackward`
 
 
 @dataclass(frozen=True)
 class StackKey:
-    """What the networks of one stack have in common."""
+    """The properties that all networks of one stack share."""
 
     hidden: tuple[int, ...]
     activation: ActivationName
@@ -32,24 +31,24 @@ class StackKey:
 
     @classmethod
     def from_trial(cls, model: Model, training: Training) -> StackKey:
-        """The shape of a trial's networks."""
+        """Return the key of a trial."""
         shared_fields = (model.hidden, model.activation, training.batch_size, training.optimizer)
         return cls(*shared_fields, model.convolutions, model.tail)
 
 
 @dataclass(frozen=True)
 class StackLimits:
-    """free: bytes of a GPU's memory, None on a CPU. stack: at most so many trials side by side; None: all that pay."""
+    """Limits of a stack. free_bytes: of a GPU's memory, None on a CPU; max_trials: None leaves the rule to choose."""
 
     free_bytes: float | None = None
     max_trials: int | None = None
 
 
 def max_trials_per_stack(stack_key: StackKey, fold_count: int, features: int, outputs: int, limits: StackLimits) -> int:
-    """How many trials of a shape are trained side by side.
+    """Return how many trials with this key are trained together, at least 1.
 
-    On a CPU that pays only where a step is so short that calling the library takes most of it, and never from where
-    the stack leaves the caches; a GPU is filled. Convolutions and backbones go one member after the other anyway.
+    On a CPU a stack is faster only if its step is so short that the calls of torch take most of it; a GPU is filled.
+    Convolutions and finetuned backbones are trained one member after the other in any case.
     """
     if stack_key.convolutions is not None or stack_key.tail is not None:
         return 1
@@ -74,7 +73,7 @@ def max_trials_per_stack(stack_key: StackKey, fold_count: int, features: int, ou
 def group_by_stack_key(
     stack_keys: Sequence[StackKey], fold_count: int, features: int, outputs: int, limits: StackLimits
 ) -> list[list[int]]:
-    """The places of the trials that share a stack, each place once; groups in the order of their first trial."""
+    """Return the indices of the trials of each stack, each index once, in the order of the first trials."""
     groups: list[list[int]] = []
     open_groups: dict[StackKey, list[int]] = {}
     for index, stack_key in enumerate(stack_keys):

@@ -1,4 +1,8 @@
-"""First the heads alone, on what the backbone made of the pictures, and then each with its part of the backbone."""
+"""Finetuning in two phases: the heads on the features of the frozen backbone, then each with the backbone's part.
+
+A head with random weights would send random gradients into the pretrained weights: so it is trained first (linear
+probing, then finetuning: Kumar et al. 2022, arXiv:2202.10054).
+"""
 
 from __future__ import annotations
 
@@ -15,28 +19,29 @@ from pipeline.training.engine.autograd_loop import AutogradStack, SingleNetwork
 from pipeline.training.engine.fused_dense import FusedDenseStack
 from pipeline.training.engine.interface import Member, NetworkStack, Precision
 
-DENSE_PREFIX, BACKBONE_TAIL_PREFIX = "dense.", "backbone.tail."  # in the names of a network's numbers
+# Prefixes of tensor names in a `FinetunedNetwork`.
+DENSE_PREFIX = "dense."
+BACKBONE_TAIL_PREFIX = "backbone.tail."
 
 
 class FinetuneStack:
-    """The members' heads as one fused stack for their epochs, and after those one network after the other.
-
-    All members are of one trial.
-    """
+    """The folds of one trial: a fused stack of heads for `training.epochs`, then full networks with autograd."""
 
     def __init__(self, members: Sequence[Member], inputs: Inputs, head: Head, precision: Precision) -> None:
-        self.inputs, self.head, self.precision = inputs, head, precision
+        self.inputs = inputs
+        self.head = head
+        self.precision = precision
         self.head_epochs = members[0].training.epochs
         self.stack: NetworkStack = FusedDenseStack(members, inputs, head, precision)
 
     @property
     def members(self) -> Sequence[Member]:
-        """In the order in which they were given."""
+        """Return the members in the order in which they were given."""
         return self.stack.members
 
     @property
     def position(self) -> tuple[int, int, int]:
-        """See `Stack`."""
+        """Return the position of the stack of the current phase."""
         return self.stack.position
 
     @position.setter
@@ -44,7 +49,7 @@ class FinetuneStack:
         self.stack.position = position
 
     def train_epoch(self, epoch: int, on_step: Callable[[], None] = lambda: None) -> Tensor:
-        """See `Stack`; with the first epoch after those of the heads the backbone's part joins them."""
+        """Train an epoch; the first one after the heads' epochs starts the second phase."""
         if epoch >= self.head_epochs:
             self._start_finetuning()
         return self.stack.train_epoch(epoch, on_step)
@@ -55,32 +60,29 @@ class FinetuneStack:
             self.stack = _FinetuneAutogradStack(head_states, self.members, self.inputs, self.head, self.precision)
 
     def validate(self) -> list[Tensor]:
-        """See `Stack`."""
         return self.stack.validate()
 
     def retain(self, indices: Sequence[int]) -> None:
-        """See `Stack`."""
         self.stack.retain(indices)
 
     def training_state(self, index: int) -> StateDict:
-        """See `Stack`."""
         return self.stack.training_state(index)
 
     def load_training_state(self, index: int, state: StateDict) -> None:
-        """See `Stack`; the backbone's part has joined if the state has numbers of it."""
+        """Set a member to a state; one with tensors of the backbone's part starts the second phase."""
         if any(BACKBONE_TAIL_PREFIX in name for name in state):
             self._start_finetuning()
         self.stack.load_training_state(index, state)
 
     def state_dict(self, index: int) -> StateDict:
-        """A copy of a member's weights, on the CPU; as long as the head is alone, the backbone's are the published."""
+        """Return a copy of a member's weights on the CPU; in the first phase the backbone's are the pretrained ones."""
         if isinstance(self.stack, FusedDenseStack):
             return _full_state_dict(self.stack.state_dict(index), self.members[index])
         return self.stack.state_dict(index)
 
 
 class _FinetuneAutogradStack(AutogradStack):
-    """Networks that begin with heads that have been trained."""
+    """Full networks that start from trained heads."""
 
     def __init__(
         self,
@@ -96,12 +98,11 @@ class _FinetuneAutogradStack(AutogradStack):
     def build_single(
         self, index: int, member: Member, inputs: Inputs, head: Head, precision: Precision
     ) -> SingleNetwork:
-        """See `LoopStack`."""
         return FinetunedSingleNetwork(member, self.head_states[index], inputs, head, precision)
 
 
 def _full_state_dict(head_state: StateDict, member: Member) -> StateDict:
-    """A network's numbers: those of a head, and of the backbone's part as it was published."""
+    """Return the tensors of a full network: those of a head, and the pretrained ones of the backbone's part."""
     assert member.data.backbone_activations is not None
     pretrained = {
         BACKBONE_TAIL_PREFIX + name: value.clone() for name, value in member.data.backbone_activations.weights.items()
@@ -110,16 +111,15 @@ def _full_state_dict(head_state: StateDict, member: Member) -> StateDict:
 
 
 class FinetunedSingleNetwork(SingleNetwork):
-    """A head that has been trained, and its part of the backbone, which has a learning rate of its own."""
+    """A trained head with its part of the backbone, which has its own learning rate."""
 
-    microbatch_size = 32
+    microbatch_size = 32  # bounds the memory of a backbone's activations
 
     def __init__(self, member: Member, head_state: StateDict, inputs: Inputs, head: Head, precision: Precision) -> None:
         self.initial_state = _full_state_dict(head_state, member)
         super().__init__(member, inputs, head, precision)
 
     def build_initial_network(self) -> Network:
-        """See `Lone`."""
         network = build_network(self.inputs.feature_count, self.member.model, self.head.output_count)
         assert isinstance(network, FinetunedNetwork)
         network.load_state_dict(self.initial_state)
@@ -127,8 +127,8 @@ class FinetunedSingleNetwork(SingleNetwork):
         return network
 
     def param_groups(self) -> list[dict[str, Any]]:
-        """See `Lone`."""
-        network, finetune = self.network, self.member.training.finetuning
+        network = self.network
+        finetune = self.member.training.finetuning
         assert isinstance(network, FinetunedNetwork)
         assert finetune is not None
         backbone_group = {"params": list(network.backbone.parameters()), "lr": finetune.backbone_learning_rate}
@@ -137,6 +137,6 @@ class FinetunedSingleNetwork(SingleNetwork):
     def read_inputs(
         self, rows: Tensor, augmentation: Augmentation | None = None, augmentation_indices: Tensor | None = None
     ) -> Tensor:
-        """What the backbone's part reads of some rows."""
+        """Return the inputs of the backbone's part for these rows."""
         assert self.member.data.backbone_activations is not None
         return self.member.data.backbone_activations[rows]

@@ -1,4 +1,4 @@
-"""All members as one stack of dense networks: one batched product a layer, no autograd."""
+"""A stack of dense networks: one batched product for each layer of all members, without autograd."""
 
 from __future__ import annotations
 
@@ -24,32 +24,35 @@ from pipeline.training.engine.parameters import StackParameters, round_up_to_vec
 from pipeline.training.engine.randomness import EpochRandomness, draw_epoch_randomness
 from pipeline.training.engine.step_plan import StepBlock, plan_steps
 
-GATHER_BUFFER_SIZE = 2**19  # numbers of inputs that are gathered at a time: 2 MiB, which two cores' own caches hold
+GATHER_BUFFER_SIZE = 2**19  # floats of inputs gathered at a time: 2 MiB, which the caches of two cores hold
 VALIDATION_BATCH_SIZE = 512  # rows
 
 
 class FusedDenseStack:
-    """The fused step for every member at once; a member alone has a silent neighbour, and so the same digits.
+    """The fused step for all members at once; see `StepBlock.computed_slots` for a member alone.
 
-    Slots are the places of the members in the tensors: those with the most training rows come first.
+    Slots are the indices of the members in the tensors, in descending order of their training rows: members that take
+    a step together are then always neighbours, and the products need no copy.
     """
 
     def __init__(self, members: Sequence[Member], inputs: Inputs, head: Head, precision: Precision) -> None:
-        self.inputs, self.head, self.matmul_class = inputs, head, MATMUL_CLASSES[precision]
+        self.inputs = inputs
+        self.head = head
+        self.matmul_class = MATMUL_CLASSES[precision]
         self.device = members[0].data.inputs.device
-        self.model, self.batch_size = members[0].model, members[0].training.batch_size
+        self.model = members[0].model
+        self.batch_size = members[0].training.batch_size
         self._allocate(members)
         self.position = (-1, 0, 0)
-        network = DenseNetwork(
-            inputs.feature_count, self.model, head.output_count
-        )  # one for all: making it takes longer than drawing
+        # One network for all members: building its modules takes longer than sampling its weights.
+        network = DenseNetwork(inputs.feature_count, self.model, head.output_count)
         for slot, member in enumerate(self.slot_members):
             generator = seeds.make_generator(member.seeds.trial, member.data.fold, "weights")
             network.init_weights(generator, member.data.output_bias)
             self.parameters.write_state_dict(slot, network.state_dict())
 
     def _allocate(self, members: Sequence[Member]) -> None:
-        """Gives each member its slot, and makes every buffer; the parameters are still to be written."""
+        """Assign a slot to each member and allocate all buffers; the parameters remain 0."""
         self.members = list(members)
         row_counts = [len(member.data.train) for member in members]
         self.slot_order = sorted(range(len(members)), key=lambda index: -row_counts[index])
@@ -64,7 +67,8 @@ class FusedDenseStack:
         self.optimizer_steps = {
             (block.first_slot, block.end_slot): self._build_optimizer_steps(block) for block in self.blocks
         }
-        max_rows, outputs = max(row_counts), self.head.output_count
+        max_rows = max(row_counts)
+        outputs = self.head.output_count
         self.targets = torch.zeros(self.slot_count, max_rows, outputs, device=self.device)
         self.train_outputs = torch.zeros(self.slot_count, max_rows, round_up_to_vector(outputs), device=self.device)
         has_dropout = any(member.model.dropout > 0 for member in members)
@@ -87,9 +91,9 @@ class FusedDenseStack:
         )
 
     def _equal_length_runs(self) -> Iterator[tuple[int, int, Tensor]]:
-        """The first slot of each run of members with equally many training rows, its end, and the steps it has taken.
+        """Yield first slot, end slot and step count of each run of members with the same number of training rows.
 
-        Those members always step together.
+        Those members always step together, so one count serves all.
         """
         first = 0
         for step_count, (_, run) in zip(
@@ -100,8 +104,9 @@ class FusedDenseStack:
             first = last
 
     def _build_optimizer_steps(self, block: StepBlock) -> tuple[list[OptimizerStep], list[Tensor]]:
-        """The optimisers' steps after a minibatch of the block, and the counts of steps that go up before."""
-        slot_runs, step_counts = [], []
+        """Return the optimizer steps after a minibatch of the block, and the step counts to increment before."""
+        slot_runs = []
+        step_counts = []
         for run_start, run_end, step_count in self._equal_length_runs():
             run_slots = range(max(run_start, block.first_slot), min(run_end, block.end_slot))
             if run_slots:
@@ -113,10 +118,7 @@ class FusedDenseStack:
 
     @torch.no_grad()
     def train_epoch(self, epoch: int, on_step: Callable[[], None] = lambda: None) -> Tensor:
-        """Every member sees each of its training rows once; float [members], the mean training loss of each.
-
-        rest: called after each step, where the stack may be saved, or left by raising; called again, it goes on there.
-        """
+        """Train every member on each of its training rows once; return their mean losses: see `NetworkStack`."""
         randomness = [self._draw_randomness(slot, epoch) for slot in range(len(self.slot_members))]
         first_block, steps_done = self.position[1:] if self.position[0] == epoch else (0, 0)
         with best_cpu_kernels(self.parameters.values.weights, self.batch_size):
@@ -125,6 +127,7 @@ class FusedDenseStack:
                     self.position = (epoch, block_index, step)
                     on_step()
                 steps_done = 0
+        # One loss over the stored outputs of the epoch, instead of one a step.
         losses = torch.zeros(len(self.members))
         for slot, index in enumerate(self.slot_order):
             rows = randomness[slot].rows
@@ -146,13 +149,12 @@ class FusedDenseStack:
         return randomness
 
     def _train_block(self, block: StepBlock, randomness: Sequence[EpochRandomness], steps_done: int) -> Iterator[int]:
-        """Takes the steps of a block, of which so many are done; after each one, how many are done."""
+        """Take the remaining steps of a block, yielding the number of steps done after each."""
         first, last, size = self._block_key(block)
-        forward_backward, (optimizer_steps, step_counts) = (
-            self.forward_backwards[first, last, size],
-            self.optimizer_steps[block.first_slot, block.end_slot],
-        )
-        slots, block_slots = slice(first, last), slice(block.first_slot, block.end_slot)
+        forward_backward = self.forward_backwards[first, last, size]
+        optimizer_steps, step_counts = self.optimizer_steps[block.first_slot, block.end_slot]
+        slots = slice(first, last)
+        block_slots = slice(block.first_slot, block.end_slot)
         for first_row, inputs in self._gather_steps(block, randomness, steps_done):
             rows = slice(first_row, first_row + size)
             forward_backward.run(inputs, self.targets[slots, rows], [mask[slots, rows] for mask in self.dropout_masks])
@@ -168,15 +170,18 @@ class FusedDenseStack:
     def _gather_steps(
         self, block: StepBlock, randomness: Sequence[EpochRandomness], steps_done: int
     ) -> Iterator[tuple[int, Tensor]]:
-        """The first row of each step with its inputs [slots, filled rows, features], gathered several steps at a time.
+        """Yield the first row and the inputs [slots, padded rows, features] of each step, several gathered at a time.
 
-        What fills rows up is left over from before: their deltas are 0.
+        Padded rows hold inputs of earlier steps: their deltas are 0, so nothing needs to clear them.
         """
         first, last, size = self._block_key(block)
-        slot_count, padded_size, features = last - first, round_up_to_vector(size), self.inputs.feature_count
+        slot_count = last - first
+        padded_size = round_up_to_vector(size)
+        features = self.inputs.feature_count
         steps_at_once = max(1, GATHER_BUFFER_SIZE // (slot_count * size * features)) if padded_size == size else 1
         for step in range(steps_done, block.steps, steps_at_once):
-            step_count, first_row = min(steps_at_once, block.steps - step), block.first_row + step * size
+            step_count = min(steps_at_once, block.steps - step)
+            first_row = block.first_row + step * size
             rows = slice(first_row, first_row + step_count * size)
             buffer = self.gather_buffer[: slot_count * step_count * padded_size * features].view(
                 slot_count, step_count * padded_size, features
@@ -187,7 +192,8 @@ class FusedDenseStack:
                 yield first_row + part * size, buffer[:, part * padded_size : (part + 1) * padded_size]
 
     def _gather_inputs(self, slot: int, randomness: EpochRandomness, rows: slice, out: Tensor) -> None:
-        data, augmentation = self.slot_members[slot].data, self.augmentations[slot]
+        data = self.slot_members[slot].data
+        augmentation = self.augmentations[slot]
         if augmentation is None or randomness.augmentation_indices is None:
             self._write_inputs(data, randomness.input_rows[rows], out)
             return
@@ -195,7 +201,7 @@ class FusedDenseStack:
         self.inputs.scale_into(augmented, data.input_constants, out)
 
     def _write_inputs(self, data: FoldData, rows: Tensor, out: Tensor) -> None:
-        """Writes what the networks read of some rows."""
+        """Write the networks' inputs for these rows to `out`."""
         if isinstance(data.inputs, StreamedImages):
             self.inputs.scale_into(data.inputs[rows], data.input_constants, out)
         else:
@@ -203,13 +209,13 @@ class FusedDenseStack:
 
     @torch.no_grad()
     def validate(self) -> list[Tensor]:
-        """For each member its answers on its validation rows, float [V, columns], on the CPU."""
         with best_cpu_kernels(self.parameters.values.weights, self.batch_size):
             return [self._predict_member(self.slot_order.index(index)) for index in range(len(self.members))]
 
     def _predict_member(self, slot: int) -> Tensor:
-        """One member alone, whatever the others are: row counts may differ, and digits may not."""
-        data, outputs = self.slot_members[slot].data, []
+        """Return the predictions of one member by itself: validation rows may differ in number, digits may not."""
+        data = self.slot_members[slot].data
+        outputs = []
         batch_size = min(
             VALIDATION_BATCH_SIZE,
             max(round_up_to_vector(self.batch_size), GATHER_BUFFER_SIZE // self.inputs.feature_count),
@@ -229,9 +235,11 @@ class FusedDenseStack:
         return activations[:, : self.head.output_count]
 
     def retain(self, indices: Sequence[int]) -> None:
-        """The other members leave; those that stay keep their weights, their optimiser's means and their steps."""
-        old_parameters, old_slots = self.parameters, [self.slot_order.index(index) for index in indices]
+        """Remove all other members; those that remain keep their weights, moments and step counts."""
+        old_parameters = self.parameters
+        old_slots = [self.slot_order.index(index) for index in indices]
         step_counts = {len(self.slot_members[first].data.train): count for first, _, count in self._equal_length_runs()}
+        # Freed before the new ones are allocated: a GPU need not hold both.
         del (
             self.forward_backwards,
             self.optimizer_steps,
@@ -248,9 +256,9 @@ class FusedDenseStack:
             count.copy_(step_counts[len(self.slot_members[first].data.train)])
 
     def training_state(self, index: int) -> StateDict:
-        """A copy of all that a member is in the middle of its training, on the CPU; more than its weights.
+        """Return a copy of a member's weights, moments, step count and training outputs of this epoch, on the CPU.
 
-        Its training answers are of the epoch that it is in, and its losses are taken from them.
+        The outputs are needed for the loss at the end of the epoch.
         """
         slot = self.slot_order.index(index)
         (step_count,) = [count for first, last, count in self._equal_length_runs() if first <= slot < last]
@@ -262,7 +270,6 @@ class FusedDenseStack:
         }
 
     def load_training_state(self, index: int, state: StateDict) -> None:
-        """Makes a member what `member_state` has kept; also in another stack."""
         slot = self.slot_order.index(index)
         self.parameters.load_training_state(slot, state)
         self.train_outputs[slot, : len(state["answers"])] = state["answers"]
@@ -271,5 +278,4 @@ class FusedDenseStack:
                 count.copy_(state["taken"])
 
     def state_dict(self, index: int) -> StateDict:
-        """A copy of a member's weights, on the CPU."""
         return self.parameters.read_state_dict(self.slot_order.index(index))

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-FLOATS_PER_VECTOR = 16  # float32 in a register of AVX-512, the widest of the processors that torch runs on
+FLOATS_PER_VECTOR = 16  # float32 in a 512-bit register (AVX-512)
 
 
 def round_up_to_vector(count: int) -> int:
