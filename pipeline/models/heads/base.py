@@ -1,4 +1,4 @@
-"""What every head can do; a head gives a meaning to the outputs of a network."""
+"""The interface of heads: activation, loss, scores and predictions for the outputs of a network."""
 
 from __future__ import annotations
 
@@ -19,56 +19,56 @@ Scores = dict[str, float]
 
 
 class Head(ABC):
-    """Activation, loss, score and answer.
+    """Activation, loss, scores and predictions of a kind of target.
 
-    Everywhere, targets are as in `Examples.targets`; encoded targets are what the loss compares with;
-    outputs are float [N, `outputs`], straight from the last layer; answers are what a person gets.
+    Targets are as in `Examples.targets`; encoded targets are the form that the loss takes. Outputs are those of the
+    last layer, float [N, output_count]; predictions are float [N, len(output_names)].
     """
 
     @property
     @abstractmethod
     def output_count(self) -> int:
-        """How many outputs the last layer has."""
+        """Return the number of outputs of the last layer."""
 
     @property
     @abstractmethod
     def output_names(self) -> tuple[str, ...]:
-        """What the columns of the answers [N, len(columns)] are called."""
+        """Return the names of the columns of the predictions."""
 
     def fit(self, targets: Targets) -> Constants:
-        """Constants learned from the targets of training rows; none by default."""
+        """Compute constants from the targets of training rows; none by default."""
         return {}
 
     def constant_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of each constant that `learn` gives."""
+        """Return the shape of each constant of `fit` by name."""
         return {}
 
     def initial_output_bias(self, targets: Targets, constants: Constants) -> float | None:
-        """What the output's bias starts at; None: as any other layer's."""
+        """Return the initial bias of the output layer, or None for that of any layer."""
         return None
 
     @abstractmethod
     def encode_targets(self, targets: Tensor, constants: Constants) -> Tensor:
-        """Targets in the form that the loss compares with, one entry a row."""
+        """Encode targets for the loss, one entry per row."""
 
     @abstractmethod
     def loss(self, outputs: Tensor, encoded_targets: Tensor, training: Training) -> Tensor:
-        """The training loss of a batch, a mean over its rows; columns beyond `outputs` are as `gradient` left them."""
+        """Return the training loss of a batch, a mean over its rows; padding columns are as `gradient` left them."""
 
     @abstractmethod
     def gradient_targets(self, encoded_targets: Tensor, training: Training) -> Tensor:
-        """float [N, outputs]: what `gradient` compares each output with, from encoded targets."""
+        """Return the targets of `gradient`, float [N, output_count], from encoded targets."""
 
     @abstractmethod
     def gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> None:
-        """Writes the loss's derivative by the outputs, for each of many batches: [batches, N, outputs].
+        """Write the gradient of the loss by the outputs of stacked batches [batches, N, output_count] into `out`.
 
-        The outputs, and where the derivative is written, may have columns beyond, which then come to 0 there.
+        Outputs and `out` may have padding columns; their gradient is 0.
         """
 
     @abstractmethod
     def to_predictions(self, outputs: Tensor, constants: Constants) -> Tensor:
-        """float [N, len(columns)]: probabilities, or numbers in the target's own unit."""
+        """Return predictions, float [N, len(output_names)]: probabilities, or numbers in the unit of the target."""
 
     @abstractmethod
     def constant_prediction(self, targets: Targets, metric: MetricName) -> Tensor:
@@ -80,8 +80,8 @@ class Head(ABC):
 
     @abstractmethod
     def score_all(self, predictions: Tensor, targets: Tensor, constants: Constants) -> Scores:
-        """Every score of this kind of head, by name."""
+        """Return every score of this kind of head by name."""
 
     @abstractmethod
     def format_prediction(self, prediction: Tensor) -> str:
-        """One row's answer [len(columns)], as a person would say it."""
+        """Format the prediction of one row, [len(output_names)], as text."""

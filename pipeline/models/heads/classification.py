@@ -1,4 +1,4 @@
-"""Heads that name things: one class of several, yes or no, or any set of labels."""
+"""Classification heads: one of several classes, one of two, or any set of labels."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def score_all_classes(probabilities: Tensor, classes: Tensor) -> Scores:
 
 
 def write_softmax_gradient(outputs: Tensor, targets: Tensor, out: Tensor) -> None:
-    """Of the mean cross-entropy: (softmax - one-hot) / rows.
+    """Write the gradient of the mean cross-entropy, (softmax - one-hot) / rows.
 
-    Columns beyond the classes become minus infinity, whose share is exactly 0: a whole vector of columns takes an
-    eighth of the time.
+    Padding columns become minus infinity, whose probability is exactly 0: measured, a softmax over a whole vector of
+    columns takes an eighth of the time.
     """
     classes = targets.shape[-1]
     outputs[..., classes:] = -torch.inf
@@ -55,28 +55,28 @@ def write_softmax_gradient(outputs: Tensor, targets: Tensor, out: Tensor) -> Non
 
 
 def write_sigmoid_gradient(outputs: Tensor, targets: Tensor, out: Tensor) -> None:
-    """Of the binary cross-entropies, summed over the outputs, in the mean over the rows: (sigmoid - target) / rows."""
+    """Write the gradient of the mean over rows of the summed binary cross-entropies, (sigmoid - target) / rows."""
     columns = slice(targets.shape[-1])
-    for batch, batch_out in zip(outputs, out, strict=True):  # each by itself: the end of a tensor rounds differently
+    for batch, batch_out in zip(outputs, out, strict=True):  # one by one: a tensor's tail rounds differently
         torch.sigmoid(batch[:, columns], out=batch_out[:, columns])
     out[..., columns].sub_(targets).div_(outputs.shape[-2])
 
 
 def to_metric_names(labels: UniqueNames) -> list[str]:
-    """What the scores of labels are called; MLflow takes letters, digits, spaces, dots and dashes, and 250 of them."""
+    """Return labels as MLflow accepts them in metric names: letters, digits, spaces, dots, dashes; at most 250."""
     safe_names = [re.sub(r"[^\w\- .]|^\.+$", "_", label)[:MAX_METRIC_LABEL_CHARS] for label in labels]
     return [f"{name} {index}" if safe_names.count(name) > 1 else name for index, name in enumerate(safe_names)]
 
 
 def one_hot_most_frequent(codes: Targets, class_count: int) -> Tensor:
-    """[count]: probability 1 for the most frequent code."""
+    """Return [class_count] probabilities: 1 for the most frequent code."""
     most_frequent = int(np.bincount(np.asarray(codes, dtype=np.int64), minlength=class_count).argmax())
     return functional.one_hot(torch.tensor(most_frequent), class_count).float()
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class SoftmaxHead(Head):
-    """Exactly one of C classes: softmax and cross-entropy. Answers: probabilities [N, C]."""
+    """Exactly one of C classes: softmax and cross-entropy. Predictions: probabilities [N, C]."""
 
     kind: Literal["softmax"]
     classes: ClassNames
@@ -119,7 +119,7 @@ class SoftmaxHead(Head):
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class SigmoidHead(Head):
-    """Yes or no: one sigmoid for the second class, binary cross-entropy. Answers: probabilities [N, 2]."""
+    """One of two classes: one sigmoid for the second class, binary cross-entropy. Predictions: probabilities [N, 2]."""
 
     kind: Literal["sigmoid"]
     classes: Annotated[UniqueNames, Field(min_length=2, max_length=2)]
@@ -162,9 +162,9 @@ class SigmoidHead(Head):
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class SigmoidsHead(Head):
-    """None, one or several of L labels: a sigmoid each, the **sum** of their losses. Answers: probabilities [N, L].
+    """Any set of L labels: a sigmoid each, the sum of their losses. Predictions: probabilities [N, L].
 
-    `accuracy` is the share of rows with every label right; `f1_macro` the mean over the labels of their F1.
+    `accuracy` is the share of rows with every label correct; `f1_macro` the mean over labels of their F1.
     """
 
     kind: Literal["sigmoids"]

@@ -1,4 +1,4 @@
-"""Heads that say how much: a number, or the band a number lies in."""
+"""Regression heads: a number, or the band that contains it."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def _check_increasing(edges: tuple[float, ...]) -> tuple[float, ...]:
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class NumberHead(Head):
-    """A number, by mean absolute (l1) or squared (l2) error. Answers: [N, 1], in the target's own unit.
+    """A number, by mean absolute (l1) or squared (l2) error. Predictions: [N, 1], in the unit of the target.
 
-    Training sees targets divided by their spread. With the output `relu` nothing is shifted, so that 0 stays 0 and no
-    answer is below it; with `identity` the mean is taken off first.
+    Encoded targets are divided by their standard deviation. With the output `identity` their mean is subtracted first;
+    with `relu` it is not, so that 0 stays 0 and no prediction is negative.
     """
 
     kind: Literal["number"]
@@ -61,7 +61,7 @@ class NumberHead(Head):
         return {"target.shift": (), "target.scale": ()}
 
     def initial_output_bias(self, targets: Targets, constants: Constants) -> float | None:
-        """The scaled targets' mean: a ReLU output that starts below 0 on every row would never learn."""
+        """Return the mean encoded target: a ReLU output that is negative on every row has no gradient."""
         return float(self.encode_targets(torch.tensor(float(np.mean(targets))), constants))
 
     def encode_targets(self, targets: Tensor, constants: Constants) -> Tensor:
@@ -108,10 +108,10 @@ class NumberHead(Head):
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class BandsHead(Head):
-    """The band a number lies in: softmax over the bands between the edges. Answers: probabilities [N, bands].
+    """The band that contains a number: softmax over bands between edges. Predictions: probabilities [N, bands].
 
-    A band holds its lower edge. As a number, an answer is the mean of the bands' centres, each weighted with its
-    probability; a centre is the mean of the training targets in the band.
+    A band includes its lower edge. As a number, a prediction is the mean of the bands' centers, weighted by their
+    probabilities; a center is the mean of the training targets in the band.
     """
 
     kind: Literal["bands"]
@@ -176,7 +176,7 @@ class BandsHead(Head):
         return bands | regression_errors(self.to_expected_values(predictions, constants), targets)
 
     def to_expected_values(self, predictions: Tensor, constants: Constants) -> Tensor:
-        """[N], in the target's own unit."""
+        """Return expected values [N] in the unit of the target."""
         return predictions @ constants["target.centres"]
 
     def format_prediction(self, prediction: Tensor) -> str:
