@@ -42,7 +42,7 @@ def touch(file: Path) -> None:
 def store_cached(file: Path, shape: tuple[int, ...], dtype: DTypeLike, chunks: Iterable[NDArray[Any]]) -> NDArray[Any]:
     """Write the chunks of an array, in order, to a file atomically, and return it memory-mapped read-only.
 
-    Raises FileWriteError if the disk refuses it. Written rather than mapped: a full disk kills a process that writes to a map.
+    Raises FileWriteError if the disk refuses it. Written, not mapped: a full disk kills a process that maps.
     """
     make_folder(file.parent)
     digest = hashlib.sha256()

@@ -72,7 +72,7 @@ def test_same_pictures_elsewhere_have_the_same_fingerprint(photos: Path, tmp_pat
 def test_refuses_empty_class_and_names_it(photos: Path, tmp_path: Path) -> None:
     (photos / "train" / "c").mkdir()
     said = refused(tmp_path, "cat_species", "dataset=folder", f"dataset.root={photos}")
-    assert f"dataset.root: no picture in {photos}/train/c" in said
+    assert f"dataset.root: no image in {photos}/train/c" in said
 
 
 def test_refuses_a_single_class_and_a_class_only_in_test(photos: Path, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_refuses_a_single_class_and_a_class_only_in_test(photos: Path, tmp_path:
     said = refused(tmp_path, "cat_species", "dataset=folder", f"dataset.root={photos}")
     assert "every class of test/ is in train/ too; only in test/: c" in said
     said = refused(tmp_path, "cat_species", "dataset=folder", f"dataset.root={photos / 'train' / 'a'}")
-    assert "a folder for each of at least two classes, <root>/<class>/<picture>.jpg; got none in" in said
+    assert "a folder for each of at least two classes, <root>/<class>/<image>.jpg; got none in" in said
 
 
 Table = Callable[[dict[str, list[object]]], Path]
@@ -121,7 +121,7 @@ def test_all_mistakes_of_a_labels_table_at_once(table: Table, tmp_path: Path) ->
     )
     said = refused(tmp_path, "animals_together", "dataset=labels", f"dataset.file={file}")
     for line in (
-        "line 3, path: each picture stands once; got 0.png again",
+        "line 3, path: each image is listed once; got 0.png again",
         "line 4, path: no such file: 9.png",
         "line 5, path: inside the folder of the file; got ../x.png",
         "line 3, split: train or test; got 'tset'",

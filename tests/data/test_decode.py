@@ -99,7 +99,7 @@ def test_of_an_animation_the_first_picture_is_taken_and_that_is_said(suffix: str
     assert colour_of(moving) == list(RED)
     for _ in range(2):  # the second time from the cache
         decoded = decode_images([moving, still], tmp_path, 16, tmp_path / "cache", skip_bad=False)
-        assert decoded.notes[0] == f"animations, of which the first picture is taken: 1 (moving.{suffix})"
+        assert decoded.notes[0] == f"animations, of which the first frame is used: 1 (moving.{suffix})"
 
 
 def test_of_many_animations_the_first_are_named(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_equal_pictures_share_a_group(tmp_path: Path) -> None:
     paths = [saved(tmp_path / name, colour=(value, 0, 0)) for name, value in (("a.png", 1), ("b.png", 2), ("c.png", 1))]
     decoded = decode_images(paths, tmp_path, 16, tmp_path / "cache", skip_bad=False)
     assert decoded.groups.tolist() == [0, 1, 0]
-    assert decoded.notes == ("pictures that are copies of another: 1; copies stay on one side of every split",)
+    assert decoded.notes == ("images that are duplicates of another: 1; duplicates stay on one side of every split",)
 
 
 def test_folder_is_listed_once_also_where_links_turn_in_a_circle(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_cache_leaves_no_half_files_and_says_when_it_cannot_be_written(tmp_path:
     decode_images(paths, tmp_path, 16, cache, skip_bad=False)
     assert sorted(file.suffix for file in cache.iterdir()) == [".json", ".npy"]
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match=r"store: decoded pictures are kept there: .*cannot be written \(File exists\)"):
+    with pytest.raises(DataError, match=r"store: decoded images are cached there: .*cannot be written \(File exists\)"):
         decode_images(paths, tmp_path, 16, tmp_path / "file", skip_bad=False)
 
 

@@ -109,7 +109,7 @@ def test_archives_own_bad_pictures_are_left_out_and_missing_ones_are_an_error(tm
     assert examples.targets.tolist() == [1, 1, 0]
     assert examples.notes == ("left out, since they cannot be read: 1 files",)
     (base / "images" / "Maine_Coon_7.jpg").unlink()
-    with pytest.raises(DataError, match=r"1 pictures are missing, such as Maine_Coon_7\.jpg; remove that folder"):
+    with pytest.raises(DataError, match=r"1 images are missing, such as Maine_Coon_7\.jpg; remove that folder"):
         read_oxford_pets(dataset, tmp_path / "cache")
     (base / "annotations" / "test.txt").write_text("Bombay_1 cat\n")
     with pytest.raises(DataError, match=r"test\.txt cannot be read"):

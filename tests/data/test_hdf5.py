@@ -69,7 +69,7 @@ def test_pictures_are_resized_where_asked(train: Path) -> None:
 def test_copies_in_both_files_share_a_group_and_are_noted(train: Path, tmp_path: Path) -> None:
     examples = loaded(asked(train, written(tmp_path / "test.h5", tx=PIXELS[:1], ty=[0])))
     assert examples.groups.tolist() == [0, 1, 2, 3, 0]
-    assert examples.notes == ("pictures that are copies of another: 1; copies stay on one side of every split",)
+    assert examples.notes == ("images that are duplicates of another: 1; duplicates stay on one side of every split",)
 
 
 def test_all_missing_keys_are_said_with_what_the_file_has(train: Path) -> None:
@@ -81,11 +81,11 @@ def test_all_missing_keys_are_said_with_what_the_file_has(train: Path) -> None:
 def test_refuses_arrays_of_another_kind(tmp_path: Path) -> None:
     file = tmp_path / "odd.h5"
     grey = asked(written(file, x=PIXELS[..., 0], y=[0, 1, 1, 0]), classes=None)
-    assert "x: pictures are uint8 [N, H, W, 3]; got uint8 [4, 8, 8]" in refused(grey)
+    assert "x: images are uint8 [N, H, W, 3]; got uint8 [4, 8, 8]" in refused(grey)
     scaled = asked(written(file, x=PIXELS / 255, y=[0, 1, 1, 0]), classes=None)
-    assert "x: pictures are uint8 [N, H, W, 3]; got float64 [4, 8, 8, 3]" in refused(scaled)
+    assert "x: images are uint8 [N, H, W, 3]; got float64 [4, 8, 8, 3]" in refused(scaled)
     short = asked(written(file, x=PIXELS, y=[0, 1]), classes=None)
-    assert "y: a class number for each of 4 pictures; got int64 [2]" in refused(short)
+    assert "y: a class number for each of 4 images; got int64 [2]" in refused(short)
     nothing = asked(written(file, x=PIXELS[:0], y=np.zeros(0, int)), classes=None)
     assert "got uint8 [0, 8, 8, 3]" in refused(nothing)
 

@@ -83,7 +83,7 @@ def test_refuses_empty_class_and_names_it(root: Path) -> None:
     (root / "train" / "c").mkdir()
     (root / "test" / "c").mkdir()
     said = refused(root)
-    assert f"dataset.root: no picture in {root}/train/c, {root}/test/c" in said
+    assert f"dataset.root: no image in {root}/train/c, {root}/test/c" in said
     assert "fill or remove it" in said
 
 
@@ -93,11 +93,9 @@ def test_refuses_class_that_only_test_has(root: Path) -> None:
 
 
 def test_refuses_fewer_than_two_classes_and_shows_where_pictures_are_looked_for(root: Path) -> None:
-    rule, one = "a folder for each of at least two classes, <root>/<class>/<picture>.jpg; got ", root.parent / "one"
+    rule, one = "a folder for each of at least two classes, <root>/<class>/<image>.jpg; got ", root.parent / "one"
     said = refused(root / "test" / "a")
-    assert said.startswith(
-        f"dataset.root: {rule}none in {root}/test/a, and 1 pictures in no such folder; put them so: "
-    )
+    assert said.startswith(f"dataset.root: {rule}none in {root}/test/a, and 1 images in no such folder; put them so: ")
     assert said.endswith(f"{root}/test/a/cat/1.jpg and {root}/test/a/dog/1.jpg")
     picture(one / "cats" / "1.png")
     assert refused(one) == f"dataset.root: {rule}cats in {one}; put them so: {one}/cats/1.jpg and {one}/cat/1.jpg"
@@ -140,14 +138,14 @@ def test_names_from_outside_are_escaped(root: Path) -> None:
 
 def test_refuses_to_leave_out_a_whole_class(root: Path) -> None:
     (root / "train" / "b" / "1.jpeg").write_text("no picture")
-    assert "no picture for training can be read of b" in refused(root, skip_bad=True)
+    assert "no training image can be read of class b" in refused(root, skip_bad=True)
 
 
 def test_copies_share_a_group_and_are_noted(root: Path) -> None:
     (root / "test" / "a" / "copy.png").write_bytes((root / "train" / "a" / "1.png").read_bytes())
     examples = loaded(root)
     assert examples.groups[examples.names.index("test/a/copy.png")] == examples.groups[0]
-    assert examples.notes == ("pictures that are copies of another: 1; copies stay on one side of every split",)
+    assert examples.notes == ("images that are duplicates of another: 1; duplicates stay on one side of every split",)
 
 
 def test_same_pictures_elsewhere_have_the_same_fingerprint(root: Path) -> None:

@@ -64,7 +64,7 @@ def test_all_mistakes_are_said_at_once(file: Path) -> None:
     said = refused(file, "labels", path=path, cat=[0, 1, 2, "x"], split=["train", "tset", "", "test"])
     for line in (
         f"dataset.file: {file} has 7 mistakes:",
-        "line 3, path: each picture stands once; got ./photos/0.png again",
+        "line 3, path: each image is listed once; got ./photos/0.png again",
         "line 4, path: no such file: gone.png",
         "line 5, path: inside the folder of the file; got ../x.png",
         "line 3, split: train or test; got 'tset'",
@@ -79,7 +79,7 @@ def test_refuses_paths_out_of_the_folder(file: Path) -> None:
     said = refused(file, "labels", path=["/etc/passwd", "a/../../b.png", "", "x" * 5000], cat=[0, 1, 0, 1])
     assert "line 2, path: inside the folder of the file; got /etc/passwd" in said
     assert "line 3, path: inside the folder of the file; got a/../../b.png" in said
-    assert "line 4, path: the name of a picture; got ''" in said
+    assert "line 4, path: the name of an image; got ''" in said
     assert "line 5, path: no such file: xxx" in said
     assert len(said) < 600
 

@@ -92,7 +92,7 @@ def test_going_on_without_them_says_how_many(root: Path, tmp_path: Path) -> None
 
 def test_class_of_bad_pictures_alone_is_an_error_though_they_are_skipped(root: Path, tmp_path: Path) -> None:
     make_all(root / "hostile")
-    with pytest.raises(DataError, match="no picture for training can be read of hostile; mend or remove the class"):
+    with pytest.raises(DataError, match="no training image can be read of class hostile; mend or remove the class"):
         data.load_examples(ImageFolder("folder", root, 12, True), "classes", tmp_path / "cache")
 
 

@@ -167,6 +167,6 @@ def resize_pixels(pixels: Pixels, size: int) -> Pixels:
         return pixels
     shape = (size, size)
     resized_images = [
-        Image.fromarray(picture).resize(shape, Image.Resampling.BILINEAR, reducing_gap=2.0) for picture in pixels
+        Image.fromarray(image).resize(shape, Image.Resampling.BILINEAR, reducing_gap=2.0) for image in pixels
     ]
-    return np.stack([np.asarray(picture) for picture in resized_images])
+    return np.stack([np.asarray(image) for image in resized_images])

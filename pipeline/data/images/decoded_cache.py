@@ -83,7 +83,7 @@ def group_duplicates(images: Images) -> NDArray[np.int64]:
 def format_duplicates_note(groups: NDArray[np.int64]) -> tuple[str, ...]:
     """Return a remark if some images are duplicates of others."""
     copies = len(groups) - len(np.unique(groups))
-    note = f"pictures that are copies of another: {copies}; copies stay on one side of every split"
+    note = f"images that are duplicates of another: {copies}; duplicates stay on one side of every split"
     return (note,) if copies else ()
 
 
@@ -92,7 +92,7 @@ def _format_animations_note(names: Sequence[str]) -> tuple[str, ...]:
         return ()
     more = f" and {len(names) - MAX_LISTED_NAMES} more" if len(names) > MAX_LISTED_NAMES else ""
     listed = ", ".join(map(escape_unprintable, names[:MAX_LISTED_NAMES]))
-    return (f"animations, of which the first picture is taken: {len(names)} ({listed}{more})",)
+    return (f"animations, of which the first frame is used: {len(names)} ({listed}{more})",)
 
 
 def _cache_key(paths: Sequence[Path], names: Sequence[str], root: Path, size: int) -> str:
@@ -130,7 +130,7 @@ class _DecodeJob:
 
     def decode_all(self) -> Iterator[DecodedImage | str]:
         """Yield the image or the reason for each name, in order, with a progress bar on a terminal."""
-        yield from track(map_in_order(self.decode, self.names), "decoding pictures", len(self.names))
+        yield from track(map_in_order(self.decode, self.names), "decoding images", len(self.names))
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class _DecodeLog:
 
 
 def _load_cached(file: Path, job: _DecodeJob) -> tuple[Images, _DecodeLog] | None:
-    """Load the cached images, or return None if they are missing or damaged, or an unreadable file can now be decoded."""
+    """Load the cached images, or return None if they are missing, damaged, or a skipped file is readable now."""
     try:
         log = _DecodeLog.load(file.with_suffix(".json"))
         images = Images(np.load(file, mmap_mode="r", allow_pickle=False))
@@ -194,7 +194,7 @@ def _decode_to_cache(file: Path, job: _DecodeJob) -> tuple[Images, _DecodeLog]:
         write_file(file.with_suffix(".json"), json.dumps(asdict(log)).encode())
         return images, log
     except FileWriteError as error:
-        raise DataError(f"store: decoded pictures are kept there: {error}") from None
+        raise DataError(f"store: decoded images are cached there: {error}") from None
 
 
 def _write_npy_header(stream: BinaryIO, count: int, size: int) -> None:

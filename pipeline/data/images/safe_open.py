@@ -103,7 +103,7 @@ def open_image(path: Path) -> Iterator[ImageFile]:
 
 
 def _check_image_file(path: Path) -> None:
-    """Raise ImageError unless the path is a regular, non-empty file: reading a pipe or a device could block for ever."""
+    """Raise ImageError unless the path is a regular, non-empty file: reading a pipe or a device could block."""
     if path.suffix.lower() in UNSUPPORTED_SUFFIXES:
         raise ImageError(f"{path.suffix} is not read; {SUPPORTED_FORMATS} are")
     try:
@@ -143,7 +143,7 @@ def _check_jpeg_scans(stream: BoundedReader, pixels: int) -> None:
 
 
 def _has_at_least_scans(content: mmap.mmap, count: int) -> bool:
-    """Return whether the scan marker occurs `count` times; a fast upper bound, since other data may contain the marker."""
+    """Return whether the scan marker occurs `count` times; a fast upper bound: other data may contain it."""
     position = -1
     for _ in range(count):
         position = content.find(SCAN_MARKER, position + 1)

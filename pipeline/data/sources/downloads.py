@@ -88,7 +88,7 @@ def read_oxford_pets(dataset: OxfordPets, cache: Path) -> Examples:
         codes = [classes.index(species) for _, species, _ in rows]
     paths = [base / "images" / f"{name}.jpg" for name, _, _ in rows]
     if missing := [path for path in paths if not path.is_file()]:
-        raise DataError(_incomplete_message(base, f"{len(missing)} pictures are missing, such as {missing[0].name}"))
+        raise DataError(_incomplete_message(base, f"{len(missing)} images are missing, such as {missing[0].name}"))
     # a few of the archive's files are no JPEG whatever their names say, and a person can do nothing about them
     decoded = decode_images(paths, base / "images", dataset.size, cache, skip_bad=True)
     return Examples(

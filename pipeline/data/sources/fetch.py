@@ -41,7 +41,7 @@ class _DownloadBar(ExitStack):
 
 
 def has_hash(file: Path, known_hash: str) -> bool:
-    """Return whether a file exists and its hash, as `sha256:<first hex digits>` or `md5:<hex digits>`, is the known one."""
+    """Return whether a file exists and has the hash `<algorithm>:<hex digits>`; the first digits are enough."""
     from pooch import file_hash
 
     algorithm, first_digits = known_hash.split(":")
@@ -79,7 +79,7 @@ def _find_root_cause(error: BaseException) -> BaseException:
 def extract_archive(archive: Path, folder: str) -> None:
     """Unpack a folder of a tar archive beside the archive, complete or not at all, or raise DataError.
 
-    Not pooch.Untar: on Python 3.11 it extracts without `filter="data"`, and a member such as ../x would leave the folder.
+    Not pooch.Untar: on Python 3.11 it extracts without `filter="data"`, so that ../x would leave the folder.
     """
     try:
         with tempfile.TemporaryDirectory(prefix=f".{folder}-", dir=archive.parent) as temporary:

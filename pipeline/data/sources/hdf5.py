@@ -96,11 +96,11 @@ def _check_arrays(file: Path, images: h5py.Dataset, class_codes: h5py.Dataset) -
     """Check shapes and types of the arrays before any data are read."""
     mistakes = []
     if images.dtype != np.uint8 or len(images.shape) != 4 or images.shape[3] != 3 or 0 in images.shape:
-        mistakes.append(f"{images.name[1:]}: pictures are uint8 [N, H, W, 3]; got {_describe_array(images)}")
+        mistakes.append(f"{images.name[1:]}: images are uint8 [N, H, W, 3]; got {_describe_array(images)}")
     elif images.nbytes > MAX_ARRAY_BYTES:
         mistakes.append(f"{images.name[1:]}: at most {MAX_ARRAY_BYTES:,} bytes are read; got {images.nbytes:,}")
     elif class_codes.dtype.kind not in "iu" or class_codes.size != len(images):
-        rule = f"a class number for each of {len(images)} pictures"
+        rule = f"a class number for each of {len(images)} images"
         mistakes.append(f"{class_codes.name[1:]}: {rule}; got {_describe_array(class_codes)}")
     if mistakes:
         raise DataError("\n".join(f"{file}: {line}" for line in mistakes))

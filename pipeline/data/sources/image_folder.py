@@ -74,10 +74,10 @@ def _wrong_layout_message(folder: Path, classes: Sequence[str]) -> str:
     """Format the message for a root without two class folders: the rule, what it contains, an example."""
     loose_images = sum(is_image_file(file) for file in folder.iterdir()) if folder.is_dir() else 0
     found = f"{_join_names(classes) or 'none'} in {folder}"
-    found += f", and {loose_images} pictures in no such folder" if loose_images else ""
+    found += f", and {loose_images} images in no such folder" if loose_images else ""
     names = [*classes, *(name for name in EXAMPLE_CLASSES if name not in classes)][:2]
     example = " and ".join(escape_unprintable(str(folder / name / "1.jpg")) for name in names)
-    rule = "a folder for each of at least two classes, <root>/<class>/<picture>.jpg"
+    rule = "a folder for each of at least two classes, <root>/<class>/<image>.jpg"
     return f"dataset.root: {rule}; got {found}; put them so: {example}"
 
 
@@ -90,7 +90,7 @@ def _check_class_folders(train: Path, classes: Sequence[str], test: Path, test_c
     if links := [str(folder) for folder in folders if folder.is_symlink()]:
         mistakes.append(f"links to folders are not followed; put the folder itself in place of {_join_names(links)}")
     if empty := [str(folder) for folder in folders if not folder.is_symlink() and not find_images(folder)]:
-        mistakes.append(f"no picture in {_join_names(empty)}; a class without one is no class: fill or remove it")
+        mistakes.append(f"no image in {_join_names(empty)}; each class needs images: fill or remove it")
     if mistakes:
         raise DataError("\n".join(f"dataset.root: {line}" for line in mistakes))
 
@@ -103,7 +103,7 @@ def _check_remaining_classes(classes: Sequence[str], codes: NDArray[np.int64]) -
     """Raise DataError if skipping unreadable files leaves a class without training images."""
     if lost_classes := [name for code, name in enumerate(classes) if code not in codes]:
         raise DataError(
-            f"dataset.root: no picture for training can be read of {_join_names(lost_classes)}; mend or remove the class"
+            f"dataset.root: no training image can be read of class {_join_names(lost_classes)}; mend or remove the class"
         )
 
 

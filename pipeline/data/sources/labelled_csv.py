@@ -93,13 +93,13 @@ def _find_path_mistakes(paths: pd.Series[str], root: Path) -> list[str]:
         path = Path(name)
         shown_name = shorten(name)
         if not name.strip() or "\0" in name:
-            mistakes.append(f"line {line}, path: the name of a picture; got {quote_cell(name)}")
+            mistakes.append(f"line {line}, path: the name of an image; got {quote_cell(name)}")
         elif path.is_absolute() or ".." in path.parts:
             mistakes.append(f"line {line}, path: inside the folder of the file; got {shown_name}")
         elif not _path_exists(root / path):
             mistakes.append(f"line {line}, path: no such file: {shown_name}")
         elif path in previous_paths:
-            mistakes.append(f"line {line}, path: each picture stands once; got {shown_name} again")
+            mistakes.append(f"line {line}, path: each image is listed once; got {shown_name} again")
         previous_paths.add(path)
     return mistakes
 

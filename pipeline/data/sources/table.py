@@ -54,7 +54,7 @@ def load_table(dataset: TableFile, target_kind: TargetKind) -> Examples:
 
 
 def read_table(file: Path, numbers: Sequence[str], categories: Sequence[str]) -> tuple[Table, list[str]]:
-    """Read the rows of a file for a trained model, as `parse_table`; raises DataError also if the file cannot be read."""
+    """Read a file and parse it with `parse_table`; raises DataError also if the file cannot be read."""
     return parse_table(read_frame(file), numbers, categories)
 
 

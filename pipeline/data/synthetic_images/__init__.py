@@ -20,10 +20,10 @@ from pipeline.runtime.array_cache import load_cached, store_cached
 from pipeline.runtime.parallel import available_cpus
 from pipeline.runtime.progress_bars import track
 
-DRAWING_VERSION = 2  # a change to how anything is drawn needs a new number, or old pictures come from the cache
+DRAWING_VERSION = 2  # a change to how anything is drawn needs a new number, or old images come from the cache
 SYNTHETIC_NOTE = "drawn pictures; for photographs: dataset=folder dataset.root=..."
 CHUNK_SIZE = 50
-MIN_IMAGES_FOR_PROCESSES = 400  # starting Python again takes longer than drawing fewer pictures
+MIN_IMAGES_FOR_PROCESSES = 400  # starting Python again takes longer than drawing fewer images
 PixelBatch = NDArray[np.uint8]
 
 
@@ -98,4 +98,4 @@ def _format_target(classes: tuple[str, ...], target: np.int64 | np.float32 | NDA
 def _draw_with_progress(dataset: SyntheticImages, processes: int) -> Iterator[PixelBatch]:
     """Draw all images with a progress bar on a terminal."""
     is_small = dataset.count < MIN_IMAGES_FOR_PROCESSES
-    return track(draw_images(dataset, 1 if is_small else processes), "drawing pictures", dataset.count, len)
+    return track(draw_images(dataset, 1 if is_small else processes), "drawing images", dataset.count, len)
