@@ -1,4 +1,4 @@
-"""What the outputs of a network mean; `build` makes the head that a configuration and a data set ask for."""
+"""Heads, which give the outputs of a network their meaning; `build_head` makes one for a configuration and examples."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ __all__ = [
 
 
 def build_head(config: schema.HeadConfig, examples: Examples) -> AnyHead:
-    """The head for these examples.
+    """Return the head of a configuration for these examples.
 
-    Raises UserError where a sigmoid is to answer for other than two classes, or a ReLU for numbers below 0.
+    Raises UserError for a sigmoid on other than two classes, or a ReLU output on negative targets.
     """
     metrics.import_torchmetrics()
     match config:

@@ -1,4 +1,4 @@
-"""Scores that torchmetrics computes. It takes longer to be imported than torch, and who only answers needs none."""
+"""Scores of torchmetrics, imported on use: its import takes longer than torch's, and prediction needs none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def import_torchmetrics() -> None:
-    """Imports it now, so that no trial is timed with that."""
+    """Import torchmetrics now, so that its import is in no trial's time."""
     import torchmetrics.functional  # noqa: F401
 
 
