@@ -1,4 +1,4 @@
-"""A trial in the middle of its training: kept in a file, found again, and trained on to the same last bit."""
+"""Checkpoints of trials in training: written to a file, found again, and resumed to the same last bit."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from pipeline.training.engine import NetworkStack, StateDict
 from pipeline.training.epoch import EpochResult
 from pipeline.training.trial_state import TrialState
 
-CHECKPOINT_INTERVAL_SECONDS = 15.0  # seconds of training
-TrialKeys = Mapping[int, str]  # trials by number, and what each tries: another number of workers draws something else
+CHECKPOINT_INTERVAL_SECONDS = 15.0  # a checkpoint of the largest case takes 0.4 to 1.0 s to write
+TrialKeys = Mapping[int, str]  # trial number -> its hyperparameters, which differ for another number of workers
 
 
 @dataclass(frozen=True)
 class TrialCheckpoint:
-    """Trials side by side, somewhere in an epoch.
+    """State of the trials of one stack, at any step of an epoch.
 
-    position: the epoch, and where in it the stack is; courses: of each trial its curve, its best epoch and its ending;
-    tensors: by trial, fold, and what they are.
+    position: epoch, block and step of the stack; trial_states: curve, best epoch and stop reason of each trial;
+    tensors: by "trial.fold.kind.name".
     """
 
     position: tuple[int, int, int]
@@ -38,7 +38,7 @@ class TrialCheckpoint:
 
     @classmethod
     def capture(cls, trial_states: Sequence[TrialState], stack: NetworkStack, fold_count: int) -> TrialCheckpoint:
-        """What there is to keep of trials and the stack that those of them are in that still run."""
+        """Return the state of the trials and of the stack that trains those still running."""
         tensors: dict[str, Tensor] = {}
         running = 0
         for trial_index, trial_state in enumerate(trial_states):
@@ -49,18 +49,19 @@ class TrialCheckpoint:
                     state = stack.training_state(running * fold_count + fold)
                     tensors |= {f"{trial_index}.{fold}.stack.{name}": value for name, value in state.items()}
                 running += 1
-        return cls(stack.position, [_state_to_dict(course) for course in trial_states], tensors)
+        return cls(stack.position, [_state_to_dict(trial_state) for trial_state in trial_states], tensors)
 
     def restore(self, trial_states: Sequence[TrialState]) -> None:
-        """Brings trials to where they were."""
+        """Set the trials to this checkpoint."""
         for trial_index, (trial_state, saved_state) in enumerate(zip(trial_states, self.trial_states, strict=True)):
             trial_state.epoch_results = list(EpochResult.curve_from_lists(saved_state["curve"]))
-            trial_state.best_epoch, trial_state.stop_reason = saved_state["best"], saved_state["ending"]
+            trial_state.best_epoch = saved_state["best"]
+            trial_state.stop_reason = saved_state["ending"]
             trial_state.fold_weights = tuple(self._fold_states(trial_index, "best"))
 
     def restore_stack(self, stack: NetworkStack, trial_indices: Sequence[int]) -> None:
-        """Brings a new stack of the trials at these places, which still run, to where theirs was."""
-        states = [state for place in trial_indices for state in self._fold_states(place, "stack")]
+        """Set a new stack of the running trials at these indices to this checkpoint."""
+        states = [state for index in trial_indices for state in self._fold_states(index, "stack")]
         for index, state in enumerate(states):
             stack.load_training_state(index, state)
         stack.position = self.position
@@ -74,11 +75,11 @@ class TrialCheckpoint:
         return [folds[fold] for fold in sorted(folds)]
 
     def select_trials(self, trial_indices: Sequence[int]) -> TrialCheckpoint:
-        """The same of some of the trials, in this order."""
+        """Return the checkpoint of these trials alone, in this order."""
         new_indices = {str(before): str(after) for after, before in enumerate(trial_indices)}
         parts = [(*name.partition("."), value) for name, value in self.tensors.items()]
         tensors = {f"{new_indices[trial]}.{rest}": value for trial, _, rest, value in parts if trial in new_indices}
-        return TrialCheckpoint(self.position, [self.trial_states[place] for place in trial_indices], tensors)
+        return TrialCheckpoint(self.position, [self.trial_states[index] for index in trial_indices], tensors)
 
 
 def _state_to_dict(trial_state: TrialState) -> dict[str, Any]:
@@ -90,7 +91,7 @@ def _state_to_dict(trial_state: TrialState) -> dict[str, Any]:
 
 
 class CheckpointStore:
-    """The checkpoints of a study, a file for each group of trials that is in training."""
+    """The checkpoint files of a study: one for each stack of trials in training."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "checkpoints"
@@ -99,7 +100,7 @@ class CheckpointStore:
         return self.folder / f"trial-{trial_number}.safetensors"
 
     def load_latest(self, trial_keys: TrialKeys) -> TrialCheckpoint | None:
-        """Where these trials were, if a whole file has all of them; a damaged one is as good as none."""
+        """Return the latest checkpoint that has all of these trials, or None; damaged files are ignored."""
         checkpoints = []
         for path in self.folder.glob("trial-*.safetensors"):
             with suppress(SafetensorError, OSError, ValueError, KeyError):
@@ -107,7 +108,7 @@ class CheckpointStore:
         return max(checkpoints, key=lambda checkpoint: checkpoint.position, default=None)
 
     def save(self, trial_keys: TrialKeys, checkpoint: TrialCheckpoint) -> None:
-        """Keeps it; what was kept before stays until this is on the disk."""
+        """Write a checkpoint atomically in place of the previous one; raises FileWriteError."""
         state = {
             "trials": list(trial_keys.items()),
             "position": checkpoint.position,
@@ -124,25 +125,25 @@ class CheckpointStore:
             raise FileWriteError(f"{path}: cannot be written ({error})") from None
 
     def delete(self, trial_numbers: Sequence[int]) -> None:
-        """The trials have ended and are in the record."""
+        """Delete the checkpoints of trials whose results are stored."""
         for trial_number in trial_numbers:
             self._path(trial_number).unlink(missing_ok=True)
 
     def delete_all(self) -> None:
-        """Nothing is in training any more."""
+        """Delete all checkpoints of the study."""
         for path in self.folder.glob("*"):
             path.unlink(missing_ok=True)
 
 
 def _read_checkpoint(path: Path, trial_keys: TrialKeys) -> TrialCheckpoint:
-    """What a file keeps of these trials; raises ValueError where it lacks one, or is not as it was written."""
+    """Return the checkpoint of these trials; raises ValueError if the file lacks one or its checksum differs."""
     with safe_open(path, "pt") as content:
         metadata = content.metadata()
         state = json.loads(metadata["state"])
         trial_indices = [state["trials"].index(list(trial)) for trial in trial_keys.items()]
         tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 -- it is no mapping
     if metadata["sha256"] != _compute_digest(metadata["state"], tensors):
-        raise ValueError(f"{path}: was changed")
+        raise ValueError(f"{path}: the checksum differs")
     return TrialCheckpoint(tuple(state["position"]), state["courses"], tensors).select_trials(trial_indices)
 
 
@@ -155,26 +156,21 @@ def _compute_digest(state_json: str, tensors: Mapping[str, Tensor]) -> str:
 
 
 class DiskCheckpointPolicy:
-    """Keeps some trials: every fifteen seconds, and where `check` raises `Stopped`."""
+    """Policy that saves every `CHECKPOINT_INTERVAL_SECONDS`, and when `raise_if_stopped` raises SearchInterrupted."""
 
     def __init__(self, store: CheckpointStore, trial_keys: TrialKeys, raise_if_stopped: Callable[[], None]) -> None:
-        self.store, self.trial_keys, self.raise_if_stopped, self.last_save_time = (
-            store,
-            trial_keys,
-            raise_if_stopped,
-            monotonic(),
-        )
+        self.store = store
+        self.trial_keys = trial_keys
+        self.raise_if_stopped = raise_if_stopped
+        self.last_save_time = monotonic()
 
     def load(self) -> TrialCheckpoint | None:
-        """See `Keeper`."""
         return self.store.load_latest(self.trial_keys)
 
     def is_due(self) -> bool:
-        """See `Keeper`."""
         self.raise_if_stopped()
         return monotonic() - self.last_save_time >= CHECKPOINT_INTERVAL_SECONDS
 
     def save(self, checkpoint: TrialCheckpoint) -> None:
-        """See `Keeper`."""
         self.store.save(self.trial_keys, checkpoint)
         self.last_save_time = monotonic()

@@ -1,4 +1,4 @@
-"""Where networks are trained: the processor or the GPU, and what a result's last digits may depend on there."""
+"""The device and precision of training, and what the last digits of a result depend on."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pipeline.training.engine.cpu_kernels import is_onednn_faster, onednn_thresh
 
 @dataclass(frozen=True)
 class Device:
-    """Where networks are trained, and how exactly: resolved once a search, a function of machine and configuration.
+    """Device and precision of training, resolved once a search from the machine and `compute`.
 
-    stack: at most so many trials side by side, None for all that pay.
+    max_trials_per_stack: None leaves the number to `batching_rule`.
     """
 
     torch_device: torch.device
@@ -30,7 +30,7 @@ class Device:
 
     @property
     def stack_limits(self) -> StackLimits:
-        """For trials side by side; what torch has set aside for later is free as well."""
+        """Return the limits of a stack; memory that torch caches counts as free."""
         if not self.is_gpu:
             return StackLimits(None, self.max_trials_per_stack)
         cached_bytes = torch.cuda.memory_reserved(self.torch_device) - torch.cuda.memory_allocated(self.torch_device)
@@ -38,7 +38,7 @@ class Device:
 
     @property
     def numerics_info(self) -> dict[str, str]:
-        """What the last digits of a result may depend on."""
+        """Return what the last digits of a result depend on, by name."""
         uses_torch_matmul = self.is_gpu or not is_onednn_faster()
         matmul_library = (
             "torch's own" if uses_torch_matmul else f"oneDNN from {onednn_threshold():,} weights of a layer on"
@@ -52,11 +52,11 @@ class Device:
 
 
 class NoDeviceError(UserError):
-    """The device that was asked for is not there."""
+    """The device of `compute` is not available."""
 
 
 def resolve_device(compute: ComputeConfig) -> Device:
-    """The device and precision that `compute` means on this machine; raises NoDeviceError without the GPU asked for."""
+    """Return the device and precision of `compute` on this machine; raises NoDeviceError if its GPU is missing."""
     has_gpu = torch.cuda.is_available()
     if compute.device == "gpu" and not has_gpu:
         raise NoDeviceError("compute=gpu: needs a GPU that torch can use; found none; use compute=auto or compute=cpu")

@@ -1,4 +1,4 @@
-"""What one epoch of a trial came to."""
+"""The result of one epoch of a trial."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class EpochResult:
-    """The mean training loss, and the metric on each fold's validation rows."""
+    """Mean training loss over the folds, and the metric on each fold's validation rows."""
 
     train_loss: float
     fold_scores: tuple[float, ...]
 
     @classmethod
     def curve_from_lists(cls, values: Iterable[Sequence[float]]) -> tuple[EpochResult, ...]:
-        """What `plain` has written, epoch by epoch."""
+        """Return the epochs of lists that `as_list` wrote."""
         return tuple(cls(loss, tuple(folds)) for loss, *folds in values)
 
     @property
     def as_list(self) -> list[float]:
-        """Its numbers, for JSON: the loss, then each fold's score."""
+        """Return the loss, then the score of each fold, for JSON."""
         return [self.train_loss, *self.fold_scores]
 
     @property
     def mean_score(self) -> float:
-        """The mean over the folds."""
+        """Return the mean score over the folds."""
         return math.fsum(self.fold_scores) / len(self.fold_scores)

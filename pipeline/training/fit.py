@@ -1,4 +1,4 @@
-"""Lightning around the engine: the device, the precision, one fit a trial, and each epoch's scores to the judge."""
+"""Lightning fits of the engine's stacks: cross-validation of trials with pruning and checkpoints, and the refit."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from pipeline.training.trial_state import PredictionTask, TrialResult, TrialSpec
 
 
 class CheckpointPolicy(Protocol):
-    """Who keeps what has been trained; asked after every step."""
+    """Decides after every step whether to save a checkpoint, and stores it."""
 
     def load(self) -> TrialCheckpoint | None:
-        """Where an earlier call was interrupted, if it trained these trials."""
+        """Return the checkpoint of an interrupted call with these trials, or None."""
 
     def is_due(self) -> bool:
-        """Whether to save now; raises `Stopped` where training is to stop, after which `save` is called."""
+        """Return whether to save now; raises SearchInterrupted to stop, after which `save` is called."""
 
     def save(self, checkpoint: TrialCheckpoint) -> None:
-        """Keeps it, in place of what was kept before."""
+        """Store a checkpoint in place of the previous one."""
 
 
 def cross_validate_trials(
@@ -40,10 +40,10 @@ def cross_validate_trials(
     trials: Sequence[TrialSpec],
     checkpoint_policy: CheckpointPolicy | None = None,
 ) -> list[TrialResult]:
-    """Trains a network a fold for each trial, all side by side in one fit; what an earlier call has done is not redone.
+    """Train one network per fold for each trial, all in one stack and one fit, from the checkpoint if there is one.
 
-    The trials have networks of one shape. After each epoch a trial's judge sees its mean over the folds; a trial that
-    has ended leaves the others at once.
+    The trials have networks of one shape. After each epoch the trial's `prune_callback` gets its mean scores; a trial
+    that has ended leaves the stack at once.
     """
     return fit_trials(task, [(trial, folds) for trial in trials], checkpoint_policy)
 
@@ -53,12 +53,12 @@ def fit_trials(
     trials_with_folds: Sequence[tuple[TrialSpec, Sequence[FoldData]]],
     checkpoint_policy: CheckpointPolicy | None = None,
 ) -> list[TrialResult]:
-    """As `search_folds`, of trials that have data of their own, each of equally many folds."""
+    """Train trials as `cross_validate_trials`, each on its own folds; all have the same number of folds."""
     trial_states = [TrialState(task, trial) for trial, _ in trials_with_folds]
     checkpoint = checkpoint_policy.load() if checkpoint_policy is not None else None
     if checkpoint is not None:
         checkpoint.restore(trial_states)
-    running_indices = [place for place, course in enumerate(trial_states) if course.stop_reason is None]
+    running_indices = [index for index, trial_state in enumerate(trial_states) if trial_state.stop_reason is None]
     if running_indices:
         members = [
             member
@@ -71,15 +71,15 @@ def fit_trials(
         first_epoch = 0 if checkpoint is None else checkpoint.position[0]
         epochs = range(first_epoch, max(trial_states[place].spec.training.total_epochs for place in running_indices))
         _run_fit(lambda: _TrialsModule(network_stack, trial_states, checkpoint_policy), task.device, epochs)
-    return [course.result for course in trial_states]
+    return [trial_state.result for trial_state in trial_states]
 
 
 def refit(
     task: PredictionTask, member: Member, epochs: int, progress_callback: Callable[[int], None] = lambda _: None
 ) -> StateDict:
-    """Trains one network on all of its training rows for so many epochs, and returns its weights.
+    """Train one network for a number of epochs without validation and return its weights.
 
-    done: told of each epoch, that it is one more.
+    progress_callback: called with 1 after each epoch.
     """
     network_stack = build_stack([member], task.inputs, task.head, task.device.precision)
     _run_fit(lambda: _RefitModule(network_stack, progress_callback), task.device, range(epochs))
@@ -87,65 +87,69 @@ def refit(
 
 
 class _StackModule(lightning.LightningModule):
-    """One fit: an epoch of all members is one Lightning batch; the engine steps its own optimisers.
+    """One fit of a stack: an epoch of all members is one Lightning batch; the engine steps its own optimizers.
 
-    An epoch of Lightning's own, with its validation, costs 13 ms, a batch a third of one.
+    An epoch of Lightning with its validation costs 13 ms, a batch a third of a millisecond.
     """
 
     def __init__(self, stack: NetworkStack) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.stack, self.sigterm_handler = stack, signal.getsignal(signal.SIGTERM)
+        self.stack = stack
+        self.sigterm_handler = signal.getsignal(signal.SIGTERM)
 
     def configure_optimizers(self) -> None:
-        """None of Lightning's: the engine steps its own."""
+        """Return None: the engine steps its own optimizers."""
 
     def on_train_start(self) -> None:
-        """SIGTERM goes on being heard by who heard it before: Lightning, which has taken it over now, exits with 0."""
+        """Restore the handler of SIGTERM that Lightning replaced: its own exits with 0."""
         if current_thread() is main_thread():
             signal.signal(signal.SIGTERM, self.sigterm_handler)
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
-        """An epoch of every member."""
+        """Train an epoch of every member."""
         self.stack.train_epoch(batch)
 
 
 class _RefitModule(_StackModule):
-    """One network that nobody judges."""
+    """The fit of one network without validation."""
 
     def __init__(self, stack: NetworkStack, progress_callback: Callable[[int], None]) -> None:
         super().__init__(stack)
         self.progress_callback = progress_callback
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
-        """An epoch, and the word that it is over."""
+        """Train an epoch and report it."""
         super().training_step(batch, batch_idx)
         self.progress_callback(1)
 
 
 class _TrialsModule(_StackModule):
-    """Trials side by side: each is judged after each epoch, and leaves when it has ended."""
+    """The fit of several trials: each is scored after each epoch, and leaves the stack when it has ended."""
 
     def __init__(
         self, stack: NetworkStack, trial_states: Sequence[TrialState], checkpoint_policy: CheckpointPolicy | None
     ) -> None:
         super().__init__(stack)
-        self.trial_states, self.checkpoint_policy = trial_states, checkpoint_policy
-        self.running_states = [course for course in trial_states if course.stop_reason is None]
+        self.trial_states = trial_states
+        self.checkpoint_policy = checkpoint_policy
+        self.running_states = [trial_state for trial_state in trial_states if trial_state.stop_reason is None]
         self.fold_count = len(stack.members) // len(self.running_states)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
-        """-1 ends the fit: Lightning takes it so."""
+        """Return -1, which ends the fit, once no trial is running."""
         return None if self.running_states else -1
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
-        """An epoch of every member, and what it came to.
+        """Train, score and record an epoch of every trial.
 
-        Until all have been judged no course moves: where it is stopped, the epoch's steps are kept and judged again.
+        No trial's state changes before all are scored: after an interruption in between, the epoch is scored again.
         """
         try:
-            losses, predictions = self.stack.train_epoch(batch, self._on_step), self.stack.validate()
-            epoch_results, prune_decisions = [], []
+            losses = self.stack.train_epoch(batch, self._on_step)
+            predictions = self.stack.validate()
+            epoch_results = []
+            prune_decisions = []
             for place, trial_state in enumerate(self.running_states):
                 member_slice = self._member_slice(place)
                 epoch_results.append(
@@ -163,14 +167,14 @@ class _TrialsModule(_StackModule):
         self._drop_finished()
 
     def _member_slice(self, trial_index: int) -> slice:
-        """The members of the running trial at a place."""
+        """Return the members of the running trial at an index."""
         return slice(trial_index * self.fold_count, (trial_index + 1) * self.fold_count)
 
     def _fold_weights(self, trial_index: int) -> tuple[StateDict, ...]:
         return tuple(self.stack.state_dict(trial_index * self.fold_count + fold) for fold in range(self.fold_count))
 
     def _drop_finished(self) -> None:
-        """Trials that have ended leave the stack, as long as one stays."""
+        """Remove trials that have ended from the stack, unless none would remain."""
         remaining = [place for place, course in enumerate(self.running_states) if course.stop_reason is None]
         if 0 < len(remaining) < len(self.running_states):
             self.stack.retain(
@@ -189,7 +193,7 @@ class _TrialsModule(_StackModule):
 
 @contextmanager
 def gc_unfrozen_on_exit() -> Iterator[None]:
-    """At its end, what the fits inside have set aside is looked at again: at exit, libraries count what is left."""
+    """Unfreeze the garbage collector at the end of the block: at exit, libraries count the objects that are left."""
     try:
         yield
     finally:
@@ -197,11 +201,10 @@ def gc_unfrozen_on_exit() -> Iterator[None]:
 
 
 def _run_fit(build_module: Callable[[], _StackModule], device: Device, epochs: range) -> None:
-    """One Lightning fit, saying nothing and leaving nothing behind.
+    """Run one Lightning fit without messages and free its memory.
 
-    A fit leaves cycles, which hold all that it had: they are looked for when nobody else holds it. What is there then
-    is set aside, so that neither the next fit's search nor Python's own goes through all the libraries again: that
-    took a fifth of a small trial's time.
+    A fit leaves reference cycles: they are collected once nothing else refers to it. The remaining objects are frozen,
+    so that later collections skip all libraries: scanning them took a fifth of a small trial's time (bench/LOG.md).
     """
     try:
         with _silence_lightning():
@@ -212,7 +215,7 @@ def _run_fit(build_module: Callable[[], _StackModule], device: Device, epochs: r
 
 
 def _run_trainer(module: _StackModule, device: Device, epochs: range) -> None:
-    """Each of our epochs is a batch of Lightning's only epoch."""
+    """Run a Lightning trainer of one epoch, whose batches are the engine's epochs."""
     trainer = lightning.Trainer(
         max_epochs=1,
         accelerator="gpu" if device.is_gpu else "cpu",
@@ -228,7 +231,7 @@ def _run_trainer(module: _StackModule, device: Device, epochs: range) -> None:
 
 @contextmanager
 def _silence_lightning() -> Iterator[None]:
-    """Without Lightning's remarks on hardware and loaders, which are about use that is not ours."""
+    """Suppress Lightning's messages about hardware and data loaders, which do not apply here."""
     for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():

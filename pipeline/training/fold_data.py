@@ -1,4 +1,4 @@
-"""From examples and folds to what each fold trains on, all of it learned from its training rows alone."""
+"""The data of each fold on the device, with constants fitted on its training rows alone."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ REFIT_FOLD_NUMBER = -1
 
 
 class FoldDataBuilder:
-    """Makes the data of folds; pictures and features stay one shared copy, tables are prepared for each fold."""
+    """Builder of fold data: images and features are one shared copy, tables are prepared for each fold."""
 
     def __init__(self, examples: Examples, inputs: Inputs, head: Head, device: torch.device) -> None:
-        self.examples, self.inputs, self.head, self.device = examples, inputs, head, device
+        self.examples = examples
+        self.inputs = inputs
+        self.head = head
+        self.device = device
         self.raw_inputs = inputs.map_categories(examples.inputs)
         self.targets = torch.from_numpy(np.array(examples.targets))
         self._shared_inputs: Tensor | StreamedImages | None = None
@@ -37,16 +40,17 @@ class FoldDataBuilder:
         return [self.build_fold(fold_number, fold) for fold_number, fold in enumerate(folds.folds)]
 
     def build_refit_data(self, rows: Indices) -> FoldData:
-        """For a refit, which trains on all these rows and validates nothing."""
+        """Return the data of a refit on all these rows, without validation."""
         return self.build_fold(REFIT_FOLD_NUMBER, Fold(rows, np.zeros(0, dtype=np.int64)))
 
     def build_fold(self, fold_number: int, fold: Fold) -> FoldData:
-        """The data of one split."""
+        """Return the data of one fold."""
         targets = self.examples.targets[fold.train]
         input_constants = {
             name: value.to(self.device) for name, value in self.inputs.fit(self.raw_inputs, fold.train).items()
         }
-        target_constants, inputs = self.head.fit(targets), self._inputs_to_device(input_constants)
+        target_constants = self.head.fit(targets)
+        inputs = self._inputs_to_device(input_constants)
         index_device = torch.device("cpu") if isinstance(inputs, StreamedImages) else self.device
         return FoldData(
             fold=fold_number,
@@ -97,7 +101,7 @@ class FoldDataBuilder:
         return self._shared_inputs
 
     def _stream_inputs(self) -> StreamedImages | None:
-        """Pictures that do not fit on the GPU."""
+        """Return the images as a stream if they exceed the GPU's memory, else None."""
         can_stream = isinstance(self.raw_inputs, Images) and self.device.type == "cuda"
         if not can_stream or self.inputs.device_bytes(len(self.examples)) < INPUT_MEMORY_SHARE * _free_bytes(
             self.device
@@ -107,7 +111,7 @@ class FoldDataBuilder:
 
 
 def _free_bytes(device: torch.device) -> float:
-    """What the device has left; infinity where the system does not say."""
+    """Return the free memory of the device; infinity if the system does not report it."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     path = Path("/proc/meminfo")

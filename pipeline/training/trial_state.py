@@ -1,4 +1,4 @@
-"""How one trial goes: each epoch's scores, the weights of the best one, and what ends it."""
+"""The state of a trial: scores of each epoch, weights of the best one, pruning and early stopping."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from pipeline.training.device import Device
 from pipeline.training.engine import FoldData, Member, StateDict, StreamSeeds
 from pipeline.training.epoch import EpochResult
 
-PruneCallback = Callable[[Sequence[float]], bool]  # takes the mean score of each epoch so far, the new one last
+PruneCallback = Callable[[Sequence[float]], bool]  # from the mean scores of all epochs so far to whether to prune
 StopReason = Literal["complete", "patience", "pruned", "diverged"]
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """How a trial went.
+    """Result of a trial.
 
-    best: the number of epochs (from 1) at which the mean over the folds was best: one for all folds; 0 if none counts.
-    states: each fold's weights after that epoch.
+    best_epoch: the epoch (from 1) with the best mean score over the folds; 0 if no score is finite.
+    fold_weights: the weights of each fold after that epoch.
     """
 
     epoch_results: tuple[EpochResult, ...]
@@ -36,13 +36,13 @@ class TrialResult:
 
     @property
     def value(self) -> float:
-        """The mean over the folds at the best epoch; NaN where there is none."""
+        """Return the mean score at the best epoch; NaN if there is none."""
         return self.epoch_results[self.best_epoch - 1].mean_score if self.best_epoch else math.nan
 
 
 @dataclass(frozen=True)
 class PredictionTask:
-    """What does not change from trial to trial."""
+    """The parts of training that all trials share."""
 
     inputs: Inputs
     head: Head
@@ -55,7 +55,7 @@ class PredictionTask:
         return self.metric != "mean_absolute_error"
 
     def is_better(self, value: float, reference: float) -> bool:
-        """Whether a score is strictly better than another; NaN never is, and anything is better than NaN."""
+        """Return whether a score is strictly better than another; NaN is worse than any finite score."""
         return math.isfinite(value) and (
             math.isnan(reference) or (value > reference if self.maximize else value < reference)
         )
@@ -63,7 +63,7 @@ class PredictionTask:
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """What one trial trains on every fold, where its chance comes from, and who may stop it after an epoch."""
+    """Model, training options, seeds and pruning of one trial."""
 
     model: Model
     training: Training
@@ -71,18 +71,16 @@ class TrialSpec:
     prune_callback: PruneCallback
 
     def build_members(self, folds: Sequence[FoldData]) -> list[Member]:
-        """One network a fold."""
+        """Return one member per fold."""
         return [Member(self.model, self.training, self.seeds, fold_data) for fold_data in folds]
 
 
 class TrialState:
-    """Where a trial is.
-
-    best, states: as in its outcome, so far; ending: none while it runs.
-    """
+    """State of a running trial: see `TrialResult`; stop_reason is None while it runs."""
 
     def __init__(self, task: PredictionTask, spec: TrialSpec) -> None:
-        self.task, self.spec = task, spec
+        self.task = task
+        self.spec = spec
         self.epoch_results: list[EpochResult] = []
         self.best_epoch = 0
         self.fold_weights: tuple[StateDict, ...] = ()
@@ -90,12 +88,12 @@ class TrialState:
 
     @property
     def result(self) -> TrialResult:
-        """How it went; the trial has ended."""
+        """Return the result of a trial that has ended."""
         assert self.stop_reason is not None
         return TrialResult(tuple(self.epoch_results), self.best_epoch, self.stop_reason, self.fold_weights)
 
     def score_epoch(self, losses: Tensor, predictions: Sequence[Tensor], members: Sequence[Member]) -> EpochResult:
-        """What an epoch of its members came to: float [members] losses, and each one's answers."""
+        """Return the epoch's result from the losses, float [members], and the predictions of each member."""
         scores = [self._score_fold(*pair) for pair in zip(members, predictions, strict=True)]
         return EpochResult(float(losses.mean()), tuple(scores))
 
@@ -106,19 +104,19 @@ class TrialState:
         return self.task.head.score(self.task.metric, predictions, targets, member.data.target_constants)
 
     def should_prune(self, epoch_result: EpochResult) -> bool:
-        """Whether the judge ends the trial with this epoch, its next."""
+        """Return whether the callback prunes the trial after this epoch."""
         return _is_finite(epoch_result) and self.spec.prune_callback(
             [each.mean_score for each in (*self.epoch_results, epoch_result)]
         )
 
     def _patience_start(self, training: Training) -> int:
-        """The epoch that patience counts from: the best one, or where the backbone's part joins the head."""
+        """Return the epoch that patience counts from: the best one, or the start of finetuning if that is later."""
         return self.best_epoch if training.finetuning is None else max(self.best_epoch, training.epochs)
 
     def record_epoch(
         self, epoch_result: EpochResult, is_pruned: bool, get_fold_weights: Callable[[], tuple[StateDict, ...]]
     ) -> None:
-        """One epoch more; behind: the judge's word; weights: each fold's, asked for where the epoch is the best."""
+        """Add an epoch and set the stop reason; `get_fold_weights` is called only if it is the best so far."""
         if not _is_finite(epoch_result):
             self.stop_reason = "diverged"
             return
@@ -126,7 +124,8 @@ class TrialState:
         if self.best_epoch == 0 or self.task.is_better(
             epoch_result.mean_score, self.epoch_results[self.best_epoch - 1].mean_score
         ):
-            self.best_epoch, self.fold_weights = len(self.epoch_results), get_fold_weights()
+            self.best_epoch = len(self.epoch_results)
+            self.fold_weights = get_fold_weights()
         training = self.spec.training
         if is_pruned:
             self.stop_reason = "pruned"

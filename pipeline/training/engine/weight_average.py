@@ -15,8 +15,8 @@ TensorList = tuple[Tensor, ...] | list[Tensor]
 def build_ema(network: Network) -> AveragedModel:
     """Return the running mean of a network's parameters and buffers, updated after each step.
 
-    Chosen for convolutions by cross-validation on training rows alone (bench/LOG.md). The weight of step t is 1 / t until
-    that falls below 1 - EMA_DECAY: a constant decay would give the first step's weights most of the early means.
+    Chosen for convolutions by cross-validation on training rows alone (bench/LOG.md). The weight of step t is 1 / t
+    until that falls below 1 - EMA_DECAY: a constant decay would give the first step's weights most of the early means.
     """
 
     def update(averages: TensorList, values: TensorList, count: Tensor | int) -> None:
