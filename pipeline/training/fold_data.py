@@ -35,7 +35,7 @@ class FoldDataBuilder:
         self._shared_inputs: Tensor | StreamedImages | None = None
 
     def build_folds(self, folds: Folds) -> list[FoldData]:
-        """The data of each fold; raises UserError where they do not fit into the device's memory."""
+        """Return the data of each fold; raises UserError if they exceed the device's memory."""
         self.check_memory(folds)
         return [self.build_fold(fold_number, fold) for fold_number, fold in enumerate(folds.folds)]
 
@@ -75,9 +75,9 @@ class FoldDataBuilder:
         )
 
     def check_memory(self, folds: Folds, process_count: int = 1) -> None:
-        """Raises UserError where the data of all folds, in so many processes, do not fit into the memory.
+        """Raise UserError if the data of all folds in `process_count` processes exceed the free memory.
 
-        Pictures need none: they stay where they lie, and are streamed to a GPU that cannot hold them.
+        Images need none: they stay memory-mapped, and are streamed to a GPU that cannot hold them.
         """
         if isinstance(self.inputs, ImageInputs):
             return
