@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline import preprocessing
 from pipeline.config import schema
+from pipeline.config.metrics import METRICS
 from pipeline.config.model import Model
 from pipeline.config.schema import ComputeConfig, CrossValidationConfig, Training
 from pipeline.data.examples import Examples, Images, Table
@@ -81,9 +82,7 @@ def labelled(raw: Images | Table, targets: NDArray[np.int64], classes: int) -> E
     return Examples(raw, targets, "classes", names, np.arange(rows), test, known).with_fingerprint()
 
 
-def asked(
-    examples: Examples, cv: CrossValidationConfig, metric: schema.MetricName = "accuracy"
-) -> tuple[PredictionTask, Folds]:
+def asked(examples: Examples, cv: CrossValidationConfig, metric: str = "accuracy") -> tuple[PredictionTask, Folds]:
     """The classes of the examples, asked of one softmax."""
     splits = make_folds(examples, cv, 0)
     layout, head = (
@@ -91,7 +90,7 @@ def asked(
         heads.build_head(schema.Softmax("softmax"), examples),
     )
     device = resolve_device(ComputeConfig("cpu", "fp32", 1, "auto"))
-    return PredictionTask(layout, head, metric, torch.from_numpy(examples.targets.copy()), device), splits
+    return PredictionTask(layout, head, METRICS[metric], torch.from_numpy(examples.targets.copy()), device), splits
 
 
 def prepared(case: Case, rows: int = ROWS, folds: int = FOLDS) -> tuple[PredictionTask, list[FoldData]]:

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.cases import CASES, NAMES, Case, prepared
+from pipeline.config.metrics import METRICS
 from pipeline.training.engine import FoldData, FusedDenseStack, Member, Precision, StreamSeeds
 from pipeline.training.trial_state import PredictionTask
 
@@ -81,7 +82,7 @@ def _measured(
         same = all(torch.equal(mine[name], theirs[name]) for name in mine)
         data = members[0].data
         truth = task.targets[data.validation.cpu()]
-        score = task.head.score("accuracy", whole.validate()[0], truth, data.target_constants)
+        score = task.head.score(METRICS["accuracy"], whole.validate()[0], truth, data.target_constants)
         eager = _timed(_step(whole), data.train.device) / count
         graph = _timed(_graphed(_step(whole)), data.train.device) / count if data.train.is_cuda else float("nan")
     except torch.OutOfMemoryError:

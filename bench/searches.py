@@ -93,8 +93,8 @@ def _ours(search: Search, question: Problem, tracker: FollowerHandle, ended: Cal
     folder = search.store / "studies" / question.name
     folder.mkdir(parents=True)
     wave = proposal_batches.choose_wave_size(search, 1, on_gpu=False)
-    study = Study(search, question.name, folder, {}, maximize=question.task.maximize, wave_size=wave)
-    display = LiveDisplay(Console(quiet=True), search.metric, study.n_trials, 0, None)
+    study = Study(search, question.name, folder, {}, maximize=question.task.metric.maximize, wave_size=wave)
+    display = LiveDisplay(Console(quiet=True), search.metric.name, study.n_trials, 0, None)
     display.finish_trial = lambda *_: ended()  # type: ignore[method-assign, return-value, assignment]
     preparation = FoldDataBuilder(question.examples, question.inputs, question.head, question.task.device.torch_device)
     trials = TrialScheduler(search, question, study, folder, lambda: None, lambda: False)

@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from bench.cases import NAMES, Case
+from pipeline.config.metrics import METRICS
 from pipeline.config.model import Model
 from pipeline.config.schema import Training
 from pipeline.models.networks import DenseNetwork
@@ -42,7 +43,7 @@ def engine(case: Case, task: PredictionTask, folds: Sequence[FoldData]) -> Share
         networks.train_epoch(epoch)
         answers = networks.validate()
     return [
-        task.head.score("accuracy", each, task.targets[data.validation], data.target_constants)
+        task.head.score(METRICS["accuracy"], each, task.targets[data.validation], data.target_constants)
         for each, data in zip(answers, folds, strict=True)
     ]
 
@@ -113,7 +114,7 @@ def _bare(case: Case, task: PredictionTask, data: FoldData) -> float:
             optimizer.step()
         with torch.inference_mode():
             answers = network(held_out)
-    return task.head.score("accuracy", answers, task.targets[data.validation], data.target_constants)
+    return task.head.score(METRICS["accuracy"], answers, task.targets[data.validation], data.target_constants)
 
 
 class _Order(Sampler[int]):

@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 
 from pipeline import preprocessing
 from pipeline.config import schema
+from pipeline.config.metrics import METRICS
 from pipeline.config.reader import read_search
 from pipeline.config.schema import ComputeConfig, CrossValidationConfig
 from pipeline.data.examples import Examples, Images, Table
@@ -55,9 +56,7 @@ def table_examples(rows: int = 80, seed: int = 0) -> Examples:
     return Examples(table, targets, "numbers", names, np.arange(rows), np.zeros(rows, bool)).with_fingerprint()
 
 
-def question(
-    examples: Examples, head: schema.HeadConfig, metric: schema.MetricName, folds: int = 3, seed: int = 0
-) -> Problem:
+def question(examples: Examples, head: schema.HeadConfig, metric: str, folds: int = 3, seed: int = 0) -> Problem:
     """A question about examples that are at hand."""
     splits = make_folds(examples, CrossValidationConfig(folds, 1, 0.2), seed)
     built = heads.build_head(head, examples)
@@ -65,7 +64,7 @@ def question(
     task = PredictionTask(
         layout,
         built,
-        metric,
+        METRICS[metric],
         torch.from_numpy(examples.targets.copy()),
         resolve_device(ComputeConfig("cpu", "fp32", 1, "auto")),
     )

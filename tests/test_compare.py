@@ -12,6 +12,7 @@ from PIL import Image
 
 from pipeline import compare
 from pipeline.config import schema
+from pipeline.config.metrics import METRICS
 from pipeline.report.comparison import ComparedStudy, count_parameters, describe_comparison
 from pipeline.report.figures.score_vs_parameters import (
     count_layers,
@@ -114,7 +115,9 @@ def test_scale_is_the_share_of_the_way_from_a_constant_to_perfect() -> None:
     assert EASY.skill_score(0.5) == 0
     assert EASY.skill_score(1.0) == 1
     assert EASY.best_skill == pytest.approx(0.96)
-    error = replace(EASY, tried=replace(EASY.table, metric="mean_absolute_error"), summary={"majority": {"value": 4.0}})
+    error = replace(
+        EASY, tried=replace(EASY.table, metric=METRICS["mean_absolute_error"]), summary={"majority": {"value": 4.0}}
+    )
     assert error.skill_score(1.0) == pytest.approx(0.75)
 
 
@@ -141,7 +144,10 @@ def test_constant_of_the_folds_knows_nothing_of_the_test_part() -> None:
     apart = replace(examples, test_mask=(examples.targets == 1) & (np.arange(60) < 40))
     asked = question(apart, schema.Softmax("softmax"), "accuracy")
     assert asked.constant_score == pytest.approx(0.75, abs=0.01)
-    assert asked.head.constant_prediction(apart.targets[asked.splits.development], "accuracy").tolist() == [1, 0]
+    assert asked.head.constant_prediction(apart.targets[asked.splits.development], METRICS["accuracy"]).tolist() == [
+        1,
+        0,
+    ]
 
 
 def test_constant_is_judged_by_the_rows_that_judge_the_networks() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.config import datasets, model, rules_convolutions, rules_finetuning, schema
 from pipeline.config.backbone_catalogue import PIXELS
 from pipeline.config.datasets import TABLE_DATASETS
+from pipeline.config.metrics import Metric
 from pipeline.config.overrides import Override
 from pipeline.config.ranges import upper_bound
 from pipeline.data.examples import TargetKind
@@ -67,10 +68,10 @@ def check_settings(parts: Mapping[str, Any], settings: Mapping[str, Any], overri
     return mistakes
 
 
-def _check_metric(head: schema.HeadConfig, metric: str | None) -> Iterator[str]:
+def _check_metric(head: schema.HeadConfig, metric: Metric | None) -> Iterator[str]:
     allowed_metrics = METRICS_BY_HEAD[type(head)]
-    if metric is not None and metric not in allowed_metrics:
-        yield f"metric: head={head.kind} is judged by {' or '.join(allowed_metrics)}; got {metric}"
+    if metric is not None and metric.name not in allowed_metrics:
+        yield f"metric: head={head.kind} is judged by {' or '.join(allowed_metrics)}; got {metric.name}"
 
 
 def _check_band_edges(head: schema.HeadConfig) -> Iterator[str]:

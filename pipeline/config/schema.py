@@ -12,10 +12,10 @@ from pydantic import AfterValidator, Field, PlainValidator, StrictBool
 from pydantic.dataclasses import dataclass
 
 from pipeline.config.datasets import DatasetConfig
+from pipeline.config.metrics import Metric
 from pipeline.config.model import BackboneConfig
 from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat, StrictInt
 
-MetricName = Literal["accuracy", "f1_macro", "mean_absolute_error"]
 MAX_VIEWS = 12  # as it is and five times closer up, each mirrored too: see `backbones.views`
 
 
@@ -207,7 +207,7 @@ class Search:
     backbone: BackboneConfig
     features: FeaturesConfig
     head: HeadConfig
-    metric: MetricName
+    metric: Metric
     space: SearchSpace
     baseline: SearchSpace
     cv: CrossValidationConfig

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from pipeline.config import datasets, schema
+from pipeline.config.metrics import METRICS
 from pipeline.config.model import ConvBlockSpace, HiddenLayerSpace, Model
 from pipeline.config.schema import FinetuneTraining, Training
-from pipeline.config.strict_types import StrictInt
+from pipeline.config.strict_types import StrictInt, named_entry
 
 INTERPOLATION_KEYS = ("subject", "unit")
 BACKBONE_KEYS = ("backbone", "weights", "finetune")
@@ -47,7 +48,7 @@ SEARCHABLE_CLASSES: dict[str, tuple[type, ...]] = {
 }
 SCALAR_TYPES = {
     "question": schema.OneLineText,
-    "metric": schema.MetricName,
+    "metric": named_entry(METRICS),
     "sampler": Literal["tpe", "random", "gp"],
     "pruner": Literal["median", "asha", "none"],
     "seed": StrictInt,

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, Strict
+from pydantic import AfterValidator, ConfigDict, Field, Strict
 
 STRICT_CONFIG = ConfigDict(extra="forbid")
 StrictInt = Annotated[int, Strict()]
 FiniteFloat = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+
+
+def named_entry(registry: Mapping[str, Any]) -> Any:
+    """Return the type of a field that is written as the name of a registry's entry and read as that entry."""
+    return Annotated[Literal.__getitem__(tuple(registry)), AfterValidator(registry.__getitem__)]

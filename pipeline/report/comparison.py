@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.config.metrics import METRICS
 from pipeline.report.drawing.figure import Chart, Figure, Series
 from pipeline.report.figures.score_vs_parameters import (
     build_front_steps,
@@ -20,7 +21,6 @@ from pipeline.report.figures.score_vs_parameters import (
     select_by_one_se_rule,
 )
 from pipeline.report.trials_table import (
-    METRIC_NAMES,
     TrialTable,
     describe_trial_network,
     format_percent,
@@ -29,12 +29,12 @@ from pipeline.report.trials_table import (
 )
 from pipeline.study import description
 from pipeline.study.description import StudyDescription
-from pipeline.study.formatting import format_score
 from pipeline.study.storage import TrialStorageReader
 from pipeline.study.summary import StudySummary
 from pipeline.study.trial_record import TrialRecord
 
 LOWER_QUANTILE, UPPER_QUANTILE = 0.1, 0.9  # of the resamplings: 8 of 10 lie between
+ABSOLUTE_ERROR = METRICS["mean_absolute_error"]
 MIN_DIFFERENCE_IN_ERRORS = (
     2  # standard errors of a difference: at one, of pairs that are equally hard a fourth would be told apart
 )
@@ -179,7 +179,7 @@ def _describe_difficulty(hardest: ComparedStudy, easiest: ComparedStudy) -> str:
     reached = f"{format_percent(hardest.best_skill)} of the way from a constant answer to a perfect one"
     other = f"{easiest.name} {format_percent(easiest.best_skill)}"
     if hardest.table.metric != easiest.table.metric:
-        judged = join_with_and([METRIC_NAMES[study.table.metric] for study in (hardest, easiest)])
+        judged = join_with_and([study.table.metric.title for study in (hardest, easiest)])
         return f"{hardest.name} gets {reached}, {other}; judged by {judged}, they cannot be called harder or easier."
     error = math.hypot(*(study.skill_error(study.table.best) for study in (hardest, easiest)))
     if easiest.best_skill - hardest.best_skill <= MIN_DIFFERENCE_IN_ERRORS * error:
@@ -240,9 +240,7 @@ def _describe_absolute_errors(studies: Sequence[ComparedStudy]) -> str:
     if not unit or len(known_errors) < len(studies) or any(study.description.unit != unit for study in studies):
         return ""
     pairs = zip(studies, known_errors, strict=True)
-    errors = join_with_and(
-        [f"{format_score(error, 'mean_absolute_error')} {unit} ({study.name})" for study, error in pairs]
-    )
+    errors = join_with_and([f"{ABSOLUTE_ERROR.format(error)} {unit} ({study.name})" for study, error in pairs])
     sentence = f"On their held-out rows the winners have a mean absolute error of {errors}"
     rows = {study.description.decides["test_rows"] for study in studies}
     return f"{sentence}{_describe_interval_overlap(studies, known_errors)}{'' if len(rows) == 1 else '; the rows are not the same'}."
@@ -251,7 +249,7 @@ def _describe_absolute_errors(studies: Sequence[ComparedStudy]) -> str:
 def _describe_interval_overlap(studies: Sequence[ComparedStudy], errors: Sequence[float]) -> str:
     """Whether another's error lies within the 95 % interval of the one that has one."""
     for study in studies:
-        if study.table.metric == "mean_absolute_error":
+        if study.table.metric == ABSOLUTE_ERROR:
             low, high = study.summary["test"]["low"], study.summary["test"]["high"]
             within = all(low <= error <= high for error in errors)
             between = (
@@ -263,7 +261,7 @@ def _describe_interval_overlap(studies: Sequence[ComparedStudy], errors: Sequenc
 
 def _get_absolute_error(study: ComparedStudy) -> float | None:
     test = study.summary["test"]
-    error = test["value"] if test["metric"] == "mean_absolute_error" else test["others"].get("mean_absolute_error")
+    error = test["value"] if test["metric"] == ABSOLUTE_ERROR.name else test["others"].get(ABSOLUTE_ERROR.name)
     return None if error is None else float(error)
 
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from pipeline.report.figures.score_vs_parameters import count_layers, select_by_one_se_rule
 from pipeline.report.trials_table import (
-    METRIC_NAMES,
     TrialTable,
     describe_trial,
     describe_trial_network,
@@ -16,7 +15,7 @@ from pipeline.report.trials_table import (
     pluralize,
 )
 from pipeline.runtime.text import shorten
-from pipeline.study.formatting import format_gain, format_hidden_layers, format_score, score_pairs
+from pipeline.study.formatting import format_gain, format_hidden_layers, score_pairs
 from pipeline.study.summary import StudySummary
 
 MAX_LISTED_CLASSES = 40
@@ -62,8 +61,8 @@ def _format_unit(head: Mapping[str, Any]) -> str:
 def describe_winner(summary: StudySummary, table: TrialTable) -> str:
     """Who won, by how much, and how sure that is."""
     test, baseline = summary["test"], summary["baseline"]
-    score = f"{METRIC_NAMES[table.metric]} {table.format_value(test['value'])} on {test['rows']:,} held-out rows"
-    between = f"95 % interval {format_score(test['low'], table.metric)} to {table.format_value(test['high'])}"
+    score = f"{table.metric.title} {table.format_value(test['value'])} on {test['rows']:,} held-out rows"
+    between = f"95 % interval {table.metric.format(test['low'])} to {table.format_value(test['high'])}"
     sentences = [
         f"The winner of {pluralize(len(table.trials), 'trial')} is {describe_trial(table.best)}: {score} ({between}).",
         _compare_with_baseline(summary, table) if baseline is not None else "",
@@ -100,21 +99,21 @@ def build_metric_tiles(summary: StudySummary, table: TrialTable) -> list[MetricT
     """Score, gain, chance, size."""
     test, metric, baseline = summary["test"], table.metric, summary["baseline"]
     smallest = select_by_one_se_rule(table)
-    between = f"{format_score(test['low'], metric)} to {table.format_value(test['high'])}, 95 % interval"
+    between = f"{metric.format(test['low'])} to {table.format_value(test['high'])}, 95 % interval"
     size_note = (
         "no smaller one tried is within one standard error"
         if smallest is table.best
         else f"{smallest.n_parameters:,} are within one standard error: trial {smallest.number}, {describe_trial_network(smallest)}"
     )
     tiles = [
-        MetricTile(f"{METRIC_NAMES[metric]}, held-out test", table.format_value(test["value"]), between),
+        MetricTile(f"{metric.title}, held-out test", table.format_value(test["value"]), between),
         MetricTile(
             "always the same answer", table.format_value(summary["majority"]["value"]), "the best for the training rows"
         ),
         MetricTile("parameters", f"{summary['parameters']:,}", f"{_describe_depth(table)}; {size_note}"),
     ]
     if baseline is not None:
-        validated, tested = (format_gain(*pair, metric) for pair in score_pairs(summary["best"], test, baseline))
+        validated, tested = (format_gain(*pair, metric.name) for pair in score_pairs(summary["best"], test, baseline))
         unit = f" {table.unit}" if table.unit else ""
         tiles.insert(
             1, MetricTile("gain over the baseline", f"{tested}{unit}", f"{validated}{unit} in cross-validation")

@@ -13,7 +13,7 @@ from pipeline.config import follow_up_commands
 from pipeline.report import headline, tables
 from pipeline.report.drawing import render_plotly
 from pipeline.report.drawing.figure import Chart, Figure
-from pipeline.report.trials_table import METRIC_NAMES, TrialTable
+from pipeline.report.trials_table import TrialTable
 from pipeline.study import formatting
 from pipeline.study.description import StudyDescription
 from pipeline.study.summary import StudySummary
@@ -76,7 +76,7 @@ def render_report(context: ReportContext, figures: Sequence[RenderedFigure], fai
         cards=headline.build_metric_tiles(summary, table),
         commands=[(sentence, context.commands[word]) for word, sentence in NEXT_STEPS.items()],
         columns=follow_up_commands.describe_required_columns(context.description.input_columns),
-        metric=f"{METRIC_NAMES[table.metric]} ({table.unit})" if table.unit else METRIC_NAMES[table.metric],
+        metric=f"{table.metric.title} ({table.unit})" if table.unit else table.metric.title,
         opened=formatting.format_times(summary["test"]["opened"]),
         scores=formatting.format_rows(summary),
         facts=_list_facts(context, head),
@@ -98,7 +98,7 @@ def _list_facts(context: ReportContext, head: Mapping[str, Any]) -> list[tuple[s
         ("answer", headline.describe_outputs(head)),
         ("data", ". ".join([f"{origin}, {counts}", *context.notes])),
         ("folds", f"{folds}; the held-out rows are seen once a winner"),
-        ("judged by", METRIC_NAMES[context.table.metric]),
+        ("judged by", context.table.metric.title),
         ("trials", formatting.format_trial_counts(summary["trials"])),
         ("the trials took", f"{seconds['training']:,.0f} s; seed {summary['seed']}"),
     ]

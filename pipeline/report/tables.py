@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pipeline.report.trials_table import TrialTable
 from pipeline.runtime.text import shorten
-from pipeline.study.formatting import format_network, format_score
+from pipeline.study.formatting import format_network
 from pipeline.study.space import WIDTH_KEYS, format_override_value
 from pipeline.study.trial_record import TrialRecord
 
@@ -54,11 +54,7 @@ def _rank_trials(table: TrialTable) -> Sequence[TrialRecord]:
 
 def _format_trial(table: TrialTable, trial: TrialRecord, keys: Sequence[str]) -> list[str]:
     metric = table.metric
-    score = (
-        f"{format_score(trial.value, metric)} ± {format_score(trial.standard_error, metric)}"
-        if trial.is_finite
-        else "none"
-    )
+    score = f"{metric.format(trial.value)} ± {metric.format(trial.standard_error)}" if trial.is_finite else "none"
     values = [
         "" if trial.hyperparameters[key] == "" else format_override_value(trial.hyperparameters[key]) for key in keys
     ]

@@ -8,12 +8,11 @@ from functools import cached_property
 
 import numpy as np
 
-from pipeline.config.schema import MetricName
-from pipeline.study.formatting import format_network, format_score
+from pipeline.config.metrics import METRICS, Metric
+from pipeline.study.formatting import format_network
 from pipeline.study.summary import StudySummary
 from pipeline.study.trial_record import TrialRecord
 
-METRIC_NAMES = {"accuracy": "accuracy", "f1_macro": "macro F1", "mean_absolute_error": "mean absolute error"}
 OUTLIER_IQR_FACTOR = 3.0  # quartile ranges from the worse quartile: what lies beyond would press all others together
 
 
@@ -26,7 +25,7 @@ class TrialTable:
 
     trials: tuple[TrialRecord, ...]
     best: TrialRecord
-    metric: MetricName
+    metric: Metric
     unit: str = ""
 
     @classmethod
@@ -34,12 +33,12 @@ class TrialTable:
         """A finished study's trials; unit: of its answers. Numbers may be missing, where its minutes were over."""
         ordered = sorted(records, key=lambda row: row.number)
         (best,) = (row for row in ordered if row.number == summary["best"]["number"])
-        metric = summary["test"]["metric"]
-        return cls(tuple(ordered), best, metric, unit if metric == "mean_absolute_error" else "")
+        metric = METRICS[summary["test"]["metric"]]
+        return cls(tuple(ordered), best, metric, unit if metric.in_target_unit else "")
 
     @property
     def maximize(self) -> bool:
-        return self.metric != "mean_absolute_error"
+        return self.metric.maximize
 
     @property
     def complete_trials(self) -> list[TrialRecord]:
@@ -50,19 +49,19 @@ class TrialTable:
     def score_axis_title(self) -> str:
         """The title of an axis."""
         unit = f" ({self.unit})" if self.unit else ""
-        return f"{METRIC_NAMES[self.metric]} in cross-validation{unit}"
+        return f"{self.metric.title} in cross-validation{unit}"
 
     def format_value(self, value: float) -> str:
         """A score with its unit."""
-        return f"{format_score(value, self.metric)} {self.unit}".strip()
+        return f"{self.metric.format(value)} {self.unit}".strip()
 
     def format_trial_score(self, trial: TrialRecord) -> str:
         """A trial's score, and its standard error."""
-        return f"{format_score(trial.value, self.metric)} ± {self.format_value(trial.standard_error)}"
+        return f"{self.metric.format(trial.value)} ± {self.format_value(trial.standard_error)}"
 
     def improvement(self, score: float, reference: float) -> float:
         """How much better one score is than another; below 0 where it is worse."""
-        return score - reference if self.maximize else reference - score
+        return self.metric.improvement(score, reference)
 
     def select_best(self, trials: Sequence[TrialRecord]) -> TrialRecord:
         """The one with the best score; of equals the one with the fewest parameters."""

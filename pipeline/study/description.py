@@ -82,7 +82,7 @@ class StudyDescription:
         return cls(
             study=problem.name,
             task=search.task,
-            metric=search.metric,
+            metric=search.metric.name,
             uri=search.tracking.uri,
             fingerprint=problem.fingerprint,
             facts=problem.facts,
@@ -95,7 +95,7 @@ class StudyDescription:
                 "test_rows": examples.take(splits.test).fingerprint,
                 "folds": splits.fingerprint,
                 "data": examples.fingerprint,
-                "metric": search.metric,
+                "metric": search.metric.name,
             },
             configuration=search.yaml,
             typed=" ".join(search.overrides),

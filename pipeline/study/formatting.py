@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
+
+from pipeline.config.metrics import METRICS
 
 
 def format_score(value: float, metric: str) -> str:
     """Return a share with three digits, an error with four significant ones or whole; "-" unless it is finite."""
-    if not math.isfinite(value):
-        return "-"
-    if metric != "mean_absolute_error":
-        return f"{value:.3f}"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}"
+    return METRICS[metric].format(value)
 
 
 def format_network(hyperparameters: Mapping[str, Any]) -> str:
@@ -92,5 +89,5 @@ def score_pairs(
 
 def format_gain(winner: float, baseline: float, metric: str) -> str:
     """Return the signed improvement of the winner; of an error, by how much it fell."""
-    difference = baseline - winner if metric == "mean_absolute_error" else winner - baseline
+    difference = METRICS[metric].improvement(winner, baseline)
     return ("+" if difference >= 0 else "-") + format_score(abs(difference), metric)

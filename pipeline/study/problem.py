@@ -124,7 +124,7 @@ def _collect_facts(search: Search, examples: Examples, splits: Folds, device: De
         "task": search.task,
         "data": examples.fingerprint[:16],
         "folds": splits.fingerprint[:16],
-        "metric": search.metric,
+        "metric": search.metric.name,
         "head": repr(search.head),
         "space": repr(sorted(search.space.settings.items())),
         "baseline": repr(sorted(search.baseline.settings.items())),

@@ -106,8 +106,8 @@ def trial_overrides(search: Search, trial: TrialRecord, baseline: TrialRecord) -
 def _summarize_cross_validation(trial: TrialRecord, problem: Problem) -> dict[str, Any]:
     """A trial's score: the mean over the folds at its best epoch, and its standard error."""
     return {
-        "metric": problem.task.metric,
-        "direction": "maximize" if problem.task.maximize else "minimize",
+        "metric": problem.task.metric.name,
+        "direction": problem.task.metric.direction,
         "mean": trial.value,
         "standard_error": trial.standard_error,
         "folds": list(trial.fold_scores),

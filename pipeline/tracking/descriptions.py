@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.config import follow_up_commands
+from pipeline.config.metrics import METRICS
 from pipeline.study import formatting
 from pipeline.study.description import StudyDescription
 from pipeline.study.formatting import format_score
@@ -28,11 +29,6 @@ DATASET_DESCRIPTIONS = {
     "table": "rows of a table",
     "oxford_pets": "photographs of the Oxford-IIIT Pet data set",
     "cifar": "photographs of the CIFAR-10 data set",
-}
-METRIC_DESCRIPTIONS = {
-    "accuracy": "accuracy, the share of right answers (higher is better)",
-    "f1_macro": "macro F1, the mean over the labels of each one's F1 (higher is better)",
-    "mean_absolute_error": "mean absolute error{unit} (lower is better)",
 }
 SYNTHETIC_DATA_WARNING = (
     "It learned from what the program made up: a demonstration, of no use on real pictures or rows. "
@@ -140,9 +136,7 @@ def _describe_required_columns(description: StudyDescription) -> list[str]:
 
 
 def _describe_metric(description: StudyDescription) -> str:
-    return METRIC_DESCRIPTIONS[description.metric].format(
-        unit=f" in {escape_markdown(description.unit)}" if description.unit else ""
-    )
+    return METRICS[description.metric].describe(escape_markdown(description.unit))
 
 
 def _summarize_result(description: StudyDescription, summary: SummaryDict) -> str:
@@ -150,7 +144,7 @@ def _summarize_result(description: StudyDescription, summary: SummaryDict) -> st
     best, test, baseline = summary["best"], summary["test"], summary["baseline"]
     metric, unit = (
         test["metric"],
-        f" {escape_markdown(description.unit)}" if test["metric"] == "mean_absolute_error" else "",
+        f" {escape_markdown(description.unit)}" if METRICS[test["metric"]].in_target_unit else "",
     )
     layers = formatting.format_hidden_layers(best)
     network = layers if "hidden" in layers else f"hidden layers {layers}"

@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from pipeline.config.metrics import METRICS
 from pipeline.study.description import StudyDescription
 from pipeline.tracking import descriptions
 from pipeline.tracking.markdown import merge_note
@@ -54,7 +55,7 @@ def register_model(
     version = (
         matching_versions[0] if matching_versions else client.create_model_version(name, source, run_id, tags=tags)
     )
-    champion, maximize = _get_champion(client, name), description.metric != "mean_absolute_error"
+    champion, maximize = _get_champion(client, name), METRICS[description.metric].maximize
     champion_tags = None if champion is None or champion.version == version.version else champion.tags
     alias, reason = _choose_alias(champion_tags, tags, maximize=maximize)
     client.set_registered_model_alias(name, alias, version.version)

@@ -12,6 +12,7 @@ from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run
 
+from pipeline.config.metrics import METRICS
 from pipeline.study import description
 from pipeline.study.formatting import format_score
 from pipeline.study.storage import TrialStorageReader
@@ -46,7 +47,8 @@ class StudySync:
         self.reader, self.latest_end_time = TrialStorageReader(folder, self.description.study), 0.0
         self.logged_trials = self._find_logged_trials(rebuild)
         self.metrics_position = 0, 0  # lines and bytes of the machine's load
-        self.best_score, self.choose_better = math.nan, min if self.description.metric == "mean_absolute_error" else max
+        self.best_score = math.nan
+        self.metric = METRICS[self.description.metric]
 
     def _get_or_create_study_run(self) -> Run:
         """The study's run: the one of an earlier call, or a new one, which began with the first of its trials."""
@@ -148,9 +150,8 @@ class StudySync:
                 self.logged_trials.add(trial.number)
                 written_count += 1
             if trial.is_finite:
-                self.best_score = self.choose_better(
-                    trial.value, trial.value if math.isnan(self.best_score) else self.best_score
-                )
+                if self.metric.is_better(trial.value, self.best_score):
+                    self.best_score = trial.value
                 metrics.append(
                     Metric("best_so_far", self.best_score, int(trial.end_time * 1000), self.reader.n_read + 1)
                 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from pipeline.config.metrics import METRICS
+
 SHARED_VIEW_TAG_PREFIX = "mlflow.sharedViewState."
 VIEW_TIMESTAMP_MS = (
     1_700_000_000_000  # milliseconds; a view says when it was made, and is to be the same whenever it is written
@@ -54,7 +56,7 @@ def build_view_tags(metric: str, searched_keys: Sequence[str]) -> dict[str, str]
         *searched_columns,
         *_format_columns("tags", "study"),
     ]
-    ascending = metric == "mean_absolute_error"
+    ascending = not METRICS[metric].maximize
     return {
         "mlflow.experimentKind": "custom_model_development",  # not one of language models
         SHARED_VIEW_TAG_PREFIX + SEARCHES_VIEW: _serialize_view(

@@ -9,8 +9,9 @@ from typing import Literal
 
 from torch import Tensor
 
+from pipeline.config.metrics import Metric
 from pipeline.config.model import Model
-from pipeline.config.schema import MetricName, Training
+from pipeline.config.schema import Training
 from pipeline.models.heads import Head
 from pipeline.preprocessing import Inputs
 from pipeline.training.device import Device
@@ -46,19 +47,9 @@ class PredictionTask:
 
     inputs: Inputs
     head: Head
-    metric: MetricName
+    metric: Metric
     targets: Tensor
     device: Device
-
-    @property
-    def maximize(self) -> bool:
-        return self.metric != "mean_absolute_error"
-
-    def is_better(self, value: float, reference: float) -> bool:
-        """Return whether a score is strictly better than another; NaN is worse than any finite score."""
-        return math.isfinite(value) and (
-            math.isnan(reference) or (value > reference if self.maximize else value < reference)
-        )
 
 
 @dataclass(frozen=True)
@@ -121,7 +112,7 @@ class TrialState:
             self.stop_reason = "diverged"
             return
         self.epoch_results.append(epoch_result)
-        if self.best_epoch == 0 or self.task.is_better(
+        if self.best_epoch == 0 or self.task.metric.is_better(
             epoch_result.mean_score, self.epoch_results[self.best_epoch - 1].mean_score
         ):
             self.best_epoch = len(self.epoch_results)

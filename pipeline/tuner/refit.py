@@ -63,7 +63,7 @@ class WinnerRefit:
             else self._score_on_test(self._refit(baseline, "baseline"))
         )
         architecture = winner.save(folder / "model")
-        metric = self.search.metric
+        metric = self.search.metric.name
         test_counts = {"rows": len(self.test_targets), "opened": n_test_evaluations}
         return {
             "baseline_test": {key: value for key, value in asdict(baseline_score).items() if key != "others"},
@@ -94,11 +94,11 @@ class WinnerRefit:
         value = head.score(metric, predictions, self.test_targets, constants)
         others = head.score_all(predictions, self.test_targets, constants)
         low, high = self._confidence_interval(value, predictions, model)
-        return TestScore(value, low, high, {name: score for name, score in others.items() if name != metric})
+        return TestScore(value, low, high, {name: score for name, score in others.items() if name != metric.name})
 
     def _confidence_interval(self, value: float, predictions: Tensor, model: TrainedModel) -> tuple[float, float]:
         head, metric = self.problem.head, self.search.metric
-        if metric == "accuracy":
+        if metric.interval == "wilson":
             return wilson_interval(value, len(predictions))
 
         def score(rows: Tensor) -> float:

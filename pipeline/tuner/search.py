@@ -72,7 +72,7 @@ class SearchRun:
         self.n_workers = executors.resolve_worker_count(search.compute, problem.task.device)
         wave_size = proposal_batches.choose_wave_size(search, self.n_workers, on_gpu=problem.task.device.is_gpu)
         self.study = Study(
-            search, problem.name, folder, problem.facts, maximize=problem.task.maximize, wave_size=wave_size
+            search, problem.name, folder, problem.facts, maximize=problem.task.metric.maximize, wave_size=wave_size
         )
         self.earlier_seconds = self.study.storage.seconds
 
@@ -140,7 +140,7 @@ class SearchRun:
         if n_finished >= self.study.n_trials:
             return
         live_display = LiveDisplay(
-            self.console, self.search.metric, self.study.n_trials, n_finished, best, self.n_workers
+            self.console, self.search.metric.name, self.study.n_trials, n_finished, best, self.n_workers
         )
         check_stop, is_time_up = self.signal_guard.raise_if_interrupted, self._is_time_up
         scheduler = TrialScheduler(self.search, self.problem, self.study, self.folder, check_stop, is_time_up)

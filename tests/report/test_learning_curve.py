@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pipeline.config import schema
+from pipeline.config.metrics import METRICS
 from pipeline.config.model import Model
 from pipeline.config.reader import read_search
 from pipeline.config.schema import Training
@@ -45,7 +46,8 @@ def planted(a: float, b: float, c: float, noise: float, *, error: bool = False, 
     scores = errors if error else 1 - errors
     metric = "mean_absolute_error" if error else "accuracy"
     return plot_learning_curve(
-        LearningCurve(ROWS, tuple(map(tuple, scores))), TrialTable((), best_of((0.5, 0.5), 1), metric, "USD" * error)
+        LearningCurve(ROWS, tuple(map(tuple, scores))),
+        TrialTable((), best_of((0.5, 0.5), 1), METRICS[metric], "USD" * error),
     )
 
 

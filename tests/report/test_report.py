@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, create_trial
 from PIL import Image
 from rich.console import Console
 
+from pipeline.config.metrics import METRICS
 from pipeline.report import build, headline, trial_figures
 from pipeline.report.drawing import render_matplotlib, render_plotly
 from pipeline.report.drawing.figure import Chart, Figure, Heatmap, ImageGrid, Series
@@ -58,7 +59,7 @@ def row(
 
 
 def tried(*rows: TrialRecord, metric: str = "accuracy", unit: str = "") -> TrialTable:
-    best = TrialTable(rows, rows[0], metric, unit)  # type: ignore[arg-type]
+    best = TrialTable(rows, rows[0], METRICS[metric], unit)
     return replace(best, best=best.select_best(best.complete_trials))
 
 

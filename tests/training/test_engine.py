@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pipeline.config import schema
+from pipeline.config.metrics import METRICS
 from pipeline.config.model import Model
 from pipeline.config.schema import Training
 from pipeline.runtime import seeds
@@ -98,5 +99,5 @@ def test_table_learns_a_sum_by_linear_regression() -> None:
     networks = trained(stack(question_, slice(0, 1), Model((), "relu", 0.0), training), 60)
     data, answers = networks.members[0].data, networks.validate()[0]
     truth = torch.from_numpy(question_.examples.targets)[data.validation]
-    error = question_.head.score("mean_absolute_error", answers, truth, data.target_constants)
+    error = question_.head.score(METRICS["mean_absolute_error"], answers, truth, data.target_constants)
     assert error < 0.25 * float(truth.std())

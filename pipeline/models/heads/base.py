@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from pipeline.config.schema import MetricName, Training
+from pipeline.config.metrics import Metric, PredictionKind
+from pipeline.config.schema import Training
 from pipeline.preprocessing import Constants, UniqueNames
 
 ClassNames = Annotated[UniqueNames, Field(min_length=1, max_length=10_000)]
@@ -24,6 +25,8 @@ class Head(ABC):
     Targets are as in `Examples.targets`; encoded targets are the form that the loss takes. Outputs are those of the
     last layer, float [N, output_count]; predictions are float [N, len(output_names)].
     """
+
+    prediction_kinds: ClassVar[tuple[PredictionKind, ...]]
 
     @property
     @abstractmethod
@@ -71,12 +74,19 @@ class Head(ABC):
         """Return predictions, float [N, len(output_names)]: probabilities, or numbers in the unit of the target."""
 
     @abstractmethod
-    def constant_prediction(self, targets: Targets, metric: MetricName) -> Tensor:
+    def constant_prediction(self, targets: Targets, metric: Metric) -> Tensor:
         """[len(columns)]: the best answer that looks at no input, from the targets of training rows."""
 
     @abstractmethod
-    def score(self, metric: MetricName, predictions: Tensor, targets: Tensor, constants: Constants) -> float:
-        """One metric of the answers: a share from 0 to 1, or an error in the target's own unit."""
+    def to_scorable(
+        self, kind: PredictionKind, predictions: Tensor, targets: Tensor, constants: Constants
+    ) -> tuple[Tensor, Tensor]:
+        """Return predictions and targets of one of the head's kinds, as the scorers of `Metric` take them."""
+
+    def score(self, metric: Metric, predictions: Tensor, targets: Tensor, constants: Constants) -> float:
+        """Return the metric of the predictions: a share from 0 to 1, or an error in the unit of the target."""
+        kind = metric.prediction_kind(self.prediction_kinds)
+        return metric.scorers[kind](*self.to_scorable(kind, predictions, targets, constants))
 
     @abstractmethod
     def score_all(self, predictions: Tensor, targets: Tensor, constants: Constants) -> Scores:

@@ -12,33 +12,22 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.config.schema import MetricName, Training
+from pipeline.config.metrics import Metric, PredictionKind
+from pipeline.config.schema import Training
 from pipeline.config.strict_types import STRICT_CONFIG
 from pipeline.models.heads import metrics
 from pipeline.models.heads.base import ClassNames, Head, Scores, Targets
+from pipeline.models.heads.metrics import score_kind
 from pipeline.preprocessing import Constants, UniqueNames
 
 MAX_METRIC_LABEL_CHARS = 200
 
 
-def score_classes(metric: MetricName, probabilities: Tensor, classes: Tensor) -> float:
-    """Accuracy or macro F1 of probabilities [N, C] against classes int64 [N].
-
-    Accuracies are divided in float64, so that a count of right answers can be read back from them.
-    """
-    if metric == "accuracy":
-        return float((probabilities.argmax(dim=1) == classes).double().mean())
-    return metrics.multiclass_macro_f1(probabilities, classes)
-
-
 def score_all_classes(probabilities: Tensor, classes: Tensor) -> Scores:
-    """Accuracy, macro F1 and cross-entropy (in nats)."""
+    """Return every metric of classes and the cross-entropy in nats; probabilities [N, C], classes int64 [N]."""
     class_probabilities = probabilities.gather(1, classes[:, None]).clamp(min=1e-7)
-    return {
-        "accuracy": score_classes("accuracy", probabilities, classes),
-        "f1_macro": score_classes("f1_macro", probabilities, classes),
-        "cross_entropy": float(-class_probabilities.log().mean()),
-    }
+    scores = score_kind("classes", probabilities, classes)
+    return scores | {"cross_entropy": float(-class_probabilities.log().mean())}
 
 
 def write_softmax_gradient(outputs: Tensor, targets: Tensor, out: Tensor) -> None:
@@ -78,6 +67,7 @@ def one_hot_most_frequent(codes: Targets, class_count: int) -> Tensor:
 class SoftmaxHead(Head):
     """Exactly one of C classes: softmax and cross-entropy. Predictions: probabilities [N, C]."""
 
+    prediction_kinds = ("classes",)
     kind: Literal["softmax"]
     classes: ClassNames
 
@@ -104,11 +94,13 @@ class SoftmaxHead(Head):
     def to_predictions(self, outputs: Tensor, constants: Constants) -> Tensor:
         return outputs.softmax(dim=1)
 
-    def constant_prediction(self, targets: Targets, metric: MetricName) -> Tensor:
+    def constant_prediction(self, targets: Targets, metric: Metric) -> Tensor:
         return one_hot_most_frequent(targets, len(self.classes))
 
-    def score(self, metric: MetricName, predictions: Tensor, targets: Tensor, constants: Constants) -> float:
-        return score_classes(metric, predictions, targets.long())
+    def to_scorable(
+        self, kind: PredictionKind, predictions: Tensor, targets: Tensor, constants: Constants
+    ) -> tuple[Tensor, Tensor]:
+        return predictions, targets.long()
 
     def score_all(self, predictions: Tensor, targets: Tensor, constants: Constants) -> Scores:
         return score_all_classes(predictions, targets.long())
@@ -121,6 +113,7 @@ class SoftmaxHead(Head):
 class SigmoidHead(Head):
     """One of two classes: one sigmoid for the second class, binary cross-entropy. Predictions: probabilities [N, 2]."""
 
+    prediction_kinds = ("classes",)
     kind: Literal["sigmoid"]
     classes: Annotated[UniqueNames, Field(min_length=2, max_length=2)]
 
@@ -147,11 +140,13 @@ class SigmoidHead(Head):
     def to_predictions(self, outputs: Tensor, constants: Constants) -> Tensor:
         return torch.cat([-outputs, outputs], dim=1).sigmoid()
 
-    def constant_prediction(self, targets: Targets, metric: MetricName) -> Tensor:
+    def constant_prediction(self, targets: Targets, metric: Metric) -> Tensor:
         return one_hot_most_frequent(targets, 2)
 
-    def score(self, metric: MetricName, predictions: Tensor, targets: Tensor, constants: Constants) -> float:
-        return score_classes(metric, predictions, targets.long())
+    def to_scorable(
+        self, kind: PredictionKind, predictions: Tensor, targets: Tensor, constants: Constants
+    ) -> tuple[Tensor, Tensor]:
+        return predictions, targets.long()
 
     def score_all(self, predictions: Tensor, targets: Tensor, constants: Constants) -> Scores:
         return score_all_classes(predictions, targets.long())
@@ -167,6 +162,7 @@ class SigmoidsHead(Head):
     `accuracy` is the share of rows with every label correct; `f1_macro` the mean over labels of their F1.
     """
 
+    prediction_kinds = ("labels",)
     kind: Literal["sigmoids"]
     labels: ClassNames
 
@@ -199,16 +195,23 @@ class SigmoidsHead(Head):
     def to_predictions(self, outputs: Tensor, constants: Constants) -> Tensor:
         return outputs.sigmoid()
 
-    def constant_prediction(self, targets: Targets, metric: MetricName) -> Tensor:
-        """The set of labels that most rows have; for F1, which true negatives do not raise, all that occur."""
+    def constant_prediction(self, targets: Targets, metric: Metric) -> Tensor:
+        """Return the most frequent set of labels or, where it scores better (F1), the set of all that occur."""
         label_rows = np.asarray(targets, dtype=np.float32)
         label_sets, counts = np.unique(label_rows, axis=0, return_counts=True)
-        return torch.from_numpy(label_rows.max(axis=0) if metric == "f1_macro" else label_sets[counts.argmax()])
+        most_frequent = torch.from_numpy(label_sets[counts.argmax()])
+        all_labels = torch.from_numpy(label_rows.max(axis=0))
+        label_targets = torch.from_numpy(label_rows)
 
-    def score(self, metric: MetricName, predictions: Tensor, targets: Tensor, constants: Constants) -> float:
-        if metric == "accuracy":
-            return float(((predictions > 0.5) == targets.bool()).all(dim=1).double().mean())
-        return metrics.multilabel_macro_f1(predictions, targets.long())
+        def score(labels: Tensor) -> float:
+            return self.score(metric, labels.expand(len(label_rows), -1), label_targets, {})
+
+        return all_labels if metric.is_better(score(all_labels), score(most_frequent)) else most_frequent
+
+    def to_scorable(
+        self, kind: PredictionKind, predictions: Tensor, targets: Tensor, constants: Constants
+    ) -> tuple[Tensor, Tensor]:
+        return predictions, targets.long()
 
     def score_all(self, predictions: Tensor, targets: Tensor, constants: Constants) -> Scores:
         label_targets = targets.long()
@@ -216,7 +219,7 @@ class SigmoidsHead(Head):
             metrics.multilabel_accuracy(predictions, label_targets),
             metrics.multilabel_f1(predictions, label_targets),
         )
-        scores = {name: self.score(name, predictions, targets, constants) for name in ("accuracy", "f1_macro")}
+        scores = score_kind("labels", predictions, label_targets)
         for index, label in enumerate(to_metric_names(self.labels)):
             scores |= {f"accuracy/{label}": float(accuracies[index]), f"f1/{label}": float(f1_scores[index])}
         return scores

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from pipeline.config.metrics import PredictionKind, metrics_for
+
 
 def import_torchmetrics() -> None:
     """Import torchmetrics now, so that its import is in no trial's time."""
     import torchmetrics.functional  # noqa: F401
 
 
-def multiclass_macro_f1(probabilities: Tensor, classes: Tensor) -> float:
-    """The mean over the classes of their F1; answers [N, C] against classes int64 [N]."""
-    from torchmetrics.functional import classification as measures
-
-    class_count = probabilities.shape[1]
-    return float(
-        measures.multiclass_f1_score(probabilities, classes, class_count, average="macro", validate_args=False)
-    )
+def score_kind(kind: PredictionKind, predictions: Tensor, targets: Tensor) -> dict[str, float]:
+    """Return every metric of one kind of predictions, by name."""
+    return {metric.name: metric.scorers[kind](predictions, targets) for metric in metrics_for([kind])}
 
 
 def multilabel_f1(probabilities: Tensor, targets: Tensor) -> Tensor:
@@ -27,13 +24,6 @@ def multilabel_f1(probabilities: Tensor, targets: Tensor) -> Tensor:
     return measures.multilabel_f1_score(
         probabilities, targets, probabilities.shape[1], average="none", validate_args=False
     )
-
-
-def multilabel_macro_f1(probabilities: Tensor, targets: Tensor) -> float:
-    """The mean over the labels of their F1; probabilities [N, L] against int64 [N, L]."""
-    from torchmetrics.functional import classification as measures
-
-    return float(measures.multilabel_f1_score(probabilities, targets, probabilities.shape[1], validate_args=False))
 
 
 def multilabel_accuracy(probabilities: Tensor, targets: Tensor) -> Tensor:
@@ -46,11 +36,10 @@ def multilabel_accuracy(probabilities: Tensor, targets: Tensor) -> Tensor:
 
 
 def regression_errors(predicted: Tensor, targets: Tensor) -> dict[str, float]:
-    """Mean absolute and root mean squared error in the target's unit, and R2 (0: as good as the mean)."""
+    """Return every metric of numbers, the root mean squared error, and R2 (0: as good as the mean)."""
     from torchmetrics import functional as measures
 
-    return {
-        "mean_absolute_error": float(measures.mean_absolute_error(predicted, targets)),
+    return score_kind("numbers", predicted, targets) | {
         "root_mean_squared_error": float(measures.mean_squared_error(predicted, targets, squared=False)),
         "r2": float(measures.r2_score(predicted, targets)) if len(targets) > 1 else float("nan"),
     }

@@ -12,13 +12,13 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.config.schema import MetricName, Training
+from pipeline.config.metrics import Metric, PredictionKind
+from pipeline.config.schema import Training
 from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat
 from pipeline.models.heads.base import Head, Scores, Targets
 from pipeline.models.heads.classification import (
     one_hot_most_frequent,
     score_all_classes,
-    score_classes,
     write_softmax_gradient,
 )
 from pipeline.models.heads.metrics import regression_errors
@@ -39,6 +39,7 @@ class NumberHead(Head):
     with `relu` it is not, so that 0 stays 0 and no prediction is negative.
     """
 
+    prediction_kinds = ("numbers",)
     kind: Literal["number"]
     output: Literal["relu", "identity"]
     loss_kind: Literal["l1", "l2"]
@@ -91,12 +92,14 @@ class NumberHead(Head):
     def _activate(self, outputs: Tensor) -> Tensor:
         return outputs.relu() if self.output == "relu" else outputs
 
-    def constant_prediction(self, targets: Targets, metric: MetricName) -> Tensor:
+    def constant_prediction(self, targets: Targets, metric: Metric) -> Tensor:
         """The median: no other constant has a smaller mean absolute error."""
         return torch.tensor([float(np.median(targets))])
 
-    def score(self, metric: MetricName, predictions: Tensor, targets: Tensor, constants: Constants) -> float:
-        return float((predictions[:, 0] - targets).abs().mean())
+    def to_scorable(
+        self, kind: PredictionKind, predictions: Tensor, targets: Tensor, constants: Constants
+    ) -> tuple[Tensor, Tensor]:
+        return predictions[:, 0], targets
 
     def score_all(self, predictions: Tensor, targets: Tensor, constants: Constants) -> Scores:
         return regression_errors(predictions[:, 0], targets)
@@ -114,6 +117,7 @@ class BandsHead(Head):
     probabilities; a center is the mean of the training targets in the band.
     """
 
+    prediction_kinds = ("classes", "numbers")
     kind: Literal["bands"]
     edges: Annotated[
         tuple[FiniteFloat, ...], Field(min_length=1, max_length=1_000), FailFast(), AfterValidator(_check_increasing)
@@ -157,19 +161,21 @@ class BandsHead(Head):
     def to_predictions(self, outputs: Tensor, constants: Constants) -> Tensor:
         return outputs.softmax(dim=1)
 
-    def constant_prediction(self, targets: Targets, metric: MetricName) -> Tensor:
+    def constant_prediction(self, targets: Targets, metric: Metric) -> Tensor:
         """The most frequent band; as a number the median, or what comes nearest: two bands mixed, or one at an end."""
-        if metric != "mean_absolute_error":
+        if metric.prediction_kind(self.prediction_kinds) == "classes":
             return one_hot_most_frequent(np.digitize(targets, self.edges), self.output_count)
         centers, median = self.fit(targets)["target.centres"].numpy(), float(np.median(targets))
         return torch.tensor(
             [np.interp(median, centers, band) for band in np.eye(self.output_count)], dtype=torch.float32
         )
 
-    def score(self, metric: MetricName, predictions: Tensor, targets: Tensor, constants: Constants) -> float:
-        if metric == "mean_absolute_error":
-            return float((self.to_expected_values(predictions, constants) - targets).abs().mean())
-        return score_classes(metric, predictions, self.encode_targets(targets, constants))
+    def to_scorable(
+        self, kind: PredictionKind, predictions: Tensor, targets: Tensor, constants: Constants
+    ) -> tuple[Tensor, Tensor]:
+        if kind == "numbers":
+            return self.to_expected_values(predictions, constants), targets
+        return predictions, self.encode_targets(targets, constants)
 
     def score_all(self, predictions: Tensor, targets: Tensor, constants: Constants) -> Scores:
         bands = score_all_classes(predictions, self.encode_targets(targets, constants))

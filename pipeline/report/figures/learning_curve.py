@@ -13,7 +13,6 @@ from pipeline.report.drawing.figure import Chart, Figure, Series
 from pipeline.report.learning_curve_fits import LearningCurve, ProgressCallback, load_or_measure
 from pipeline.report.power_law import FloatArray, PowerLawFits
 from pipeline.report.trials_table import TrialTable
-from pipeline.study.formatting import format_score
 from pipeline.study.problem import Problem
 
 INTERVAL_NOTE = "95 % of the fits to redrawn folds"  # no interval that holds the truth as often: see power_law.fit
@@ -84,13 +83,11 @@ def _format_upper_gain(high: float, table: TrialTable) -> str:
     """The upper end of the interval, where it is little."""
     if table.maximize:
         return f"at most {100 * high:.1f} points" if high >= 0.0005 else "nothing"
-    return f"at most {format_score(high, table.metric)} {table.unit}".strip() + " less error"
+    return f"at most {table.metric.format(high)} {table.unit}".strip() + " less error"
 
 
 def _format_gain(low: float, high: float, table: TrialTable) -> str:
     """From where to where, in points of a share or in the unit of an error."""
     if table.maximize:
         return f"{100 * low:.1f} to {100 * high:.1f} points"
-    return (
-        f"{format_score(low, table.metric)} to {format_score(high, table.metric)} {table.unit}".strip() + " less error"
-    )
+    return f"{table.metric.format(low)} to {table.metric.format(high)} {table.unit}".strip() + " less error"

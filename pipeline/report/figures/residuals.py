@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipeline.config.metrics import METRICS
 from pipeline.report.drawing.figure import Chart, Figure, Series
 from pipeline.report.heldout_predictions import HeldoutPredictions, NumberPredictions
 from pipeline.report.trials_table import pluralize
-from pipeline.study.formatting import format_score
 
 MAX_POINTS, N_BINS = 2_000, 30
-METRIC = "mean_absolute_error"
+METRIC = METRICS["mean_absolute_error"]
 
 
 def plot_residuals(heldout: HeldoutPredictions, predictions: NumberPredictions) -> list[Figure]:
@@ -83,4 +83,4 @@ def _plot_error_histogram(predictions: NumberPredictions) -> Figure:
 
 
 def _format_error(predictions: NumberPredictions, value: float) -> str:
-    return f"{format_score(value, METRIC)} {predictions.unit}".strip()
+    return f"{METRIC.format(value)} {predictions.unit}".strip()

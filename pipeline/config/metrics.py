@@ -1,0 +1,138 @@
+"""The metrics that a search can optimize: one entry each, from which all other packages take every fact."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PredictionKind = Literal["classes", "labels", "numbers"]
+Direction = Literal["maximize", "minimize"]
+Scorer = Callable[["Tensor", "Tensor"], float]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score of predictions against targets, and how it is compared and shown.
+
+    definition: for people who do not know the title; in_target_unit: whether a value has the unit of the target.
+    interval: the method of its 95 % interval on the test set. decimals: None for four significant digits.
+    scorers: the function for each kind of predictions that the metric can score:
+    classes: probabilities [N, C] and int64 [N]; labels: probabilities [N, L] and int64 [N, L]; numbers: [N] and [N].
+    """
+
+    name: str
+    title: str
+    definition: str
+    maximize: bool
+    in_target_unit: bool
+    interval: Literal["wilson", "bootstrap"]
+    decimals: int | None
+    scorers: Mapping[PredictionKind, Scorer] = field(repr=False, hash=False)
+
+    @property
+    def direction(self) -> Direction:
+        """Return the direction of optimization in Optuna's words."""
+        return "maximize" if self.maximize else "minimize"
+
+    def describe(self, unit: str = "") -> str:
+        """Return title, definition, unit and direction in one line."""
+        title = f"{self.title}, {self.definition}" if self.definition else self.title
+        suffix = f" in {unit}" if unit and self.in_target_unit else ""
+        return f"{title}{suffix} ({'higher' if self.maximize else 'lower'} is better)"
+
+    def format(self, value: float) -> str:
+        """Return a value rounded for a table, or "-" if it is not finite."""
+        if not math.isfinite(value):
+            return "-"
+        if self.decimals is not None:
+            return f"{value:.{self.decimals}f}"
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}"
+
+    def improvement(self, value: float, than: float) -> float:
+        """Return by how much a value is better than another; negative if it is worse."""
+        return value - than if self.maximize else than - value
+
+    def is_better(self, value: float, than: float) -> bool:
+        """Return whether a value is strictly better; NaN never is, and any finite value is better than NaN."""
+        return math.isfinite(value) and (math.isnan(than) or self.improvement(value, than) > 0)
+
+    def best_of(self, values: Iterable[float]) -> float:
+        """Return the best value; the first of equals."""
+        return max(values) if self.maximize else min(values)
+
+    def prediction_kind(self, kinds: Sequence[PredictionKind]) -> PredictionKind:
+        """Return the first of a head's kinds of predictions that this metric scores."""
+        return next(kind for kind in kinds if kind in self.scorers)
+
+
+def _multiclass_accuracy(probabilities: Tensor, classes: Tensor) -> float:
+    # In float64, so that the number of correct predictions can be recovered from the score.
+    return float((probabilities.argmax(dim=1) == classes).double().mean())
+
+
+def _subset_accuracy(probabilities: Tensor, labels: Tensor) -> float:
+    return float(((probabilities > 0.5) == labels.bool()).all(dim=1).double().mean())
+
+
+def _multiclass_macro_f1(probabilities: Tensor, classes: Tensor) -> float:
+    from torchmetrics.functional.classification import multiclass_f1_score
+
+    n_classes = probabilities.shape[1]
+    return float(multiclass_f1_score(probabilities, classes, n_classes, average="macro", validate_args=False))
+
+
+def _multilabel_macro_f1(probabilities: Tensor, labels: Tensor) -> float:
+    from torchmetrics.functional.classification import multilabel_f1_score
+
+    return float(multilabel_f1_score(probabilities, labels, probabilities.shape[1], validate_args=False))
+
+
+def _mean_absolute_error(predicted: Tensor, targets: Tensor) -> float:
+    return float((predicted - targets).abs().mean())
+
+
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "accuracy",
+            title="accuracy",
+            definition="the share of correct predictions",
+            maximize=True,
+            in_target_unit=False,
+            interval="wilson",
+            decimals=3,
+            scorers={"classes": _multiclass_accuracy, "labels": _subset_accuracy},
+        ),
+        Metric(
+            "f1_macro",
+            title="macro F1",
+            definition="the unweighted mean of the F1 of each label",
+            maximize=True,
+            in_target_unit=False,
+            interval="bootstrap",
+            decimals=3,
+            scorers={"classes": _multiclass_macro_f1, "labels": _multilabel_macro_f1},
+        ),
+        Metric(
+            "mean_absolute_error",
+            title="mean absolute error",
+            definition="",
+            maximize=False,
+            in_target_unit=True,
+            interval="bootstrap",
+            decimals=None,
+            scorers={"numbers": _mean_absolute_error},
+        ),
+    )
+}
+
+
+def metrics_for(kinds: Sequence[PredictionKind]) -> list[Metric]:
+    """Return the metrics that can score at least one of these kinds of predictions."""
+    return [metric for metric in METRICS.values() if any(kind in metric.scorers for kind in kinds)]
