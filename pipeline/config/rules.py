@@ -13,6 +13,7 @@ from pipeline.config.datasets import TABLE_DATASETS
 from pipeline.config.metrics import Metric
 from pipeline.config.overrides import Override
 from pipeline.config.ranges import upper_bound
+from pipeline.config.search_methods import Pruner
 from pipeline.data.examples import TargetKind
 
 CLASSIFICATION_METRICS = ("accuracy", "f1_macro")
@@ -161,11 +162,11 @@ def _check_paths(dataset: datasets.DatasetConfig) -> Iterator[str]:
             yield f"dataset.{field}: a {expected} that exists; got {path} ({explanation})"
 
 
-def _check_workers(compute: schema.ComputeConfig | None, pruner: str | None) -> Iterator[str]:
-    """A table must not depend on which of several processes is ahead."""
-    if pruner == "asha" and compute is not None and compute.workers != 1:
+def _check_workers(compute: schema.ComputeConfig | None, pruner: Pruner | None) -> Iterator[str]:
+    """Yield a mistake if the table of trials would depend on which worker is ahead."""
+    if pruner is not None and pruner.compares_running_trials and compute is not None and compute.workers != 1:
         yield (
-            "compute.workers: pruner=asha compares trials that still run, so there is one worker; "
+            f"compute.workers: pruner={pruner.name} compares trials that still run, so there is one worker; "
             f"got {compute.workers}; use pruner=median"
         )
 

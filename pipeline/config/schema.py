@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from pipeline.config.datasets import DatasetConfig
 from pipeline.config.metrics import Metric
 from pipeline.config.model import BackboneConfig
+from pipeline.config.search_methods import Pruner, Sampler
 from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat, StrictInt
 
 MAX_VIEWS = 12  # as it is and five times closer up, each mirrored too: see `backbones.views`
@@ -212,8 +213,8 @@ class Search:
     baseline: SearchSpace
     cv: CrossValidationConfig
     budget: BudgetConfig
-    sampler: Literal["tpe", "random", "gp"]
-    pruner: Literal["median", "asha", "none"]
+    sampler: Sampler
+    pruner: Pruner
     seed: int
     study: str | None
     store: Path

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, get_type_hints
 
 from pipeline.config import datasets, schema
 from pipeline.config.metrics import METRICS
 from pipeline.config.model import ConvBlockSpace, HiddenLayerSpace, Model
 from pipeline.config.schema import FinetuneTraining, Training
+from pipeline.config.search_methods import PRUNERS, SAMPLERS
 from pipeline.config.strict_types import StrictInt, named_entry
 
 INTERPOLATION_KEYS = ("subject", "unit")
@@ -49,8 +50,8 @@ SEARCHABLE_CLASSES: dict[str, tuple[type, ...]] = {
 SCALAR_TYPES = {
     "question": schema.OneLineText,
     "metric": named_entry(METRICS),
-    "sampler": Literal["tpe", "random", "gp"],
-    "pruner": Literal["median", "asha", "none"],
+    "sampler": named_entry(SAMPLERS),
+    "pruner": named_entry(PRUNERS),
     "seed": StrictInt,
     "study": schema.StudyName | None,
     "store": Path,

@@ -104,7 +104,7 @@ class StudyDescription:
             question=search.question,
             unit=getattr(search.head, "unit", ""),
             splits=f"{search.cv.folds} folds{format_repeats(search.cv.repeats)}",
-            method=f"sampler {search.sampler}, pruner {search.pruner}, seed {search.seed}",
+            method=f"sampler {search.sampler.name}, pruner {search.pruner.name}, seed {search.seed}",
             budget=search.budget.trials,
             searched={
                 key: format_range(value) for key, value in search.space.settings.items() if isinstance(value, Range)

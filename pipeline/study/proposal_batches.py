@@ -17,9 +17,9 @@ def choose_wave_size(search: Search, n_workers: int, *, on_gpu: bool) -> int:
     the sampler knowledge: only for several workers, two each, so that few wait at a wave's end; and on a GPU, where
     trials of one shape train side by side, if the space has so few shapes that they meet.
     """
-    if search.sampler == "random" and search.pruner == "none":
+    if not (search.sampler.uses_results or search.pruner.prunes):
         return INDEPENDENT_WAVE_SIZE
-    if search.pruner == "asha":  # it compares trials that still run
+    if search.pruner.compares_running_trials:
         return 1
     if n_workers > 1:
         return 2 * n_workers

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from pipeline.config.schema import Search
+from pipeline.config.search_methods import Pruner, Sampler
 from pipeline.runtime import seeds
 from pipeline.study import space
 from pipeline.study.space import Candidate
 from pipeline.study.storage import TrialStorage
 
-N_STARTUP_TRIALS = 4
 N_RECENT_TRIALS, N_BEST_TRIALS, WINDOW_STEP = 250, 25, 50
-SAMPLERS: Mapping[str, Callable[[int], optuna.samplers.BaseSampler]] = {
-    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
-    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
-    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False),
-}
-PRUNERS: Mapping[str, Callable[[int], optuna.pruners.BasePruner]] = {
-    "median": lambda epochs: optuna.pruners.MedianPruner(N_STARTUP_TRIALS, pruner_warmup_epochs(epochs)),
-    "asha": lambda epochs: optuna.pruners.SuccessiveHalvingPruner(pruner_warmup_epochs(epochs), reduction_factor=3),
-    "none": lambda _: optuna.pruners.NopPruner(),
-}
 
 
 def pruner_warmup_epochs(epochs: int) -> int:
     """After how many epochs a trial may first be pruned: a fifth of them; before that the curves are mostly noise."""
     return max(1, epochs // 5)
+
+
+def build_sampler(sampler: Sampler, seed: int) -> optuna.samplers.BaseSampler:
+    """Return the seeded Optuna sampler of an entry."""
+    optuna_class: Callable[..., optuna.samplers.BaseSampler] = getattr(optuna.samplers, sampler.optuna_class)
+    return optuna_class(seed=seed, **sampler.arguments)
+
+
+def build_pruner(pruner: Pruner, epochs: int) -> optuna.pruners.BasePruner:
+    """Return the Optuna pruner of an entry for trials of at most this many epochs."""
+    optuna_class: Callable[..., optuna.pruners.BasePruner] = getattr(optuna.pruners, pruner.optuna_class)
+    return optuna_class(**pruner.arguments(pruner_warmup_epochs(epochs)))
 
 
 class WaveSampler:
@@ -52,7 +54,7 @@ class WaveSampler:
     def _reset(self) -> None:
         self.optuna_study = optuna.create_study(
             direction="maximize" if self.maximize else "minimize",
-            pruner=PRUNERS[self.search.pruner](self.baseline.training.total_epochs),
+            pruner=build_pruner(self.search.pruner, self.baseline.training.total_epochs),
         )
         self.window_start = self.n_added = 0
 
@@ -92,8 +94,8 @@ class WaveSampler:
 
     def sample(self, number: int) -> Candidate:
         """What the trial tries: the baseline first, then what the sampler, seeded for this trial alone, says."""
-        self.optuna_study.sampler = SAMPLERS[self.search.sampler](
-            seeds.derive_seed(self.search.seed, number, "sampler")
+        self.optuna_study.sampler = build_sampler(
+            self.search.sampler, seeds.derive_seed(self.search.seed, number, "sampler")
         )
         if number == 0 and self.baseline_params is not None:
             self.optuna_study.enqueue_trial(self.baseline_params)

@@ -1,0 +1,62 @@
+"""Samplers and pruners: one entry each; `study` builds Optuna's class from it, and no other package names one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A class of `optuna.samplers`, its keyword arguments besides `seed`, and whether it uses earlier results."""
+
+    name: str
+    optuna_class: str
+    uses_results: bool
+    arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Pruner:
+    """A class of `optuna.pruners`, and its keyword arguments for a number of warm-up epochs.
+
+    prunes: whether it ends any trial. compares_running_trials: whether it uses trials that have not finished;
+    the result then depends on which worker is ahead, so that a search has one worker and one trial at a time.
+    """
+
+    name: str
+    optuna_class: str
+    prunes: bool
+    compares_running_trials: bool
+    arguments: Callable[[int], Mapping[str, Any]] = field(repr=False)
+
+
+SAMPLERS: Mapping[str, Sampler] = {
+    sampler.name: sampler
+    for sampler in (
+        Sampler("tpe", "TPESampler", uses_results=True),
+        Sampler("random", "RandomSampler", uses_results=False),
+        Sampler("gp", "GPSampler", uses_results=True, arguments={"warn_independent_sampling": False}),
+    )
+}
+PRUNERS: Mapping[str, Pruner] = {
+    pruner.name: pruner
+    for pruner in (
+        Pruner(
+            "median",
+            "MedianPruner",
+            prunes=True,
+            compares_running_trials=False,
+            arguments=lambda warmup: {"n_startup_trials": 4, "n_warmup_steps": warmup},
+        ),
+        Pruner(
+            "asha",
+            "SuccessiveHalvingPruner",
+            prunes=True,
+            compares_running_trials=True,
+            arguments=lambda warmup: {"min_resource": warmup, "reduction_factor": 3},
+        ),
+        Pruner("none", "NopPruner", prunes=False, compares_running_trials=False, arguments=lambda _: {}),
+    )
+}
