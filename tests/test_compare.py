@@ -116,7 +116,7 @@ def test_scale_is_the_share_of_the_way_from_a_constant_to_perfect() -> None:
     assert EASY.skill_score(1.0) == 1
     assert EASY.best_skill == pytest.approx(0.96)
     error = replace(
-        EASY, tried=replace(EASY.table, metric=METRICS["mean_absolute_error"]), summary={"majority": {"value": 4.0}}
+        EASY, table=replace(EASY.table, metric=METRICS["mean_absolute_error"]), summary={"majority": {"value": 4.0}}
     )
     assert error.skill_score(1.0) == pytest.approx(0.75)
 
@@ -152,10 +152,10 @@ def test_constant_of_the_folds_knows_nothing_of_the_test_part() -> None:
 
 def test_constant_is_judged_by_the_rows_that_judge_the_networks() -> None:
     """A test part of the data set's own may have other shares; older descriptions tell nothing of the folds."""
-    described = replace(EASY, described=replace(EASY.description, constant=0.6))
+    described = replace(EASY, description=replace(EASY.description, constant=0.6))
     assert described.skill_score(0.6) == 0
     assert described.best_skill == pytest.approx(0.95)
-    assert replace(EASY, described=replace(EASY.description, constant=None)).skill_score(0.5) == 0
+    assert replace(EASY, description=replace(EASY.description, constant=None)).skill_score(0.5) == 0
 
 
 def test_harder_is_said_beyond_two_standard_errors_and_not_at_one() -> None:
@@ -182,13 +182,15 @@ def test_fewer_is_said_only_where_the_other_tried_something_as_small() -> None:
 
 def test_layers_and_nodes_behind_different_things_are_not_compared() -> None:
     behind = row(0, (0.6, 0.61, 0.59), 900, "90")
-    convolved = compared("hard", 0.1, replace(behind, fields={**behind.hyperparameters, "model.channels": "8-16"}))
+    convolved = compared(
+        "hard", 0.1, replace(behind, hyperparameters={**behind.hyperparameters, "model.channels": "8-16"})
+    )
     said = describe_comparison([EASY, convolved])
     assert "What stands before the hidden layers is convolutions in hard and nothing in easy, so that neither" in said
     assert "nodes (" not in said
     assert describe_comparison([convolved, replace(convolved, name="other")]).count("needs as many") == 1
     architecture = {**EASY.description.architecture, "inputs": {"kind": "features", "backbone": "resnet18"}}
-    features = replace(HARD, described=replace(HARD.description, architecture=architecture))
+    features = replace(HARD, description=replace(HARD.description, architecture=architecture))
     assert "is resnet18 in hard and nothing in easy" in describe_comparison([EASY, features])
 
 

@@ -224,7 +224,7 @@ def test_what_is_not_installed_is_named(
     [
         ([], ["model: say which, model=<folder, task or models:/...>", "format: format=onnx is the one there is; got"]),
         (["model=x", "format=onxx"], ["format: format=onnx is the one there is; got onxx (did you mean onnx?)"]),
-        (["modle=x", "model=x", "format=onnx"], ["modle: only model=, format=, output=, store= and weights= can be"]),
+        (["modle=x", "model=x", "format=onnx"], ["modle: the keys are model=, format=, output=, store= and weights="]),
         (["model=x", "format=onnx", "output=/nowhere"], ["output: a folder that exists; got /nowhere"]),
         (["model=x", "format=onnx", "weights=/nowhere"], ["weights: a file that exists; got /nowhere"]),
         (

@@ -331,7 +331,7 @@ def test_downloaded_weights_that_a_search_uses_stay(tmp_path: Path, monkeypatch:
 
 
 def test_what_killed_searches_left_is_counted_and_cleared_and_what_is_being_written_is_neither(tmp_path: Path) -> None:
-    left = {".features-a.npy.999999999.new": "left unfinished", "weights/.b.pth.999999999.new": "left unfinished"}
+    left = {".features-a.npy.999999999.new": "unfinished files", "weights/.b.pth.999999999.new": "unfinished files"}
     whole = {"features-a.npy": "features of a backbone", "weights/b.pth": "weights of backbones"}
     written = [".features-a.npy.1.new", "weights/.b.pth.1.new", ".features.lock"]
     (tmp_path / "weights").mkdir()
