@@ -1,15 +1,12 @@
-"""A model for other programs, as one checked file: `python -m pipeline.export model=cat_species format=onnx`."""
+"""Export a model as one checked file for other programs: `python -m pipeline.export model=cat_species format=onnx`."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-from pipeline.runtime import arguments
-from pipeline.runtime.arguments import UsageError
-from pipeline.runtime.suggestions import did_you_mean
+from pipeline.inference.arguments import ExportOptions
+from pipeline.runtime.arguments import read_options, run_command
 
 HELP = """\
 A model for other programs: one file, from pixels or columns to answers.
@@ -30,70 +27,20 @@ examples
   python -m pipeline.export model=cat_species format=onnx
   python -m pipeline.export model=models:/animals/2 format=onnx output=app
 """
-ALLOWED_KEYS = ("model", "format", "output", "store", "weights")
-EXPORT_FORMATS = ("onnx",)
-EXIT_FAILED = 1
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """What was typed."""
-
-    model: str
-    output: Path
-    store: Path
-    weights: Path | None
-
-
-def parse_arguments(argv: Sequence[str]) -> ExportOptions:
-    """The words as typed; raises UsageError with every mistake among them."""
-    values, mistakes = arguments.parse_key_values(argv, ALLOWED_KEYS)
-    if not values.get("model"):
-        mistakes.append("model: say which, model=<folder, task or models:/...>")
-    if (export_format := values.get("format", "")) not in EXPORT_FORMATS:
-        hint = did_you_mean(export_format, EXPORT_FORMATS)
-        mistakes.append(f"format: format=onnx is the one there is; got {export_format or 'nothing'}{hint}")
-    output, weights = Path(values.get("output", ".")), Path(values["weights"]) if "weights" in values else None
-    if not output.is_dir():
-        mistakes.append(f"output: a folder that exists; got {output}")
-    if weights is not None and not weights.is_file():
-        mistakes.append(f"weights: a file that exists; got {weights}")
-    if mistakes:
-        raise UsageError(*mistakes)
-    return ExportOptions(values["model"], output, Path(values.get("store", "mlruns")), weights)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code: 1 where no file was written, 2 where a word is wrong."""
-    return arguments.run_command(argv, HELP, _run)
+    """Run the command and return its exit code: 1 if no file was written, 2 for a mistake in the arguments."""
+    return run_command(argv, HELP, _run)
 
 
 def _run(argv: Sequence[str]) -> int:
-    options = parse_arguments(argv)
+    options = read_options(ExportOptions, argv)
     from pipeline.inference import onnx_export
+    from pipeline.tracking.model_loading import load_model
 
-    if message := onnx_export.missing_packages_error():
-        raise UsageError(message)
-    from pipeline.data.examples import DataError
-    from pipeline.inference.module import build_module
-    from pipeline.inference.predictions import load_model
-    from pipeline.runtime.files import FileWriteError
-    from pipeline.runtime.progress_bars import spinner
-    from pipeline.runtime.text import escape_unprintable
-
-    try:
-        with spinner("reading the model"):
-            trained_model = load_model(options.model, options.store)
-        module = build_module(trained_model, options.weights, options.store / "cache")
-    except DataError as error:
-        raise UsageError(str(error)) from None
-    try:
-        with spinner("writing the graph, and asking it"):
-            file, difference = onnx_export.write_onnx(module, options.output)
-    except (onnx_export.ExportError, FileWriteError) as error:
-        print(escape_unprintable(str(error)), file=sys.stderr)
-        return EXIT_FAILED
-    print(f"{file}: {file.stat().st_size:,} bytes; its answers are the network's within {difference:.1g}")
+    onnx_export.check_packages()
+    onnx_export.export_model(load_model(options.model, options.store), options)
     return 0
 
 

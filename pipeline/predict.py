@@ -1,4 +1,4 @@
-"""Answers with a trained model: `python -m pipeline.predict model=cat_species photo.jpg output=answers.csv`."""
+"""Predict with a trained model: `python -m pipeline.predict model=cat_species photo.jpg output=answers.csv`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EXIT_INCOMPLETE = 1
 
 
 def main(argv: Sequence[str]) -> int:
-    """The command; returns its exit code: 1 where some files could not be answered, 2 where a word is wrong."""
+    """Run the command and return its exit code: 1 if a file or row has no prediction, 2 for a mistake."""
     if not argv:
         print(HELP, end="")
         return USAGE_ERROR_EXIT_CODE
@@ -49,8 +49,9 @@ def _run(argv: Sequence[str]) -> int:
     options = parse_arguments(argv)
     with spinner("starting"):
         from pipeline.inference import predict
+        from pipeline.tracking.model_loading import load_model
     try:
-        return 0 if predict.run_prediction(options) else EXIT_INCOMPLETE
+        return 0 if predict.run_prediction(load_model(options.model, options.store), options) else EXIT_INCOMPLETE
     except FileWriteError as error:
         raise UsageError(str(error)[:MAX_REASON_CHARS]) from None
 

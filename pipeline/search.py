@@ -1,17 +1,13 @@
-"""Searches for the best network for a task: `python -m pipeline.search task=cat_species`."""
+"""Search for the best network for a task: `python -m pipeline.search task=cat_species`."""
 
 from __future__ import annotations
 
 import sys
-import textwrap
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
+from pipeline.config import command_line
+from pipeline.config.schema import Search
 from pipeline.runtime.arguments import RESUME_MESSAGE, run_reporting_errors
-
-if TYPE_CHECKING:
-    from pipeline.config.schema import Search
 
 HELP = """\
 How many layers and nodes? Tries them on cross-validated splits, keeps every
@@ -47,35 +43,18 @@ examples
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
-    args = sys.argv[1:] if argv is None else argv
-
-    def run() -> int:
-        from pipeline.config import command_line
-
-        return command_line.run_command_line(args, format_help, search)
-
-    return run_reporting_errors(run, RESUME_MESSAGE)
-
-
-def format_help(config_dir: Path | None) -> str:
-    """One screen of help, with the names that are there now."""
-    from pipeline.config.compose import list_options
-
-    option_lines = {
-        group: textwrap.wrap(", ".join(list_options(group, config_dir)), 68) for group in ("task", "dataset")
-    }
-    return HELP.format(**{group: ("\n" + 10 * " ").join(lines) for group, lines in option_lines.items()})
+    """Run the command and return its exit code."""
+    return run_reporting_errors(lambda: command_line.run_command_line(argv, HELP, search), RESUME_MESSAGE)
 
 
 def search(config: Search) -> int:
-    """Runs one search; the slow libraries are imported only now, when nothing typed can be wrong any more."""
+    """Run one search and return its exit code; slow libraries are imported only after the configuration is checked."""
     from pipeline.tracking.process import FollowerHandle
 
     with FollowerHandle() as tracker:
-        from pipeline.tuner import search as tuner_search
+        from pipeline.tuner.search import run_search
 
-        return run_reporting_errors(lambda: tuner_search.run_search(config, tracker), RESUME_MESSAGE)
+        return run_reporting_errors(lambda: run_search(config, tracker), RESUME_MESSAGE)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
@@ -16,20 +17,19 @@ from pipeline.runtime.arguments import UsageError
 SIGNAL_EXIT_CODE = 128
 
 
-def run_command_line(
-    argv: Sequence[str], help_text: Callable[[Path | None], str], run_search: Callable[[Search], int]
-) -> int:
-    """Run what the words ask for and return its exit code; raise UsageError with every mistake among them."""
+def run_command_line(argv: Sequence[str] | None, help_template: str, run_search: Callable[[Search], int]) -> int:
+    """Run the command of `argv`, or of the process, and return its exit code; raise UsageError with every mistake.
+
+    help_template: the text of --help, with {task} and {dataset} for the names of those groups.
+    """
     try:
-        return _run_words(argv, help_text, run_search)
+        return _run_words(sys.argv[1:] if argv is None else argv, help_template, run_search)
     except ConfigError as error:
         hint = "nothing was started; python -m pipeline.search --help shows what can be said"
         raise UsageError(*error.mistakes, hint) from None
 
 
-def _run_words(
-    argv: Sequence[str], help_text: Callable[[Path | None], str], run_search: Callable[[Search], int]
-) -> int:
+def _run_words(argv: Sequence[str], help_template: str, run_search: Callable[[Search], int]) -> int:
     from hydra._internal.utils import get_args_parser
 
     args, unknown = get_args_parser().parse_known_intermixed_args(list(argv))
@@ -37,7 +37,7 @@ def _run_words(
         raise ConfigError([_explain_dashes(word, argv) for word in unknown])
     config_dir = Path(args.config_dir) if args.config_dir else None
     if args.help:
-        print(help_text(config_dir), end="")
+        print(_format_help(help_template, config_dir), end="")
         return 0
     if config_dir is not None and not config_dir.is_dir():
         raise ConfigError([f"--config-dir: a folder that exists; got {config_dir}"])
@@ -47,6 +47,11 @@ def _run_words(
         return _run_hydra(argv, args.overrides)
     config = read_search(args.overrides, config_dir)
     return _run_hydra(argv, args.overrides) if args.cfg or args.info else run_search(config)
+
+
+def _format_help(template: str, config_dir: Path | None) -> str:
+    names = {group: ", ".join(list_options(group, config_dir)) for group in ("task", "dataset")}
+    return template.format(**{group: ("\n" + 10 * " ").join(textwrap.wrap(text, 68)) for group, text in names.items()})
 
 
 def _run_all(searches: Sequence[Search], run_search: Callable[[Search], int]) -> int:

@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.runtime.arguments import UsageError
+from pipeline.runtime.arguments import (
+    CommandOptions,
+    UsageError,
+    option,
+    read_file,
+    read_folder,
+    read_model_name,
+)
 from pipeline.runtime.suggestions import did_you_mean, find_similar
 
 ALLOWED_KEYS = ("model", "output", "sheet", "store", "weights")
+EXPORT_FORMATS = ("onnx",)
 CSV_SUFFIX, JSON_LINES_SUFFIX, SHEET_SUFFIX = ".csv", ".jsonl", ".png"
+
+
+def _read_export_format(text: str) -> str:
+    if text not in EXPORT_FORMATS:
+        raise ValueError("format=onnx is the one there is", did_you_mean(text, EXPORT_FORMATS))
+    return text
+
+
+@dataclass(frozen=True)
+class ExportOptions(CommandOptions):
+    """Options of `python -m pipeline.export`; weights: file of the backbone's weights."""
+
+    model: str = field(metadata=option("", read_model_name))
+    format: str = field(metadata=option("", _read_export_format))
+    output: Path = field(metadata=option(".", read_folder))
+    store: Path = field(metadata=option("mlruns", Path))
+    weights: Path | None = field(metadata=option(None, read_file))
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.inference.module import EndToEndModule
+from pipeline.artifact.model_files import TrainedModel
+from pipeline.inference.arguments import ExportOptions
+from pipeline.inference.module import EndToEndModule, build_module
 from pipeline.preprocessing import TableInputs
+from pipeline.runtime.arguments import UsageError
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic_path
+from pipeline.runtime.progress_bars import spinner
 from pipeline.runtime.text import escape_unprintable
 
 OPSET_VERSION = 18  # read by runtimes of 2023 and later
@@ -32,14 +36,19 @@ class ExportError(UserError):
     exit_code = 1
 
 
-def missing_packages_error() -> str | None:
-    """What has to be installed first, if anything."""
+def check_packages() -> None:
+    """Raise UsageError if a package that the export needs is not installed."""
     missing_packages = [name for name in REQUIRED_PACKAGES if find_spec(name) is None]
-    return (
-        f"format=onnx: needs {', '.join(missing_packages)}, which is not there; {INSTALL_COMMAND}"
-        if missing_packages
-        else None
-    )
+    if missing_packages:
+        raise UsageError(f"format=onnx: needs {', '.join(missing_packages)}, which is not there; {INSTALL_COMMAND}")
+
+
+def export_model(trained_model: TrainedModel, options: ExportOptions) -> None:
+    """Write the file and print its size; raise DataError if the backbone's weights are missing, and ExportError."""
+    module = build_module(trained_model, options.weights, options.store / "cache")
+    with spinner("writing the ONNX graph and checking it"):
+        file, difference = write_onnx(module, options.output)
+    print(f"{file}: {file.stat().st_size:,} bytes; its answers are the network's within {difference:.1g}")
 
 
 def format_file_name(module: EndToEndModule) -> str:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack, closing
 
-from pipeline.artifact.model_files import Architecture
+from pipeline.artifact.model_files import Architecture, TrainedModel
 from pipeline.data.images.decode import ignore_pillow_warnings
 from pipeline.inference.arguments import PredictOptions
 from pipeline.inference.contact_sheet import ContactSheet
-from pipeline.inference.predictions import PredictionRequest, iter_predictions, load_model
+from pipeline.inference.predictions import PredictionRequest, iter_predictions
 from pipeline.inference.terminal_table import TerminalTable
 from pipeline.inference.writers import open_writer
 from pipeline.preprocessing import TableInputs
 from pipeline.runtime.arguments import UsageError
-from pipeline.runtime.progress_bars import spinner
 from pipeline.runtime.text import escape_unprintable
 
 SYNTHETIC_DATA_NOTE = (
@@ -22,13 +21,11 @@ SYNTHETIC_DATA_NOTE = (
 )
 
 
-def run_prediction(options: PredictOptions) -> bool:
+def run_prediction(trained_model: TrainedModel, options: PredictOptions) -> bool:
     """Answers, and says how it went; returns whether everything could be answered.
 
     Raises UsageError where a word does not fit the model, NotWrittenError, and OSError where a name is too long.
     """
-    with spinner("reading the model"):
-        trained_model = load_model(options.model, options.store)
     head = trained_model.architecture.head
     if options.sheet is not None and isinstance(trained_model.architecture.inputs, TableInputs):
         raise UsageError("sheet: shows pictures, and this model answers for the rows of a table; leave it out")

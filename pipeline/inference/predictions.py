@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from pipeline.artifact import model_files
 from pipeline.artifact.model_files import TrainedModel
 from pipeline.data.examples import DataError, Images, RawInputs
 from pipeline.data.images.decode import Pixels, read_pixels_or_error
@@ -62,23 +61,6 @@ class PredictionRequest:
         folders = [path for path in paths if path.is_dir()]
         empty_folders = tuple(folder for folder in folders if not expand_folders([folder]))
         return cls(tuple(paths), tuple(expand_folders(paths)), empty_folders, sum(map(count_other_files, folders)))
-
-
-def load_model(name: str, store: Path) -> TrainedModel:
-    """The model from a folder's two files or from the registry; raises UsageError where there is none."""
-    try:
-        if Path(name).is_dir():
-            return model_files.load_trained_model(Path(name))
-        if "/" in name and not name.startswith("models:/"):
-            raise UsageError(f"model: a folder that exists; got {name}")
-        from pipeline.tracking.client import download_model
-
-        with download_model(name if name.startswith("models:/") else f"models:/{name}@champion", store) as folder:
-            return model_files.load_trained_model(folder)
-    except (model_files.ModelError, LookupError) as error:
-        raise UsageError(f"model: {error.args[0]}") from None
-    except DataError as error:  # a part of a backbone, whose package is not there
-        raise UsageError(str(error)) from None
 
 
 def iter_predictions(

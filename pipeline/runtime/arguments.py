@@ -94,7 +94,8 @@ def option(default: str | None, read: Callable[[str], Any]) -> Mapping[str, Any]
     """Return the metadata of a key's field.
 
     default: the text without the key, which is read too; with None the value is None.
-    read: makes the value of the text, or raises ValueError with the rule that the text breaks.
+    read: makes the value of the text, or raises ValueError with the rule that the text breaks and, as a second
+    argument, the text to add after what it got.
     """
     return {"default": default, "read": read}
 
@@ -120,7 +121,8 @@ def fill_options(
             try:
                 values[each.name] = each.metadata["read"](text)
             except ValueError as error:
-                lines.append(f"{each.name}: {error}; got {text or 'nothing'}")
+                rule, *hints = error.args
+                lines.append(f"{each.name}: {rule}; got {text or 'nothing'}{''.join(hints)}")
     options = options_class(**values)
     lines += options.find_mistakes()
     if lines:

@@ -139,7 +139,7 @@ def test_setting_with_dashes_is_told_how_it_is_said(
     words: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["task=cat_species", *words]
-    code = run_reporting_errors(lambda: command_line.run_command_line(arguments, lambda _: "", lambda _: 0), "")
+    code = run_reporting_errors(lambda: command_line.run_command_line(arguments, "", lambda _: 0), "")
     assert code == 2
     assert capsys.readouterr().err.splitlines()[0] == said
 
