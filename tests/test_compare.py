@@ -13,10 +13,11 @@ from PIL import Image
 from pipeline import compare
 from pipeline.config import schema
 from pipeline.config.metrics import METRICS
-from pipeline.report.comparison import ComparedStudy, count_parameters, describe_comparison
-from pipeline.report.figures.score_vs_parameters import (
+from pipeline.report.comparison import ComparedStudy, describe_comparison
+from pipeline.report.network_selection import (
     count_layers,
     count_nodes,
+    count_parameters,
     resample_one_se_trials,
     select_by_one_se_rule,
 )

@@ -1,4 +1,4 @@
-"""What the nodes of each hidden layer answer to training pictures, and which of them the network uses most."""
+"""Activations of the hidden layers on training images, and how much the network uses each node."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ MAX_ROWS = 1_500
 
 @dataclass(frozen=True)
 class LayerActivations:
-    """One hidden layer, or block of convolutions, on some rows.
+    """One hidden layer, or one block of convolutions, on n examples.
 
-    name: such as "hidden layer 1"; node: what its parts are called; rows: int64 [n], which examples it was shown.
-    nodes: float32 [n, nodes], what each node made of each row; of a channel of convolutions its highest point.
-    used: float [nodes], how much each node moves what follows.
+    name: such as "hidden layer 1"; unit_name: "node" or "channel"; rows: int64 [n], the examples.
+    activations: float32 [n, nodes], of a channel its maximum over the image; usage: float64 [nodes], how much each node
+    varies the input of the next layer.
     """
 
     name: str
@@ -33,40 +33,41 @@ class LayerActivations:
     usage: NDArray[np.float64]
 
     def select_most_used(self, count: int) -> list[int]:
-        """The nodes that move most, at most so many."""
+        """Return up to `count` nodes, the most used first."""
         return [int(node) for node in np.argsort(-self.usage, kind="stable")[:count]]
 
 
 @torch.no_grad()
 def compute_activations(trained: TrainedModel, inputs: RawInputs, rows: NDArray[np.int64]) -> list[LayerActivations]:
-    """The hidden layers of a model, the first one first, on evenly spaced ones of the given rows.
+    """Return the hidden layers of a model, the first one first, on up to MAX_ROWS evenly spaced rows.
 
-    A node is used as much as its answers differ from row to row, times the size of the weights that read them.
+    The usage of a node is the standard deviation of its activation times the norm of its outgoing weights.
     """
     rows = rows[:: -(-len(rows) // MAX_ROWS)]
     network = trained.build_network()
     dense = network if isinstance(network, DenseNetwork) else network.dense
     blocks = list(network.blocks.blocks) if isinstance(network, ConvolutionalNetwork) else []
     hidden = list(dense.layers[:-1])
-    if not blocks and not hidden:
+    modules = [*blocks, *hidden]
+    if not modules:
         return []
-    recorded: list[list[Tensor]] = [[] for _ in (*blocks, *hidden)]
+    recorded: list[list[Tensor]] = [[] for _ in modules]
     activation = ACTIVATION_FUNCTIONS[trained.architecture.model.activation]
 
     def record(index: int, _module: nn.Module, _inputs: object, pre_activations: Tensor) -> None:
         activations = activation(pre_activations)
         recorded[index].append(activations.amax((2, 3)) if activations.dim() == 4 else activations)
 
-    for place, module in enumerate((*blocks, *hidden)):
-        module.register_forward_hook(partial(record, place))
+    for index, module in enumerate(modules):
+        module.register_forward_hook(partial(record, index))
     for batch in trained.batches(inputs.take(rows)):
         network(batch)
-    next_weights = [_get_weight(module) for module in (*blocks, *hidden, dense.layers[-1])][1:]
-    names = [f"block {place}" for place, _ in enumerate(blocks, 1)]
-    names += [f"hidden layer {place}" for place, _ in enumerate(hidden, 1)]
+    next_weights = [_get_weight(module) for module in (*modules, dense.layers[-1])][1:]
+    names = [f"block {index}" for index, _ in enumerate(blocks, 1)]
+    names += [f"hidden layer {index}" for index, _ in enumerate(hidden, 1)]
     return [
-        _build_layer(name, rows, torch.cat(answers), reader)
-        for name, answers, reader in zip(names, recorded, next_weights, strict=True)
+        _build_layer(name, rows, torch.cat(batches), weights)
+        for name, batches, weights in zip(names, recorded, next_weights, strict=True)
     ]
 
 
@@ -77,7 +78,7 @@ def _get_weight(module: nn.Module) -> Tensor:
 
 
 def _build_layer(name: str, rows: NDArray[np.int64], activations: Tensor, next_weights: Tensor) -> LayerActivations:
-    """reader: [nodes that follow, nodes, ...], the weights that read these nodes."""
+    """Return a layer; next_weights: [nodes of the next layer, nodes, ...]."""
     weight_norms = next_weights.transpose(0, 1).flatten(1).norm(dim=1)
     usage = (activations.std(dim=0, correction=0) * weight_norms).double().numpy()
     return LayerActivations(name, "channel" if name.startswith("block") else "node", rows, activations.numpy(), usage)

@@ -13,20 +13,16 @@ import numpy as np
 
 from pipeline.config.metrics import METRICS
 from pipeline.report.drawing.figure import Chart, Figure, Series
-from pipeline.report.figures.score_vs_parameters import (
+from pipeline.report.network_selection import (
     build_front_steps,
     count_layers,
     count_nodes,
+    count_parameters,
     resample_one_se_trials,
     select_by_one_se_rule,
 )
-from pipeline.report.trials_table import (
-    TrialTable,
-    describe_trial_network,
-    format_percent,
-    join_with_and,
-    pluralize,
-)
+from pipeline.report.phrases import describe_network, format_percent, join_with_and, pluralize
+from pipeline.report.trials_table import TrialTable
 from pipeline.study import description
 from pipeline.study.description import StudyDescription
 from pipeline.study.storage import TrialStorageReader
@@ -104,11 +100,6 @@ class ComparedStudy:
         return int(low), int(high)
 
 
-def count_parameters(trial: TrialRecord) -> int:
-    """How many numbers a trial's network has learned."""
-    return trial.n_parameters
-
-
 def plot_comparison(studies: Sequence[ComparedStudy]) -> Figure:
     """The best up to each size of each study, on one scale; ringed the smallest that is as good as the best."""
     lines = [_plot_front(study) for study in studies]
@@ -143,7 +134,7 @@ def build_comparison_table(studies: Sequence[ComparedStudy]) -> tuple[list[str],
             study.name,
             study.table.format_trial_score(study.table.best),
             format_percent(study.best_skill),
-            describe_trial_network(study.smallest),
+            describe_network(study.smallest),
             f"{study.smallest.n_parameters:,}",
             _format_range(study.resampled_range(count_parameters)),
         ]

@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pipeline.report.figures.score_vs_parameters import count_layers, select_by_one_se_rule
-from pipeline.report.trials_table import (
-    TrialTable,
-    describe_trial,
-    describe_trial_network,
-    format_widths,
-    join_with_and,
-    pluralize,
-)
+from pipeline.report.network_selection import count_layers, select_by_one_se_rule
+from pipeline.report.phrases import describe_network, describe_trial, format_widths, join_with_and, pluralize
+from pipeline.report.trials_table import TrialTable
 from pipeline.runtime.text import shorten
 from pipeline.study.formatting import format_gain, format_hidden_layers, score_pairs
 from pipeline.study.summary import StudySummary
@@ -103,7 +97,7 @@ def build_metric_tiles(summary: StudySummary, table: TrialTable) -> list[MetricT
     size_note = (
         "no smaller one tried is within one standard error"
         if smallest is table.best
-        else f"{smallest.n_parameters:,} are within one standard error: trial {smallest.number}, {describe_trial_network(smallest)}"
+        else f"{smallest.n_parameters:,} are within one standard error: trial {smallest.number}, {describe_network(smallest)}"
     )
     tiles = [
         MetricTile(f"{metric.title}, held-out test", table.format_value(test["value"]), between),
@@ -124,7 +118,5 @@ def build_metric_tiles(summary: StudySummary, table: TrialTable) -> list[MetricT
 def _describe_depth(table: TrialTable) -> str:
     count = count_layers(table.best)
     return (
-        f"{pluralize(count, 'hidden layer')}: {describe_trial_network(table.best)}"
-        if count
-        else describe_trial_network(table.best)
+        f"{pluralize(count, 'hidden layer')}: {describe_network(table.best)}" if count else describe_network(table.best)
     )

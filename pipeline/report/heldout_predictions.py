@@ -1,4 +1,4 @@
-"""What the winner answers for the held-out test rows, beside the truth; nothing is chosen by it, so it opens no row."""
+"""Predictions of the winner for the held-out test rows, beside the truth; no choice depends on them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,13 @@ from pipeline.preprocessing import Constants
 from pipeline.runtime.text import escape_unprintable, shorten
 from pipeline.study.problem import Problem
 
-MAX_FILE_NAME_CHARS, MAX_CLASS_NAME_CHARS = 32, 28  # letters
+MAX_FILE_NAME_CHARS = 32
+MAX_CLASS_NAME_CHARS = 28
 
 
 @dataclass(frozen=True)
 class ClassPredictions:
-    """Answers that name one class of several.
-
-    chances: float64 [T, classes]; truth: int64 [T].
-    """
+    """Predictions of one class of several: probabilities float64 [T, classes], actual int64 [T]."""
 
     classes: tuple[str, ...]
     probabilities: NDArray[np.float64]
@@ -34,23 +32,23 @@ class ClassPredictions:
 
     @cached_property
     def predicted(self) -> NDArray[np.int64]:
-        """int64 [T]: the likeliest class."""
+        """Return int64 [T]: the class with the highest probability."""
         return np.asarray(self.probabilities.argmax(axis=1))
 
     @cached_property
     def confidence(self) -> NDArray[np.float64]:
-        """float64 [T]: how likely it is said to be."""
+        """Return float64 [T]: the probability of the predicted class."""
         return np.asarray(self.probabilities.max(axis=1))
 
     @property
     def is_correct(self) -> NDArray[np.bool_]:
-        """bool [T]."""
+        """Return bool [T]: whether the predicted class is the actual one."""
         return np.equal(self.predicted, self.actual)
 
 
 @dataclass(frozen=True)
 class LabelPredictions:
-    """Answers that name any of several labels: chances float64 [T, labels], and where each label truly is."""
+    """Predictions of any number of labels: probabilities float64 [T, labels], actual bool [T, labels]."""
 
     names: tuple[str, ...]
     probabilities: NDArray[np.float64]
@@ -58,13 +56,13 @@ class LabelPredictions:
 
     @property
     def predicted(self) -> NDArray[np.bool_]:
-        """bool [T, labels]."""
+        """Return bool [T, labels]: whether the probability is above one half."""
         return self.probabilities > 0.5
 
 
 @dataclass(frozen=True)
 class NumberPredictions:
-    """Answers that are numbers, in the target's own unit: said and truth, float64 [T]."""
+    """Predictions of a number in the unit of the target: predicted, actual float64 [T]."""
 
     unit: str
     predicted: NDArray[np.float64]
@@ -72,16 +70,16 @@ class NumberPredictions:
 
     @property
     def error(self) -> NDArray[np.float64]:
-        """float64 [T]: above 0 where too much was said."""
+        """Return float64 [T]: predicted less actual."""
         return self.predicted - self.actual
 
 
 @dataclass(frozen=True)
 class HeldoutPredictions:
-    """T rows with a name for people, the truth, and the winner's answer.
+    """T test rows with their display names, targets, and the outputs of the winner.
 
-    targets: as in `Examples.targets`; answers: float32 [T, columns of the head].
-    pictures: those of the whole data set, of which these are in the given `rows`; none of a table.
+    targets: as in `Examples.targets`; outputs: float32 [T, outputs of the head].
+    images: those of the whole data set, of which `rows` int64 [T] are the test rows; None for a table.
     """
 
     head: AnyHead
@@ -97,52 +95,48 @@ class HeldoutPredictions:
 
     @cached_property
     def class_predictions(self) -> ClassPredictions | None:
-        """The answers as classes, or bands; none where the head gives no one of several."""
+        """Return the predictions as classes or bands, or None for a head that does not choose one of several."""
         if isinstance(self.head, SigmoidsHead | NumberHead):
             return None
         actual = self.head.encode_targets(torch.from_numpy(np.array(self.targets)), self.constants).numpy()
-        return ClassPredictions(
-            make_unique_labels(self.head.output_names), self.outputs.astype(np.float64), actual.astype(np.int64)
-        )
+        names = make_unique_labels(self.head.output_names)
+        return ClassPredictions(names, self.outputs.astype(np.float64), actual.astype(np.int64))
 
     @cached_property
     def label_predictions(self) -> LabelPredictions | None:
-        """The answers as labels; none of other heads."""
+        """Return the predictions as labels, or None for other heads."""
         if not isinstance(self.head, SigmoidsHead):
             return None
-        actual = np.asarray(self.targets, dtype=bool)
-        return LabelPredictions(make_unique_labels(self.head.output_names), self.outputs.astype(np.float64), actual)
+        names = make_unique_labels(self.head.output_names)
+        return LabelPredictions(names, self.outputs.astype(np.float64), np.asarray(self.targets, dtype=bool))
 
     @cached_property
     def number_predictions(self) -> NumberPredictions | None:
-        """The answers as numbers; none of classes and labels. Those of bands are weighted means of their centres."""
+        """Return the predictions as numbers, of bands the expected value; None for classes and labels."""
         if isinstance(self.head, BandsHead):
             predicted = self.head.to_expected_values(torch.from_numpy(self.outputs), self.constants).numpy()
         elif isinstance(self.head, NumberHead):
             predicted = self.outputs[:, 0]
         else:
             return None
-        return NumberPredictions(
-            self.head.unit, predicted.astype(np.float64), np.asarray(self.targets, dtype=np.float64)
-        )
+        actual = np.asarray(self.targets, dtype=np.float64)
+        return NumberPredictions(self.head.unit, predicted.astype(np.float64), actual)
 
     def format_row_name(self, row: int) -> str:
-        """What a row is called under a picture or beside a bar: its file, or its number in the table."""
-        return (
-            shorten_file_name(self.names[row])
-            if self.images is not None
-            else f"row {shorten_file_name(self.names[row])}"
-        )
+        """Return the display name of a row: its file name, or "row" and its number in the table."""
+        name = shorten_file_name(self.names[row])
+        return name if self.images is not None else f"row {name}"
 
     def read_image(self, row: int) -> NDArray[np.uint8]:
-        """uint8 [H, W, 3]; only this one is read."""
+        """Return uint8 [H, W, 3]; reads only this image."""
         assert self.images is not None
         return read_image_hwc(self.images, int(self.rows[row]))
 
 
 def predict_heldout(problem: Problem, trained: TrainedModel) -> HeldoutPredictions:
-    """What a model answers for the held-out test rows of its search."""
-    examples, rows = problem.examples, problem.splits.test
+    """Return the predictions of a model for the held-out test rows of its search."""
+    examples = problem.examples
+    rows = problem.splits.test
     return HeldoutPredictions(
         head=problem.head,
         constants=trained.target_constants,
@@ -155,21 +149,21 @@ def predict_heldout(problem: Problem, trained: TrainedModel) -> HeldoutPredictio
 
 
 def read_image_hwc(images: Images, row: int) -> NDArray[np.uint8]:
-    """uint8 [H, W, 3]: a picture as it is drawn."""
+    """Return an image as uint8 [H, W, 3]."""
     return np.ascontiguousarray(images.pixels[row].transpose(1, 2, 0))
 
 
 def shorten_file_name(name: str) -> str:
-    """A file's name without its folders; of a very long one the end, which tells it from others."""
+    """Return a file's name without its folders; of a very long one the end, in which names usually differ."""
     file = escape_unprintable(name.rstrip("/").rpartition("/")[2] or name)
     return file if len(file) <= MAX_FILE_NAME_CHARS else f"...{file[3 - MAX_FILE_NAME_CHARS :]}"
 
 
 def make_unique_labels(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names as a figure shows them, each once: long ones are cut, and then some may be alike."""
+    """Return names for a figure, with a number behind those that are equal after shortening."""
+    printable = list(map(shorten, names))
     shortened = [
-        name if len(name) <= MAX_CLASS_NAME_CHARS else f"{name[: MAX_CLASS_NAME_CHARS - 3]}..."
-        for name in map(shorten, names)
+        name if len(name) <= MAX_CLASS_NAME_CHARS else f"{name[: MAX_CLASS_NAME_CHARS - 3]}..." for name in printable
     ]
     counts = Counter(shortened)
-    return tuple(f"{name} ({place})" if counts[name] > 1 else name for place, name in enumerate(shortened))
+    return tuple(f"{name} ({index})" if counts[name] > 1 else name for index, name in enumerate(shortened))

@@ -1,4 +1,4 @@
-"""The figures that the record of the trials gives, in the order in which they are shown."""
+"""The figures of the trials, and the importance of their hyperparameters."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pipeline.report.figures.layers_and_nodes import plot_layers_slice, plot_nod
 from pipeline.report.figures.optimization_history import plot_optimization_history
 from pipeline.report.figures.score_vs_parameters import plot_score_vs_parameters
 from pipeline.report.figures.training_curves import plot_training_curves
-from pipeline.report.trials_table import TrialTable, format_percent, join_with_and
+from pipeline.report.phrases import format_percent, join_with_and
+from pipeline.report.trials_table import TrialTable
 from pipeline.study.importance import MIN_COMPLETE_TRIALS, Importance
 
 
 def build_trial_figures(table: TrialTable, importances: Sequence[Importance]) -> list[Figure]:
-    """The search, size, importance, layers, nodes, curves; important: by share, none where it cannot be said."""
+    """Return the figures in the order of the page; importances: the highest first, [] if there are too few trials."""
     return [
         plot_optimization_history(table),
         plot_score_vs_parameters(table),
@@ -26,38 +27,34 @@ def build_trial_figures(table: TrialTable, importances: Sequence[Importance]) ->
 
 
 def plot_param_importances(table: TrialTable, importances: Sequence[Importance]) -> Figure:
-    """Each hyperparameter's share, beside what chance would give it."""
+    """Return each hyperparameter's share of the importance, beside its 95 % quantile for shuffled scores."""
     names = [_format_param_name(each.hyperparameter) for each in importances]
     shares = Series("importance", "bars", names, [each.share for each in importances])
-    chance = Series("by chance, 1 time in 20", "points", names, [each.chance_level for each in importances])
+    chance_levels = [each.chance_level for each in importances]
+    chance = Series("95 % quantile for shuffled scores", "points", names, chance_levels)
     chart = Chart("hyperparameter", "share of the importance", (shares, chance) if importances else ())
-    return Figure("importance", "What counts most", _format_caption(table, importances), chart)
+    return Figure("importance", "Hyperparameter importances", _format_caption(table, importances), chart)
 
 
 def _format_param_name(key: str) -> str:
-    """Optuna's name of a parameter in words: `model.nodes.0` is that of the first layer."""
+    """Return the display name of a parameter of Optuna: `model.nodes.0` is "nodes of layer 1"."""
     _, name, *index = key.split(".")
-    return (
-        f"{name.replace('_', ' ')} of {'block' if name == 'channels' else 'layer'} {int(index[0]) + 1}"
-        if index
-        else name.replace("_", " ")
-    )
+    words = name.replace("_", " ")
+    return f"{words} of {'block' if name == 'channels' else 'layer'} {int(index[0]) + 1}" if index else words
 
 
 def _format_caption(table: TrialTable, importances: Sequence[Importance]) -> str:
     complete = len(table.complete_trials)
+    if complete < MIN_COMPLETE_TRIALS and not importances:
+        return f"Too few complete trials for importances: {complete}, and {MIN_COMPLETE_TRIALS} are needed."
     if not importances:
-        if complete < MIN_COMPLETE_TRIALS:
-            return f"Too few complete trials to say what counts: {complete}, and {MIN_COMPLETE_TRIALS} are needed."
-        return f"In {complete} complete trials one hyperparameter at most was searched: there is nothing to compare."
-    first = join_with_and(
-        [f"{_format_param_name(each.hyperparameter)} {format_percent(each.share)}" for each in importances[:3]]
-    )
-    sentence = f"Shares in what makes a trial one of the best among {complete} complete ones, by PED-ANOVA: {first}."
-    above_chance = [
+        return f"In {complete} complete trials at most one hyperparameter was searched, so there is nothing to compare."
+    first = [f"{_format_param_name(each.hyperparameter)} {format_percent(each.share)}" for each in importances[:3]]
+    method = f"Importance for being one of the best of {complete} complete trials, by PED-ANOVA"
+    level = "the 95 % quantile of the largest share for shuffled scores"
+    significant = [
         _format_param_name(each.hyperparameter) for each in importances if each.share > each.max_chance_level
     ]
-    chance = "what shuffled scores give any of them 1 time in 20"
-    if not above_chance:
-        return f"{sentence} None is beyond {chance}: what counts cannot be told yet."
-    return f"{sentence} Beyond {chance}: {join_with_and(above_chance)}."
+    if not significant:
+        return f"{method}: {join_with_and(first)}. None is above {level}, so none is significant."
+    return f"{method}: {join_with_and(first)}. Above {level}: {join_with_and(significant)}."

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from pipeline.config.metrics import METRICS, Metric
-from pipeline.study.formatting import format_network
+from pipeline.report.phrases import describe_network
 from pipeline.study.summary import StudySummary
 from pipeline.study.trial_record import TrialRecord
 
@@ -88,38 +88,4 @@ class TrialTable:
         """What a point says when it is pointed at."""
         score = f"{self.format_trial_score(trial)}" if trial.is_finite else "no score"
         ending = "" if trial.state == "complete" else f", {trial.state}: {trial.reason}"
-        return (
-            f"trial {trial.number}: {score}, {describe_trial_network(trial)}, {trial.n_parameters:,} parameters{ending}"
-        )
-
-
-def describe_trial_network(trial: TrialRecord) -> str:
-    """A trial's network in words."""
-    return format_widths(format_network(trial.hyperparameters))
-
-
-def format_widths(hidden: str) -> str:
-    """Widths and what they are of, so that no comma is read as one in a number: 128 and 64 nodes."""
-    *channels, nodes = hidden.split(" channels, ")
-    blocks = [f"{join_with_and(each.split(','))} channels" for each in channels]
-    return ", ".join([*blocks, f"{join_with_and(nodes.split(','))} nodes" if nodes[-1].isdigit() else nodes])
-
-
-def format_percent(share: float) -> str:
-    """A share as a whole number of hundredths."""
-    return f"{round(100 * share)} %" if np.isfinite(share) else "-"
-
-
-def describe_trial(trial: TrialRecord) -> str:
-    """A trial in a sentence."""
-    return f"trial {trial.number} ({describe_trial_network(trial)})"
-
-
-def pluralize(count: int, noun: str) -> str:
-    """A number of things: 1 trial, 2 trials."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def join_with_and(parts: Sequence[str]) -> str:
-    """Parts of a sentence: one, two and three."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+        return f"trial {trial.number}: {score}, {describe_network(trial)}, {trial.n_parameters:,} parameters{ending}"

@@ -73,12 +73,12 @@ def test_falling_error_says_gain_with_its_interval() -> None:
     assert words.startswith("Twice the data would probably gain ")
     low, high = (float(word) for word in words.removeprefix("Twice the data would probably gain ").split()[:3:2])
     assert low <= 100 * 3.0 * (1000**-0.5 - 2000**-0.5) <= high
-    assert "points (95 % of the fits to redrawn folds)" in words
+    assert "points (95 % of the fits to resampled folds)" in words
 
 
 def test_flat_curve_says_that_more_data_would_not_help() -> None:
     assert planted(0.3, 0.0, 1.0, 0.002).caption.startswith(
-        "More data would not help: of twice as much the fit expects at most 0."
+        "More data would not help: for twice as much the fit predicts at most 0."
     )
 
 
@@ -90,24 +90,27 @@ def test_little_gain_is_called_little() -> None:
 
 def test_noise_says_that_it_cannot_be_told() -> None:
     words = planted(0.2, 0.5, 0.5, 0.06).caption
-    assert words.startswith("Whether more data would help cannot be told: of twice as much the fit expects ")
+    assert words.startswith("Whether more data would help is uncertain: for twice as much the fit predicts ")
 
 
 def test_points_on_no_such_curve_say_so() -> None:
     scores = tuple((value,) * 5 for value in (0.10, 0.11, 0.12, 0.60))
-    words = plot_learning_curve(LearningCurve(ROWS, scores), TrialTable((), best_of((0.5, 0.5), 1), "accuracy")).caption
-    assert words.startswith("What more data would bring cannot be told: the points do not lie on the curve")
+    words = plot_learning_curve(
+        LearningCurve(ROWS, scores), TrialTable((), best_of((0.5, 0.5), 1), METRICS["accuracy"])
+    ).caption
+    assert words.startswith("The gain from more data cannot be predicted: the scores do not follow a power law")
 
 
 def test_error_is_told_in_its_unit() -> None:
     words = planted(50_000, 3_000_000, 0.5, 500, error=True).caption
     assert words.startswith("Twice the data would probably gain ")
-    assert "USD less error (95 % of the fits to redrawn folds)" in words
+    assert "USD less error (95 % of the fits to resampled folds)" in words
 
 
 def test_few_sizes_are_shown_without_a_fit() -> None:
     made = plot_learning_curve(
-        LearningCurve((20.0, 40.0), ((0.5, 0.6), (0.6, 0.7))), TrialTable((), best_of((0.6, 0.7), 1), "accuracy")
+        LearningCurve((20.0, 40.0), ((0.5, 0.6), (0.6, 0.7))),
+        TrialTable((), best_of((0.6, 0.7), 1), METRICS["accuracy"]),
     )
     assert made.caption.startswith("There are too few training rows")
     assert isinstance(made.content, Chart)
@@ -214,7 +217,7 @@ def test_epochs_of_parts_are_as_long_as_those_of_all_rows_and_see_no_test_row(mo
 
 def test_it_is_trained_once_and_kept(tmp_path: Path) -> None:
     posed, best = asked(), best_of((0.8, 0.9, 1.0), 2)
-    tried = TrialTable((best,), best, "accuracy")
+    tried = TrialTable((best,), best, METRICS["accuracy"])
     told: list[int] = []
 
     def watch(done: int, _: int) -> None:
@@ -248,7 +251,7 @@ def test_stopped_it_ends_at_once_and_keeps_nothing(tmp_path: Path) -> None:
             raise SearchInterrupted(130)
 
     with pytest.raises(SearchInterrupted):
-        build_learning_curve_figure(posed, 0, TrialTable((best,), best, "accuracy"), tmp_path, stop)
+        build_learning_curve_figure(posed, 0, TrialTable((best,), best, METRICS["accuracy"]), tmp_path, stop)
     assert len(told) == 2
     assert not list(tmp_path.iterdir())
 
@@ -262,5 +265,5 @@ def test_few_rows_leave_small_shares_out() -> None:
 
 def test_perfect_scores_say_that_nothing_is_left_to_gain() -> None:
     found = LearningCurve(ROWS, tuple((1.0,) * 5 for _ in ROWS))
-    words = plot_learning_curve(found, TrialTable((), best_of((1.0, 1.0), 1), "accuracy")).caption
-    assert words.startswith("More data would not help: of twice as much the fit expects nothing.")
+    words = plot_learning_curve(found, TrialTable((), best_of((1.0, 1.0), 1), METRICS["accuracy"])).caption
+    assert words.startswith("More data would not help: for twice as much the fit predicts no gain.")

@@ -26,7 +26,7 @@ from pipeline.report.drawing import render_matplotlib, render_plotly
 from pipeline.report.drawing.figure import Chart, Figure, Heatmap, ImageGrid, Series
 from pipeline.report.drawing.style import PALETTE, compute_log_ticks
 from pipeline.report.figures.optimization_history import plot_optimization_history
-from pipeline.report.figures.score_vs_parameters import find_pareto_front, resample_one_se_trials, select_by_one_se_rule
+from pipeline.report.network_selection import find_pareto_front, resample_one_se_trials, select_by_one_se_rule
 from pipeline.report.tables import count_endings, format_trials
 from pipeline.report.trials_table import TrialTable
 from pipeline.study.importance import MIN_COMPLETE_TRIALS, compute_importances
@@ -163,7 +163,7 @@ def test_absurd_score_stands_at_the_edge_and_is_said() -> None:
     figure = plot_optimization_history(study)
     assert isinstance(figure.content, Chart)
     assert max(y for series in figure.content.series for y in series.y) < 100
-    assert "1 with a far worse score stands at the edge" in figure.caption
+    assert "1 trial with a far worse score is drawn at the edge" in figure.caption
 
 
 def test_each_figure_has_words_with_numbers_also_when_it_shows_nothing() -> None:
@@ -174,8 +174,8 @@ def test_each_figure_has_words_with_numbers_also_when_it_shows_nothing() -> None
         for figure in figures:
             assert Image.open(io.BytesIO(render_matplotlib.render_png(figure))).size[0] == 1_200
             render_plotly.render_html(figure)
-    assert "Too few complete trials to say what counts: 1, and 15 are needed" in figures[2].caption
-    assert "1 complete trial, with no hidden layer: nothing can be said about other numbers" in figures[3].caption
+    assert "Too few complete trials for importances: 1, and 15 are needed" in figures[2].caption
+    assert "1 complete trial, with no hidden layer: other numbers of layers cannot be compared" in figures[3].caption
 
 
 def frozen(count: int, seed: int = 0) -> list[FrozenTrial]:
@@ -197,7 +197,7 @@ def test_importance_is_that_of_what_decides_and_is_beyond_chance() -> None:
     assert second.share < 0.01 < second.chance_level
     assert first.share + second.share == pytest.approx(1)
     figure = trial_figures.plot_param_importances(many(60), [first, second])
-    assert figure.caption.endswith("Beyond what shuffled scores give any of them 1 time in 20: a.")
+    assert figure.caption.endswith("Above the 95 % quantile of the largest share for shuffled scores: a.")
     assert compute_importances(frozen(MIN_COMPLETE_TRIALS - 1), maximize=True) == []
 
 
@@ -210,7 +210,7 @@ def test_importance_of_noise_is_named_one_time_in_twenty() -> None:
             [scored(noise.random(5), float(noise.random())) for _ in range(20)], maximize=True
         )
         said.append(trial_figures.plot_param_importances(many(20), important).caption)
-    assert sum("None is beyond what shuffled scores give" not in words for words in said) <= 4
+    assert sum("so none is significant" not in words for words in said) <= 4
 
 
 def test_names_from_outside_are_text_in_every_drawing() -> None:
@@ -367,7 +367,7 @@ def test_report_that_fails_costs_a_line_and_is_made_by_the_next_start(
     words = ["task=cat_species", *TINY, "dataset.count=120", "budget.trials=4"]
     search(store, *words)
     said = capsys.readouterr().out
-    assert len([line for line in said.splitlines() if line.startswith("report: not made (NotWrittenError: ")]) == 1
+    assert len([line for line in said.splitlines() if line.startswith("report: not made (FileWriteError: ")]) == 1
     assert "winner" in said
     assert not build.has_report(folder)
     (folder / "report").unlink()

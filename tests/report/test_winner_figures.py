@@ -36,14 +36,14 @@ CATS = ("birman", "persian", "siamese")
 
 
 def evidence(
-    head: AnyHead, targets: list[object], answers: list[list[float]], *, pictures: bool = True
+    head: AnyHead, targets: list[object], answers: list[list[float]], *, images: bool = True
 ) -> HeldoutPredictions:
     rows = len(targets)
     pixels = np.full((rows, 3, 4, 4), np.arange(rows)[:, None, None, None], dtype=np.uint8)
     kind = np.int64 if isinstance(head, SoftmaxHead | SigmoidHead) else np.float32
     constants = head.fit(np.array(targets, dtype=kind))
-    names = tuple(f"folder/{row}.jpg" if pictures else str(row) for row in range(rows))
-    seen = Images(pixels) if pictures else None
+    names = tuple(f"folder/{row}.jpg" if images else str(row) for row in range(rows))
+    seen = Images(pixels) if images else None
     values = np.array(answers, dtype=np.float32)
     return HeldoutPredictions(head, constants, names, np.arange(rows), np.array(targets, dtype=kind), values, seen)
 
@@ -64,7 +64,7 @@ def test_calibrated_model_has_nearly_no_calibration_error() -> None:
     choices = ClassPredictions(CATS, np.stack([first, 1 - first, 0 * first], axis=1), truth)
     found = calibration.bin_predictions(choices.confidence, choices.is_correct)
     assert calibration.expected_calibration_error(found) < 0.01
-    assert "no more than chance" in calibration.plot_class_calibration(choices).caption
+    assert "within chance for a perfectly calibrated model" in calibration.plot_class_calibration(choices).caption
 
 
 def test_calibration_error_is_how_far_it_is_off() -> None:
@@ -73,7 +73,7 @@ def test_calibration_error_is_how_far_it_is_off() -> None:
     choices = ClassPredictions(CATS, np.array(calm([0.9] * 100)), truth)
     words = calibration.plot_class_calibration(choices).caption
     assert words.startswith(
-        "Expected calibration error 0.300 over 100 answers: on average it is 0.30 surer than it is right."
+        "Expected calibration error 0.300 over 100 predictions: the mean confidence is 0.30 above the accuracy."
     )
     (bin_,) = calibration.bin_predictions(choices.confidence, choices.is_correct)
     assert (bin_.n_predictions, bin_.mean_probability, bin_.observed_share) == (100, pytest.approx(0.9), 0.6)
@@ -82,7 +82,7 @@ def test_calibration_error_is_how_far_it_is_off() -> None:
 def test_chance_alone_is_told_from_a_wrong_probability() -> None:
     """Three answers that are 0.9 sure, two of them right, say nothing against it."""
     choices = ClassPredictions(CATS, np.array(calm([0.9] * 3)), np.array([0, 0, 1]))
-    assert "no more than chance" in calibration.plot_class_calibration(choices).caption
+    assert "within chance for a perfectly calibrated model" in calibration.plot_class_calibration(choices).caption
 
 
 def test_reliability_has_counts_and_intervals() -> None:
@@ -90,7 +90,7 @@ def test_reliability_has_counts_and_intervals() -> None:
     drawn = calibration.plot_class_calibration(choices).content
     assert isinstance(drawn, Chart)
     points = drawn.series[-1]
-    assert list(points.point_labels) == ["1 answer", "100 answers"]
+    assert list(points.point_labels) == ["1 prediction", "100 predictions"]
     assert all(low <= share <= high for low, share, high in zip(points.low, points.y, points.high, strict=True))
 
 
@@ -99,16 +99,22 @@ def test_most_surely_wrong_picture_comes_first() -> None:
     made = by_name(build_prediction_figures(evidence(SoftmaxHead("softmax", CATS), [0, 2, 1, 0], answers)))
     wrong = made["mistakes"]
     assert isinstance(wrong.content, ImageGrid)
-    assert wrong.caption == "Most surely wrong: 1.jpg is siamese, said birman 0.97. 2 of 4 test rows are wrong."
-    assert wrong.content.captions == ("siamese, said birman 0.97: 1.jpg", "persian, said birman 0.60: 2.jpg")
+    assert (
+        wrong.caption
+        == "Most confident mistake: 1.jpg, siamese predicted as birman (0.97). 2 of 4 test rows are wrong."
+    )
+    assert wrong.content.captions == (
+        "siamese predicted as birman (0.97): 1.jpg",
+        "persian predicted as birman (0.60): 2.jpg",
+    )
     assert [int(picture[0, 0, 0]) for picture in wrong.content.images] == [1, 2]
-    assert made["unsure"].caption.startswith("Least sure: 0.jpg, said birman 0.50, is birman.")
+    assert made["unsure"].caption.startswith("Least confident: 0.jpg, birman predicted as birman (0.50).")
 
 
 def test_nothing_wrong_is_no_figure_of_mistakes() -> None:
     made = by_name(build_prediction_figures(evidence(SoftmaxHead("softmax", CATS), [0, 0], calm([0.9, 0.8]))))
     assert "mistakes" not in made
-    assert made["confusion"].caption == "2 of 2 right (1.000)."
+    assert made["confusion"].caption == "2 of 2 correct (1.000)."
 
 
 def test_confusion_counts_truth_by_answer() -> None:
@@ -117,7 +123,10 @@ def test_confusion_counts_truth_by_answer() -> None:
     drawn = made["confusion"].content
     assert isinstance(drawn, Heatmap)
     assert drawn.values.tolist() == [[2, 0, 0], [3, 1, 0], [0, 0, 0]]  # of the last class there is no test row
-    assert made["confusion"].caption == "3 of 6 right (0.500). Most often confused: persian taken for birman (3 of 4)."
+    assert (
+        made["confusion"].caption
+        == "3 of 6 correct (0.500). Most often confused: persian predicted as birman (3 of 4)."
+    )
 
 
 def test_of_many_classes_the_most_confused_are_shown_and_named() -> None:
@@ -132,8 +141,8 @@ def test_of_many_classes_the_most_confused_are_shown_and_named() -> None:
     assert drawn.values.shape == (20, 20)
     assert "breed 700" in drawn.row_names
     assert drawn.values.sum() >= 11
-    assert "breed 700 taken for breed 500 (1 of 11)" in made["confusion"].caption
-    assert "the 20 of 1,000 classes" in made["confusion"].caption
+    assert "breed 700 predicted as breed 500 (1 of 11)" in made["confusion"].caption
+    assert "The 20 of 1,000 classes" in made["confusion"].caption
 
 
 def test_labels_are_judged_one_by_one() -> None:
@@ -144,20 +153,20 @@ def test_labels_are_judged_one_by_one() -> None:
     drawn = made["confusion"].content
     assert isinstance(drawn, Heatmap)
     assert dict(zip(drawn.row_names, drawn.values.tolist(), strict=True)) == {"cat": [1, 1, 0, 1], "lion": [1, 0, 1, 1]}
-    assert made["confusion"].caption.startswith("Every label right on 1 of 3 rows (0.333).")
+    assert made["confusion"].caption.startswith("Every label correct on 1 of 3 rows (0.333).")
     assert made["mistakes"].caption == (
-        "Most surely wrong: 1.jpg: cat, said 0.10. 2 of 3 test rows are wrong about a label."
+        "Most confident mistake: 1.jpg, cat, predicted 0.10. 2 of 3 test rows are wrong about a label."
     )
-    assert made["unsure"].caption == "Least sure: 2.jpg: no lion, said 0.60."
-    assert "6 answers" in made["calibration"].caption
+    assert made["unsure"].caption == "Least confident: 2.jpg, no lion, predicted 0.60."
+    assert "6 predictions" in made["calibration"].caption
 
 
 def test_numbers_are_held_against_the_truth() -> None:
     head = NumberHead("number", "relu", "l1", "years")
     made = by_name(build_prediction_figures(evidence(head, [1.0, 2.0, 3.0], [[1.0], [6.0], [2.0]])))
     assert list(made) == ["residuals", "error_spread", "mistakes"]
-    assert made["residuals"].caption == "The answers are 1.667 years from the truth on average."
-    assert made["mistakes"].caption == "Farthest off: 1.jpg is 2 years, said 6 years."
+    assert made["residuals"].caption == "Mean absolute error 1.667 years."
+    assert made["mistakes"].caption == "Largest error: 1.jpg, 2 years predicted as 6 years."
 
 
 def test_rows_of_a_table_are_bars_with_their_names() -> None:
@@ -168,7 +177,7 @@ def test_rows_of_a_table_are_bars_with_their_names() -> None:
     (bars,) = drawn.series
     assert list(bars.x) == ["row 0", "row 1"]
     assert list(bars.y) == [50_000, -10_000]
-    assert bars.point_labels[0] == "100,000 USD, said 150,000 USD"
+    assert bars.point_labels[0] == "100,000 USD predicted as 150,000 USD"
 
 
 def test_bands_are_confused_and_off_in_years() -> None:
@@ -177,8 +186,8 @@ def test_bands_are_confused_and_off_in_years() -> None:
         build_prediction_figures(evidence(head, [1.0, 5.0, 9.0], [[0.8, 0.2, 0], [0.7, 0.2, 0.1], [0, 0.1, 0.9]]))
     )
     assert {"confusion", "calibration", "residuals", "error_spread", "mistakes", "unsure"} == set(made)
-    assert "2 to 8 years taken for under 2 years (1 of 1)" in made["confusion"].caption
-    assert "years from the truth" in made["residuals"].caption
+    assert "2 to 8 years predicted as under 2 years (1 of 1)" in made["confusion"].caption
+    assert "Mean absolute error" in made["residuals"].caption
 
 
 @pytest.mark.parametrize(
@@ -319,7 +328,7 @@ def test_node_that_answers_to_one_colour_is_excited_by_it(tmp_path: Path) -> Non
     rows = [int(caption.removeprefix("node 2: ").removesuffix(".png")) for caption in excited.content.captions]
     assert {row % 3 for row in rows} == {0}
     assert set(rows) <= set(asked.splits.development.tolist())
-    assert "Two that excite the same node are of one class in 100% of cases" in excited.caption
+    assert "Two top images of the same node have the same class in 100% of cases" in excited.caption
 
 
 @pytest.mark.parametrize("shown", [1, 4])
@@ -333,9 +342,9 @@ def test_picture_at_which_a_node_is_silent_is_not_shown_as_exciting_it(shown: in
     assert isinstance(excited.content, ImageGrid)
     captions = excited.content.captions
     assert captions[:shown] == tuple(f"node 0: {row}.png" for row in range(shown))
-    assert captions[shown:6] == ("node 0: no other excites it",) * (6 - shown)
+    assert captions[shown:6] == ("node 0: no other image activates it",) * (6 - shown)
     assert captions[6:] == tuple(f"node 1: {row}.png" for row in range(89, 83, -1))
-    assert (excited.content.images[5] == top_activating_images.GRAY_LEVEL).all()
+    assert (excited.content.images[5] == top_activating_images.PADDING_GRAY).all()
     assert "the 2 most used of 3 nodes of hidden layer 1 most" in excited.caption
 
 
@@ -344,7 +353,7 @@ def test_layer_that_is_dead_shows_no_picture_and_says_so() -> None:
     assert asked.images is not None
     dead = LayerActivations("block 1", "channel", rows, np.zeros((90, 4), np.float32), np.zeros(4))
     excited = top_activating_images.plot_top_activating_images(dead, 1, asked.images, asked.examples)
-    assert excited.caption == "None of the 4 channels of block 1 makes any difference between pictures."
+    assert excited.caption == "None of the 4 channels of block 1 responds differently to different images."
     assert render_plotly.render_html(excited) == ""
     assert render_matplotlib.render_png(excited)[:4] == b"\x89PNG"
 

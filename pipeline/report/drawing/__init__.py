@@ -1,1 +1,1 @@
-"""Figures and what draws them."""
+"""Figures as data, and the two renderers that draw them."""

@@ -1,4 +1,4 @@
-"""A figure as data: what it shows and what it says; `interactive` draws it for a page, `still` as a PNG."""
+"""A figure as data; `render_plotly` draws it for a page, `render_matplotlib` as a PNG."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ SeriesKind = Literal["line", "points", "bars"]
 
 @dataclass(frozen=True)
 class Series:
-    """One line, cloud of points or row of bars of a chart.
+    """One line, cloud of points or row of bars of a chart; series of one name share a color and a legend entry.
 
-    name: in the legend; series of one name share its colour. low, high: of each y, where it is known how sure it is;
-    labels: what each point is, in a few words. quiet: of little weight beside the others, such as one of many curves;
-    ring: drawn around the points of others.
+    low, high: ends of an interval around each y, or empty; point_labels: hover text of each point, or empty.
+    is_muted: pale, in the background of the others; is_highlighted: rings around points of other series.
     """
 
     name: str
@@ -34,7 +33,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Chart:
-    """Series over two axes, whose titles say the unit."""
+    """Series over two axes, whose titles include the unit."""
 
     x_title: str
     y_title: str
@@ -44,7 +43,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Heatmap:
-    """A count for each pair, such as a confusion matrix: float [rows, columns]."""
+    """A number for each pair of names, such as a confusion matrix: float64 [rows, columns]."""
 
     x_title: str
     y_title: str
@@ -55,19 +54,19 @@ class Heatmap:
 
 @dataclass(frozen=True)
 class ImageGrid:
-    """Pictures, uint8 [H, W, 3], with a line of words under each."""
+    """Images, uint8 [H, W, 3], with a one-line caption under each; `columns` of them side by side."""
 
     images: tuple[NDArray[np.uint8], ...]
     captions: tuple[str, ...]
-    columns: int = 5  # in a row
+    columns: int = 5
 
 
 @dataclass(frozen=True)
 class Figure:
-    """What is drawn, and what it says.
+    """A titled chart, heatmap or image grid.
 
-    name: of its files, without an ending; words: a sentence or two with the figures in them, for who cannot see it
-    as well.
+    name: of its files, without the suffix; caption: the findings in one or two sentences with their numbers, which
+    also serve as the alternative text.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A figure as a PNG, by matplotlib: for where a page with a script has no place."""
+"""A figure as a PNG by matplotlib, for readers that run no scripts, such as MLflow's artifact view."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import io
 import math
 import textwrap
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from matplotlib.font_manager import fontManager
@@ -23,22 +23,25 @@ from pipeline.report.drawing.figure import Chart, Figure, Heatmap, ImageGrid, Se
 from pipeline.report.drawing.style import (
     BAND_OPACITY,
     MAX_ANNOTATED_COLUMNS,
+    MAX_CELL_LABEL_CHARS,
     MUTED_OPACITY,
-    assign_colors,
-    assign_legend_names,
-    assign_style_indices,
+    SeriesStyle,
+    assign_styles,
     compute_log_ticks,
     format_cell,
     has_integer_x,
     is_horizontal,
+    list_categories,
+    orient,
     shorten_label,
 )
 from pipeline.runtime.text import escape_unprintable
 
-DPI = 150  # an inch
-FIGURE_WIDTH, CHART_HEIGHT = 8.0, 4.4  # inches
-MATPLOTLIB_MARKERS = ("o", "D", "s", "^", "X", "P")
-MATPLOTLIB_DASHES = ("-", "--", ":", "-.")
+DPI = 150
+FIGURE_WIDTH = 8.0  # inches
+CHART_HEIGHT = 4.4  # inches
+MARKERS = ("o", "D", "s", "^", "X", "P")
+DASHES = ("-", "--", ":", "-.")
 FONT_FAMILIES = (
     "DejaVu Sans",
     "Noto Sans CJK KR",
@@ -54,25 +57,19 @@ Coordinates = NDArray[np.float64]
 
 
 def render_png(figure: Figure) -> bytes:
-    """The figure with its title above and its words below, on white; 1,200 pixels wide."""
+    """Return the figure as a PNG, 1,200 pixels wide: its title above, its caption below, on white."""
     content = figure.content
-    title_lines, caption_lines = (
-        textwrap.wrap(escape_unprintable(figure.title), 78),
-        textwrap.wrap(escape_unprintable(figure.caption), 126),
-    )
-    title_height, caption_height, content_height = (
-        0.12 + 0.23 * len(title_lines),
-        0.18 * len(caption_lines) + 0.15,
-        _compute_content_height(content),
-    )
-    total_height = content_height + caption_height + title_height
-    layout = ConstrainedLayoutEngine(rect=(0.01, caption_height / total_height, 0.98, content_height / total_height))
-    canvas = Canvas(figsize=(FIGURE_WIDTH, total_height), dpi=DPI, layout=layout)
+    title_lines = textwrap.wrap(escape_unprintable(figure.title), 78)
+    caption_lines = textwrap.wrap(escape_unprintable(figure.caption), 126)
+    caption_height = 0.18 * len(caption_lines) + 0.15
+    content_height = _compute_content_height(content)
+    height = content_height + caption_height + 0.12 + 0.23 * len(title_lines)
+    layout = ConstrainedLayoutEngine(rect=(0.01, caption_height / height, 0.98, content_height / height))
+    canvas = Canvas(figsize=(FIGURE_WIDTH, height), dpi=DPI, layout=layout)
     FigureCanvasAgg(canvas)
-    canvas.text(0.012, 1 - 0.1 / total_height, "\n".join(title_lines), fontsize=12, weight="bold", va="top")
-    canvas.text(
-        0.012, (caption_height - 0.05) / total_height, "\n".join(caption_lines), fontsize=8.5, va="top", linespacing=1.4
-    )
+    canvas.text(0.012, 1 - 0.1 / height, "\n".join(title_lines), fontsize=12, weight="bold", va="top")
+    caption_top = (caption_height - 0.05) / height
+    canvas.text(0.012, caption_top, "\n".join(caption_lines), fontsize=8.5, va="top", linespacing=1.4)
     match content:
         case Chart():
             if content.series:
@@ -84,13 +81,13 @@ def render_png(figure: Figure) -> bytes:
     _set_fonts(canvas)
     stream = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of a script that no font here has
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of a script without an installed font
         canvas.savefig(stream, format="png")
     return stream.getvalue()
 
 
 def _compute_content_height(content: Chart | Heatmap | ImageGrid) -> float:
-    """How tall what is drawn is, in inches."""
+    """Return the height of the content in inches."""
     if isinstance(content, ImageGrid):
         return math.ceil(len(content.images) / content.columns) * (FIGURE_WIDTH / content.columns + 0.1)
     if isinstance(content, Heatmap):
@@ -101,7 +98,7 @@ def _compute_content_height(content: Chart | Heatmap | ImageGrid) -> float:
 
 
 def _set_fonts(canvas: Canvas) -> None:
-    """Every text by the first font that has its letters, and no dollar sign as the begin of a formula."""
+    """Draw every text by the first font that has its letters, and no dollar sign as the start of a formula."""
     installed = {font.name for font in fontManager.ttflist}
     fonts = [name for name in FONT_FAMILIES if name in installed]
     for text in canvas.findobj(Text):
@@ -111,102 +108,89 @@ def _set_fonts(canvas: Canvas) -> None:
 
 
 def _draw_chart(axes: Axes, chart: Chart) -> None:
-    horizontal, positions = is_horizontal(chart), _position_categories(chart)
-    for series, color, style_index, legend_name in zip(
-        chart.series, assign_colors(chart), assign_style_indices(chart), assign_legend_names(chart), strict=True
-    ):
-        x = np.array([positions[each] if isinstance(each, str) else each for each in series.x], dtype=float)
-        _draw_series(axes, series, x, legend_name, color, style_index, horizontal)
-    x_title, y_title = (chart.y_title, chart.x_title) if horizontal else (chart.x_title, chart.y_title)
+    horizontal = is_horizontal(chart)
+    categories = list_categories(chart)
+    styles = assign_styles(chart)
+    for series, style in zip(chart.series, styles, strict=True):
+        positions = [categories.index(x) if isinstance(x, str) else x for x in series.x]
+        _draw_series(axes, series, np.array(positions, dtype=float), style, horizontal)
+    x_title, y_title = orient(chart.x_title, chart.y_title, horizontal)
     axes.set_xlabel(escape_unprintable(x_title))
     axes.set_ylabel("" if horizontal else escape_unprintable(y_title))
+    numeric_axes: list[Axis] = [axes.xaxis] if horizontal else [axes.yaxis]
     if chart.log_x:
-        _set_log_axis(axes, compute_log_ticks(chart))
-    elif positions:
-        (axes.set_yticks if horizontal else axes.set_xticks)(
-            range(len(positions)), [shorten_label(name) for name in positions]
-        )
-    elif has_integer_x(chart):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _set_log_axis(axes, chart)
+    elif categories:
+        set_ticks = axes.set_yticks if horizontal else axes.set_xticks
+        set_ticks(range(len(categories)), [shorten_label(name) for name in categories])
+    else:
+        numeric_axes.append(axes.xaxis)
+        if has_integer_x(chart):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if horizontal:
         axes.invert_yaxis()
-    numeric_axes = [axes.xaxis] if horizontal else [axes.yaxis, *([] if positions or chart.log_x else [axes.xaxis])]
     for axis in numeric_axes:
         axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     axes.grid(color=GRID_COLOR, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    if sum(map(bool, assign_legend_names(chart))) > 1:
-        columns = 4 if len("".join(assign_legend_names(chart))) < 60 else 2
-        axes.legend(
-            loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False, fontsize=9, borderaxespad=0.2
-        )
+    _draw_legend(axes, [style.legend_name for style in styles if style.legend_name])
 
 
-def _position_categories(chart: Chart) -> dict[str, int]:
-    """Where along the axis each name stands, in the order in which they come."""
-    names = [x for series in chart.series for x in series.x if isinstance(x, str)]
-    return {name: place for place, name in enumerate(dict.fromkeys(names))}
+def _draw_legend(axes: Axes, names: list[str]) -> None:
+    """Draw a legend above the chart, unless there is only one name."""
+    if len(names) > 1:
+        columns = 4 if len("".join(names)) < 60 else 2
+        options: dict[str, Any] = {"frameon": False, "fontsize": 9, "borderaxespad": 0.2}
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, **options)
 
 
-def _set_log_axis(axes: Axes, tick_labels: Mapping[float, str]) -> None:
+def _set_log_axis(axes: Axes, chart: Chart) -> None:
     axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    axes.set_xticks(list(tick_labels), list(tick_labels.values()))
+    limits = axes.get_xlim()
+    ticks = compute_log_ticks(chart)
+    axes.set_xticks(list(ticks), list(ticks.values()))
     axes.set_xticks([], minor=True)
-    axes.set_xlim(low, high)
+    axes.set_xlim(*limits)
 
 
-def _draw_series(
-    axes: Axes, series: Series, x: Coordinates, legend_name: str, color: str, style_index: int, horizontal: bool
-) -> None:
+def _draw_series(axes: Axes, series: Series, x: Coordinates, style: SeriesStyle, horizontal: bool) -> None:
     y = np.array(series.y, dtype=float)
     error = np.abs(np.array([series.low, series.high]) - y) if series.low else None
-    common: dict[str, Any] = {
-        "color": color,
-        "alpha": MUTED_OPACITY if series.is_muted else 1.0,
-        "label": legend_name,
-    }
+    opacity = MUTED_OPACITY if series.is_muted else 1.0
+    common: dict[str, Any] = {"color": style.color, "alpha": opacity, "label": style.legend_name}
     error_options: dict[str, Any] = {} if error is None else {"xerr" if horizontal else "yerr": error}
     if series.kind == "bars":
-        spacing = 1.0 if len(x) < 2 else float(np.diff(np.unique(x)).min(initial=np.inf))
-        (axes.barh if horizontal else axes.bar)(
-            x, y, 0.8 * (spacing if np.isfinite(spacing) else 1.0), **common, **error_options
-        )
+        draw_bars = axes.barh if horizontal else axes.bar
+        draw_bars(x, y, 0.8 * _compute_spacing(x), **common, **error_options)
         return
-    across, up = (y, x) if horizontal else (x, y)
-    if series.kind == "line":
-        dash, line_width = (
-            ("-", 0.7) if series.is_muted else (MATPLOTLIB_DASHES[style_index % len(MATPLOTLIB_DASHES)], 1.8)
-        )
-        axes.plot(across, up, dash, linewidth=line_width, **common)
-        if error is not None:
-            axes.fill_between(x, series.low, series.high, color=color, alpha=BAND_OPACITY, linewidth=0)
-    else:
-        style = HIGHLIGHT_STYLE if series.is_highlighted else POINT_STYLE
-        axes.errorbar(
-            across,
-            up,
-            fmt=MATPLOTLIB_MARKERS[style_index % len(MATPLOTLIB_MARKERS)],
-            elinewidth=0.8,
-            **common,
-            **error_options,
-            **style,
-        )
+    page_x, page_y = orient(x, y, horizontal)
+    if series.kind == "points":
+        marker = MARKERS[style.index % len(MARKERS)]
+        look = HIGHLIGHT_STYLE if series.is_highlighted else POINT_STYLE
+        axes.errorbar(page_x, page_y, fmt=marker, elinewidth=0.8, **common, **error_options, **look)
+        return
+    dash = "-" if series.is_muted else DASHES[style.index % len(DASHES)]
+    axes.plot(page_x, page_y, dash, linewidth=0.7 if series.is_muted else 1.8, **common)
+    if error is not None:
+        axes.fill_between(x, series.low, series.high, color=style.color, alpha=BAND_OPACITY, linewidth=0)
+
+
+def _compute_spacing(x: Coordinates) -> float:
+    """Return the least distance between two bars, or 1 if there is only one position."""
+    positions = np.unique(x)
+    return float(np.diff(positions).min()) if len(positions) > 1 else 1.0
 
 
 def _draw_heatmap(axes: Axes, heatmap: Heatmap) -> None:
     image = axes.imshow(heatmap.values, cmap="cividis", aspect="auto")
-    axes.set_xticks(
-        range(len(heatmap.column_names)),
-        [shorten_label(name, 24) for name in heatmap.column_names],
-        rotation=45,
-        ha="right",
-    )
-    axes.set_yticks(range(len(heatmap.row_names)), [shorten_label(name, 24) for name in heatmap.row_names])
+    columns = [shorten_label(name, MAX_CELL_LABEL_CHARS) for name in heatmap.column_names]
+    rows = [shorten_label(name, MAX_CELL_LABEL_CHARS) for name in heatmap.row_names]
+    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
+    axes.set_yticks(range(len(rows)), rows)
     axes.set_xlabel(escape_unprintable(heatmap.x_title))
     axes.set_ylabel(escape_unprintable(heatmap.y_title))
-    if len(heatmap.column_names) > MAX_ANNOTATED_COLUMNS:
+    if len(columns) > MAX_ANNOTATED_COLUMNS:
         assert axes.figure is not None
         axes.figure.colorbar(image, ax=axes)
         return

@@ -1,99 +1,114 @@
-"""How figures look, whoever draws them: colours and marks that any eye tells apart on a light and on a dark page."""
+"""The look of figures that both renderers share: colors, legend entries, ticks, orientation and short labels."""
 
 from __future__ import annotations
 
 import html
 import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TypeVar
 
-from pipeline.report.drawing.figure import Chart, Series
+from pipeline.report.drawing.figure import Chart
 from pipeline.runtime.text import escape_unprintable
 
-# Okabe and Ito's palette (https://jfly.uni-koeln.de/color/), without those of its colours that are pale on white, with
-# a brown and a grey. Each has a contrast of 3:1 or more to the page, light and dark (WCAG 2.2, 1.4.11).
+# Okabe and Ito's palette (https://jfly.uni-koeln.de/color/), without those of its colors that are pale on white, with
+# a brown and a gray. Each has a contrast of 3:1 or more to the page, light and dark (WCAG 2.2, 1.4.11).
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#b85c92", "#8f6b00", "#7a7a7a")
 MUTED_COLOR = "#808080"
-MUTED_OPACITY, BAND_OPACITY = 0.6, 0.2
-PLOTLY_MARKERS = ("circle", "diamond", "square", "triangle-up", "x", "cross")  # in plotly's words
-PLOTLY_DASHES = ("solid", "dash", "dot", "dashdot")  # likewise
+MUTED_OPACITY = 0.6
+BAND_OPACITY = 0.2
 MAX_LABEL_CHARS = 40
+MAX_CELL_LABEL_CHARS = 24
 MAX_DENSE_TICK_RATIO = 1_000  # from end to end of a logarithmic axis
-MAX_ANNOTATED_COLUMNS = 20  # columns of a grid whose numbers still have room
+MAX_ANNOTATED_COLUMNS = 20  # columns of a heatmap whose numbers still have room
+Value = TypeVar("Value")
 
 
-def assign_colors(chart: Chart) -> list[str]:
-    """A colour for each series; quiet ones have none of their own, those of one name share one."""
-    keys = [series.name or f"series {place}" for place, series in enumerate(chart.series)]
-    color_keys = list(dict.fromkeys(key for key, series in zip(keys, chart.series, strict=True) if not series.is_muted))
-    return [
-        MUTED_COLOR if series.is_muted else PALETTE[color_keys.index(key) % len(PALETTE)]
-        for key, series in zip(keys, chart.series, strict=True)
-    ]
+@dataclass(frozen=True)
+class SeriesStyle:
+    """Color of a series, its index among the markers or dashes of its kind, and its legend entry ("" for none)."""
+
+    color: str
+    index: int
+    legend_name: str
 
 
-def assign_legend_names(chart: Chart) -> list[str]:
-    """What the legend says of each series: its name, once."""
-    names = [series.name for series in chart.series]
-    return [shorten_label(name) if name not in names[:place] else "" for place, name in enumerate(names)]
+def assign_styles(chart: Chart) -> list[SeriesStyle]:
+    """Return the style of each series: one color and legend entry a name, one marker or dash a series of a kind.
 
-
-def assign_style_indices(chart: Chart) -> list[int]:
-    """Which of the lines, or of the clouds of points, each series is, so that no two have the same dashes or marks."""
-    counts: dict[str, int] = {}
-    indices = []
-    for series in chart.series:
-        indices.append(counts.get(series.kind, 0))
-        counts[series.kind] = indices[-1] + (not series.is_muted)
-    return indices
+    Muted series are gray and take no color, marker or dash from the others.
+    """
+    names: list[str] = []
+    color_by_name: dict[str, str] = {}
+    kind_counts = Counter[str]()
+    styles = []
+    for position, series in enumerate(chart.series):
+        key = series.name or f"series {position}"
+        if not series.is_muted:
+            color_by_name.setdefault(key, PALETTE[len(color_by_name) % len(PALETTE)])
+        color = MUTED_COLOR if series.is_muted else color_by_name[key]
+        legend_name = "" if series.name in names else shorten_label(series.name)
+        styles.append(SeriesStyle(color, kind_counts[series.kind], legend_name))
+        names.append(series.name)
+        kind_counts[series.kind] += not series.is_muted
+    return styles
 
 
 def has_integer_x(chart: Chart) -> bool:
-    """Whether the places along a chart are whole numbers, such as epochs."""
+    """Return whether every x of a chart is a whole number, such as an epoch."""
     return all(not isinstance(x, str) and x == int(x) for series in chart.series for x in series.x)
 
 
-def compute_log_ticks(chart: Chart) -> dict[float, str]:
-    """Of a logarithmic axis: the round numbers 1, 2, 5, 10 ... that it reaches over; powers of ten where it is long.
+def list_categories(chart: Chart) -> list[str]:
+    """Return the names along the x axis in the order in which they first appear, or [] for numbers."""
+    return list(dict.fromkeys(x for series in chart.series for x in series.x if isinstance(x, str)))
 
-    Where it is so short that none lies on it, its ends: without a number nobody can read it.
+
+def is_horizontal(chart: Chart) -> bool:
+    """Return whether a chart is drawn with its x axis upright: bars with names, which have room for them there."""
+    return any(series.kind == "bars" and any(isinstance(x, str) for x in series.x) for series in chart.series)
+
+
+def orient(along_x: Value, along_y: Value, horizontal: bool) -> tuple[Value, Value]:
+    """Return what belongs to the x and the y axis of the page, swapped for a horizontal chart."""
+    return (along_y, along_x) if horizontal else (along_x, along_y)
+
+
+def compute_log_ticks(chart: Chart) -> dict[float, str]:
+    """Return the ticks of a logarithmic axis and their labels: 1, 2, 5, 10 ..., or powers of ten on a long axis.
+
+    A range without a round number has ticks at its ends instead.
     """
     values = [float(x) for series in chart.series for x in series.x]
-    low, high = min(values), max(values)
+    low = min(values)
+    high = max(values)
     steps = (1, 2, 5) if high / low < MAX_DENSE_TICK_RATIO else (1,)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    round_numbers = [step * 10.0**power for power in powers for step in steps]
-    if not any(low <= place <= high for place in round_numbers):
-        round_numbers = [low, high]
-    return {place: _format_tick(place) for place in round_numbers if low / 2 <= place <= 2 * high}
+    ticks = [step * 10.0**power for power in powers for step in steps]
+    if not any(low <= tick <= high for tick in ticks):
+        ticks = [low, high]
+    return {tick: _format_tick(tick) for tick in ticks if low / 2 <= tick <= 2 * high}
 
 
 def _format_tick(value: float) -> str:
-    """A round number in few letters: 200, 5k, 2M."""
+    """Return a number with a unit prefix: 200, 5k, 2M."""
     for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= unit:
             return f"{value / unit:g}{letter}"
     return f"{value:g}"
 
 
-def is_horizontal(chart: Chart) -> bool:
-    """Whether a chart is drawn on its side: bars with names have room for them there."""
-    return any(series.kind == "bars" and _has_categorical_x(series) for series in chart.series)
-
-
-def _has_categorical_x(series: Series) -> bool:
-    return any(isinstance(place, str) for place in series.x)
-
-
 def shorten_label(name: str, max_chars: int = MAX_LABEL_CHARS) -> str:
-    """A name from outside as an axis or a legend has room for it: escaped, and not longer than fits."""
+    """Return a name of the user's data for an axis or a legend: escaped, at most `max_chars` long."""
     text = escape_unprintable(name)
     return text if len(text) <= max_chars else f"{text[: max_chars - 1]}…"
 
 
 def escape_html(text: str) -> str:
-    """A text for HTML, and for plotly, which takes a part of HTML in its labels."""
+    """Return a text escaped for HTML, and for plotly, which reads some HTML in its labels."""
     return html.escape(escape_unprintable(text))
 
 
 def format_cell(value: float) -> str:
-    """A number of a grid: a count as it is, a share with two digits."""
+    """Return the text of a heatmap's cell: a count as an integer, a share with two digits."""
     return f"{value:,.0f}" if value == int(value) else f"{value:.2f}"

@@ -1,1 +1,1 @@
-"""The figures of a report."""
+"""The figures of a report: one module a subject, each with its caption."""

@@ -1,4 +1,4 @@
-"""The weights of the first layer as pictures, where it reads pixels: what each node looks for."""
+"""Weights of the first layer as images, if it reads pixels."""
 
 from __future__ import annotations
 
@@ -13,42 +13,35 @@ from pipeline.report.activations import LayerActivations
 from pipeline.report.drawing.figure import Figure, ImageGrid
 from pipeline.report.heldout_predictions import make_unique_labels
 
-MAX_NODES, MAX_COLUMNS = 24, 8
-MIN_IMAGE_SIDE = 48  # pixels, at least, of a picture of weights
-SCALE_QUANTILE = 0.995  # of a node's weights lie between black and white
-READING_NOTE = (
-    "Grey is a weight of 0: where it is lighter, light pixels speak for it, and where it is darker, against it."
-)
+MAX_NODES = 24
+MAX_COLUMNS = 8
+MIN_IMAGE_SIDE = 48  # pixels; smaller images of weights are enlarged
+SCALE_QUANTILE = 0.995  # of a node's absolute weights: black and white stand for it, beyond outliers
+READING_NOTE = "Gray is a weight of 0; light pixels raise the output where it is lighter, and lower it where darker."
 
 
 def plot_first_layer_weights(trained: TrainedModel, layers: list[LayerActivations]) -> Figure | None:
-    """A picture for each of the first layer's most used nodes or kernels; of no hidden layer one for each output.
+    """Return an image for each of the most used nodes or kernels of the first layer, or None if it reads no pixels.
 
-    layers: of the same model, the first one first. None where no layer reads pixels.
+    layers: of the same model, the first one first. Without a hidden layer there is an image for each output.
     """
-    inputs, model = trained.architecture.inputs, trained.architecture.model
+    inputs = trained.architecture.inputs
     if not isinstance(inputs, ImageInputs):
         return None
-    if model.convolutions is not None:
-        kernels = trained.weights["blocks.blocks.0.weight"]
-        name, block = f"kernels of {model.convolutions.kernel} x {model.convolutions.kernel}", "first block"
-        return _plot_nodes(kernels, layers[0], f"The {name} of the {block}")
+    convolutions = trained.architecture.model.convolutions
+    if convolutions is not None:
+        kernel = convolutions.kernel
+        title = f"The {kernel} x {kernel} kernels of the first block"
+        return _plot_nodes(trained.weights["blocks.blocks.0.weight"], layers[0], title)
     weights = trained.weights["layers.0.weight"].view(-1, COLOR_CHANNELS, inputs.size, inputs.size)
     if layers:
-        return _plot_nodes(weights, layers[0], "What the first layer looks for")
-    names = make_unique_labels(trained.architecture.head.output_names)[
-        -len(weights) :
-    ]  # one output of two columns is the second's
-    images = tuple(map(weights_to_image, weights[:MAX_NODES]))
-    caption = f"With no hidden layer, each answer weighs the pixels by itself. {READING_NOTE}"
+        return _plot_nodes(weights, layers[0], "Weights of the first layer")
+    # of two classes with one output, that output is the second class
+    names = make_unique_labels(trained.architecture.head.output_names)[-len(weights) :]
+    caption = f"Without a hidden layer, each output weights the pixels by itself. {READING_NOTE}"
     if len(names) > MAX_NODES:
-        caption += f" Shown are {MAX_NODES} of {len(names):,} classes."
-    return Figure(
-        "first_layer",
-        "What speaks for each answer",
-        caption,
-        ImageGrid(images, names[:MAX_NODES], _count_columns(len(images))),
-    )
+        caption += f" {MAX_NODES} of {len(names):,} classes are shown."
+    return _build_figure("Weights of each output", caption, weights[:MAX_NODES], names[:MAX_NODES])
 
 
 def _plot_nodes(weights: Tensor, layer: LayerActivations, title: str) -> Figure:
@@ -56,18 +49,18 @@ def _plot_nodes(weights: Tensor, layer: LayerActivations, title: str) -> Figure:
     captions = tuple(f"{layer.unit_name} {node}" for node in nodes)
     selection = f"the {len(nodes)} most used of {len(weights):,}" if len(nodes) < len(weights) else f"all {len(nodes)}"
     caption = f"The weights of {selection} {layer.unit_name}s, the most used first. {READING_NOTE}"
-    images = tuple(weights_to_image(weights[node]) for node in nodes)
-    return Figure("first_layer", title, caption, ImageGrid(images, captions, _count_columns(len(nodes))))
+    return _build_figure(title, caption, weights[nodes], captions)
 
 
-def _count_columns(image_count: int) -> int:
-    return min(MAX_COLUMNS, max(image_count, 3))
+def _build_figure(title: str, caption: str, weights: Tensor, captions: tuple[str, ...]) -> Figure:
+    columns = min(MAX_COLUMNS, max(len(captions), 3))
+    return Figure("first_layer", title, caption, ImageGrid(tuple(map(weights_to_image, weights)), captions, columns))
 
 
 def weights_to_image(weights: Tensor) -> NDArray[np.uint8]:
-    """float [3, H, W] as uint8 [H, W, 3]: 0 is grey, and the scale is the same to both sides; small ones enlarged."""
+    """Return float [3, H, W] as uint8 [H, W, 3] on a scale symmetric around 0, which is gray; small ones enlarged."""
     values = weights.double().numpy().transpose(1, 2, 0)
     scale = float(np.quantile(np.abs(values), SCALE_QUANTILE)) or 1.0
-    gray = np.clip(127.5 + 127.5 * values / scale, 0, 255).round().astype(np.uint8)
-    zoom = -(-MIN_IMAGE_SIDE // len(gray))
-    return gray.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    pixels = np.clip(127.5 + 127.5 * values / scale, 0, 255).round().astype(np.uint8)
+    zoom = -(-MIN_IMAGE_SIDE // len(pixels))
+    return pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)

@@ -1,119 +1,92 @@
-"""The two questions of the product, one at a time: score against hidden layers, and against nodes."""
+"""Score by number of hidden layers, and by number of nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 
 from pipeline.report.drawing.figure import Chart, Figure, Series
-from pipeline.report.figures.score_vs_parameters import count_layers, count_nodes
-from pipeline.report.trials_table import TrialTable, join_with_and, pluralize
+from pipeline.report.figures.trial_points import plot_trials
+from pipeline.report.network_selection import count_layers, count_nodes
+from pipeline.report.phrases import format_layer_count, join_with_and, pluralize
+from pipeline.report.trials_table import TrialTable
 from pipeline.study.trial_record import TrialRecord
 
-MIN_TRIALS = 4  # trials with hidden layers, below which halves of them say nothing
+MIN_TRIALS = 4  # trials with hidden layers; halves of fewer are too small to compare
 
 
 def plot_layers_slice(table: TrialTable) -> Figure:
-    """Each complete trial by its number of hidden layers, and the best of each number."""
+    """Return each complete trial by its number of hidden layers, and the best of each number."""
     trials = table.complete_trials
-    best = [
-        table.select_best([row for row in trials if count_layers(row) == count])
-        for count in sorted({*map(count_layers, trials)})
+    best_by_count = [
+        table.select_best([trial for trial in trials if count_layers(trial) == count])
+        for count in sorted(set(map(count_layers, trials)))
     ]
-    line = Series(
-        "best of each",
-        "line",
-        [count_layers(row) for row in best],
-        [table.clip_score(row.value) for row in best],
-        [table.clip_score(row.value - row.standard_error) for row in best],
-        [table.clip_score(row.value + row.standard_error) for row in best],
-    )
-    chart = Chart(
-        "hidden layers", table.score_axis_title, (line, _plot_points(table, "complete trials", trials, count_layers))
-    )
-    return Figure("layers", "How many hidden layers", _format_layers_caption(table, best), chart)
+    line = plot_trials(table, "best of each", "line", best_by_count, count_layers, has_errors=True)
+    points = plot_trials(table, "complete trials", "points", trials, count_layers)
+    chart = Chart("hidden layers", table.score_axis_title, (line, points))
+    return Figure("layers", "Score by number of hidden layers", _format_layers_caption(table, best_by_count), chart)
 
 
-def _plot_points(
-    table: TrialTable, name: str, trials: Sequence[TrialRecord], x_value: Callable[[TrialRecord], int]
-) -> Series:
-    y, labels = [table.clip_score(row.value) for row in trials], [table.format_hover_text(row) for row in trials]
-    return Series(name, "points", [x_value(row) for row in trials], y, point_labels=labels)
-
-
-def _format_layers_caption(table: TrialTable, best: Sequence[TrialRecord]) -> str:
-    counts = {
-        count_layers(row): sum(count_layers(other) == count_layers(row) for other in table.complete_trials)
-        for row in best
-    }
-    if len(best) == 1:
-        trial_count = pluralize(len(table.complete_trials), "complete trial")
-        return f"{trial_count}, with {_format_layer_count(count_layers(best[0]))}: nothing can be said about other numbers."
-    score_texts = [
-        f"{table.format_trial_score(row)} with {_format_layer_count(count_layers(row))} ({pluralize(counts[count_layers(row)], 'trial')})"
-        for row in best
+def _format_layers_caption(table: TrialTable, best_by_count: Sequence[TrialRecord]) -> str:
+    if len(best_by_count) == 1:
+        layers = format_layer_count(count_layers(best_by_count[0]))
+        n_trials = pluralize(len(table.complete_trials), "complete trial")
+        return f"{n_trials}, with {layers}: other numbers of layers cannot be compared."
+    counts = Counter(map(count_layers, table.complete_trials))
+    scores = [
+        f"{table.format_trial_score(trial)} with {format_layer_count(layers)} ({pluralize(counts[layers], 'trial')})"
+        for layers, trial in zip(map(count_layers, best_by_count), best_by_count, strict=True)
     ]
-    best_trial, error = table.select_best(best), table.best.standard_error
-    fewest = next(row for row in best if table.improvement(row.value, best_trial.value) >= -error)
-    sentence = f"The best of each number: {join_with_and(score_texts)}."
-    if fewest is best_trial:
-        within = sum(table.improvement(row.value, best_trial.value) >= -error for row in best)
-        more = " More layers are no better." if count_layers(best_trial) < count_layers(best[-1]) else ""
-        alone = "" if within > 1 else " No other number comes within one standard error."
-        return f"{sentence} The best network has {_format_layer_count(count_layers(best_trial))}.{alone}{more}"
-    gain = f"The best network has {_format_layer_count(count_layers(best_trial))}, but is better by less than one standard error"
-    return f"{sentence} {gain}: {_format_layer_count(count_layers(fewest))} may be enough."
-
-
-def _format_layer_count(count: int) -> str:
-    return pluralize(count, "hidden layer") if count else "no hidden layer"
+    best = table.select_best(best_by_count)
+    error = table.best.standard_error
+    within_error = [trial for trial in best_by_count if table.improvement(trial.value, best.value) >= -error]
+    caption = f"Best score by number of layers: {join_with_and(scores)}."
+    winner = f"The best network has {format_layer_count(count_layers(best))}"
+    if within_error[0] is not best:
+        fewest = format_layer_count(count_layers(within_error[0]))
+        return f"{caption} {winner}, but is better by less than one standard error: {fewest} may be enough."
+    alone = "" if len(within_error) > 1 else " No other number of layers is within one standard error."
+    more = " More layers are no better." if best is not best_by_count[-1] else ""
+    return f"{caption} {winner}.{alone}{more}"
 
 
 def plot_nodes_slice(table: TrialTable) -> Figure:
-    """Each complete trial by the nodes of all its hidden layers; one without any is a line across."""
-    trials = [row for row in table.complete_trials if count_nodes(row)]
-    counts = sorted({*map(count_layers, trials)})
-    series = [
-        _plot_points(
-            table, _format_layer_count(count), [row for row in trials if count_layers(row) == count], count_nodes
-        )
-        for count in counts
-    ]
-    if without_hidden := [row for row in table.complete_trials if not count_nodes(row)]:
-        plain_score = table.clip_score(table.select_best(without_hidden).value)
+    """Return each complete trial by the nodes of all its hidden layers; a network without any is a horizontal line."""
+    trials = [trial for trial in table.complete_trials if count_nodes(trial)]
+    series = []
+    for count in sorted(set(map(count_layers, trials))):
+        same_depth = [trial for trial in trials if count_layers(trial) == count]
+        series.append(plot_trials(table, format_layer_count(count), "points", same_depth, count_nodes))
+    without_hidden = [trial for trial in table.complete_trials if not count_nodes(trial)]
+    if without_hidden:
+        score = table.clip_score(table.select_best(without_hidden).value)
         ends = [min(map(count_nodes, trials)), max(map(count_nodes, trials))] if trials else [1, 1]
-        series.append(Series("no hidden layer", "line", ends, [plain_score, plain_score]))
+        series.append(Series(format_layer_count(0), "line", ends, [score, score]))
     chart = Chart("nodes of all hidden layers", table.score_axis_title, tuple(series), log_x=True)
-    return Figure("nodes", "How many nodes", _format_nodes_caption(table, trials, without_hidden), chart)
+    caption = _format_nodes_caption(table, trials)
+    if without_hidden:
+        score_text = table.format_trial_score(table.select_best(without_hidden))
+        caption += f" Without a hidden layer the best has {score_text}."
+    return Figure("nodes", "Score by number of nodes", caption, chart)
 
 
-def _format_nodes_caption(
-    table: TrialTable, trials: Sequence[TrialRecord], without_hidden: Sequence[TrialRecord]
-) -> str:
-    plain_note = (
-        f" Without a hidden layer the best is {table.format_trial_score(table.select_best(without_hidden))}."
-        if without_hidden
-        else ""
+def _format_nodes_caption(table: TrialTable, trials: Sequence[TrialRecord]) -> str:
+    """Return a comparison of the best trials of the narrower and the wider half of the networks."""
+    counts = sorted(map(count_nodes, trials))
+    if len(trials) < MIN_TRIALS or len(set(counts)) < 2:
+        n_trials = pluralize(len(trials), "complete trial")
+        return f"{n_trials} with hidden layers: too few different widths to compare."
+    limit = counts[(len(counts) - 1) // 2]
+    if limit == counts[-1]:  # half of the trials or more have the most nodes
+        limit -= 1
+    narrow = table.select_best([trial for trial in trials if count_nodes(trial) <= limit])
+    wide = table.select_best([trial for trial in trials if count_nodes(trial) > limit])
+    scores = (
+        f"The best with at most {limit:,} nodes has {table.format_trial_score(narrow)}, "
+        f"the best with more has {table.format_trial_score(wide)}"
     )
-    if len(trials) < MIN_TRIALS or len({*map(count_nodes, trials)}) < 2:
-        trial_count = pluralize(len(trials), "complete trial")
-        return f"{trial_count} with hidden layers: too few different ones to say how many nodes are needed.{plain_note}"
-    ordered = sorted(trials, key=count_nodes)
-    middle = count_nodes(ordered[(len(ordered) - 1) // 2])
-    narrow, wide = ([row for row in trials if (count_nodes(row) <= middle) is fits] for fits in (True, False))
-    if not wide:
-        narrow, wide = (
-            [row for row in trials if count_nodes(row) < middle],
-            [row for row in trials if count_nodes(row) == middle],
-        )
-        middle -= 1
-    pair = table.select_best(narrow), table.select_best(wide)
-    halves = [f"of those with {'at most' if fits else 'more than'} {middle:,} nodes the best has {table.format_trial_score(row)}"
-              for row, fits in zip(pair, (True, False), strict=True)]  # fmt: skip
-    return f"O{halves[0][1:]}, {halves[1]}: {_compare_widths(table, *pair)}.{plain_note}"
-
-
-def _compare_widths(table: TrialTable, narrow: TrialRecord, wide: TrialRecord) -> str:
-    gain, error = table.improvement(wide.value, narrow.value), table.select_best([narrow, wide]).standard_error
-    if abs(gain) <= error:
-        return "within one standard error, so that more nodes make no difference that can be seen"
-    return f"more nodes did {'better' if gain > 0 else 'worse'}, by more than one standard error"
+    gain = table.improvement(wide.value, narrow.value)
+    if abs(gain) <= table.select_best([narrow, wide]).standard_error:
+        return f"{scores}: within one standard error, so more nodes make no measurable difference."
+    return f"{scores}: more nodes did {'better' if gain > 0 else 'worse'}, by more than one standard error."

@@ -1,9 +1,8 @@
-"""Would more data help? The winner's learning curve over its training rows, and what it expects of twice as many."""
+"""Learning curve of the winner over its training rows, and the gain that a power law predicts for twice as many."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,79 +14,84 @@ from pipeline.report.power_law import FloatArray, PowerLawFits
 from pipeline.report.trials_table import TrialTable
 from pipeline.study.problem import Problem
 
-INTERVAL_NOTE = "95 % of the fits to redrawn folds"  # no interval that holds the truth as often: see power_law.fit
-MIN_GAIN = 0.01  # of a share of right answers, and of an error twice this part of it: less is no help
+# no confidence interval, which would hold the truth in 95 % of cases: see power_law.fit
+INTERVAL_NOTE = "95 % of the fits to resampled folds"
+MIN_GAIN = 0.01  # of accuracy or F1, and twice this part of an error: less is negligible
 
 
 def build_learning_curve_figure(
     problem: Problem, seed: int, table: TrialTable, folder: Path, on_progress: ProgressCallback
 ) -> Figure:
-    """The learning curve of the best trial, trained where the folder does not keep it yet; see `refits.curve`."""
+    """Return the learning curve of the best trial, measured unless the folder has it; see `load_or_measure`."""
     return plot_learning_curve(load_or_measure(problem, seed, table.best, folder, on_progress), table)
 
 
 def plot_learning_curve(learning_curve: LearningCurve, table: TrialTable) -> Figure:
-    """The measured scores, the fitted law up to twice the rows, and the answer in words."""
-    rows, scores = np.array(learning_curve.rows), np.array(learning_curve.scores)  # [sizes], [sizes, folds]
-    means, spread = scores.mean(axis=1), scores.std(axis=1, ddof=1) / math.sqrt(scores.shape[1] / table.best.repeats)
-    measured = Series(
-        "measured, ± standard error",
-        "points",
-        rows.tolist(),
-        means.tolist(),
-        (means - spread).tolist(),
-        (means + spread).tolist(),
-        [f"{count:,.0f} training rows" for count in rows],
-    )
-    caption = f"With all {rows[-1]:,.0f} training rows of a fold the winner came to {table.format_value(means[-1])} in its search"
-    caption += f", with {rows[0]:,.0f} of them to {table.format_value(means[0])}." if len(rows) > 1 else "."
-    chart = Chart("training rows", table.score_axis_title, (measured,), log_x=True)
+    """Return the measured scores, the fitted law up to twice the rows, and a caption with the expected gain."""
+    rows = np.array(learning_curve.rows)
+    scores = np.array(learning_curve.scores)  # [sizes, folds]
+    means = scores.mean(axis=1)
+    errors = scores.std(axis=1, ddof=1) / math.sqrt(scores.shape[1] / table.best.repeats)
+    low = (means - errors).tolist()
+    high = (means + errors).tolist()
+    labels = [f"{count:,.0f} training rows" for count in rows]
+    points = Series("measured, ± standard error", "points", rows.tolist(), means.tolist(), low, high, labels)
+    series = [points]
+    caption = f"The winner's score with all {rows[-1]:,.0f} training rows of a fold is {table.format_value(means[-1])}"
+    if len(rows) > 1:
+        caption += f", with {rows[0]:,.0f} of them {table.format_value(means[0])}"
     if len(rows) < power_law.MIN_SIZES:
-        warning = "There are too few training rows, or too few on which it learns, to say what more would bring."
-        return Figure("more_data", "Would more data help?", f"{warning} {caption}", chart)
-    fits = power_law.fit(rows, _scores_to_errors(scores.T, table), table.best.repeats)
-    answer = _describe_gain(fits, table, rows, _scores_to_errors(means, table), spread)
-    series = (measured, _plot_fit(fits, rows, table))
-    return Figure("more_data", "Would more data help?", f"{answer} {caption}", replace(chart, series=series))
+        answer = "There are too few training rows, or too few with a score, to predict the gain from more."
+    else:
+        fits = power_law.fit(rows, _scores_to_errors(scores.T, table), table.best.repeats)
+        answer = _describe_gain(fits, table, rows, _scores_to_errors(means, table), errors)
+        series.append(_plot_fit(fits, rows, table))
+    chart = Chart("training rows", table.score_axis_title, tuple(series), log_x=True)
+    return Figure("more_data", "Learning curve: would more data help?", f"{answer} {caption}.", chart)
 
 
 def _scores_to_errors(scores: FloatArray, table: TrialTable) -> FloatArray:
-    """What falls with more data, from scores; and scores from that."""
+    """Return the errors of scores, which fall with more data; or the scores of such errors."""
     return 1 - scores if table.maximize else scores
 
 
 def _plot_fit(fits: PowerLawFits, rows: FloatArray, table: TrialTable) -> Series:
-    """The fit from the fewest rows to twice as many as there are."""
+    """Return the fit from the fewest rows to twice the most."""
     x = np.geomspace(rows[0], 2 * rows[-1], 40)
-    y, *ends = (_scores_to_errors(error, table) for error in (fits.predict_errors(x)[0], *fits.confidence_band(x)))
-    low, high = np.minimum(*ends), np.maximum(*ends)
-    return Series("fit, and 95 % of redrawn ones", "line", x.tolist(), y.tolist(), low.tolist(), high.tolist())
+    y = _scores_to_errors(fits.predict_errors(x)[0], table)
+    ends = [_scores_to_errors(error, table) for error in fits.confidence_band(x)]
+    low = np.minimum(*ends)
+    high = np.maximum(*ends)
+    name = "fit, and 95 % of those to resampled folds"
+    return Series(name, "line", x.tolist(), y.tolist(), low.tolist(), high.tolist())
 
 
 def _describe_gain(
-    fits: PowerLawFits, table: TrialTable, rows: FloatArray, errors: FloatArray, spread: FloatArray
+    fits: PowerLawFits, table: TrialTable, rows: FloatArray, errors: FloatArray, standard_errors: FloatArray
 ) -> str:
-    """What twice the data would gain, or that it would not help, or that the fit does not say."""
-    likely, low, high = fits.gain_from_doubling
-    gain, min_gain = _format_gain(low, high, table), MIN_GAIN if table.maximize else 2 * MIN_GAIN * float(errors[-1])
-    if (np.abs(fits.predict_errors(rows)[0] - errors) > np.maximum(2 * spread, min_gain)).any():
-        return "What more data would bring cannot be told: the points do not lie on the curve that such points follow."
+    """Return the gain from twice the data, or that it is negligible, or that the fit does not tell."""
+    gain, low, high = fits.gain_from_doubling
+    interval = f"{_format_gain(low, high, table)} ({INTERVAL_NOTE})"
+    min_gain = MIN_GAIN if table.maximize else 2 * MIN_GAIN * float(errors[-1])
+    deviations = np.abs(fits.predict_errors(rows)[0] - errors)
+    if (deviations > np.maximum(2 * standard_errors, min_gain)).any():
+        return "The gain from more data cannot be predicted: the scores do not follow a power law."
     if high < min_gain:
-        return f"More data would not help: of twice as much the fit expects {_format_upper_gain(high, table)}."
-    if low > min_gain / 10:  # nearly every draw of the folds says that the error falls
-        return f"Twice the data would probably gain {'' if likely >= min_gain else 'little, '}{gain} ({INTERVAL_NOTE})."
-    return f"Whether more data would help cannot be told: of twice as much the fit expects {gain} ({INTERVAL_NOTE})."
+        return f"More data would not help: for twice as much the fit predicts {_format_upper_gain(high, table)}."
+    if low > min_gain / 10:  # the error falls for nearly every resampling of the folds
+        return f"Twice the data would probably gain {'' if gain >= min_gain else 'little, '}{interval}."
+    return f"Whether more data would help is uncertain: for twice as much the fit predicts {interval}."
 
 
 def _format_upper_gain(high: float, table: TrialTable) -> str:
-    """The upper end of the interval, where it is little."""
+    """Return the upper end of a negligible gain."""
     if table.maximize:
-        return f"at most {100 * high:.1f} points" if high >= 0.0005 else "nothing"
+        return f"at most {100 * high:.1f} points" if high >= 0.0005 else "no gain"
     return f"at most {table.metric.format(high)} {table.unit}".strip() + " less error"
 
 
 def _format_gain(low: float, high: float, table: TrialTable) -> str:
-    """From where to where, in points of a share or in the unit of an error."""
+    """Return an interval of the gain, in percentage points or in the unit of the error."""
     if table.maximize:
         return f"{100 * low:.1f} to {100 * high:.1f} points"
     return f"{table.metric.format(low)} to {table.metric.format(high)} {table.unit}".strip() + " less error"
