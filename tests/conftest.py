@@ -3,12 +3,15 @@
 import gc
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from mlflow import MlflowClient
 
 from pipeline import preprocessing
@@ -19,14 +22,35 @@ from pipeline.config.schema import ComputeConfig, CrossValidationConfig
 from pipeline.data.examples import Examples, Images, Table
 from pipeline.data.folds import make_folds
 from pipeline.models import heads
+from pipeline.report import build
 from pipeline.runtime.arguments import run_reporting_errors
 from pipeline.study.problem import Problem
+from pipeline.tracking import process
 from pipeline.tracking.process import FollowerHandle
 from pipeline.training.device import resolve_device
 from pipeline.training.trial_state import PredictionTask
 from pipeline.tuner.search import run_search
+from tests.preloaded import PreloadedServer
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+ONE_PROCESS = (
+    "test_browser",
+    "test_ui",
+    "test_serving",
+    "test_compare",
+    "test_report",
+    "test_untrusted",
+    "test_finetuning",
+)
+LONGEST_FIRST = (
+    "test_faults",
+    "test_browser",
+    "test_finetuning",
+    "test_search",
+    "test_readme",
+    "test_report",
+    "test_export",
+)
 TINY = ("dataset.count=90", "dataset.size=8", "training.epochs=3", "cv.folds=3", "compute=cpu")
 
 
@@ -72,6 +96,17 @@ def question(examples: Examples, head: schema.HeadConfig, metric: str, folds: in
     return Problem("study", "0" * 64, {}, examples, splits, layout, built, task, pictures)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the modules of a shared server or browser into a group each, and the longest tests at the start."""
+    for item in items:
+        module = item.nodeid.partition("::")[0]
+        if "faults" in module:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid))
+        elif any(name in module for name in ONE_PROCESS):
+            item.add_marker(pytest.mark.xdist_group(module))
+    items.sort(key=lambda item: next((place for place, name in enumerate(LONGEST_FIRST) if name in item.nodeid), 99))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _as_in_a_process_of_its_own() -> Iterator[None]:
     """Also where the tests themselves run in the background, or under nohup."""
@@ -85,49 +120,74 @@ def _as_in_a_process_of_its_own() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _followers_are_forked() -> Iterator[None]:
+    """Fork each search's follower off one process that has MLflow imported."""
+    server = PreloadedServer()
+    with mock.patch.object(process, "start_follower", server.start_follower):
+        yield
+    server.close()
+
+
 @pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's tables, made once: making them takes seconds."""
-    file = tmp_path_factory.mktemp("database") / "mlflow.db"
-    MlflowClient(f"sqlite:///{file}").search_experiments(max_results=1)
-    return file
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Return a folder that all processes of this run of the tests have in common."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def made_once(folder: Path, make: Callable[[Path], Path]) -> Path:
+    """Return what `make` made of a folder in the process that came first; the others wait for it."""
+    made = folder / ".made"
+    with FileLock(f"{folder}.lock"):
+        if not made.exists():
+            folder.mkdir()
+            made.write_text(str(make(folder)))
+    return Path(made.read_text())
+
+
+@pytest.fixture(scope="session")
+def empty_database(shared_folder: Path) -> Path:
+    """Return MLflow's tables, made once: making them takes seconds."""
+
+    def make(folder: Path) -> Path:
+        file = folder / "mlflow.db"
+        MlflowClient(f"sqlite:///{file}").search_experiments(max_results=1)
+        return file
+
+    return made_once(shared_folder / "database", make)
 
 
 @pytest.fixture
 def store(tmp_path: Path, empty_database: Path) -> Path:
-    """A fresh store."""
+    """Return a fresh store."""
     folder = tmp_path / "mlruns"
     folder.mkdir()
     shutil.copy(empty_database, folder / "mlflow.db")
     return folder
 
 
-_spare: list[FollowerHandle] = []  # started while the search before it runs: MLflow takes seconds to be imported
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_spare_is_left() -> Iterator[None]:
-    yield
-    while _spare:
-        with _spare.pop():
-            pass
-
-
-def search(store: Path, *words: str, expected: int = 0) -> Path:
-    """Runs a whole search for real, and returns the folder of its study."""
+def search(store: Path, *words: str, expected: int = 0, report: bool = False) -> Path:
+    """Run a whole search for real, and return the folder of its study; the report only where a test reads it."""
     before = set((store / "studies").glob("*"))
-    with _spare.pop() if _spare else FollowerHandle() as tracker:
-        _spare.append(FollowerHandle())
-        search = read_search([*words, f"store={store}"])
-        assert run_reporting_errors(lambda: run_search(search, tracker), "interrupted") == expected
+    drawing = nullcontext() if report else mock.patch.object(build, "build_report")
+    with FollowerHandle() as tracker, drawing:
+        config = read_search([*words, f"store={store}"])
+        assert run_reporting_errors(lambda: run_search(config, tracker), "interrupted") == expected
     after = set((store / "studies").glob("*"))
     (folder,) = after - before or after
     return folder
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
-    """The folder of one finished search for the breed of drawn cats; nothing may change it."""
-    folder = tmp_path_factory.mktemp("finished")
-    shutil.copy(empty_database, folder / "mlflow.db")
-    return search(folder, "task=cat_species", *TINY, "dataset.count=120", "budget.trials=4")
+def finished(shared_folder: Path, empty_database: Path) -> Path:
+    """Return the folder of one finished search for the breed of synthetic cats; nothing may change it."""
+
+    def make(folder: Path) -> Path:
+        shutil.copy(empty_database, folder / "mlflow.db")
+        words = ["task=cat_species", *TINY, "dataset.count=120", "budget.trials=4"]
+        return search(folder, *words, report=True)
+
+    return made_once(shared_folder / "finished", make)

@@ -1,10 +1,13 @@
 """`make faults`: every fault, injected for real, with what came of it.
 
 python -m tests.faults [short] [F3 F10]    some of the rows; short: each only a few times, as the tests do
+python -m tests.faults serve               the short form of each row whose place is read, until the input ends
 """
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import tempfile
 import time
@@ -21,7 +24,9 @@ ROWS = [*kills.ROWS, *disk.ROWS, *trials.ROWS, *server.ROWS, *files.ROWS]
 
 
 def main(words: list[str]) -> int:
-    """Returns 1 where a row is not what it must be."""
+    """Return 1 where a row is not what it must be."""
+    if words == ["serve"]:
+        return serve()
     names = [word for word in words if word != "short"]
     table, missed = Table("row", "fault", "must be", "is", "s"), 0
     for row in [*ROWS, *([] if "short" in words else files.IN_THE_TESTS)]:
@@ -39,6 +44,18 @@ def main(words: list[str]) -> int:
         Console(width=150).print(table)
         print("Not tried here: a real loss of power, memory that runs out on a GPU, a clock that is set while it runs.")
     return 1 if missed else 0
+
+
+def serve() -> int:
+    """Answer each number of a row, a line of the input, with a line of JSON: what is, and whether it must be."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever else is printed is no answer
+    for line in sys.stdin:
+        row = ROWS[int(line)]
+        with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder:
+            measured = _injected(row, row.short, Path(folder))
+        print(json.dumps([measured.figure, measured.reached]), file=answers, flush=True)
+    return 0
 
 
 def _injected(row: Row, count: int, folder: Path) -> Measured:

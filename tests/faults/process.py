@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -18,7 +19,9 @@ from mlflow import MlflowClient
 import pipeline.tuner.search  # noqa: F401 -- forked processes have it then
 from pipeline import search, sync
 from pipeline.study.storage import TrialStorageReader
+from pipeline.tracking import process as tracking_process
 from pipeline.tracking.client import store_uri
+from tests.preloaded import follow
 
 TINY = ("dataset.count=90", "dataset.size=8", "cv.folds=3", "compute=cpu", "training.epochs=3")
 
@@ -39,6 +42,7 @@ class Forked:
         try:
             os.setsid()
             _as_in_a_terminal()
+            tracking_process.start_follower = ForkedFollower  # type: ignore[assignment, misc]
             handle = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
             os.dup2(handle, 1)
             os.dup2(handle, 2)
@@ -75,6 +79,44 @@ class Forked:
             if self.ended() is not None:
                 raise AssertionError(f"it ended before it said {word!r}: {self.said.read_text()}")
             time.sleep(0.01)
+
+
+class ForkedFollower:
+    """A follower as `subprocess.Popen` would give it, forked off the search: MLflow is imported already."""
+
+    def __init__(self) -> None:
+        child_stdin, stdin = os.pipe()
+        stdout, child_stdout = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(stdin)
+            os.close(stdout)
+            follow(child_stdin, child_stdout)
+        os.close(child_stdin)
+        os.close(child_stdout)
+        self.stdin = os.fdopen(stdin, "w")
+        self.stdout = os.fdopen(stdout)
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while it runs."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def wait(self, timeout: float) -> int:
+        """Return the exit code; raise `subprocess.TimeoutExpired` as Popen does."""
+        end = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired("follower", timeout)
+            time.sleep(0.005)
+        return code
+
+    def kill(self) -> None:
+        """Kill it."""
+        os.kill(self.pid, signal.SIGKILL)
 
 
 def _as_in_a_terminal() -> None:

@@ -1,7 +1,9 @@
 """Every row of `make faults`, in its short form."""
 
+import json
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -9,18 +11,23 @@ from tests.faults.__main__ import ROWS
 from tests.faults.row import Row
 
 
-@pytest.fixture(scope="module")
-def table() -> dict[str, str]:
-    """What came of each fault, by its name; in a process of their own, since they are forked off it."""
-    command = [sys.executable, "-m", "tests.faults", "short"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1_200)
-    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.count(" | ") >= 4]
-    return {f"{name} {fault}": rest[1] for name, fault, *rest in rows} | {"": done.stderr}
+@pytest.fixture(scope="session")
+def server() -> Iterator[subprocess.Popen[str]]:
+    """Start the process that has the libraries, off which every search of a row is forked."""
+    command = [sys.executable, "-m", "tests.faults", "serve"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.name} {row.fault}")
-def test_fault_leaves_what_it_must(row: Row, table: dict[str, str]) -> None:
-    figure = table.get(f"{row.name} {row.fault}", f"not there: {table['']}")
+def test_fault_leaves_what_it_must(row: Row, server: subprocess.Popen[str]) -> None:
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(f"{ROWS.index(row)}\n")
+    server.stdin.flush()
+    figure, reached = json.loads(server.stdout.readline())
     if figure.startswith("not tried"):
         pytest.skip(figure)
-    assert not figure.startswith(("NOT REACHED", "not there")), figure
+    assert reached, figure

@@ -141,9 +141,9 @@ def test_picture_of_the_readme_is_one_that_the_program_draws() -> None:
     assert np.array_equal(pixels.transpose(1, 2, 0), np.asarray(Image.open(ROOT / "docs" / "cat_and_lion.png")))
 
 
-def test_map_of_the_rooms_names_every_room() -> None:
+def test_table_of_the_packages_names_every_package() -> None:
     text = (ROOT / "README.md").read_text()
-    rooms = text[text.index("## The rooms") :]
+    rooms = text[text.index("## The packages") :]
     missing = {file.name for file in (ROOT / "pipeline").iterdir() if file.name not in rooms}
     assert missing <= {"__init__.py", "__pycache__"}
 

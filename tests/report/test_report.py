@@ -337,7 +337,7 @@ def test_report_on_a_terminal_lacks_nothing(
     folder = store / "studies" / finished.name
     shutil.rmtree(folder / "report")
     monkeypatch.setenv("FORCE_COLOR", "1")
-    search(store, "task=cat_species", *TINY, "dataset.count=120", "budget.trials=4")
+    search(store, "task=cat_species", *TINY, "dataset.count=120", "budget.trials=4", report=True)
     said = capsys.readouterr().out
     assert "report: more data" in said
     assert "is left out" not in said
@@ -365,12 +365,12 @@ def test_report_that_fails_costs_a_line_and_is_made_by_the_next_start(
     shutil.rmtree(folder / "report")
     (folder / "report").write_text("in the way")
     words = ["task=cat_species", *TINY, "dataset.count=120", "budget.trials=4"]
-    search(store, *words)
+    search(store, *words, report=True)
     said = capsys.readouterr().out
     assert len([line for line in said.splitlines() if line.startswith("report: not made (FileWriteError: ")]) == 1
     assert "winner" in said
     assert not build.has_report(folder)
     (folder / "report").unlink()
-    search(store, *words)
+    search(store, *words, report=True)
     assert build.has_report(folder)
     assert "report/report.html" in capsys.readouterr().out

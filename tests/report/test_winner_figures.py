@@ -171,7 +171,7 @@ def test_numbers_are_held_against_the_truth() -> None:
 
 def test_rows_of_a_table_are_bars_with_their_names() -> None:
     head = NumberHead("number", "relu", "l1", "USD")
-    rows = evidence(head, [100_000.0, 200_000.0], [[150_000.0], [190_000.0]], images=False)
+    rows = evidence(head, [100_000.0, 200_000.0], [[150_000.0], [190_000.0]], pictures=False)
     drawn = by_name(build_prediction_figures(rows))["mistakes"].content
     assert isinstance(drawn, Chart)
     (bars,) = drawn.series
@@ -202,7 +202,7 @@ def test_bands_are_confused_and_off_in_years() -> None:
 )
 @pytest.mark.parametrize("pictures", [True, False])
 def test_one_test_row_is_enough(head: AnyHead, target: object, answer: list[float], pictures: bool) -> None:
-    for figure in build_prediction_figures(evidence(head, [target], [answer], images=pictures)):
+    for figure in build_prediction_figures(evidence(head, [target], [answer], pictures=pictures)):
         finite(figure)
 
 
@@ -256,7 +256,7 @@ def posed(kind: str) -> Problem:
         assert isinstance(pictures.inputs, Images)
         means = pictures.inputs.pixels.mean(axis=(2, 3)).astype(np.float32)
         seen = replace(pictures, inputs=BackboneFeatures((means, means + 1), "resnet18", "0" * 64, 8))
-        return replace(question(seen, schema.Softmax("softmax"), "accuracy"), images=pictures.inputs)
+        return replace(question(seen, schema.Softmax("softmax"), "accuracy"), pictures=pictures.inputs)
     head = schema.Sigmoid("sigmoid") if kind == "sigmoid" else schema.Softmax("softmax")
     return question(pictures, head, "accuracy")
 

@@ -180,7 +180,7 @@ def test_pruned_search_opened_again_prunes_the_same(pruner: str, tmp_path: Path)
         for epoch in range(1, 21):
             level = scored(proposal.candidate.training.learning_rate).value
             curve.append(EpochResult(1.0, (level * epoch / 20, level * epoch / 20)))
-            if judge([each.mean for each in curve]):
+            if judge([each.mean_score for each in curve]):
                 ending = "pruned"
                 break
         study.tell(proposal, TrialResult(tuple(curve), len(curve), ending, ()), 10, 0.1)

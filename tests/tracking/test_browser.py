@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from pipeline import ui
+from pipeline.tracking.server import DEFAULT_HOST
 from tests.browser import chromium, complaints
 from tests.conftest import TINY, search
 from tests.data.test_data import picture
@@ -49,11 +49,13 @@ def searched(store: Path) -> dict[str, Path]:
     folder = ["dataset=folder", f"dataset.root={store / 'pictures'}", "dataset.size=8"]
     small = ["budget.trials=3", "compute=cpu"]
     return {
-        "cat_species": search(store, "task=cat_species", *TINY, "dataset.count=120", *small),
+        "cat_species": search(store, "task=cat_species", *TINY, "dataset.count=120", *small, report=True),
         "house_price": search(
-            store, "task=house_price", "dataset.count=120", "training.epochs=4", "cv.folds=3", *small
+            store, "task=house_price", "dataset.count=120", "training.epochs=4", "cv.folds=3", *small, report=True
         ),
-        "day_night": search(store, "task=day_night", *folder, "training.epochs=1", "cv.folds=3", "budget.trials=1"),
+        "day_night": search(
+            store, "task=day_night", *folder, "training.epochs=1", "cv.folds=3", "budget.trials=1", report=True
+        ),
     }
 
 
@@ -63,12 +65,12 @@ def shown(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Ite
     shutil.copy(empty_database, store / "mlflow.db")
     studies = searched(store)
     with socket.socket() as probe:
-        probe.bind((ui.DEFAULT_HOST, 0))
+        probe.bind((DEFAULT_HOST, 0))
         port = int(probe.getsockname()[1])
     with running(store, port) as server:
         assert server.stdout is not None
         lines = [server.stdout.readline().strip() for _ in range(2 + len(studies))]
-        yield Shown(f"http://{ui.DEFAULT_HOST}:{port}", dict(line.split(": ", 1) for line in lines[2:]), studies)
+        yield Shown(f"http://{DEFAULT_HOST}:{port}", dict(line.split(": ", 1) for line in lines[2:]), studies)
         server.send_signal(signal.SIGINT)
         assert server.wait(timeout=30) == 0
 

@@ -3,7 +3,7 @@
 import csv
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from pipeline.models import networks as network
 from pipeline.models.backbones import PretrainedBackbone, architectures, split
 from pipeline.preprocessing.backbone_activations import IndexedActivations
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.parallel import available_cpus
 from pipeline.runtime.signals import SearchInterrupted
 from pipeline.study.problem import Problem, build_problem
 from pipeline.training.checkpoints import CheckpointStore, DiskCheckpointPolicy
@@ -62,6 +63,15 @@ def asked_of(part: FinetunePart, views: int = 2) -> Problem:
     )
     seen = replace(frozen.extract(examples.inputs, views), views=outputs.extract(examples.inputs, views).views)
     return question(replace(examples, inputs=seen), schema.Softmax("softmax"), "accuracy")
+
+
+@pytest.fixture(autouse=True)
+def _every_core() -> Iterator[None]:
+    """Give torch every core: with one thread oneDNN's convolutions round the same row differently in other batches."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(available_cpus())
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module", params=["last", "all"])
@@ -351,11 +361,11 @@ def test_file_with_a_part_of_another_backbone_is_refused(asked: Problem, tmp_pat
     for change, rule in (
         (
             {"model": words["model"] | {"tail": {"backbone": "resnet18", "part": "last"}}},
-            "the backbone that the inputs",
+            "must be a part of the inputs' backbone",
         ),
         ({"model": words["model"] | {"tail": {"backbone": NAME, "part": "first"}}}, "'last' or 'all'"),
         ({"inputs": words["inputs"] | {"count": 1281}}, "does not make 1,281 numbers of a picture of 32 x 32"),
-        ({"inputs": {"kind": "pictures", "size": 32}}, "the backbone that the inputs name"),
+        ({"inputs": {"kind": "pictures", "size": 32}}, "must be a part of the inputs' backbone name"),
     ):
         file.write_text(json.dumps(words | change))
         with pytest.raises(model_files.ModelError, match=rule):
