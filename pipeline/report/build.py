@@ -1,4 +1,4 @@
-"""Makes a study's report: its figures as PNG, and the page. Whatever fails there is said, and costs nothing else."""
+"""Report of a study: an HTML page and its figures as PNG; a part that fails is reported and left out."""
 
 from __future__ import annotations
 
@@ -24,23 +24,24 @@ if TYPE_CHECKING:
     from pipeline.study.study import Study
     from pipeline.study.summary import StudySummary
 
-REPORT_FOLDER, REPORT_PAGE = "report", "report.html"
-MAX_REASON_CHARS = 200  # letters of a reason
+REPORT_FOLDER = "report"
+REPORT_PAGE = "report.html"
+MAX_REASON_CHARS = 200
 Thing = TypeVar("Thing")
 
 
 def has_report(folder: Path) -> bool:
-    """Whether the study in this folder has a report."""
+    """Return whether the study in this folder has a report."""
     return (folder / REPORT_FOLDER / REPORT_PAGE).is_file()
 
 
 def build_report(
     console: Console, folder: Path, problem: Problem, study: Study, summary: StudySummary, commands: Mapping[str, str]
 ) -> None:
-    """Writes `report/` into the study's folder; the page last, so that it is there only where all of it is.
+    """Write `report/` into the folder of a study; the page last, so that it exists only once the figures do.
 
-    commands: what a person may want to do next, by a word each. A part that fails is one line on the console and on the
-    page, and the whole of it one line: the result of a search does not depend on its report.
+    commands: follow-up commands by name. A part that fails is one line on the console and on the page; a report that
+    fails is one line on the console, and raises nothing.
     """
     bar = Progress(
         TextColumn("report: {task.description}", markup=False),
@@ -54,27 +55,30 @@ def build_report(
     try:
         with bar:
             _ReportBuilder(console, bar, folder).run(problem, study, summary, commands)
-    except Exception as error:  # noqa: BLE001 -- whatever it is, the result stands
-        message = f"report: not made ({describe_error(error)[:MAX_REASON_CHARS]}); the result stands without it"
+    except Exception as error:  # noqa: BLE001 -- the result of a search does not depend on its report
+        reason = describe_error(error)[:MAX_REASON_CHARS]
+        message = f"report: failed ({reason}). The result of the search is not affected."
         console.print(message, soft_wrap=True, markup=False)
 
 
 class _ReportBuilder:
-    """One report while it is made."""
+    """State of a report being built: progress bar, and a line for each part that failed."""
 
     def __init__(self, console: Console, bar: Progress, folder: Path) -> None:
-        self.console, self.bar, self.folder = console, bar, folder
+        self.console = console
+        self.bar = bar
+        self.folder = folder
         self.progress_task = bar.add_task("the trials", total=1)
         self.failures: list[str] = []
 
     def run(self, problem: Problem, study: Study, summary: StudySummary, commands: Mapping[str, str]) -> None:
-        """All figures, each drawn twice, and the page."""
+        """Write all figures as PNG, then the page with their interactive versions."""
         from pipeline.report import page
         from pipeline.report.trials_table import TrialTable
         from pipeline.study import description
 
         make_folder(self.folder / REPORT_FOLDER)
-        (self.folder / REPORT_FOLDER / REPORT_PAGE).unlink(missing_ok=True)  # of an earlier winner
+        (self.folder / REPORT_FOLDER / REPORT_PAGE).unlink(missing_ok=True)  # an earlier winner's
         shutil.rmtree(self.folder / REPORT_FOLDER / "figures", ignore_errors=True)
         make_folder(self.folder / REPORT_FOLDER / "figures")
         study_description = description.read_description(self.folder)
@@ -97,7 +101,7 @@ class _ReportBuilder:
     def _list_figure_sources(
         self, problem: Problem, study: Study, table: TrialTable
     ) -> list[tuple[str, Callable[[], Sequence[Figure]]]]:
-        """Where the figures come from, in the order of the page, by what they are of."""
+        """Return the functions that build the figures, in the order of the page, each with its name."""
         from pipeline.report import trial_figures, winner_figures
         from pipeline.report.figures import learning_curve
         from pipeline.study.importance import compute_importances
@@ -108,9 +112,11 @@ class _ReportBuilder:
 
         def build_learning_curve() -> Sequence[Figure]:
             if "model.finetune" in table.best.hyperparameters:
-                self.failures.append("Not made: more data (for it, the backbone would be trained three times more).")
+                self.failures.append(
+                    "Missing: learning curve (with model.finetune it would fine-tune the backbone three more times)."
+                )
                 return []
-            refit_task = self.bar.add_task("the winner on parts of the data", total=None)
+            refit_task = self.bar.add_task("learning curve of the winner", total=None)
             try:
                 return [
                     learning_curve.build_learning_curve_figure(
@@ -126,26 +132,25 @@ class _ReportBuilder:
         return [
             ("the trials", build_from_trials),
             ("the winner", partial(winner_figures.build_winner_figures, problem, self.folder)),
-            ("more data", build_learning_curve),
+            ("learning curve", build_learning_curve),
         ]
 
     def _try_part(self, name: str, build_part: Callable[[], Thing]) -> Thing | None:
-        """What comes of it; None where it fails, which is said."""
+        """Return the part, or None after reporting why it failed."""
         self.bar.update(self.progress_task, description=name)
         try:
             return build_part()
         except Exception as error:  # noqa: BLE001 -- the other parts do not depend on it
-            self.failures.append(f"Not made: {name} ({describe_error(error)[:MAX_REASON_CHARS]}).")
-            self.console.print(
-                f"report: {name} is left out ({describe_error(error)[:MAX_REASON_CHARS]})", soft_wrap=True, markup=False
-            )
+            reason = describe_error(error)[:MAX_REASON_CHARS]
+            self.failures.append(f"Missing: {name} ({reason}).")
+            self.console.print(f"report: {name} failed ({reason}).", soft_wrap=True, markup=False)
             return None
         finally:
             self.bar.advance(self.progress_task)
 
 
 def _render_both(figure: Figure) -> tuple[RenderedFigure, bytes]:
-    """A figure for the page, and as a PNG."""
+    """Return a figure for the page, and as PNG."""
     from pipeline.report import page
     from pipeline.report.drawing import render_matplotlib
 

@@ -1,4 +1,4 @@
-"""What a study found, in the few sentences and numbers that its page begins with."""
+"""Headline of a study: sentences and metric tiles at the top of its page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_LISTED_CLASSES = 40
 
 
 class MetricTile(NamedTuple):
-    """A number that the eye finds first, with what it is."""
+    """A value with its name and a note, shown at the top of the page."""
 
     name: str
     value: str
@@ -24,21 +24,21 @@ class MetricTile(NamedTuple):
 
 
 def format_question(head: Mapping[str, Any]) -> str:
-    """What is asked, from the head of an architecture file."""
+    """Return a default question for the head of an architecture file."""
     match head["kind"]:
         case "softmax":
             return f"which one of {len(head['classes'])}?"
         case "sigmoid":
             return f"{shorten(head['classes'][1])} or {shorten(head['classes'][0])}?"
         case "sigmoids":
-            return f"which of {len(head['labels'])} are there, none, one or several?"
+            return f"which of {len(head['labels'])} labels?"
         case "bands":
             return f"which of {len(head['edges']) + 1} bands{_format_unit(head)}?"
     return f"how much{_format_unit(head)}?"
 
 
 def describe_outputs(head: Mapping[str, Any]) -> str:
-    """What a network may answer."""
+    """Return the classes, labels, bands or range of numbers that a network can predict."""
     names = [shorten(name) for name in head.get("classes", head.get("labels", ()))]
     if names:
         more = f" and {len(names) - MAX_LISTED_CLASSES} more" if len(names) > MAX_LISTED_CLASSES else ""
@@ -53,8 +53,9 @@ def _format_unit(head: Mapping[str, Any]) -> str:
 
 
 def describe_winner(summary: StudySummary, table: TrialTable) -> str:
-    """Who won, by how much, and how sure that is."""
-    test, baseline = summary["test"], summary["baseline"]
+    """Return the winner, its test score with the interval, and its gain over the baseline and the constant baseline."""
+    test = summary["test"]
+    baseline = summary["baseline"]
     score = f"{table.metric.title} {table.format_value(test['value'])} on {test['rows']:,} held-out rows"
     between = f"95 % interval {table.metric.format(test['low'])} to {table.format_value(test['high'])}"
     sentences = [
@@ -66,43 +67,46 @@ def describe_winner(summary: StudySummary, table: TrialTable) -> str:
 
 
 def _compare_with_constant(summary: StudySummary, table: TrialTable) -> str:
-    """How much of the score looking at the input is worth."""
-    test, constant = summary["test"], summary["majority"]["value"]
-    sentence = f"Always the same answer, the best for the training rows, has {table.format_value(constant)}"
+    test = summary["test"]
+    constant = summary["majority"]["value"]
+    sentence = f"The constant baseline, fitted to the training rows, has {table.format_value(constant)}"
     if table.improvement(test["value"], constant) <= 0:
-        return f"{sentence}: the winner is no better than that."
-    is_inside = test["low"] <= constant <= test["high"]
-    return f"{sentence}, which lies inside that interval: the winner may be no better." if is_inside else f"{sentence}."
+        return f"{sentence}: the winner is no better."
+    if test["low"] <= constant <= test["high"]:
+        return f"{sentence}, which is within the interval: the winner may be no better."
+    return f"{sentence}."
 
 
 def _compare_with_baseline(summary: StudySummary, table: TrialTable) -> str:
-    test, baseline_value = summary["test"], summary["baseline"]["test"]["value"]
+    test = summary["test"]
+    baseline_value = summary["baseline"]["test"]["value"]
     if summary["best"]["number"] == 0:
-        return "It is the baseline itself: the search found nothing better."
+        return "The winner is the baseline: no trial of the search was better."
     improvement = table.improvement(test["value"], baseline_value)
-    score = f"the baseline ({format_widths(format_hidden_layers(summary['baseline']))}) has {table.format_value(baseline_value)} there"
+    network = format_widths(format_hidden_layers(summary["baseline"]))
+    score = f"the baseline ({network}), which has {table.format_value(baseline_value)}"
     if improvement <= 0:
-        return f"On those rows it is no better than a network typed without searching: {score}."
-    difference = table.format_value(abs(improvement))
-    if test["low"] <= baseline_value <= test["high"]:
-        return f"That is {difference} better than without searching, less than the test can be sure of: {score}."
-    return f"That is {difference} better than without searching: {score}."
+        return f"That is no better than {score}."
+    within = ": a difference within the interval" if test["low"] <= baseline_value <= test["high"] else ""
+    return f"That is {table.format_value(improvement)} better than {score}{within}."
 
 
 def build_metric_tiles(summary: StudySummary, table: TrialTable) -> list[MetricTile]:
-    """Score, gain, chance, size."""
-    test, metric, baseline = summary["test"], table.metric, summary["baseline"]
+    """Return the tiles of test score, gain over the baseline, constant baseline and number of parameters."""
+    test = summary["test"]
+    metric = table.metric
+    baseline = summary["baseline"]
     smallest = select_by_one_se_rule(table)
     between = f"{metric.format(test['low'])} to {table.format_value(test['high'])}, 95 % interval"
     size_note = (
-        "no smaller one tried is within one standard error"
+        "no smaller network of the search is within one standard error"
         if smallest is table.best
-        else f"{smallest.n_parameters:,} are within one standard error: trial {smallest.number}, {describe_network(smallest)}"
+        else f"{smallest.n_parameters:,} in the smallest network within one standard error, {describe_trial(smallest)}"
     )
     tiles = [
         MetricTile(f"{metric.title}, held-out test", table.format_value(test["value"]), between),
         MetricTile(
-            "always the same answer", table.format_value(summary["majority"]["value"]), "the best for the training rows"
+            "constant baseline", table.format_value(summary["majority"]["value"]), "fitted to the training rows"
         ),
         MetricTile("parameters", f"{summary['parameters']:,}", f"{_describe_depth(table)}; {size_note}"),
     ]

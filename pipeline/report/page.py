@@ -1,4 +1,4 @@
-"""One page with all of a study, which needs nothing beside it: no request leaves it."""
+"""HTML page of a study, self-contained: a browser sends no request to show it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from pipeline.study.description import StudyDescription
 from pipeline.study.summary import StudySummary
 
 NEXT_STEPS = {
-    "predict": "Answers for what it has not seen:",
-    "again": "The winner, trained again by itself:",
-    "browse": "Every trial with its curves, in the browser:",
+    "predict": "Predict for new data:",
+    "again": "Train the winner again, alone:",
+    "browse": "Browse all trials with their curves in MLflow:",
 }
 
 
 @dataclass(frozen=True)
 class ReportContext:
-    """What a page tells of, besides its figures.
+    """Content of a page besides its figures.
 
-    notes: what a person should know of the data; commands: what to do next, by a word each.
+    notes: warnings about the data; commands: follow-up commands by name, with all names of NEXT_STEPS.
     """
 
     summary: StudySummary
@@ -41,7 +41,7 @@ class ReportContext:
 
 @dataclass(frozen=True)
 class RenderedFigure:
-    """A figure as the template takes it; whole: it needs all of the page's width."""
+    """Figure for the template, with its HTML."""
 
     name: str
     title: str
@@ -51,7 +51,7 @@ class RenderedFigure:
 
 
 def render_figure(figure: Figure) -> RenderedFigure:
-    """The figure's piece of a page; what plotly and the gallery say of it is escaped there."""
+    """Return the HTML of a figure; all of its text is escaped."""
     is_full_width = not isinstance(figure.content, Chart) or not figure.content.series
     return RenderedFigure(
         figure.name, figure.title, figure.caption, Markup(render_plotly.render_html(figure)), is_full_width
@@ -59,25 +59,27 @@ def render_figure(figure: Figure) -> RenderedFigure:
 
 
 def render_template(template_name: str, **content: Any) -> str:
-    """A page of that template, with the script that draws its figures; every text is escaped."""
+    """Return a page of a template with plotly's script; all text is escaped."""
     loader = PackageLoader("pipeline.report")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return environment.get_template(template_name).render(library=Markup(render_plotly.build_script()), **content)
 
 
 def render_report(context: ReportContext, figures: Sequence[RenderedFigure], failures: Sequence[str] = ()) -> str:
-    """The study's page; failures: a line for each part of it that could not be made."""
-    summary, table, head = context.summary, context.table, context.description.architecture["head"]
+    """Return the page of a study; failures: a line for each part that is missing."""
+    summary = context.summary
+    table = context.table
+    head = context.description.architecture["head"]
     return render_template(
         "report.html",
         summary=summary,
         question=f"{summary['task']}: {context.description.question or headline.format_question(head)}",
-        verdict=headline.describe_winner(summary, table),
-        cards=headline.build_metric_tiles(summary, table),
+        headline=headline.describe_winner(summary, table),
+        tiles=headline.build_metric_tiles(summary, table),
         commands=[(sentence, context.commands[word]) for word, sentence in NEXT_STEPS.items()],
         columns=follow_up_commands.describe_required_columns(context.description.input_columns),
         metric=f"{table.metric.title} ({table.unit})" if table.unit else table.metric.title,
-        opened=formatting.format_times(summary["test"]["opened"]),
+        evaluations=formatting.format_times(summary["test"]["opened"]),
         scores=formatting.format_rows(summary),
         facts=_list_facts(context, head),
         figures=figures,
@@ -90,17 +92,19 @@ def render_report(context: ReportContext, figures: Sequence[RenderedFigure], fai
 
 
 def _list_facts(context: ReportContext, head: Mapping[str, Any]) -> list[tuple[str, str]]:
-    summary, rows, seconds = context.summary, context.description.rows, context.summary["seconds"]
-    counts = f"{rows['rows']:,} rows: {rows['development']:,} to develop on, {rows['test']:,} held out for the test"
-    origin = f"dataset={context.description.dataset}"
-    folds = f"each trial is judged on {len(context.table.best.fold_scores)} folds of the {rows['development']:,} rows"
+    summary = context.summary
+    rows = context.description.rows
+    counts = f"{rows['rows']:,} rows: {rows['development']:,} for cross-validation, {rows['test']:,} in the test set"
+    n_scores = len(context.table.best.fold_scores)
+    folds = f"{n_scores} scores a trial, on folds of the {rows['development']:,} rows"
     facts = [
-        ("answer", headline.describe_outputs(head)),
-        ("data", ". ".join([f"{origin}, {counts}", *context.notes])),
-        ("folds", f"{folds}; the held-out rows are seen once a winner"),
-        ("judged by", context.table.metric.title),
+        ("target", headline.describe_outputs(head)),
+        ("data", ". ".join([f"dataset={context.description.dataset}, {counts}", *context.notes])),
+        ("cross-validation", f"{folds}; the test set is evaluated once for each winner"),
+        ("metric", context.table.metric.describe(context.table.unit)),
         ("trials", formatting.format_trial_counts(summary["trials"])),
-        ("the trials took", f"{seconds['training']:,.0f} s; seed {summary['seed']}"),
+        ("training time", f"{summary['seconds']['training']:,.0f} s"),
+        ("seed", str(summary["seed"])),
     ]
     backbone = context.description.facts["backbone"]
     return facts if backbone == "none" else [*facts, ("backbone", backbone)]

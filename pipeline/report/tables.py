@@ -1,4 +1,4 @@
-"""The trials as a page lists them: what was tried, how it went, and why each ended."""
+"""Tables of the page: the trials with hyperparameters and scores, and the reasons why they ended."""
 
 from __future__ import annotations
 
@@ -11,23 +11,16 @@ from pipeline.study.formatting import format_network
 from pipeline.study.space import WIDTH_KEYS, format_override_value
 from pipeline.study.trial_record import TrialRecord
 
-MAX_LISTED_TRIALS, MAX_LISTED_REASONS = 100, 20
+MAX_LISTED_TRIALS = 100
+MAX_LISTED_REASONS = 20
 
 
 def build_headings(table: TrialTable) -> list[str]:
-    """Of the columns: the last ones are the hyperparameters that differ among the trials."""
+    """Return the column headings; the last ones are the hyperparameters that differ among the trials."""
     score = f"score ({table.unit})" if table.unit else "score"
     hyperparameters = [key.partition(".")[2].replace("_", " ") for key in _find_varied_fields(table)]
-    return [
-        "trial",
-        "state",
-        f"{score} ± standard error",
-        "hidden layers",
-        "parameters",
-        "epoch",
-        "seconds",
-        *hyperparameters,
-    ]
+    result = ["trial", "state", f"{score} ± standard error", "hidden layers", "parameters", "epoch", "seconds"]
+    return [*result, *hyperparameters]
 
 
 def _find_varied_fields(table: TrialTable) -> list[str]:
@@ -39,7 +32,7 @@ def _find_varied_fields(table: TrialTable) -> list[str]:
 
 
 def format_trials(table: TrialTable) -> list[list[str]]:
-    """A line a trial, the best first; then those that were stopped, then those without a score."""
+    """Return one line per trial: complete trials first, the best on top; of the others, those without a score last."""
     keys = _find_varied_fields(table)
     return [_format_trial(table, trial, keys) for trial in _rank_trials(table)[:MAX_LISTED_TRIALS]]
 
@@ -63,7 +56,7 @@ def _format_trial(table: TrialTable, trial: TrialRecord, keys: Sequence[str]) ->
 
 
 def count_endings(table: TrialTable) -> list[tuple[str, int, str]]:
-    """For each state and reason how many trials ended so, the most frequent first."""
+    """Return state, number of trials and reason of each ending, the most frequent first."""
     counts = Counter[tuple[str, str]](
         (trial.state, trial.reason.partition("a repeat of trial")[2].partition(": ")[2] or trial.reason)
         for trial in table.trials
@@ -72,4 +65,4 @@ def count_endings(table: TrialTable) -> list[tuple[str, int, str]]:
         (state, count, shorten(reason)) for (state, reason), count in counts.most_common(MAX_LISTED_REASONS)
     ]
     remaining = len(table.trials) - sum(count for _, count, _ in listed_endings)
-    return [*listed_endings, ("other", remaining, "more reasons are in MLflow")] if remaining else listed_endings
+    return [*listed_endings, ("other", remaining, "see MLflow for more reasons")] if remaining else listed_endings

@@ -1,4 +1,4 @@
-"""The trials of a study as the figures tell of them, and the words that they share."""
+"""Trials of a finished study with their metric and best trial, as the figures read them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from pipeline.report.phrases import describe_network
 from pipeline.study.summary import StudySummary
 from pipeline.study.trial_record import TrialRecord
 
-OUTLIER_IQR_FACTOR = 3.0  # quartile ranges from the worse quartile: what lies beyond would press all others together
+OUTLIER_IQR_FACTOR = (
+    3.0  # interquartile ranges from the worse quartile; a score beyond would compress the axis for all others
+)
 
 
 @dataclass(frozen=True)
 class TrialTable:
-    """A study's trials in order of number, the best of them, and what their score is.
+    """Trials of a study in order of number, the best of them, and their metric.
 
-    unit: of the score, such as years, or "" where it has none.
+    unit: of the score, such as years, or "" if it has none.
     """
 
     trials: tuple[TrialRecord, ...]
@@ -30,62 +32,63 @@ class TrialTable:
 
     @classmethod
     def from_records(cls, records: Iterable[TrialRecord], summary: StudySummary, unit: str) -> TrialTable:
-        """A finished study's trials; unit: of its answers. Numbers may be missing, where its minutes were over."""
-        ordered = sorted(records, key=lambda row: row.number)
-        (best,) = (row for row in ordered if row.number == summary["best"]["number"])
+        """Return the trials of a finished study; unit: of the target. Numbers are missing if budget.minutes ended the search."""
+        ordered = sorted(records, key=lambda trial: trial.number)
+        (best,) = (trial for trial in ordered if trial.number == summary["best"]["number"])
         metric = METRICS[summary["test"]["metric"]]
         return cls(tuple(ordered), best, metric, unit if metric.in_target_unit else "")
 
     @property
     def maximize(self) -> bool:
+        """Return whether a higher score is better."""
         return self.metric.maximize
 
     @property
     def complete_trials(self) -> list[TrialRecord]:
-        """Those whose score is that of all their epochs."""
+        """Return the trials that trained all epochs and have a finite score."""
         return [trial for trial in self.trials if trial.state == "complete" and trial.is_finite]
 
     @property
     def score_axis_title(self) -> str:
-        """The title of an axis."""
+        """Return the title of an axis of cross-validation scores."""
         unit = f" ({self.unit})" if self.unit else ""
         return f"{self.metric.title} in cross-validation{unit}"
 
     def format_value(self, value: float) -> str:
-        """A score with its unit."""
+        """Return a score with its unit."""
         return f"{self.metric.format(value)} {self.unit}".strip()
 
     def format_trial_score(self, trial: TrialRecord) -> str:
-        """A trial's score, and its standard error."""
+        """Return the cross-validation score of a trial ± its standard error."""
         return f"{self.metric.format(trial.value)} ± {self.format_value(trial.standard_error)}"
 
     def improvement(self, score: float, reference: float) -> float:
-        """How much better one score is than another; below 0 where it is worse."""
+        """Return by how much a score is better than a reference; negative if it is worse."""
         return self.metric.improvement(score, reference)
 
     def select_best(self, trials: Sequence[TrialRecord]) -> TrialRecord:
-        """The one with the best score; of equals the one with the fewest parameters."""
+        """Return the trial with the best score; of equal ones that with the fewest parameters."""
         return max(trials, key=lambda trial: (self.improvement(trial.value, 0), -trial.n_parameters, -trial.number))
 
     @cached_property
     def plot_limit(self) -> float:
-        """The worst score of a trial that a figure has room for."""
+        """Return the worst score that a figure of all trials shows to scale."""
         return self.compute_plot_limit([trial.value for trial in self.trials if trial.is_finite])
 
     def compute_plot_limit(self, scores: Sequence[float]) -> float:
-        """The worst that a figure of them has room for: a few absurd ones must not press all the others together."""
+        """Return the worst of these scores that a figure shows to scale; outliers are drawn at the edge."""
         values = np.array(scores)
         low, high = np.quantile(values, [0.25, 0.75])
         margin = OUTLIER_IQR_FACTOR * (high - low) or np.ptp(values)
         return float(max(low - margin, values.min()) if self.maximize else min(high + margin, values.max()))
 
     def clip_score(self, value: float) -> float:
-        """Where a score stands in a figure: one that is too bad for it, or none, at the edge."""
+        """Return a score as drawn: outliers and scores that are not finite at the edge."""
         pick = max if self.maximize else min
         return pick(value, self.plot_limit) if np.isfinite(value) else self.plot_limit
 
     def format_hover_text(self, trial: TrialRecord) -> str:
-        """What a point says when it is pointed at."""
+        """Return the hover text of a trial's point."""
         score = f"{self.format_trial_score(trial)}" if trial.is_finite else "no score"
         ending = "" if trial.state == "complete" else f", {trial.state}: {trial.reason}"
         return f"trial {trial.number}: {score}, {describe_network(trial)}, {trial.n_parameters:,} parameters{ending}"

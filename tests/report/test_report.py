@@ -77,12 +77,12 @@ def many(count: int, seed: int = 0) -> TrialTable:
 @pytest.mark.parametrize(
     ("constant", "said"),
     [
-        (0.5, "Always the same answer, the best for the training rows, has 0.500."),
-        (0.65, "has 0.650, which lies inside that interval: the winner may be no better."),
-        (0.7, "has 0.700: the winner is no better than that."),
+        (0.5, "The constant baseline, fitted to the training rows, has 0.500."),
+        (0.65, "has 0.650, which is within the interval: the winner may be no better."),
+        (0.7, "has 0.700: the winner is no better."),
     ],
 )
-def test_winner_is_set_against_the_answer_that_is_always_the_same(constant: float, said: str) -> None:
+def test_winner_is_compared_with_the_constant_baseline(constant: float, said: str) -> None:
     tested = {"value": 0.7, "low": 0.6, "high": 0.8, "rows": 100, "metric": "accuracy", "opened": 1}
     summary = {"test": tested, "baseline": None, "majority": {"value": constant}}
     assert headline.describe_winner(summary, tried(row(0, (0.7, 0.7, 0.7), 10))).endswith(said)
@@ -339,9 +339,8 @@ def test_report_on_a_terminal_lacks_nothing(
     monkeypatch.setenv("FORCE_COLOR", "1")
     search(store, "task=cat_species", *TINY, "dataset.count=120", "budget.trials=4", report=True)
     said = capsys.readouterr().out
-    assert "report: more data" in said
-    assert "is left out" not in said
-    assert "not made" not in said
+    assert "report: learning curve" in said
+    assert "failed" not in said
     drawn, before = ({file.name for file in (place / "report" / "figures").iterdir()} for place in (folder, finished))
     assert drawn == before
     assert "more_data.png" in drawn
@@ -354,7 +353,7 @@ def test_reason_that_looks_like_markup_is_said_as_it_is(tmp_path: Path, monkeypa
     monkeypatch.setattr(build, "_ReportBuilder", refuse)
     said = io.StringIO()
     build.build_report(Console(file=said), tmp_path, None, None, {}, {})  # type: ignore[arg-type]
-    assert said.getvalue() == "report: not made (ValueError: [/red] [bold]); the result stands without it\n"
+    assert said.getvalue() == "report: failed (ValueError: [/red] [bold]). The result of the search is not affected.\n"
 
 
 def test_report_that_fails_costs_a_line_and_is_made_by_the_next_start(
@@ -367,7 +366,7 @@ def test_report_that_fails_costs_a_line_and_is_made_by_the_next_start(
     words = ["task=cat_species", *TINY, "dataset.count=120", "budget.trials=4"]
     search(store, *words, report=True)
     said = capsys.readouterr().out
-    assert len([line for line in said.splitlines() if line.startswith("report: not made (FileWriteError: ")]) == 1
+    assert len([line for line in said.splitlines() if line.startswith("report: failed (FileWriteError: ")]) == 1
     assert "winner" in said
     assert not build.has_report(folder)
     (folder / "report").unlink()
