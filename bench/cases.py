@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline import preprocessing
-from pipeline.config import schema
+from pipeline.config.heads import SoftmaxConfig
 from pipeline.config.metrics import METRICS
 from pipeline.config.model import Model
 from pipeline.config.schema import ComputeConfig, CrossValidationConfig, Training
@@ -87,7 +87,7 @@ def asked(examples: Examples, cv: CrossValidationConfig, metric: str = "accuracy
     splits = make_folds(examples, cv, 0)
     layout, head = (
         preprocessing.build_inputs(examples, splits.development),
-        heads.build_head(schema.Softmax("softmax"), examples),
+        heads.build_head(SoftmaxConfig("softmax"), examples),
     )
     device = resolve_device(ComputeConfig("cpu", "fp32", 1, "auto"))
     return PredictionTask(layout, head, METRICS[metric], torch.from_numpy(examples.targets.copy()), device), splits

@@ -15,7 +15,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 
 from pipeline import preprocessing
-from pipeline.config import schema
+from pipeline.config.heads import HeadConfig
 from pipeline.config.metrics import METRICS
 from pipeline.config.reader import read_search
 from pipeline.config.schema import ComputeConfig, CrossValidationConfig
@@ -80,7 +80,7 @@ def table_examples(rows: int = 80, seed: int = 0) -> Examples:
     return Examples(table, targets, "numbers", names, np.arange(rows), np.zeros(rows, bool)).with_fingerprint()
 
 
-def question(examples: Examples, head: schema.HeadConfig, metric: str, folds: int = 3, seed: int = 0) -> Problem:
+def question(examples: Examples, head: HeadConfig, metric: str, folds: int = 3, seed: int = 0) -> Problem:
     """A question about examples that are at hand."""
     splits = make_folds(examples, CrossValidationConfig(folds, 1, 0.2), seed)
     built = heads.build_head(head, examples)

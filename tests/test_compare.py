@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pipeline import compare
-from pipeline.config import schema
+from pipeline.config.heads import SoftmaxConfig
 from pipeline.config.metrics import METRICS
 from pipeline.report.comparison import ComparedStudy, describe_comparison
 from pipeline.report.network_selection import (
@@ -143,7 +143,7 @@ def test_constant_of_the_folds_knows_nothing_of_the_test_part() -> None:
     """Three of four rows outside it are of the first class, all rows in it of the second."""
     examples = picture_examples(60, classes=2)
     apart = replace(examples, test_mask=(examples.targets == 1) & (np.arange(60) < 40))
-    asked = question(apart, schema.Softmax("softmax"), "accuracy")
+    asked = question(apart, SoftmaxConfig("softmax"), "accuracy")
     assert asked.constant_score == pytest.approx(0.75, abs=0.01)
     assert asked.head.constant_prediction(apart.targets[asked.splits.development], METRICS["accuracy"]).tolist() == [
         1,

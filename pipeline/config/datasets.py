@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from pipeline.config.strict_types import STRICT_CONFIG, StrictInt
 
 Subject = Literal["breed", "presence", "animals", "together", "age", "daylight"]
+TargetKind = Literal["classes", "labels", "numbers"]
 ImageSize = Annotated[StrictInt, Field(ge=8, le=600)]
 
 

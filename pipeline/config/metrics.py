@@ -131,8 +131,3 @@ METRICS: Mapping[str, Metric] = {
         ),
     )
 }
-
-
-def metrics_for(kinds: Sequence[PredictionKind]) -> list[Metric]:
-    """Return the metrics that can score at least one of these kinds of predictions."""
-    return [metric for metric in METRICS.values() if any(kind in metric.scorers for kind in kinds)]

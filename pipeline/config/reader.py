@@ -89,16 +89,8 @@ class _ConfigReader:
         task = next(str(word.value) for word in reversed(self.overrides) if word.key == "task")
         overrides = tuple(word.text for word in self.overrides)
         parts |= {
-            "space": SearchSpace(
-                rules_finetuning.resolve_finetune_settings(
-                    rules_convolutions.drop_unused_settings(settings, backbone), backbone
-                )
-            ),
-            "baseline": SearchSpace(
-                rules_finetuning.resolve_finetune_settings(
-                    rules_convolutions.drop_unused_settings(baseline_settings, backbone), backbone
-                )
-            ),
+            "space": _build_space(settings, backbone),
+            "baseline": _build_space(baseline_settings, backbone),
             "config_dir": self.config_dir,
         }
         return Search(task=task, overrides=overrides, yaml=yaml, **parts)
@@ -213,6 +205,11 @@ def _without_augmentation(settings: dict[str, Any], backbone: BackboneConfig | N
     """A space for pictures moves them; what a pretrained backbone has seen stays where it is."""
     is_pretrained = backbone is not None and backbone.is_pretrained
     return settings | {"training.flip": False, "training.shift": 0} if is_pretrained else settings
+
+
+def _build_space(settings: dict[str, Any], backbone: BackboneConfig | None) -> SearchSpace:
+    used = rules_convolutions.drop_unused_settings(settings, backbone)
+    return SearchSpace(rules_finetuning.resolve_finetune_settings(used, backbone))
 
 
 def _with_image_size(config: Mapping[str, Any], backbone: BackboneConfig | None) -> dict[str, Any]:

@@ -9,40 +9,20 @@ from typing import Any
 
 from pipeline.config import datasets, model, rules_convolutions, rules_finetuning, schema
 from pipeline.config.backbone_catalogue import PIXELS
-from pipeline.config.datasets import TABLE_DATASETS
+from pipeline.config.datasets import TABLE_DATASETS, TargetKind
+from pipeline.config.heads import BandsConfig, HeadConfig, recommend_heads
 from pipeline.config.metrics import Metric
 from pipeline.config.overrides import Override
 from pipeline.config.ranges import upper_bound
 from pipeline.config.search_methods import Pruner
-from pipeline.data.examples import TargetKind
 
-CLASSIFICATION_METRICS = ("accuracy", "f1_macro")
-METRICS_BY_HEAD: dict[type, tuple[str, ...]] = {
-    schema.Sigmoid: CLASSIFICATION_METRICS,
-    schema.Sigmoids: CLASSIFICATION_METRICS,
-    schema.Softmax: CLASSIFICATION_METRICS,
-    schema.Number: ("mean_absolute_error",),
-    schema.Bands: (*CLASSIFICATION_METRICS, "mean_absolute_error"),
-}
-TARGET_KIND_BY_HEAD: dict[type, TargetKind] = {
-    schema.Sigmoid: "classes",
-    schema.Sigmoids: "labels",
-    schema.Softmax: "classes",
-    schema.Number: "numbers",
-    schema.Bands: "numbers",
-}
-TARGET_KIND_BY_SUBJECT = {
+TARGET_KIND_BY_SUBJECT: dict[str, TargetKind] = {
     "breed": "classes",
     "presence": "classes",
     "animals": "classes",
     "daylight": "classes",
     "together": "labels",
     "age": "numbers",
-}
-HEADS_BY_TARGET_KIND = {
-    "classes": "head=softmax, or head=sigmoid for two",
-    "labels": "head=sigmoids",
-    "numbers": "head=number or head=bands",
 }
 
 
@@ -69,25 +49,25 @@ def check_settings(parts: Mapping[str, Any], settings: Mapping[str, Any], overri
     return mistakes
 
 
-def _check_metric(head: schema.HeadConfig, metric: Metric | None) -> Iterator[str]:
-    allowed_metrics = METRICS_BY_HEAD[type(head)]
-    if metric is not None and metric.name not in allowed_metrics:
-        yield f"metric: head={head.kind} is judged by {' or '.join(allowed_metrics)}; got {metric.name}"
+def _check_metric(head: HeadConfig, metric: Metric | None) -> Iterator[str]:
+    allowed = [each.name for each in head.spec.metrics]
+    if metric is not None and metric.name not in allowed:
+        yield f"metric: head={head.kind} is scored by {' or '.join(allowed)}; got {metric.name}"
 
 
-def _check_band_edges(head: schema.HeadConfig) -> Iterator[str]:
-    if isinstance(head, schema.Bands) and list(head.edges) != sorted(set(head.edges)):
+def _check_band_edges(head: HeadConfig) -> Iterator[str]:
+    if isinstance(head, BandsConfig) and list(head.edges) != sorted(set(head.edges)):
         yield f"head.edges: rising numbers, such as [1, 3, 7]; got {list(head.edges)}"
 
 
-def _check_targets(dataset: datasets.DatasetConfig, head: schema.HeadConfig) -> Iterator[str]:
+def _check_targets(dataset: datasets.DatasetConfig, head: HeadConfig) -> Iterator[str]:
     """Where the kind of data set alone says what its answers are."""
     target_kind = known_target_kind(dataset)
-    if target_kind is not None and target_kind != TARGET_KIND_BY_HEAD[type(head)]:
-        yield f"head: {_format_dataset(dataset)} gives {target_kind}, for {HEADS_BY_TARGET_KIND[target_kind]}; got head={head.kind}"
+    if target_kind is not None and target_kind != head.spec.target_kind:
+        yield f"head: {_format_dataset(dataset)} gives {target_kind}, for {recommend_heads(target_kind)}; got head={head.kind}"
 
 
-def known_target_kind(dataset: datasets.DatasetConfig) -> str | None:
+def known_target_kind(dataset: datasets.DatasetConfig) -> TargetKind | None:
     """What the answers of a data set are, where that is known before it is read."""
     if isinstance(dataset, datasets.SyntheticImages):
         return TARGET_KIND_BY_SUBJECT[dataset.subject]

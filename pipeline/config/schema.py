@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, PlainValidator, StrictBool
 from pydantic.dataclasses import dataclass
 
 from pipeline.config.datasets import DatasetConfig
+from pipeline.config.heads import HeadConfig
 from pipeline.config.metrics import Metric
 from pipeline.config.model import BackboneConfig
 from pipeline.config.search_methods import Pruner, Sampler
@@ -81,49 +82,6 @@ class SearchSpace:
     """A value or a range for every searchable field, by its full key, such as `training.learning_rate`."""
 
     settings: Mapping[str, Any]
-
-
-@dataclass(frozen=True, config=STRICT_CONFIG)
-class Sigmoid:
-    """One yes-or-no answer between two classes: one sigmoid, binary cross-entropy."""
-
-    kind: Literal["sigmoid"]
-
-
-@dataclass(frozen=True, config=STRICT_CONFIG)
-class Sigmoids:
-    """None, one or several labels: a sigmoid each, the sum of the labels' binary cross-entropies."""
-
-    kind: Literal["sigmoids"]
-
-
-@dataclass(frozen=True, config=STRICT_CONFIG)
-class Softmax:
-    """Exactly one of several classes: softmax, cross-entropy."""
-
-    kind: Literal["softmax"]
-
-
-@dataclass(frozen=True, config=STRICT_CONFIG)
-class Number:
-    """A number: one output, ReLU (never below 0) or identity; mean absolute (l1) or squared (l2) error."""
-
-    kind: Literal["number"]
-    output: Literal["relu", "identity"]
-    loss: Literal["l1", "l2"]
-    unit: str
-
-
-@dataclass(frozen=True, config=STRICT_CONFIG)
-class Bands:
-    """A number cut into bands at the given edges: softmax over the bands; also reported as a number."""
-
-    kind: Literal["bands"]
-    edges: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
-    unit: str
-
-
-HeadConfig = Sigmoid | Sigmoids | Softmax | Number | Bands
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from pipeline.config import datasets, schema
+from pipeline.config.heads import HEADS
 from pipeline.config.metrics import METRICS
 from pipeline.config.model import ConvBlockSpace, HiddenLayerSpace, Model
 from pipeline.config.schema import FinetuneTraining, Training
@@ -28,13 +29,7 @@ DATASET_CLASSES = {
     "oxford_pets": datasets.OxfordPets,
     "cifar": datasets.Cifar,
 }
-HEAD_CLASSES = {
-    "sigmoid": schema.Sigmoid,
-    "sigmoids": schema.Sigmoids,
-    "softmax": schema.Softmax,
-    "number": schema.Number,
-    "bands": schema.Bands,
-}
+HEAD_CLASSES = {kind: spec.config_class for kind, spec in HEADS.items()}
 SECTION_CLASSES = {
     "features": schema.FeaturesConfig,
     "cv": schema.CrossValidationConfig,

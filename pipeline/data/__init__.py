@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import datasets
-from pipeline.data.examples import DataError, Examples, TargetKind
+from pipeline.config.datasets import TargetKind
+from pipeline.data.examples import DataError, Examples
 from pipeline.runtime.text import MAX_NAME_CHARS, join_names
 
 TARGET_KIND_DESCRIPTIONS: dict[TargetKind, str] = {

@@ -6,17 +6,16 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.config.datasets import TargetKind
 from pipeline.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.config.model import FinetunePart
-
-TargetKind = Literal["classes", "labels", "numbers"]
 
 
 class DataError(UserError):

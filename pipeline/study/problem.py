@@ -14,7 +14,6 @@ import torch
 from pipeline import data, preprocessing
 from pipeline.artifact.model_files import MAX_PARAMETERS
 from pipeline.config.model import FinetuneSpec
-from pipeline.config.rules import TARGET_KIND_BY_HEAD
 from pipeline.config.schema import Search
 from pipeline.data import folds
 from pipeline.data.cache import evict_least_recently_used
@@ -81,7 +80,7 @@ def build_problem(search: Search) -> Problem:
     """
     device, start_time = resolve_device(search.compute), int(time.time())
     cache = search.store / "cache"
-    raw_examples = data.load_examples(search.dataset, TARGET_KIND_BY_HEAD[type(search.head)], cache)
+    raw_examples = data.load_examples(search.dataset, search.head.spec.target_kind, cache)
     examples = _extract_backbone_features(search, raw_examples, device, cache)
     evict_least_recently_used(cache, search.cache.max_gb, start_time)
     splits = folds.make_folds(examples, search.cv, search.seed)

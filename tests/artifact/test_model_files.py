@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from pipeline.artifact import model_files
 from pipeline.artifact.model_files import ARCHITECTURE_FILE, PARAMETERS_FILE, ModelError, TrainedModel
-from pipeline.config import schema
+from pipeline.config.heads import NumberConfig, SoftmaxConfig
 from pipeline.config.model import Convolutions, Model
 from pipeline.config.schema import Training
 from pipeline.training.engine import Member, StreamSeeds
@@ -34,9 +34,9 @@ BLOCKS = Model((4,), "gelu", 0.1, Convolutions((4, 6), 3, "max"))
 
 def trained(kind: str = "pictures", network: Model = HIDDEN) -> TrainedModel:
     if kind == "pictures":
-        asked = question(picture_examples(), schema.Softmax("softmax"), "accuracy")
+        asked = question(picture_examples(), SoftmaxConfig("softmax"), "accuracy")
     else:
-        asked = question(table_examples(), schema.Number("number", "relu", "l1", "USD"), "mean_absolute_error")
+        asked = question(table_examples(), NumberConfig("number", "relu", "l1", "USD"), "mean_absolute_error")
     preparation = FoldDataBuilder(asked.examples, asked.inputs, asked.head, torch.device("cpu"))
     data = preparation.build_refit_data(asked.splits.development)
     weights = refit(asked.task, Member(network, TRAINING, StreamSeeds(0, 0), data), 2)

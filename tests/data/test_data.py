@@ -25,9 +25,8 @@ def picture(path: Path, seed: int) -> Path:
 
 def loaded(tmp_path: Path, task: str, *words: str) -> Examples:
     search = read_search([f"task={task}", *words])
-    from pipeline.config.rules import TARGET_KIND_BY_HEAD
 
-    return data.load_examples(search.dataset, TARGET_KIND_BY_HEAD[type(search.head)], tmp_path / "cache")
+    return data.load_examples(search.dataset, search.head.spec.target_kind, tmp_path / "cache")
 
 
 def refused(tmp_path: Path, task: str, *words: str) -> str:

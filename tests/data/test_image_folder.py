@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pipeline import data
-from pipeline.config.datasets import ImageFolder
+from pipeline.config.datasets import ImageFolder, TargetKind
 from pipeline.data.examples import DataError, Examples, Images
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
@@ -157,7 +157,7 @@ def test_same_pictures_elsewhere_have_the_same_fingerprint(root: Path) -> None:
 
 
 @pytest.mark.parametrize("wants", ["labels", "numbers"])
-def test_refuses_other_targets_before_anything_is_decoded(wants: data.TargetKind, root: Path) -> None:
+def test_refuses_other_targets_before_anything_is_decoded(wants: TargetKind, root: Path) -> None:
     with pytest.raises(DataError, match="dataset=folder gives one class a row: head=softmax"):
         data.load_examples(ImageFolder("folder", root, 12, False), wants, root.parent / "cache")
     assert not (root.parent / "cache").exists()

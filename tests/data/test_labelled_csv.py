@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from pipeline import data
-from pipeline.config.datasets import LabeledImages
-from pipeline.data.examples import DataError, Examples, TargetKind
+from pipeline.config.datasets import LabeledImages, TargetKind
+from pipeline.data.examples import DataError, Examples
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "animals_together" / "labels.csv"
 PATHS = [f"photos/{number}.png" for number in range(4)]

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from pipeline import data
-from pipeline.config.datasets import TableFile
-from pipeline.data.examples import DataError, Examples, Table, TargetKind
+from pipeline.config.datasets import TableFile, TargetKind
+from pipeline.data.examples import DataError, Examples, Table
 from pipeline.data.sources.table import read_table
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "house_price" / "kc_house_data.csv"

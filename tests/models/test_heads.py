@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional
 
 from pipeline.config import schema
+from pipeline.config.heads import NumberConfig, SigmoidConfig
 from pipeline.config.metrics import METRICS
 from pipeline.models import heads
 from pipeline.models.heads import BandsHead, NumberHead, SigmoidHead, SigmoidsHead, SoftmaxHead
@@ -177,11 +178,11 @@ def test_majority_of_bands_as_a_number_is_the_median() -> None:
 
 def test_refuses_sigmoid_for_three_classes() -> None:
     with pytest.raises(UserError, match="head=sigmoid answers between two classes; got 3: a, b, c; use head=softmax"):
-        heads.build_head(schema.Sigmoid("sigmoid"), picture_examples())
+        heads.build_head(SigmoidConfig("sigmoid"), picture_examples())
 
 
 def test_refuses_relu_for_targets_below_zero() -> None:
     examples = table_examples()
     examples.targets[0] = -1
     with pytest.raises(UserError, match=r"head\.output=relu never answers below 0; got a target of -1"):
-        heads.build_head(schema.Number("number", "relu", "l1", ""), examples)
+        heads.build_head(NumberConfig("number", "relu", "l1", ""), examples)

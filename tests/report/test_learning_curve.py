@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.config import schema
+from pipeline.config.heads import NumberConfig, SoftmaxConfig
 from pipeline.config.metrics import METRICS
 from pipeline.config.model import Model
 from pipeline.config.reader import read_search
@@ -163,8 +163,8 @@ def test_part_has_its_share_of_each_class_and_whole_groups() -> None:
 
 def asked(kind: str = "pictures") -> Problem:
     if kind == "pictures":
-        return question(picture_examples(150), schema.Softmax("softmax"), "accuracy")
-    return question(table_examples(200), schema.Number("number", "relu", "l1", "USD"), "mean_absolute_error")
+        return question(picture_examples(150), SoftmaxConfig("softmax"), "accuracy")
+    return question(table_examples(200), NumberConfig("number", "relu", "l1", "USD"), "mean_absolute_error")
 
 
 def test_trials_with_data_of_their_own_are_what_each_is_alone() -> None:
@@ -257,7 +257,7 @@ def test_stopped_it_ends_at_once_and_keeps_nothing(tmp_path: Path) -> None:
 
 
 def test_few_rows_leave_small_shares_out() -> None:
-    posed = question(picture_examples(45), schema.Softmax("softmax"), "accuracy")
+    posed = question(picture_examples(45), SoftmaxConfig("softmax"), "accuracy")
     curve = learning_curve_fits.measure_learning_curve(posed, 0, best_of((0.8, 0.9, 1.0), 2), nothing)
     assert len(curve.rows) == 2
     assert min(curve.rows) >= learning_curve_fits.MIN_ROWS

@@ -9,7 +9,7 @@ import torch
 
 from pipeline.artifact import model_files
 from pipeline.artifact.model_files import TrainedModel
-from pipeline.config import schema
+from pipeline.config.heads import BandsConfig, NumberConfig, SigmoidConfig, SigmoidsConfig, SoftmaxConfig
 from pipeline.config.model import Convolutions, Model
 from pipeline.config.schema import Training
 from pipeline.data.examples import BackboneFeatures, Images
@@ -171,7 +171,7 @@ def test_numbers_are_held_against_the_truth() -> None:
 
 def test_rows_of_a_table_are_bars_with_their_names() -> None:
     head = NumberHead("number", "relu", "l1", "USD")
-    rows = evidence(head, [100_000.0, 200_000.0], [[150_000.0], [190_000.0]], pictures=False)
+    rows = evidence(head, [100_000.0, 200_000.0], [[150_000.0], [190_000.0]], images=False)
     drawn = by_name(build_prediction_figures(rows))["mistakes"].content
     assert isinstance(drawn, Chart)
     (bars,) = drawn.series
@@ -202,7 +202,7 @@ def test_bands_are_confused_and_off_in_years() -> None:
 )
 @pytest.mark.parametrize("pictures", [True, False])
 def test_one_test_row_is_enough(head: AnyHead, target: object, answer: list[float], pictures: bool) -> None:
-    for figure in build_prediction_figures(evidence(head, [target], [answer], pictures=pictures)):
+    for figure in build_prediction_figures(evidence(head, [target], [answer], images=pictures)):
         finite(figure)
 
 
@@ -241,23 +241,21 @@ def posed(kind: str) -> Problem:
         targets = pictures.targets.astype(np.float32) * 3 + 1
         aged = replace(pictures, targets=targets, target_kind="numbers", classes=()).with_fingerprint()
         head = (
-            schema.Number("number", "relu", "l1", "years")
-            if kind == "number"
-            else schema.Bands("bands", (3.0,), "years")
+            NumberConfig("number", "relu", "l1", "years") if kind == "number" else BandsConfig("bands", (3.0,), "years")
         )
         return question(aged, head, "mean_absolute_error")
     if kind == "sigmoids":
         there = np.stack([pictures.targets != each for each in range(3)], axis=1).astype(np.float32)
         labelled = replace(pictures, targets=there, target_kind="labels").with_fingerprint()
-        return question(labelled, schema.Sigmoids("sigmoids"), "f1_macro")
+        return question(labelled, SigmoidsConfig("sigmoids"), "f1_macro")
     if kind == "table":
-        return question(table_examples(), schema.Number("number", "relu", "l1", "USD"), "mean_absolute_error")
+        return question(table_examples(), NumberConfig("number", "relu", "l1", "USD"), "mean_absolute_error")
     if kind == "features":
         assert isinstance(pictures.inputs, Images)
         means = pictures.inputs.pixels.mean(axis=(2, 3)).astype(np.float32)
         seen = replace(pictures, inputs=BackboneFeatures((means, means + 1), "resnet18", "0" * 64, 8))
-        return replace(question(seen, schema.Softmax("softmax"), "accuracy"), pictures=pictures.inputs)
-    head = schema.Sigmoid("sigmoid") if kind == "sigmoid" else schema.Softmax("softmax")
+        return replace(question(seen, SoftmaxConfig("softmax"), "accuracy"), images=pictures.inputs)
+    head = SigmoidConfig("sigmoid") if kind == "sigmoid" else SoftmaxConfig("softmax")
     return question(pictures, head, "accuracy")
 
 

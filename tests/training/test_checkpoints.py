@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.config import schema
+from pipeline.config.heads import SoftmaxConfig
 from pipeline.config.model import Convolutions, Model
 from pipeline.config.schema import Training
 from pipeline.runtime.signals import SearchInterrupted, SignalGuard
@@ -28,7 +28,7 @@ TRAINING = Training(4, 16, 0.01, 0.01, "adamw", None, flip=True, shift=1)
 
 @pytest.fixture(scope="module")
 def asked() -> Problem:
-    return question(picture_examples(62), schema.Softmax("softmax"), "accuracy")
+    return question(picture_examples(62), SoftmaxConfig("softmax"), "accuracy")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline.config import schema
+from pipeline.config.heads import NumberConfig, SoftmaxConfig
 from pipeline.config.metrics import METRICS
 from pipeline.config.model import Model
 from pipeline.config.schema import Training
@@ -18,7 +18,7 @@ TRAINING = Training(3, 16, 0.01, 0.01, "adamw", None, flip=False, shift=0)
 
 
 def asked() -> Problem:
-    return question(picture_examples(), schema.Softmax("softmax"), "accuracy")
+    return question(picture_examples(), SoftmaxConfig("softmax"), "accuracy")
 
 
 def stack(
@@ -94,7 +94,7 @@ def test_training_rows_alone_train() -> None:
 
 
 def test_table_learns_a_sum_by_linear_regression() -> None:
-    question_ = question(table_examples(400), schema.Number("number", "identity", "l2", ""), "mean_absolute_error")
+    question_ = question(table_examples(400), NumberConfig("number", "identity", "l2", ""), "mean_absolute_error")
     training = Training(60, 32, 0.03, 0.0, "adamw", None, flip=False, shift=0)
     networks = trained(stack(question_, slice(0, 1), Model((), "relu", 0.0), training), 60)
     data, answers = networks.members[0].data, networks.validate()[0]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pipeline import export, predict
 from pipeline.artifact import model_files
-from pipeline.config import schema
+from pipeline.config.heads import SoftmaxConfig
 from pipeline.config.model import BackboneConfig, FinetunePart, FinetuneSpec, Model
 from pipeline.config.reader import read_search
 from pipeline.config.schema import FinetuneTraining, Training
@@ -62,7 +62,7 @@ def asked_of(part: FinetunePart, views: int = 2) -> Problem:
         PretrainedBackbone.from_config(BackboneConfig(NAME, None, "none"), Path("not needed"), CPU),
     )
     seen = replace(frozen.extract(examples.inputs, views), views=outputs.extract(examples.inputs, views).views)
-    return question(replace(examples, inputs=seen), schema.Softmax("softmax"), "accuracy")
+    return question(replace(examples, inputs=seen), SoftmaxConfig("softmax"), "accuracy")
 
 
 @pytest.fixture(autouse=True)

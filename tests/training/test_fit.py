@@ -8,7 +8,7 @@ import pytest
 import torch
 from pytorch_lightning import Trainer
 
-from pipeline.config import schema
+from pipeline.config.heads import SoftmaxConfig
 from pipeline.config.model import Model
 from pipeline.config.schema import ComputeConfig, Training
 from pipeline.study.problem import Problem
@@ -22,7 +22,7 @@ from tests.conftest import picture_examples, question
 
 @pytest.fixture(scope="module")
 def asked() -> Problem:
-    return question(picture_examples(90), schema.Softmax("softmax"), "accuracy")
+    return question(picture_examples(90), SoftmaxConfig("softmax"), "accuracy")
 
 
 MODEL = Model((8,), "relu", 0.1)
@@ -136,7 +136,7 @@ def test_refit_trains_on_all_development_rows(asked: Problem) -> None:
 
 
 def test_bf16_is_near_fp32(asked: Problem) -> None:
-    bf16 = question(picture_examples(90), schema.Softmax("softmax"), "accuracy")
+    bf16 = question(picture_examples(90), SoftmaxConfig("softmax"), "accuracy")
     device = resolve_device(ComputeConfig("cpu", "bf16", 1, "auto"))
     assert device.precision == "bf16"
     object.__setattr__(bf16.task, "device", device)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.config import schema
+from pipeline.config.heads import NumberConfig, SoftmaxConfig
 from pipeline.config.model import Convolutions, Model
 from pipeline.config.schema import Training
 from pipeline.data.examples import Images
@@ -22,7 +22,7 @@ from tests.conftest import picture_examples, question, table_examples
 
 def test_refuses_what_does_not_fit_with_the_size_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A full memory is made up."""
-    asked = question(table_examples(80), schema.Number("number", "identity", "l2", ""), "mean_absolute_error")
+    asked = question(table_examples(80), NumberConfig("number", "identity", "l2", ""), "mean_absolute_error")
     needed = 3 * 80 * asked.inputs.feature_count * 4
     prepared = FoldDataBuilder(asked.examples, asked.inputs, asked.head, asked.task.device.torch_device)
     monkeypatch.setattr(fold_data, "_free_bytes", lambda _: needed)
@@ -39,7 +39,7 @@ def test_pictures_stay_where_they_lie(tmp_path: Path, monkeypatch: pytest.Monkey
     assert isinstance(examples.inputs, Images)
     np.save(tmp_path / "pixels.npy", examples.inputs.pixels)
     pixels = np.load(tmp_path / "pixels.npy", mmap_mode="r")
-    asked = question(replace(examples, inputs=Images(pixels)), schema.Softmax("softmax"), "accuracy")
+    asked = question(replace(examples, inputs=Images(pixels)), SoftmaxConfig("softmax"), "accuracy")
     monkeypatch.setattr(fold_data, "_free_bytes", lambda _: 0)
     prepared = FoldDataBuilder(asked.examples, asked.inputs, asked.head, asked.task.device.torch_device)
     for data in prepared.build_folds(asked.splits):
@@ -50,7 +50,7 @@ def test_pictures_stay_where_they_lie(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("blocks", [None, Convolutions((4,), 3, "max")])
 @pytest.mark.parametrize("shift", [0, 2])
 def test_streamed_pictures_give_the_same_numbers(blocks: Convolutions | None, shift: int) -> None:
-    asked = question(picture_examples(60), schema.Softmax("softmax"), "accuracy")
+    asked = question(picture_examples(60), SoftmaxConfig("softmax"), "accuracy")
     device = asked.task.device.torch_device
     prepared = FoldDataBuilder(asked.examples, asked.inputs, asked.head, device)
     training = Training(3, 16, 0.01, 0.1, "adamw", None, flip=shift > 0, shift=shift)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 from torch import nn
 
-from pipeline.config import schema
+from pipeline.config.heads import BandsConfig, HeadConfig, NumberConfig, SigmoidConfig, SoftmaxConfig
 from pipeline.config.model import Convolutions, Model
 from pipeline.config.schema import Training
 from pipeline.runtime import seeds
@@ -30,16 +30,16 @@ from pipeline.training.fold_data import FoldDataBuilder
 from tests.conftest import picture_examples, question, table_examples
 
 HEADS = (
-    (schema.Softmax("softmax"), "accuracy"),
-    (schema.Sigmoid("sigmoid"), "accuracy"),
-    (schema.Number("number", "identity", "l2", ""), "mean_absolute_error"),
-    (schema.Number("number", "relu", "l1", ""), "mean_absolute_error"),
-    (schema.Bands("bands", (20.0, 30.0), ""), "accuracy"),
+    (SoftmaxConfig("softmax"), "accuracy"),
+    (SigmoidConfig("sigmoid"), "accuracy"),
+    (NumberConfig("number", "identity", "l2", ""), "mean_absolute_error"),
+    (NumberConfig("number", "relu", "l1", ""), "mean_absolute_error"),
+    (BandsConfig("bands", (20.0, 30.0), ""), "accuracy"),
 )
 
 
-def asked(head: schema.HeadConfig, metric: str, rows: int, folds: int) -> Problem:
-    classes = {schema.Softmax: 3, schema.Sigmoid: 2}.get(type(head))
+def asked(head: HeadConfig, metric: str, rows: int, folds: int) -> Problem:
+    classes = {SoftmaxConfig: 3, SigmoidConfig: 2}.get(type(head))
     return question(picture_examples(rows, classes) if classes else table_examples(rows), head, metric, folds)
 
 
@@ -91,7 +91,7 @@ trainings = st.builds(
 
 
 def case(
-    head: tuple[schema.HeadConfig, str],
+    head: tuple[HeadConfig, str],
     model: Model,
     training: Training,
     rows: int,

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.config.datasets import LabeledImages
-from pipeline.data.examples import DataError, Examples, TargetKind
+from pipeline.config.datasets import LabeledImages, TargetKind
+from pipeline.data.examples import DataError, Examples
 from pipeline.data.images.decoded_cache import decode_images
 from pipeline.data.sources.table_files import read_csv_as_text
 from pipeline.runtime.text import escape_unprintable, join_names, quote_cell, shorten

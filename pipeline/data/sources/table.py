@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.config.datasets import TableFile
-from pipeline.data.examples import DataError, Examples, Table, TargetKind
+from pipeline.config.datasets import TableFile, TargetKind
+from pipeline.data.examples import DataError, Examples, Table
 from pipeline.data.sources.table_checks import (
     find_cell_mistakes,
     find_name_mistakes,

@@ -10,8 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api import types
 
-from pipeline.config.datasets import TableFile
-from pipeline.data.examples import TargetKind
+from pipeline.config.datasets import TableFile, TargetKind
 from pipeline.runtime.suggestions import did_you_mean
 from pipeline.runtime.text import MAX_NAME_CHARS, join_names, quote_cell, shorten
 

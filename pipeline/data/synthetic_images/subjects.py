@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config.datasets import Subject
-from pipeline.data.examples import TargetKind
+from pipeline.config.datasets import Subject, TargetKind
 from pipeline.data.synthetic_images.breeds import BREEDS
 from pipeline.data.synthetic_images.scenes import MOSTLY_FACES_PROBABILITIES, Animal, Scene
 

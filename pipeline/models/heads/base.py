@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from pipeline.config.heads import HEADS
 from pipeline.config.metrics import Metric, PredictionKind
 from pipeline.config.schema import Training
+from pipeline.data.examples import Examples
 from pipeline.preprocessing import Constants, UniqueNames
 
 ClassNames = Annotated[UniqueNames, Field(min_length=1, max_length=10_000)]
@@ -26,7 +28,20 @@ class Head(ABC):
     last layer, float [N, output_count]; predictions are float [N, len(output_names)].
     """
 
-    prediction_kinds: ClassVar[tuple[PredictionKind, ...]]
+    kind: str
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: Any, examples: Examples) -> Self:
+        """Return the head of a configuration of its kind (a `HeadConfig`) for these examples.
+
+        Raises UserError if the head cannot have these targets.
+        """
+
+    @property
+    def prediction_kinds(self) -> tuple[PredictionKind, ...]:
+        """Return the kinds of predictions that metrics can score, the preferred kind first."""
+        return HEADS[self.kind].prediction_kinds
 
     @property
     @abstractmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import torch
@@ -12,13 +12,17 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline.config.heads import SigmoidConfig, SigmoidsConfig, SoftmaxConfig
 from pipeline.config.metrics import Metric, PredictionKind
 from pipeline.config.schema import Training
 from pipeline.config.strict_types import STRICT_CONFIG
+from pipeline.data.examples import Examples
 from pipeline.models.heads import metrics
 from pipeline.models.heads.base import ClassNames, Head, Scores, Targets
 from pipeline.models.heads.metrics import score_kind
 from pipeline.preprocessing import Constants, UniqueNames
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.text import join_names
 
 MAX_METRIC_LABEL_CHARS = 200
 
@@ -67,9 +71,12 @@ def one_hot_most_frequent(codes: Targets, class_count: int) -> Tensor:
 class SoftmaxHead(Head):
     """Exactly one of C classes: softmax and cross-entropy. Predictions: probabilities [N, C]."""
 
-    prediction_kinds = ("classes",)
     kind: Literal["softmax"]
     classes: ClassNames
+
+    @classmethod
+    def from_config(cls, config: SoftmaxConfig, examples: Examples) -> Self:
+        return cls("softmax", examples.classes)
 
     @property
     def output_count(self) -> int:
@@ -113,9 +120,17 @@ class SoftmaxHead(Head):
 class SigmoidHead(Head):
     """One of two classes: one sigmoid for the second class, binary cross-entropy. Predictions: probabilities [N, 2]."""
 
-    prediction_kinds = ("classes",)
     kind: Literal["sigmoid"]
     classes: Annotated[UniqueNames, Field(min_length=2, max_length=2)]
+
+    @classmethod
+    def from_config(cls, config: SigmoidConfig, examples: Examples) -> Self:
+        classes = examples.classes
+        if len(classes) != 2:
+            raise UserError(
+                f"head=sigmoid answers between two classes; got {len(classes)}: {join_names(classes)}; use head=softmax"
+            )
+        return cls("sigmoid", classes)
 
     @property
     def output_count(self) -> int:
@@ -162,9 +177,12 @@ class SigmoidsHead(Head):
     `accuracy` is the share of rows with every label correct; `f1_macro` the mean over labels of their F1.
     """
 
-    prediction_kinds = ("labels",)
     kind: Literal["sigmoids"]
     labels: ClassNames
+
+    @classmethod
+    def from_config(cls, config: SigmoidsConfig, examples: Examples) -> Self:
+        return cls("sigmoids", examples.classes)
 
     @property
     def output_count(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pipeline.config.metrics import PredictionKind, metrics_for
+from pipeline.config.metrics import METRICS, PredictionKind
 
 
 def import_torchmetrics() -> None:
@@ -14,7 +14,9 @@ def import_torchmetrics() -> None:
 
 def score_kind(kind: PredictionKind, predictions: Tensor, targets: Tensor) -> dict[str, float]:
     """Return every metric of one kind of predictions, by name."""
-    return {metric.name: metric.scorers[kind](predictions, targets) for metric in metrics_for([kind])}
+    return {
+        metric.name: metric.scorers[kind](predictions, targets) for metric in METRICS.values() if kind in metric.scorers
+    }
 
 
 def multilabel_f1(probabilities: Tensor, targets: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import torch
@@ -12,9 +12,11 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline.config.heads import BandsConfig, NumberConfig
 from pipeline.config.metrics import Metric, PredictionKind
 from pipeline.config.schema import Training
 from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat
+from pipeline.data.examples import Examples
 from pipeline.models.heads.base import Head, Scores, Targets
 from pipeline.models.heads.classification import (
     one_hot_most_frequent,
@@ -23,6 +25,7 @@ from pipeline.models.heads.classification import (
 )
 from pipeline.models.heads.metrics import regression_errors
 from pipeline.preprocessing import Constants, ShortText
+from pipeline.runtime.errors import UserError
 
 
 def _check_increasing(edges: tuple[float, ...]) -> tuple[float, ...]:
@@ -39,11 +42,19 @@ class NumberHead(Head):
     with `relu` it is not, so that 0 stays 0 and no prediction is negative.
     """
 
-    prediction_kinds = ("numbers",)
     kind: Literal["number"]
     output: Literal["relu", "identity"]
     loss_kind: Literal["l1", "l2"]
     unit: ShortText
+
+    @classmethod
+    def from_config(cls, config: NumberConfig, examples: Examples) -> Self:
+        min_target = float(examples.targets.min())
+        if config.output == "relu" and min_target < 0:
+            raise UserError(
+                f"head.output=relu never answers below 0; got a target of {min_target:g}; use head.output=identity"
+            )
+        return cls("number", config.output, config.loss, config.unit)
 
     @property
     def output_count(self) -> int:
@@ -117,12 +128,15 @@ class BandsHead(Head):
     probabilities; a center is the mean of the training targets in the band.
     """
 
-    prediction_kinds = ("classes", "numbers")
     kind: Literal["bands"]
     edges: Annotated[
         tuple[FiniteFloat, ...], Field(min_length=1, max_length=1_000), FailFast(), AfterValidator(_check_increasing)
     ]
     unit: ShortText
+
+    @classmethod
+    def from_config(cls, config: BandsConfig, examples: Examples) -> Self:
+        return cls("bands", config.edges, config.unit)
 
     @property
     def output_count(self) -> int:

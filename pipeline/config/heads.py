@@ -1,0 +1,106 @@
+"""The heads of a network: the options of each, and one entry with the facts that rules and other packages need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass as plain_dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from pipeline.config.datasets import TargetKind
+from pipeline.config.metrics import METRICS, Metric, PredictionKind
+from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat
+
+
+@dataclass(frozen=True, config=STRICT_CONFIG)
+class HeadConfig:
+    """Options of a head, as typed; `kind` is the key of its entry in HEADS."""
+
+    kind: str
+
+    @property
+    def spec(self) -> HeadSpec:
+        """Return the facts of this kind of head."""
+        return HEADS[self.kind]
+
+
+@dataclass(frozen=True, config=STRICT_CONFIG)
+class SoftmaxConfig(HeadConfig):
+    """Exactly one of several classes: softmax, cross-entropy."""
+
+    kind: Literal["softmax"]
+
+
+@dataclass(frozen=True, config=STRICT_CONFIG)
+class SigmoidConfig(HeadConfig):
+    """One of two classes: one sigmoid, binary cross-entropy."""
+
+    kind: Literal["sigmoid"]
+
+
+@dataclass(frozen=True, config=STRICT_CONFIG)
+class SigmoidsConfig(HeadConfig):
+    """Any number of labels: a sigmoid each, the sum of the labels' binary cross-entropies."""
+
+    kind: Literal["sigmoids"]
+
+
+@dataclass(frozen=True, config=STRICT_CONFIG)
+class NumberConfig(HeadConfig):
+    """A number: one output, ReLU (never below 0) or identity; mean absolute (l1) or squared (l2) error."""
+
+    kind: Literal["number"]
+    output: Literal["relu", "identity"]
+    loss: Literal["l1", "l2"]
+    unit: str
+
+
+@dataclass(frozen=True, config=STRICT_CONFIG)
+class BandsConfig(HeadConfig):
+    """A number cut into bands at the edges: softmax over the bands; also predicts a number."""
+
+    kind: Literal["bands"]
+    edges: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
+    unit: str
+
+
+@plain_dataclass(frozen=True)
+class HeadSpec:
+    """Facts of a kind of head.
+
+    prediction_kinds: those that metrics can score, the preferred kind first. runtime_class: module and class below
+    `pipeline.models.heads`. condition: when a message recommends it.
+    """
+
+    kind: str
+    config_class: type[HeadConfig]
+    target_kind: TargetKind
+    prediction_kinds: tuple[PredictionKind, ...]
+    runtime_class: str
+    condition: str = ""
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """Return the metrics that can score this head."""
+        return [metric for metric in METRICS.values() if set(metric.scorers) & set(self.prediction_kinds)]
+
+
+HEADS: Mapping[str, HeadSpec] = {
+    spec.kind: spec
+    for spec in (
+        HeadSpec("softmax", SoftmaxConfig, "classes", ("classes",), "classification:SoftmaxHead"),
+        HeadSpec("sigmoid", SigmoidConfig, "classes", ("classes",), "classification:SigmoidHead", " for two classes"),
+        HeadSpec("sigmoids", SigmoidsConfig, "labels", ("labels",), "classification:SigmoidsHead"),
+        HeadSpec("number", NumberConfig, "numbers", ("numbers",), "regression:NumberHead"),
+        HeadSpec("bands", BandsConfig, "numbers", ("classes", "numbers"), "regression:BandsHead"),
+    )
+}
+
+
+def recommend_heads(target_kind: TargetKind) -> str:
+    """Return the heads for a kind of target, as a message recommends them."""
+    return " or ".join(
+        f"head={spec.kind}{spec.condition}" for spec in HEADS.values() if spec.target_kind == target_kind
+    )
