@@ -10,8 +10,7 @@ from pipeline.data.images.decode import ignore_pillow_warnings
 from pipeline.inference.arguments import PredictOptions
 from pipeline.inference.contact_sheet import ContactSheet
 from pipeline.inference.predictions import PredictionRequest, iter_predictions
-from pipeline.inference.terminal_table import TerminalTable
-from pipeline.inference.writers import open_writer
+from pipeline.inference.writers import TerminalTable, open_writer
 from pipeline.preprocessing import TableInputs
 from pipeline.runtime.arguments import UsageError
 from pipeline.runtime.text import escape_unprintable
