@@ -13,6 +13,7 @@ from typing import Any
 from urllib.request import ProxyHandler, build_opener
 
 from pipeline.tracking import ui_views
+from pipeline.tracking.compat import SHARED_VIEW_TAG_PREFIX
 
 MAX_EXPERIMENTS = 20  # tasks
 DISPLAY_VARIABLES = {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"}  # without one, a browser would be one in this terminal
@@ -56,7 +57,7 @@ def _format_search_view_link(experiment: Mapping[str, Any]) -> str:
     tag_keys = {tag["key"] for tag in experiment.get("tags", [])}
     return ui_views.format_experiment_link(
         experiment["experiment_id"],
-        ui_views.SEARCHES_VIEW if ui_views.SHARED_VIEW_TAG_PREFIX + ui_views.SEARCHES_VIEW in tag_keys else None,
+        ui_views.SEARCHES_VIEW if SHARED_VIEW_TAG_PREFIX + ui_views.SEARCHES_VIEW in tag_keys else None,
     )
 
 

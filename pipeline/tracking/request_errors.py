@@ -1,4 +1,4 @@
-"""How a server of MLflow's refuses a request: one sentence for the client, what went wrong inside for its own log."""
+"""Error answers of MLflow's model server: one sentence for the client, the traceback for the server's log."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+
+from pipeline.tracking.compat import replace_invocations
 
 MAX_MESSAGE_CHARS = 300  # letters of MLflow's own sentence, which may repeat the request
 LOGGER = logging.getLogger("uvicorn.error")
@@ -22,21 +24,18 @@ class BadRequestError(MlflowException):
         self.client_message = client_message
 
     def serialize_as_json(self) -> str:
-        """The body of the answer; in `message` MLflow has put the request itself before the sentence."""
+        """Return the body of the answer; MLflow's own `message` repeats the request before the sentence."""
         return json.dumps({"error_code": self.error_code, "message": self.client_message})
 
 
 def install_error_handler() -> None:
-    """From now on the server in this process refuses so.
+    """Make the model server in this process answer a bad request with the status 400 and one sentence.
 
-    By itself it sends tracebacks to clients (a CSV file that is none), repeats a whole body in its message, and breaks
-    down, with the status 500, on a request without a content type. It has no hook for it, so its function is replaced:
-    in the server's own process, which serves nothing else.
+    By itself MLflow's server sends tracebacks to clients (for a malformed CSV file), repeats the whole body in its
+    message, and answers a request without a content type with the status 500. It has no hook for errors, so its
+    function is replaced in the server's own process.
     """
-    from mlflow.pyfunc import scoring_server
-
-    if not hasattr(scoring_server.invocations, "__wrapped__"):
-        scoring_server.invocations = _wrap_invocations(scoring_server.invocations)
+    replace_invocations(_wrap_invocations)
 
 
 def _wrap_invocations(invocations: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,7 +48,7 @@ def _wrap_invocations(invocations: Callable[..., Any]) -> Callable[..., Any]:
             if stack_trace := error.json_kwargs.get("stack_trace"):
                 LOGGER.error("%s", stack_trace)
             raise BadRequestError(_extract_message(error.message)) from None
-        except Exception as error:  # brackets a thousand deep, and whatever else a stranger sends
+        except Exception as error:  # such as a RecursionError for brackets a thousand deep
             LOGGER.exception("a request that MLflow cannot read")
             raise BadRequestError(f"Invalid input. It cannot be read ({type(error).__name__})") from None
 
@@ -58,7 +57,7 @@ def _wrap_invocations(invocations: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _extract_message(message: str) -> str:
-    """The part of MLflow's message that says what is wrong: its end, where the request stands before it."""
+    """Return the sentence of MLflow's message that names the error, without the request and at most 300 characters."""
     if message.startswith("Failed to predict data"):
         message = message.rpartition("Error: ")[2]
     first_line = message.strip().splitlines()[0].partition(" IMPORTANT: ")[0]

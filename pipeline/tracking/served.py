@@ -1,4 +1,4 @@
-"""What MLflow runs to serve a registered model. Models that are registered name this file and its class: they stay."""
+"""Model server code that MLflow runs. Registered models name this module and its class, so neither may be renamed."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from mlflow import get_tracking_uri
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from pipeline.tracking.compat import is_model_server
 from pipeline.tracking.request_errors import BadRequestError, install_error_handler
 
-SERVER_VARIABLE = "__pyfunc_model_path__"  # what MLflow's server has in its environment
-WEIGHTS_VARIABLE = "LAYERS_AND_NODES_WEIGHTS"  # where the server is told of a file of the backbone's weights
+WEIGHTS_VARIABLE = "LAYERS_AND_NODES_WEIGHTS"  # environment variable with the path of the backbone's weights file
 
 
 class ServedModel(PythonModel):
-    """Our two files behind MLflow's interface; answers as `pipeline.predict` does."""
+    """A trained model behind MLflow's pyfunc interface, with the predictions of `pipeline.predict`."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Reads the two files; raises MlflowException where they, or the backbone's weights, are not as they were.
+        """Load the model; raise MlflowException if its files or the backbone's weights are missing or changed.
 
-        A server ends with that sentence.
+        A server exits with that message instead, since nothing there catches the exception.
         """
         from pipeline.artifact import model_files
         from pipeline.inference.serving import ModelServer
         from pipeline.runtime.errors import UserError
 
-        weights_file, is_server = os.environ.get(WEIGHTS_VARIABLE), SERVER_VARIABLE in os.environ
+        weights_file = os.environ.get(WEIGHTS_VARIABLE)
+        is_server = is_model_server()
         folder = Path(context.artifacts["architecture"]).parent
         try:
             self.model_server = ModelServer(
@@ -48,7 +49,7 @@ class ServedModel(PythonModel):
             install_error_handler()
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        """A row of answers for each row; raises RefusedRequestError."""
+        """Return a row of predictions for each row of the request; raise BadRequestError if it cannot be read."""
         from pipeline.inference.serving import RequestError
 
         try:
@@ -58,6 +59,6 @@ class ServedModel(PythonModel):
 
 
 def _find_store() -> Path:
-    """The store whose database MLflow reads, if it is a store's: its cache may have the backbone's weights."""
+    """Return the folder of MLflow's SQLite database, or mlruns: its cache may hold the backbone's weights."""
     scheme, _, file = get_tracking_uri().partition(":///")
     return Path(file).parent if scheme == "sqlite" else Path("mlruns")

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 
 from pipeline.config.metrics import METRICS
+from pipeline.tracking.compat import SHARED_VIEW_TAG_PREFIX
 
-SHARED_VIEW_TAG_PREFIX = "mlflow.sharedViewState."
 VIEW_TIMESTAMP_MS = (
     1_700_000_000_000  # milliseconds; a view says when it was made, and is to be the same whenever it is written
 )

@@ -19,6 +19,7 @@ from pipeline.study import description
 from pipeline.study.storage import TrialStorageReader
 from pipeline.tracking import descriptions, system_metrics, ui_views
 from pipeline.tracking.client import store_uri
+from pipeline.tracking.compat import SHARED_VIEW_TAG_PREFIX
 from pipeline.tracking.markdown import (
     USER_TEXT_MARKER,
     escape_markdown,
@@ -92,7 +93,7 @@ def test_experiment_says_what_is_asked_of_which_data_and_how_it_is_judged(finish
 
 def test_views_show_the_columns_that_matter_in_their_order(finished: Path) -> None:
     client, experiment, _ = there(finished.parents[1])
-    trials = json.loads(json.loads(experiment.tags[ui_views.SHARED_VIEW_TAG_PREFIX + ui_views.TRIALS_VIEW])["state"])
+    trials = json.loads(json.loads(experiment.tags[SHARED_VIEW_TAG_PREFIX + ui_views.TRIALS_VIEW])["state"])
     shown = [column.split("`")[1] for column in trials["selectedColumns"]]
     expected = ["score", "standard_error", "model.layers", "model.nodes", "parameters", "seconds", "state"]
     assert shown[:7] == expected
@@ -145,14 +146,14 @@ def test_words_of_a_person_stay_below_the_line_and_changed_views_stay_changed(co
     assert sync.main([f"store={store}"]) == 0
     client, experiment, study = there(store)
     client.set_tag(study.info.run_id, NOTE, f"{study.data.tags[NOTE]}\n\nLook at the Bengals again.")
-    client.set_experiment_tag(experiment.experiment_id, ui_views.SHARED_VIEW_TAG_PREFIX + ui_views.TRIALS_VIEW, "mine")
+    client.set_experiment_tag(experiment.experiment_id, SHARED_VIEW_TAG_PREFIX + ui_views.TRIALS_VIEW, "mine")
     model = client.get_registered_model("cat_species")
     client.update_registered_model("cat_species", f"{model.description}\n\nAsk Jin.")
     for _ in range(2):
         assert sync.main([f"store={store}", "rebuild=true"]) == 0
     client, experiment, again = there(store)
     assert again.data.tags[NOTE] == f"{study.data.tags[NOTE]}\n\nLook at the Bengals again."
-    assert experiment.tags[ui_views.SHARED_VIEW_TAG_PREFIX + ui_views.TRIALS_VIEW] == "mine"
+    assert experiment.tags[SHARED_VIEW_TAG_PREFIX + ui_views.TRIALS_VIEW] == "mine"
     assert client.get_registered_model("cat_species").description == f"{model.description}\n\nAsk Jin."
 
 
