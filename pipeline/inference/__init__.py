@@ -1,1 +1,1 @@
-"""Answers with a trained model: what was typed, what is answered, and where the answers go."""
+"""Inference: predictions of a trained model for files, requests and other runtimes."""

@@ -1,4 +1,4 @@
-"""What was typed after `python -m pipeline.predict`: pictures, folders or tables, and a few `key=value`."""
+"""Options of `python -m pipeline.predict` and `python -m pipeline.export`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from pipeline.runtime.suggestions import did_you_mean, find_similar
 
 ALLOWED_KEYS = ("model", "output", "sheet", "store", "weights")
 EXPORT_FORMATS = ("onnx",)
-CSV_SUFFIX, JSON_LINES_SUFFIX, SHEET_SUFFIX = ".csv", ".jsonl", ".png"
+CSV_SUFFIX = ".csv"
+JSON_LINES_SUFFIX = ".jsonl"
+SHEET_SUFFIX = ".png"
 
 
 def _read_export_format(text: str) -> str:
@@ -40,7 +42,7 @@ class ExportOptions(CommandOptions):
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What was typed."""
+    """Options of `python -m pipeline.predict`; weights: file of the backbone's weights, sheet: of the contact sheet."""
 
     model: str
     paths: tuple[Path, ...]
@@ -51,9 +53,9 @@ class PredictOptions:
 
 
 def parse_arguments(argv: Sequence[str]) -> PredictOptions:
-    """The words as typed: an existing path wins, then `key=value` with a known key, then a path that is not there.
+    """Return the options; a word is an existing path, else `key=value` with a known key, else a missing path.
 
-    Raises UsageError with all that is wrong.
+    Raises UsageError with every mistake.
     """
     values, paths, mistakes = _split_arguments(argv)
     if "model" not in values:
@@ -75,11 +77,13 @@ def parse_arguments(argv: Sequence[str]) -> PredictOptions:
 
 
 def _split_arguments(argv: Sequence[str]) -> tuple[dict[str, str], list[Path], list[str]]:
-    """The value of each key, the paths, and a line for each key that is misspelt or said again.
+    """Return the value of each key, the paths, and a line for each key that is misspelt or repeated.
 
-    A misspelt one counts as what was meant, so that the rest is judged too.
+    The value of a misspelt key counts for the key that was meant, so that it is checked too.
     """
-    values, paths, mistakes = dict[str, str](), list[Path](), list[str]()
+    values = dict[str, str]()
+    paths = list[Path]()
+    mistakes = list[str]()
     for text in argv:
         key, equals, value = text.partition("=")
         if text.startswith("--") and not _exists(Path(text)):
@@ -103,12 +107,12 @@ def _split_arguments(argv: Sequence[str]) -> tuple[dict[str, str], list[Path], l
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # as a name it is too long
+    except OSError:  # the name is too long
         return False
 
 
 def _parse_output(text: str, paths: Sequence[Path]) -> Path:
-    """Where the answers are to go: a CSV file, also by a name without an ending, or one of JSON lines."""
+    """Return the file of predictions: CSV, also without an ending, or JSON Lines."""
     file = _parse_writable_file("output", text, "predictions.csv")
     if file.suffix.lower() not in ("", CSV_SUFFIX, JSON_LINES_SUFFIX):
         raise UsageError(f"output: a file that ends in {CSV_SUFFIX} or {JSON_LINES_SUFFIX} (JSON lines); got {file}")
@@ -118,7 +122,7 @@ def _parse_output(text: str, paths: Sequence[Path]) -> Path:
 
 
 def _parse_sheet(text: str, paths: Sequence[Path]) -> Path:
-    """Where the contact sheet is to go; in a folder that is answered for it would be a picture of the next call."""
+    """Return the file of the contact sheet; in an input folder it would be an input of the next call."""
     file = _parse_writable_file("sheet", text, "sheet.png")
     if file.suffix.lower() != SHEET_SUFFIX:
         raise UsageError(f"sheet: a picture that ends in {SHEET_SUFFIX}; got {file}")
@@ -128,7 +132,6 @@ def _parse_sheet(text: str, paths: Sequence[Path]) -> Path:
 
 
 def _parse_weights(text: str, _: Sequence[Path]) -> Path:
-    """The file of a backbone's weights."""
     file = Path(text)
     if not file.is_file():
         raise UsageError(f"weights: a file that exists; got {file}")
@@ -136,7 +139,7 @@ def _parse_weights(text: str, _: Sequence[Path]) -> Path:
 
 
 def _parse_writable_file(key: str, text: str, example: str) -> Path:
-    """A file that can be written there."""
+    """Return the path of a file in a folder that exists."""
     file = Path(text)
     if not text or not file.parent.is_dir():
         raise UsageError(f"{key}: a file in a folder that exists; got {text or 'nothing'}")

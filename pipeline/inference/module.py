@@ -1,4 +1,4 @@
-"""A whole model as one torch module: from pixels or a table's columns to answers, with all that is in between."""
+"""Trained model with its preprocessing as one torch module: from pixels or table columns to predictions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipeline.preprocessing import FeatureInputs, ImageInputs, TableInputs
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What a module reads: its name, how large it is for one row, and what is in it, for a person."""
+    """Input of a module: its name, its shape for one row, and a description."""
 
     name: str
     shape: tuple[int, ...]
@@ -29,36 +29,37 @@ class InputSpec:
 
 
 class EndToEndModule(nn.Module, ABC):
-    """Everything that a model does, in full precision; gives float32 [N, columns of the head].
+    """Preprocessing, backbone, network and head in full precision; returns float32 [N, outputs of the head].
 
-    inputs: what `forward` reads, each with the rows first.
+    inputs: arguments of `forward`, each with the rows as first dimension.
     """
 
     inputs: tuple[InputSpec, ...]
 
     def __init__(self, trained_model: TrainedModel) -> None:
         super().__init__()
-        self.trained_model, self.network = trained_model, trained_model.build_network()
+        self.trained_model = trained_model
+        self.network = trained_model.build_network()
         self.dense = self.network if isinstance(self.network, DenseNetwork) else self.network.dense
         for parameter in self.network.parameters():
             parameter.requires_grad_(False)
 
     def dynamic_shapes(self, batch_dimension: dict[int, Any]) -> tuple[Any, ...]:
-        """For each argument of `forward` that its rows vary."""
+        """Return `dynamic_shapes` of torch.export: each argument varies in its number of rows."""
         return tuple(batch_dimension for _ in self.inputs)
 
     def predict_from_features(self, features: Tensor) -> Tensor:
-        """From what the fully connected layers read."""
+        """Return the predictions for the inputs of the fully connected layers."""
         head = self.trained_model.architecture.head
         return head.to_predictions(self.dense(features), self.trained_model.target_constants)
 
     @abstractmethod
     def random_inputs(self, count: int) -> tuple[RawInputs, tuple[Tensor, ...]]:
-        """Some rows without meaning, as `TrainedModel.answers` takes them (but for a backbone), and as this does."""
+        """Return random rows as arguments of `TrainedModel.predict` (after the backbone) and of `forward`."""
 
 
 class PixelModule(EndToEndModule):
-    """Reads pictures: uint8 [N, 3, S, S]."""
+    """Module that takes images: uint8 [N, 3, S, S]."""
 
     def __init__(self, trained_model: TrainedModel, preprocessor: ImageInputs | FeatureInputs) -> None:
         super().__init__(trained_model)
@@ -70,11 +71,13 @@ class PixelModule(EndToEndModule):
         self.inputs = (InputSpec("pixels", (3, self.image_size, self.image_size), description),)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """The answers."""
+        """Return the predictions."""
         constants = self.trained_model.input_constants
         mean, spread = (constants[name].view(1, 3, 1, 1) for name in ("input.mean", "input.spread"))
         scaled = (pixels - mean) / spread
-        if isinstance(self.network, ConvolutionalNetwork):  # all at once: how many there are is not known here
+        if isinstance(
+            self.network, ConvolutionalNetwork
+        ):  # in one batch: their number is not known while the graph is traced
             return self.predict_from_features(self.network.blocks(scaled, self.network.activation))
         return self.predict_from_features(scaled.flatten(1))
 
@@ -85,11 +88,12 @@ class PixelModule(EndToEndModule):
 
 
 class ViewsModule(PixelModule):
-    """Reads pictures, and looks at them through a backbone, which is a part of it, trained along or not."""
+    """Module that takes images and contains the backbone, finetuned or frozen."""
 
     def __init__(self, trained_model: TrainedModel, preprocessor: FeatureInputs, backbone: PretrainedBackbone) -> None:
         super().__init__(trained_model, preprocessor)
-        self.preprocessor, self.extract_features = preprocessor, backbone.extract
+        self.preprocessor = preprocessor
+        self.extract_features = backbone.extract
         self.body: nn.Module = backbone.network
         if isinstance(self.network, FinetunedNetwork):
             finetune = trained_model.architecture.model.tail
@@ -99,10 +103,9 @@ class ViewsModule(PixelModule):
             )
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """The answers, from the mean over the views."""
-        views = torch.cat(
-            [apply_view(pixels, number) for number in range(self.preprocessor.views)]
-        )  # the body is there once
+        """Return the predictions from the mean of the features over the views."""
+        # one batch of all views, so that the graph contains the body once
+        views = torch.cat([apply_view(pixels, number) for number in range(self.preprocessor.views)])
         mean = self.body(views).unflatten(0, (self.preprocessor.views, -1)).mean(0)
         return self.predict_from_features(self.preprocessor.prepare_batch(mean, self.trained_model.input_constants))
 
@@ -113,7 +116,7 @@ class ViewsModule(PixelModule):
 
 
 class TableModule(EndToEndModule):
-    """Reads the columns of a table: numbers float32 [N, D], and codes of categories int64 [N, C], if there are any."""
+    """Module that takes table columns: numbers float32 [N, D] and category codes int64 [N, C], if there are any."""
 
     def __init__(self, trained_model: TrainedModel, preprocessor: TableInputs) -> None:
         super().__init__(trained_model)
@@ -129,9 +132,9 @@ class TableModule(EndToEndModule):
         self.inputs = tuple(each for each in specs if each.shape != (0,))
 
     def forward(self, *columns: Tensor) -> Tensor:
-        """The answers."""
+        """Return the predictions."""
         tensors = dict(zip((each.name for each in self.inputs), columns, strict=True))
-        batch_size = columns[0].shape[0]  # `len` would fix it
+        batch_size = columns[0].shape[0]  # torch.export would fix the result of `len`
         numbers = tensors.get("numbers", torch.zeros(batch_size, 0))
         codes = tensors.get("codes", torch.zeros(batch_size, 0, dtype=torch.int64))
         return self.predict_from_features(
@@ -142,7 +145,8 @@ class TableModule(EndToEndModule):
         return (super().dynamic_shapes(batch_dimension),)  # one argument of several
 
     def random_inputs(self, count: int) -> tuple[RawInputs, tuple[Tensor, ...]]:
-        preprocessor, constants = self.preprocessor, self.trained_model.input_constants
+        preprocessor = self.preprocessor
+        constants = self.trained_model.input_constants
         generator = np.random.default_rng(count)
         noise = generator.normal(0, 2, (count, len(preprocessor.numbers))).astype(np.float32)
         numbers = constants["input.mean"].numpy() + noise * constants["input.spread"].numpy()
@@ -155,7 +159,7 @@ class TableModule(EndToEndModule):
 
 
 def build_module(trained_model: TrainedModel, weights: Path | None, cache: Path) -> EndToEndModule:
-    """The module of a model; raises DataError where the weights of its backbone are not at hand."""
+    """Return the module of a model; raise DataError if the weights of its backbone are missing."""
     preprocessor = trained_model.architecture.inputs
     if isinstance(preprocessor, TableInputs):
         return TableModule(trained_model, preprocessor).eval()

@@ -1,4 +1,4 @@
-"""A model as one .onnx file, checked against the network before it is in its place. The only room that knows ONNX."""
+"""Export of a model as one .onnx file, which is checked against the network before it is moved into place."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ from pipeline.runtime.text import escape_unprintable
 OPSET_VERSION = 18  # read by runtimes of 2023 and later
 REQUIRED_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 INSTALL_COMMAND = "pip install 'layers-and-nodes[onnx]'"
-RELATIVE_TOLERANCE, CHECK_BATCH_SIZES = 1e-5, (1, 7)  # relative to a number above 1; rows at once in the check
-MAX_FILE_BYTES = 2**31 - 2**24  # of a file, whose format knows no more, with its graph
-OUTPUT_NAME, BATCH_DIMENSION = "answers", "N"
+RELATIVE_TOLERANCE = 1e-5  # absolute below 1
+CHECK_BATCH_SIZES = (1, 7)
+MAX_FILE_BYTES = 2**31 - 2**24  # protobuf's limit, with room for the graph
+OUTPUT_NAME = "answers"
+BATCH_DIMENSION = "N"
 
 
 class ExportError(UserError):
-    """A model that cannot be written as such a file, or was and gave other answers; the reason, in one line."""
+    """Model that cannot be exported, or whose exported file gives other predictions."""
 
     exit_code = 1
 
@@ -52,16 +54,16 @@ def export_model(trained_model: TrainedModel, options: ExportOptions) -> None:
 
 
 def format_file_name(module: EndToEndModule) -> str:
-    """The file's name: task, opset and the shape of each input."""
+    """Return the file's name: task, opset and the shape of each input."""
     task = re.sub(r"[^\w.-]+", "_", module.trained_model.architecture.task)[:100].lstrip(".") or "model"
     shapes = ("x".join([BATCH_DIMENSION, *map(str, each.shape)]) for each in module.inputs)
     return "-".join([task, f"opset{OPSET_VERSION}", *shapes]) + ".onnx"
 
 
 def write_onnx(module: EndToEndModule, folder: Path) -> tuple[Path, float]:
-    """Writes the file into a folder; returns it, and how far its answers are from the network's at most.
+    """Write the file into a folder; return its path and the largest difference from the network's predictions.
 
-    Raises ExportError where the model is too large or the answers differ, and NotWrittenError; nothing is left then.
+    Raises ExportError if the model is too large or the predictions differ, and FileWriteError; no file is left then.
     """
     size_bytes = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
     if size_bytes > MAX_FILE_BYTES:
@@ -80,7 +82,7 @@ def write_onnx(module: EndToEndModule, folder: Path) -> tuple[Path, float]:
 def _export_program(module: EndToEndModule) -> Any:
     input_names = [each.name for each in module.inputs]
     batch_dimension = torch.export.Dim(BATCH_DIMENSION)
-    with warnings.catch_warnings():  # of its own parts, about which nobody can do anything
+    with warnings.catch_warnings():  # the exporter's, about its own deprecated parts
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             module,
@@ -93,7 +95,7 @@ def _export_program(module: EndToEndModule) -> Any:
             dynamic_shapes=module.dynamic_shapes({0: batch_dimension}),
         )
     assert program is not None
-    for node in program.model.graph.all_nodes():  # each names the files of this machine and the lines that made it
+    for node in program.model.graph.all_nodes():  # they contain paths of this machine
         node.metadata_props.clear()
         node.doc_string = None
     program.model.metadata_props.update(build_metadata(module))
@@ -101,9 +103,10 @@ def _export_program(module: EndToEndModule) -> Any:
 
 
 def build_metadata(module: EndToEndModule) -> dict[str, str]:
-    """What a person needs who has only the file; lists are JSON."""
+    """Return the file's metadata: inputs, outputs and checksums; lists are JSON."""
     architecture = module.trained_model.architecture
-    inputs, head = architecture.inputs, architecture.head
+    inputs = architecture.inputs
+    head = architecture.head
     entries = {
         "task": architecture.task,
         "inputs": json.dumps({each.name: each.description for each in module.inputs}),
@@ -119,7 +122,7 @@ def build_metadata(module: EndToEndModule) -> dict[str, str]:
 
 
 def _max_difference(module: EndToEndModule, file: Path) -> float:
-    """How far the file's answers are from the network's at most, in parts of a number where that is above 1."""
+    """Return the largest difference of the file's predictions from the network's, relative to values above 1."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -132,4 +135,4 @@ def _max_difference(module: EndToEndModule, file: Path) -> float:
         (actual,) = session.run([OUTPUT_NAME], input_feed)
         expected = module.trained_model.predict(raw).numpy()
         differences.append(np.max(np.abs(actual - expected) / np.maximum(1, np.abs(expected))))
-    return float(np.max(differences))  # not a number, if one of them is none
+    return float(np.max(differences))  # NaN if one of them is

@@ -1,4 +1,4 @@
-"""From the words to the answers, wherever they are to go: a file, a contact sheet, the terminal."""
+"""Run of `python -m pipeline.predict`: predictions to a file, a contact sheet or the terminal."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ SYNTHETIC_DATA_NOTE = (
 
 
 def run_prediction(trained_model: TrainedModel, options: PredictOptions) -> bool:
-    """Answers, and says how it went; returns whether everything could be answered.
+    """Predict, print a summary, and return whether every file and row has a prediction.
 
-    Raises UsageError where a word does not fit the model, NotWrittenError, and OSError where a name is too long.
+    Raises UsageError if an option does not fit the model, FileWriteError, and OSError if a name is too long.
     """
     head = trained_model.architecture.head
     if options.sheet is not None and isinstance(trained_model.architecture.inputs, TableInputs):
         raise UsageError("sheet: shows pictures, and this model answers for the rows of a table; leave it out")
     request = PredictionRequest.from_paths(trained_model, options.paths)
-    table, sheet = TerminalTable(head.output_names), ContactSheet(_format_sheet_title(trained_model.architecture), head)
-    errors, predicted_count = list[str](), 0
+    table = TerminalTable(head.output_names)
+    sheet = ContactSheet(_format_sheet_title(trained_model.architecture), head)
+    errors = list[str]()
+    predicted_count = 0
     if trained_model.architecture.drawn:
         print(f"{trained_model.architecture.task}: {SYNTHETIC_DATA_NOTE}", file=sys.stderr)
     with ExitStack() as stack, ignore_pillow_warnings():
@@ -60,12 +62,12 @@ def run_prediction(trained_model: TrainedModel, options: PredictOptions) -> bool
 
 
 def _format_sheet_title(architecture: Architecture) -> str:
-    """Of a contact sheet: the task, and that it is a demonstration where it is one."""
+    """Return the task, with a note if the model was trained on synthetic data."""
     return f"{architecture.task} (learned from drawn pictures)" if architecture.drawn else architecture.task
 
 
 def _print_errors(skipped_count: int, errors: list[str]) -> None:
-    """What was not answered for, a line each, and how many files nobody looked at."""
+    """Print a line for each error, and the number of skipped files."""
     if skipped_count:
         files = "1 file that is no picture" if skipped_count == 1 else f"{skipped_count:,} files that are no pictures"
         print(f"passed over: {files}", file=sys.stderr)

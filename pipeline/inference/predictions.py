@@ -1,4 +1,4 @@
-"""An answer for each picture or table row, one after the other as they are asked for."""
+"""Predictions for images and table rows, computed lazily in batches."""
 
 from __future__ import annotations
 
@@ -21,17 +21,15 @@ from pipeline.runtime.arguments import UsageError
 from pipeline.runtime.parallel import map_in_order
 from pipeline.runtime.progress_bars import track
 
-IMAGE_BATCH_SIZE, MAX_BATCH_VALUES = (
-    256,
-    2**24,
-)  # pictures that the network sees at once, and how many numbers they are at the most
+IMAGE_BATCH_SIZE = 256
+MAX_BATCH_VALUES = 2**24  # pixels of a batch, 64 MB as float32
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One row of the answers: the numbers of the head's columns and what they say, or why there is none.
+    """Prediction for an image or a table row: the outputs of the head and their text, or an error.
 
-    picture: the file, where it is one.
+    image_file: file of an image.
     """
 
     name: str
@@ -43,9 +41,9 @@ class Prediction:
 
 @dataclass(frozen=True)
 class PredictionRequest:
-    """What is to be answered for: the paths as typed; for a model of pictures the files and folders without one.
+    """Inputs to predict for: the paths as typed; for a model of images also the image files and the empty folders.
 
-    passed_over: how many files of the folders are no pictures.
+    skipped_count: number of files in the folders that are no images.
     """
 
     paths: tuple[Path, ...]
@@ -55,7 +53,7 @@ class PredictionRequest:
 
     @classmethod
     def from_paths(cls, trained_model: TrainedModel, paths: Sequence[Path]) -> PredictionRequest:
-        """Looks into the folders; raises OSError where a name is too long."""
+        """Return the request with the images of the folders; raise OSError if a name is too long."""
         if isinstance(trained_model.architecture.inputs, TableInputs):
             return cls(tuple(paths))
         folders = [path for path in paths if path.is_dir()]
@@ -66,9 +64,9 @@ class PredictionRequest:
 def iter_predictions(
     trained_model: TrainedModel, options: PredictOptions, request: PredictionRequest
 ) -> Generator[Prediction, None, None]:
-    """An answer for each picture or table row, in the order of the paths; what cannot be answered says why.
+    """Yield a prediction for each image or table row, in the order of the paths; a failed one has its error.
 
-    Raises UsageError where the model's backbone is not at hand.
+    Raises UsageError if the model's backbone is not installed or its weights are missing.
     """
     preprocessor = trained_model.architecture.inputs
     if isinstance(preprocessor, TableInputs):
@@ -96,14 +94,14 @@ def _identity(images: Images) -> RawInputs:
 def _build_feature_extractor(
     trained_model: TrainedModel, preprocessor: FeatureInputs, options: PredictOptions
 ) -> Callable[[Images], RawInputs]:
-    """What the model's backbone makes of pictures; raises UsageError where it, or its weights, are not at hand."""
+    """Return the function from images to features; raise UsageError if the backbone or its weights are missing."""
     from pipeline.models.backbones import PretrainedBackbone
 
     try:
         backbone = PretrainedBackbone.from_trained_model(
             preprocessor, trained_model.architecture.model.tail, options.weights, options.store / "cache"
         )
-        _ = backbone.network  # made now: what it lacks is known before the first answer
+        _ = backbone.network  # built now, so that an error comes before the first prediction
     except DataError as error:
         raise UsageError(str(error)) from None
     return lambda pictures: backbone.extract(pictures, preprocessor.views)
@@ -112,7 +110,7 @@ def _build_feature_extractor(
 def _predict_images(
     trained_model: TrainedModel, size: int, files: Sequence[Path], extract_features: Callable[[Images], RawInputs]
 ) -> Iterator[Prediction]:
-    """seen: what the network reads of the pictures. A batch of them is held at a time."""
+    """Yield predictions for image files; one batch of images is in memory at a time."""
     decoded = map_in_order(lambda file: (file, read_pixels_or_error(file, size)), files)
     batch_size = max(1, min(IMAGE_BATCH_SIZE, MAX_BATCH_VALUES // (3 * size * size)))
     while batch := list(islice(decoded, batch_size)):

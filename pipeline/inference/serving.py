@@ -1,4 +1,4 @@
-"""A trained model as a server asks it: base64 pictures or table rows in, answers out, or one sentence why not."""
+"""Trained model behind a server: base64 images or table rows in, predictions or a one-line error out."""
 
 from __future__ import annotations
 
@@ -20,46 +20,45 @@ from pipeline.data.sources.table import parse_table
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.parallel import map_in_order
 
-if TYPE_CHECKING:  # torch takes seconds, and what is said of a model in MLflow does not need it
+if TYPE_CHECKING:  # torch takes seconds, and the description of a model in MLflow does not need it
     from pipeline.artifact.model_files import TrainedModel
     from pipeline.preprocessing import TableInputs
 
-IMAGE_COLUMN, ANSWER_COLUMN = "image", "answer"
-MAX_REQUEST_ROWS, MAX_REQUEST_IMAGES = (
-    100_000,
-    256,
-)  # of a request: seconds, where MLflow's server gives up after a minute
+IMAGE_COLUMN = "image"
+ANSWER_COLUMN = "answer"
+MAX_REQUEST_ROWS = 100_000  # takes seconds; MLflow's server gives up after a minute
+MAX_REQUEST_IMAGES = 256
 BASE64_RULE = "the bytes of a picture file in base64"
 
 
 class RequestError(UserError):
-    """A request that cannot be answered: the rule and what it got, in one sentence."""
+    """Invalid request; the message has the rule and the value."""
 
 
 class ModelServer:
-    """A model that is kept in memory, its backbone included, and asked again and again, by several threads."""
+    """Model in memory, with its backbone; `predict` may be called from several threads."""
 
     def __init__(self, trained_model: TrainedModel, weights: Path | None, cache: Path) -> None:
-        """weights: a file of the backbone's; without one they are the published ones, from the package or `cache`.
+        """Build the backbone, from the file `weights` or the published weights in the package or `cache`.
 
-        Raises DataError where the backbone's weights are not at hand, or are not those of the search.
+        Raises DataError if the backbone's weights are missing, or differ from those of the search.
         """
         self.trained_model = trained_model
-        preprocessor, finetune = trained_model.architecture.inputs, trained_model.architecture.model.tail
+        preprocessor = trained_model.architecture.inputs
+        finetune = trained_model.architecture.model.tail
         self.extract_features: Callable[[Images], RawInputs] = lambda pictures: pictures
         if preprocessor.kind == "features":
             from pipeline.models.backbones import PretrainedBackbone
 
-            backbone, views = (
-                PretrainedBackbone.from_trained_model(preprocessor, finetune, weights, cache),
-                preprocessor.views,
-            )
-            _ = backbone.network  # made now: the first request does not wait for it
+            backbone = PretrainedBackbone.from_trained_model(preprocessor, finetune, weights, cache)
+            views = preprocessor.views
+            _ = backbone.network  # built now, so that the first request does not wait
             self.extract_features = lambda pictures: backbone.extract(pictures, views)
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """A row for each row: `answer`, and a column for each class or label, or the number; raises RequestError."""
-        trained_model, preprocessor = self.trained_model, self.trained_model.architecture.inputs
+        """Return for each row `answer` and a column for each output of the head; raise RequestError."""
+        trained_model = self.trained_model
+        preprocessor = trained_model.architecture.inputs
         raw = (
             _parse_table(frame, preprocessor)
             if preprocessor.kind == "table"
@@ -77,18 +76,18 @@ class ModelServer:
 
 
 def format_column_names(output_names: Sequence[str]) -> list[str]:
-    """What the columns of a head are called beside the answer; a class of the name `answer` makes room for it."""
+    """Return the columns of a head's outputs; an output named `answer` becomes `answer (probability)`."""
     return [f"{name} (probability)" if name == ANSWER_COLUMN else name for name in output_names]
 
 
 def _check_count(frame: pd.DataFrame, max_count: int, noun: str) -> None:
-    """Of a request without a single column of the model's, that is what is to be said."""
+    """Raise RequestError for a wrong number of rows; a request without columns has a better error later."""
     if len(frame.columns) and not 1 <= len(frame) <= max_count:
         raise RequestError(f"a request has 1 to {max_count:,} {noun}; got {len(frame):,}")
 
 
 def _parse_table(frame: pd.DataFrame, preprocessor: TableInputs) -> RawInputs:
-    """The rows of a table; the first that cannot be answered is refused, counted from 1."""
+    """Return the rows of a table; raise RequestError for the first invalid one, counted from 1."""
     _check_count(frame, MAX_REQUEST_ROWS, "rows")
     try:
         table, errors = parse_table(frame, preprocessor.numbers, preprocessor.categories)
@@ -100,7 +99,7 @@ def _parse_table(frame: pd.DataFrame, preprocessor: TableInputs) -> RawInputs:
 
 
 def _decode_images(frame: pd.DataFrame, image_size: int) -> Images:
-    """The pictures, decoded as those of files are; the first that cannot be read is refused, counted from 1."""
+    """Return the images, decoded as from files; raise RequestError for the first unreadable one, counted from 1."""
     _check_count(frame, MAX_REQUEST_IMAGES, "pictures")
     if IMAGE_COLUMN not in frame:
         raise RequestError(f"each row has a column {IMAGE_COLUMN}: {BASE64_RULE}; got none")
@@ -112,7 +111,7 @@ def _decode_images(frame: pd.DataFrame, image_size: int) -> Images:
 
 
 def _decode_base64(cell: object, number: str) -> bytes:
-    """The bytes that a cell of base64 stands for; line breaks in it do no harm."""
+    """Return the decoded bytes of a cell; line breaks in it are ignored."""
     if not isinstance(cell, str):
         is_empty = cell is None or (isinstance(cell, float) and math.isnan(cell))
         raise RequestError(f"picture {number}: {BASE64_RULE}; got {'nothing' if is_empty else type(cell).__name__}")

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, flushed to the disk, then moved there."""
+"""Write files atomically: to a temporary file beside them, which is flushed to the disk and then renamed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.runtime.errors import UserError
 
 
 class FileWriteError(UserError):
-    """What the disk does not take; what was there before is still there."""
+    """File or folder that cannot be written; its earlier version is unchanged."""
 
     exit_code = 1
 
@@ -29,17 +29,17 @@ def _convert_os_errors(path: Path) -> Iterator[None]:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder and those above it, where they are missing; raises NotWrittenError."""
+    """Create a folder and its parents if they are missing; raise FileWriteError."""
     with _convert_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
 def atomic_path(file: Path) -> Iterator[Path]:
-    """A place beside the file's to write it to; at the end it is flushed to the disk, and moved to the file's place.
+    """Yield a temporary path beside the file; at the end flush it to the disk and rename it to the file.
 
-    Whoever is killed meanwhile leaves the old file, or the new one; what killed writers left beside it goes. One thread
-    of a process may write a file at a time. Raises NotWrittenError.
+    A process killed meanwhile leaves the old file or the new one; files that killed writers left are removed. One
+    thread of a process may write a file at a time. Raises FileWriteError.
     """
     with _convert_os_errors(file):
         _remove_leftovers(file)
@@ -54,21 +54,21 @@ def atomic_path(file: Path) -> Iterator[Path]:
 
 
 def write_file(file: Path, content: bytes) -> None:
-    """Writes or replaces a file, as `moved_whole` does."""
+    """Write or replace a file as `atomic_path` does."""
     with atomic_path(file) as temporary:
         temporary.write_bytes(content)
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Writes or replaces a folder of files; whoever is killed meanwhile leaves the old one, the new one, or none.
+    """Write or replace a folder of files; a process killed meanwhile leaves the old folder, the new one, or none.
 
-    The old one stays until the new one is whole, and then goes with all that is in it. There is none only between
-    two moves, since no call exchanges two folders on every system; the next write puts the old one back first. Raises
-    NotWrittenError.
+    There is none only between two renames, since no call exchanges two folders on every system; the next write then
+    restores the old one first. Raises FileWriteError.
     """
     with _convert_os_errors(folder):
         _remove_leftovers(folder)
-        new, old = _sibling_path(folder, "new"), _sibling_path(folder, "old")
+        new = _sibling_path(folder, "new")
+        old = _sibling_path(folder, "old")
         try:
             new.mkdir(parents=True)
             for name, content in files.items():
@@ -91,7 +91,7 @@ def _sibling_path(path: Path, suffix: str) -> Path:
 
 
 def _fsync(path: Path) -> None:
-    """Makes a file's content last, or the names in a folder: flushed content is lost with its name."""
+    """Flush a file's content, or the names in a folder, to the disk: content is lost with its name."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -100,7 +100,7 @@ def _fsync(path: Path) -> None:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Removes what killed writers of this place left, but puts back an old one that nothing has replaced."""
+    """Remove what killed writers of this path left, but restore an old folder that nothing has replaced."""
     pattern = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.(new|old)")
     for leftover in list(path.parent.iterdir()) if path.parent.is_dir() else []:
         match = pattern.fullmatch(leftover.name)
@@ -114,14 +114,14 @@ def _remove_leftovers(path: Path) -> None:
 
 
 def find_leftover_files(folder: Path) -> list[Path]:
-    """The files that killed writers have left in a folder, whatever they wrote; a living one's are not among them."""
+    """Return the files that killed writers have left in a folder; not those of running processes."""
     pattern = re.compile(r"\..+\.(\d+)\.new", re.DOTALL)
     matches = [(file, pattern.fullmatch(file.name)) for file in (folder.iterdir() if folder.is_dir() else ())]
     return [file for file, left in matches if left and not _is_alive(int(left[1]))]
 
 
 def _is_alive(pid: int) -> bool:
-    """Whether another process of that number runs: ours has left what one before it with the same number left."""
+    """Return whether another process of that id runs: files of our own id were left by an earlier process."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""Bars with a time left: on a terminal only, on standard error, and gone when the work is over."""
+"""Progress bars with the time remaining: on a terminal only, on stderr, and removed when the work is over."""
 
 from __future__ import annotations
 
@@ -12,24 +12,22 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 ItemT = TypeVar("ItemT")
-BAR_WIDTH = 24  # of a bar; what it is of, the numbers and the time left stand beside it in 80 columns
-MIN_SECONDS_AS_MINUTES = 90.0  # seconds, from where on minutes are said
+BAR_WIDTH = 24  # leaves room for description, counts and time remaining in 80 columns
+MIN_SECONDS_AS_MINUTES = 90.0
 
 
 def format_time_left(seconds: float) -> str:
-    """A time as a person wants to know it."""
-    return (
-        f"about {seconds / 60:.0f} min left"
-        if seconds >= MIN_SECONDS_AS_MINUTES
-        else f"about {max(seconds, 1):.0f} s left"
-    )
+    """Return `about 2 min left` or `about 40 s left`."""
+    if seconds >= MIN_SECONDS_AS_MINUTES:
+        return f"about {seconds / 60:.0f} min left"
+    return f"about {max(seconds, 1):.0f} s left"
 
 
 @contextmanager
 def progress_bar(description: str, total: int | None, unit: str = "") -> Iterator[Callable[[int], None]]:
-    """Inside, a bar shows how much of the total is done; what is yielded is told of each further part.
+    """Show a progress bar, and yield the function that advances it.
 
-    said: what is done, in a few words. total: None where nobody knows. unit: `bytes`, where megabytes are to be said.
+    total: None if it is unknown. unit: `bytes` shows megabytes.
     """
     amount_column = _CompletedMegabytes() if unit == "bytes" else CompletedCount()
     with Progress(
@@ -50,7 +48,7 @@ def progress_bar(description: str, total: int | None, unit: str = "") -> Iterato
 def track(
     items: Iterable[ItemT], description: str, total: int, size_of: Callable[[ItemT], int] = lambda _: 1
 ) -> Iterator[ItemT]:
-    """The items, while a bar shows how far their reader has come; each: how much of the total an item is."""
+    """Yield the items while a bar shows the progress; size_of: the share of an item in the total."""
     with progress_bar(description, total) as advance:
         for item in items:
             yield item
@@ -59,7 +57,7 @@ def track(
 
 @contextmanager
 def spinner(description: str) -> Iterator[None]:
-    """Inside, a line says what is waited for, where nobody can know for how long."""
+    """Show a spinner beside the description, for work of unknown length."""
     if not sys.stderr.isatty():
         yield
         return
@@ -68,20 +66,21 @@ def spinner(description: str) -> Iterator[None]:
 
 
 class TimeRemaining(ProgressColumn):
-    """How long the rest will take at the pace so far; work that comes in batches would make the latest pace jump.
+    """Time remaining at the mean pace so far; the latest pace jumps with work that comes in batches.
 
-    A bar whose field `timed` is False says nothing of it: it began before.
+    Empty for a bar with the field `timed=False`, which began before.
     """
 
     def render(self, task: Task) -> Text:
-        """`about 12 s left`, once it can be told."""
-        elapsed, total = task.elapsed or 0.0, task.total or 0.0
+        """Return `about 12 s left` after the first second."""
+        elapsed = task.elapsed or 0.0
+        total = task.total or 0.0
         is_known = task.fields.get("timed", True) and elapsed > 1 and 0 < task.completed < total
         return Text(format_time_left(elapsed / task.completed * (total - task.completed)) if is_known else "")
 
 
 class CompletedCount(ProgressColumn):
-    """How many are done of how many; only the former, where nobody knows the latter."""
+    """Number of completed items, with the total if it is known."""
 
     def render(self, task: Task) -> Text:
         total = "" if task.total is None else f"/{task.total:,.0f}"
@@ -89,7 +88,7 @@ class CompletedCount(ProgressColumn):
 
 
 class _CompletedMegabytes(ProgressColumn):
-    """How much has come of how much."""
+    """Megabytes received, with the total if it is known."""
 
     def render(self, task: Task) -> Text:
         total = f"/{task.total / 1e6:.0f}" if task.total else ""

@@ -1,4 +1,4 @@
-"""Signals that end a search: heard once, whatever library is at work when they come."""
+"""Signals that end a search, whichever library runs when they arrive."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from types import FrameType, TracebackType
 from typing import Self
 
 STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-SAME_SIGNAL_SECONDS = 0.3  # seconds
+SAME_SIGNAL_SECONDS = 0.3  # Ctrl-C reaches a process and, once more, its group
 
 
 class SearchInterrupted(BaseException):
-    """The search is to end now; what it has is kept. code: what the command returns, 128 and the signal's number."""
+    """Search interrupted by a signal; its progress is saved. exit_code: 128 + the signal's number."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__(exit_code)
@@ -24,13 +24,12 @@ class SearchInterrupted(BaseException):
 
 
 class SignalGuard:
-    """Takes Ctrl-C, SIGTERM and SIGHUP over, as a context; one that is ignored, as by `nohup`, stays so.
+    """Context manager that handles SIGINT, SIGTERM and SIGHUP; a signal that `nohup` ignores stays ignored.
 
-    While trials run, the first one waits for `check`, so that no library swallows it and no write is cut in two; at
-    other times it is `Stopped` at once. A second one ends the process where it stands; one that comes right after the
-    first is the same one, sent to the process and to its group.
+    In `deferred`, the first signal waits for `raise_if_interrupted`, so that no library swallows it and no write is cut
+    in two; otherwise SearchInterrupted is raised at once. A second signal ends the process immediately.
 
-    tell: called with the first one, so that other processes stop as well.
+    on_first_signal: called with the first signal, to stop other processes.
     """
 
     def __init__(self, *, exit_on_second: bool = True) -> None:
@@ -61,14 +60,15 @@ class SignalGuard:
             if sys.stdout.isatty():
                 os.write(sys.stdout.fileno(), b"\x1b[?25h\n")  # the bars have hidden the cursor
             os._exit(128 + signum)
-        self.received_signal, self.first_signal_time = signum, time.monotonic()
+        self.received_signal = signum
+        self.first_signal_time = time.monotonic()
         self.on_first_signal()
         if not self.is_deferred:
             self.raise_if_interrupted()
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Inside, a signal waits for `check`."""
+        """Let signals wait for `raise_if_interrupted`."""
         self.is_deferred = True
         try:
             yield
@@ -76,6 +76,6 @@ class SignalGuard:
             self.is_deferred = False
 
     def raise_if_interrupted(self) -> None:
-        """Raises `Stopped` where a signal was heard."""
+        """Raise SearchInterrupted if a signal has arrived."""
         if self.received_signal is not None:
             raise SearchInterrupted(128 + self.received_signal)

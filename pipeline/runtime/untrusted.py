@@ -1,4 +1,4 @@
-"""What a stranger's file says: opened once, read as plain data, or refused in one line."""
+"""Untrusted files: opened once, read as plain data, or refused in one line."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.text import escape_unprintable
 
 MAX_VALUE_CHARS = 60
-MAX_JSON_KEYS, MAX_JSON_BRACKETS = 100, 2**16
+MAX_JSON_KEYS = 100
+MAX_JSON_BRACKETS = 2**16
 
 
 class UntrustedFileError(UserError):
-    """What a stranger's file says is not taken: which field, the rule, and what it got."""
+    """Invalid content of an untrusted file; the message has the field, the rule and the value."""
 
 
 def read_bounded(file: Path, min_bytes: int, max_bytes: int) -> bytes:
-    """The bytes of a regular file, if it has so many; whoever changes it afterwards changes nothing here.
+    """Return the bytes of a regular file of `min_bytes` to `max_bytes`; raise UntrustedFileError for others.
 
-    A link is not followed, a pipe not waited for, a device not read. Raises RefusedError.
+    No link is followed, no pipe waited for and no device read.
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
@@ -45,7 +46,7 @@ def read_bounded(file: Path, min_bytes: int, max_bytes: int) -> bytes:
 
 
 def parse_json_strict(text: bytes, max_keys: int = MAX_JSON_KEYS) -> Any:
-    """What JSON in UTF-8 says; raises RefusedError for all else, such as a key said twice or a number that is none."""
+    """Return the value of JSON in UTF-8; raise UntrustedFileError if invalid, with a repeated key or with NaN."""
     if (brackets := text.count(b"[") + text.count(b"{")) > MAX_JSON_BRACKETS:
         raise UntrustedFileError(
             f"must have at most {MAX_JSON_BRACKETS:,} lists and objects; got {brackets:,} brackets"
@@ -78,7 +79,7 @@ def _reject_non_finite(literal: str) -> NoReturn:
 
 
 def ascii_repr(value: object, max_chars: int = MAX_VALUE_CHARS) -> str:
-    """A value from outside on part of a line: short, and each letter that is not plain ASCII by its number."""
+    """Return a short representation of a value, with every character that is not ASCII escaped."""
     if isinstance(value, dict | list | tuple):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value):,}"
     text = ascii(str(value)[: max_chars + 1])[1:-1]

@@ -28,7 +28,7 @@ MAX_PIPELINE_LINES = 20_500  # the goal: 18_515, what the code had before it mov
 MAX_FILE_LINES = 285  # the goal: 250
 MAX_ENTRY_LINES = 60
 MAX_MEDIAN_FUNCTION_LINES = 9
-MAX_PARALLEL_SHARE = 0.06  # of all assignments; the goal: 0.01
+MAX_PARALLEL_SHARE = 0.03  # of all assignments; the goal: 0.01
 MAX_TYPE_IGNORES = 4
 MAX_NOQA = 10
 
