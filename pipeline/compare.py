@@ -19,8 +19,8 @@ studies        searches by name, such as studies=[cat_species-1a2b3c4d]
 output         compare.html or compare.png; without it both, in the store
 store=mlruns   the folder that the searches wrote to
 
-Scores stand on one scale: the share of the way from the best constant answer
-(0 %) to a perfect one (100 %). As good: within one standard error of the best.
+Skill score: 0 % for the constant baseline, 100 % for perfect predictions.
+As good: within one standard error of the best.
 
 examples
   python -m pipeline.compare tasks=[cat_species,day_night]

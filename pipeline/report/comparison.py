@@ -1,4 +1,4 @@
-"""Several studies side by side: how far each network goes, at which size, and what the numbers say of it."""
+"""Comparison of finished studies: skill score against number of parameters, and whether harder tasks need more."""
 
 from __future__ import annotations
 
@@ -29,24 +29,26 @@ from pipeline.study.storage import TrialStorageReader
 from pipeline.study.summary import StudySummary
 from pipeline.study.trial_record import TrialRecord
 
-LOWER_QUANTILE, UPPER_QUANTILE = 0.1, 0.9  # of the resamplings: 8 of 10 lie between
+LOWER_QUANTILE = 0.1  # of the resamples of the folds
+UPPER_QUANTILE = 0.9
 ABSOLUTE_ERROR = METRICS["mean_absolute_error"]
-MIN_DIFFERENCE_IN_ERRORS = (
-    2  # standard errors of a difference: at one, of pairs that are equally hard a fourth would be told apart
-)
-MIN_COMPLETE_TRIALS = 10  # complete trials, before a need for more layers or nodes is said without a warning
+# Standard errors of a difference; with one, a quarter of the pairs of equally hard tasks would differ.
+MIN_DIFFERENCE_IN_ERRORS = 2
+MIN_COMPLETE_TRIALS = 10  # with fewer, a need for more layers or nodes is reported with a warning
 TABLE_LEGEND = (
-    "Smallest as good: the smallest network within one standard error of the best. 8 of 10 resampled: where its number "
-    "of parameters lies when the folds are drawn again."
+    "Skill score: 0 % for the constant baseline, 100 % for perfect predictions. Smallest as good: the smallest network "
+    "within one standard error of the best. 80 % of resamples: range of its number of parameters if the folds are "
+    "resampled."
 )
-MIN_PLOTTED_SKILL = -0.1  # of the scale as it is drawn: what is far worse than a constant answer stands there
+MIN_PLOTTED_SKILL = -0.1  # scores far below the constant baseline are drawn here
 
 
 @dataclass(frozen=True)
 class ComparedStudy:
-    """A finished study, and the smallest network that does as well as its best.
+    """A finished study, and the smallest network within one standard error of its best.
 
-    name: the task, or the study where two are of one task; again: for resampled folds, all that do.
+    name: the task, or the study if two have the same task; resampled_trials: for each resample of the folds, all trials
+    within one standard error of the best.
     """
 
     name: str
@@ -58,21 +60,20 @@ class ComparedStudy:
 
     @classmethod
     def from_folder(cls, folder: Path, name: str) -> ComparedStudy:
-        """From the study's folder; its trials are those that its summary counts."""
+        """Return the study in a folder, with the trials that its summary counts."""
         summary: StudySummary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         study_description = description.read_description(folder)
-        rows = islice(
-            TrialStorageReader(folder, study_description.study).read_new_trials(), summary["trials"]["total"]
-        )  # in the order they ended
-        table = TrialTable.from_records(rows, summary, study_description.unit)
+        reader = TrialStorageReader(folder, study_description.study)
+        trials = islice(reader.read_new_trials(), summary["trials"]["total"])  # in the order they ended
+        table = TrialTable.from_records(trials, summary, study_description.unit)
         return cls(name, table, summary, study_description, select_by_one_se_rule(table), resample_one_se_trials(table))
 
     def skill_score(self, score: float) -> float:
-        """The share of the way from the best constant answer (0) to perfect (1); below 0 where it is worse than that.
+        """Return the skill score: 0 for the constant baseline, 1 for perfect predictions, negative if worse than constant.
 
-        Cohen's kappa divides so (1960, Educ. Psychol. Meas. 20, 37), and so does a skill score in forecasting. The
-        constant's score is that in cross-validation: a test part of the data set's own may have other shares of the
-        classes. Older descriptions do not have it; then it is that on the test rows.
+        Normalized like Cohen's kappa (1960, Educ. Psychol. Meas. 20, 37) and the skill scores of forecasting. The
+        baseline's score is that in cross-validation, since a predefined test set may have other class frequencies;
+        older descriptions lack it, and then it is that on the test set.
         """
         described_constant = self.description.constant
         constant = self.summary["majority"]["value"] if described_constant is None else described_constant
@@ -81,35 +82,36 @@ class ComparedStudy:
 
     @property
     def best_skill(self) -> float:
+        """Return the skill score of the best trial."""
         return self.skill_score(self.table.best.value)
 
     @property
     def feature_extractor(self) -> str:
-        """What stands before the hidden layers of its networks."""
+        """Return what computes the input of the hidden layers: a backbone, convolutions or nothing."""
         backbone = self.description.architecture["inputs"].get("backbone")
         return backbone or ("convolutions" if "model.channels" in self.table.best.hyperparameters else "nothing")
 
     def skill_error(self, trial: TrialRecord) -> float:
-        """The standard error of a trial's share of the way."""
+        """Return the standard error of a trial's skill score."""
         return abs(self.skill_score(trial.value + trial.standard_error) - self.skill_score(trial.value))
 
     def resampled_range(self, measure: Callable[[TrialRecord], int]) -> tuple[int, int]:
-        """Between what and what the smallest by that measure lies in 8 of 10 resamplings of the folds."""
-        minima = [min(map(measure, rows)) for rows in self.resampled_trials]
+        """Return the 10 % and 90 % quantile of the smallest measure over the resamples of the folds."""
+        minima = [min(map(measure, trials)) for trials in self.resampled_trials]
         low, high = np.quantile(minima, [LOWER_QUANTILE, UPPER_QUANTILE], method="nearest")
         return int(low), int(high)
 
 
 def plot_comparison(studies: Sequence[ComparedStudy]) -> Figure:
-    """The best up to each size of each study, on one scale; ringed the smallest that is as good as the best."""
+    """Return the best skill score up to each size for each study, the smallest as good highlighted."""
     lines = [_plot_front(study) for study in studies]
     highlights = [
         Series(study.name, "points", [study.smallest.n_parameters], [study.skill_score(study.smallest.value)],
                point_labels=[f"{study.name}: {study.table.format_hover_text(study.smallest)}"], is_highlighted=True)
         for study in studies
     ]  # fmt: skip
-    chart = Chart("parameters", "share of the way from a constant answer to perfect", (*lines, *highlights), log_x=True)
-    title = "Score against size (ringed: the smallest within one standard error)"
+    chart = Chart("parameters", "skill score", (*lines, *highlights), log_x=True)
+    title = "Skill score against number of parameters (ring: smallest within one standard error)"
     return Figure("compare", title, describe_comparison(studies), chart)
 
 
@@ -117,7 +119,6 @@ def _plot_front(study: ComparedStudy) -> Series:
     x, best = build_front_steps(study.table)
 
     def skills_at(error_multiple: int) -> list[float]:
-        """So many standard errors from the score."""
         return [
             max(MIN_PLOTTED_SKILL, study.skill_score(trial.value) + error_multiple * study.skill_error(trial))
             for trial in best
@@ -127,8 +128,8 @@ def _plot_front(study: ComparedStudy) -> Series:
 
 
 def build_comparison_table(studies: Sequence[ComparedStudy]) -> tuple[list[str], list[list[str]]]:
-    """Headings, and a line a study."""
-    headings = ["", "best", "of the way", "smallest as good", "parameters", "8 of 10 resampled"]
+    """Return the headings, and one line per study."""
+    headings = ["", "best", "skill score", "smallest as good", "parameters", "80 % of resamples"]
     return headings, [
         [
             study.name,
@@ -148,7 +149,7 @@ def _format_range(bounds: tuple[int, int]) -> str:
 
 
 def describe_comparison(studies: Sequence[ComparedStudy]) -> str:
-    """What the numbers say, also where they do not say it."""
+    """Return which task is harder, and whether it needs more layers or nodes, or why that is undecided."""
     hardest, *_, easiest = sorted(studies, key=lambda study: study.best_skill)
     is_comparable = hardest.feature_extractor == easiest.feature_extractor
     needs = (
@@ -161,62 +162,57 @@ def describe_comparison(studies: Sequence[ComparedStudy]) -> str:
 
 
 def _explain_incomparable(hardest: ComparedStudy, easiest: ComparedStudy) -> str:
-    """Why layers and nodes are not compared."""
     each = " and ".join(f"{study.feature_extractor} in {study.name}" for study in (hardest, easiest))
-    return f"What stands before the hidden layers is {each}, so that neither layers nor nodes can be compared."
+    return f"The hidden layers follow {each}, so layers and nodes cannot be compared."
 
 
 def _describe_difficulty(hardest: ComparedStudy, easiest: ComparedStudy) -> str:
-    reached = f"{format_percent(hardest.best_skill)} of the way from a constant answer to a perfect one"
-    other = f"{easiest.name} {format_percent(easiest.best_skill)}"
+    scores = join_with_and([f"{format_percent(study.best_skill)} ({study.name})" for study in (hardest, easiest)])
+    skills = f"The skill scores are {scores}"
     if hardest.table.metric != easiest.table.metric:
-        judged = join_with_and([study.table.metric.title for study in (hardest, easiest)])
-        return f"{hardest.name} gets {reached}, {other}; judged by {judged}, they cannot be called harder or easier."
+        metrics = join_with_and([study.table.metric.title for study in (hardest, easiest)])
+        return f"{skills}; with different metrics ({metrics}), neither task can be called harder."
     error = math.hypot(*(study.skill_error(study.table.best) for study in (hardest, easiest)))
     if easiest.best_skill - hardest.best_skill <= MIN_DIFFERENCE_IN_ERRORS * error:
-        return f"{hardest.name} gets {reached}, {other}: neither is clearly the harder."
-    return f"{hardest.name} is the harder: it gets {reached}, {other}."
+        return f"{skills}: neither task is clearly harder."
+    return f"{skills}: {hardest.name} is harder."
 
 
 def _describe_needs(hardest: ComparedStudy, easiest: ComparedStudy) -> str:
-    """Whether the harder one needs more layers, and more nodes."""
-    name, findings = hardest.name, dict[str, list[str]]()
+    name = hardest.name
+    findings = dict[str, list[str]]()
     for quantity, measure in (("hidden layers", count_layers), ("nodes", count_nodes)):
         kind = _compare_needs(hardest, easiest, measure)
-        between = f"{_format_range(hardest.resampled_range(measure))} against {_format_range(easiest.resampled_range(measure))}"
-        findings.setdefault(kind, []).append(f"{quantity} ({between})")
+        ranges = [_format_range(study.resampled_range(measure)) for study in (hardest, easiest)]
+        findings.setdefault(kind, []).append(f"{quantity} ({' against '.join(ranges)})")
     parts = {
         "more": f"{name} needs more {{}}.",
-        "fewer": f"{name} does with fewer {{}}.",
+        "fewer": f"{name} needs fewer {{}}.",
         "as many": f"{name} needs as many {{}}.",
-        "untried": f"Whether {name} needs more {{}} cannot be told, since nothing as small as the other's was tried.",
-        "other untried": f"Whether {name} does with fewer {{}} cannot be told: {easiest.name} tried nothing as small.",
-        "unclear": f"Whether {name} needs more {{}} cannot be told: the ranges overlap when the folds are drawn again.",
+        "untried": f"Whether {name} needs more {{}} is unknown: no trial of it is as small as those of {easiest.name}.",
+        "other untried": f"Whether {name} needs fewer {{}} is unknown: no trial of {easiest.name} is as small.",
+        "unclear": f"Whether {name} needs more {{}} is unclear: the ranges over the resamples of the folds overlap.",
     }
     sentences = [sentence.format(join_with_and(findings[kind])) for kind, sentence in parts.items() if kind in findings]
     return " ".join(sentences)
 
 
 def _compare_needs(hardest: ComparedStudy, easiest: ComparedStudy, measure: Callable[[TrialRecord], int]) -> str:
-    """Of the smallest networks that are as good as the best: ranges that do not touch, and that were looked into."""
-    hardest_range, easiest_range = hardest.resampled_range(measure), easiest.resampled_range(measure)
+    """Return how the ranges of the smallest networks as good differ, "untried" if a study has no trial as small."""
+    hardest_range = hardest.resampled_range(measure)
+    easiest_range = easiest.resampled_range(measure)
     if hardest_range[0] > easiest_range[1]:
-        return "more" if any(measure(row) <= easiest_range[1] for row in hardest.table.complete_trials) else "untried"
+        return "more" if min(map(measure, hardest.table.complete_trials)) <= easiest_range[1] else "untried"
     if hardest_range[1] < easiest_range[0]:
-        return (
-            "fewer"
-            if any(measure(row) <= hardest_range[1] for row in easiest.table.complete_trials)
-            else "other untried"
-        )
+        return "fewer" if min(map(measure, easiest.table.complete_trials)) <= hardest_range[1] else "other untried"
     return "as many" if hardest_range == easiest_range and hardest_range[0] == hardest_range[1] else "unclear"
 
 
 def _warn_few_trials(studies: Sequence[ComparedStudy]) -> str:
-    """Whether that stands on so few trials that more of them would probably change it."""
     counts = [len(study.table.complete_trials) for study in studies]
     if min(counts) >= MIN_COMPLETE_TRIALS:
         return ""
-    return f"That stands on {join_with_and([f'{count:,}' for count in counts])} complete trials: more may change it."
+    return f"With only {join_with_and([f'{count:,}' for count in counts])} complete trials, more may change this."
 
 
 def _warn_different_inputs(studies: Sequence[ComparedStudy]) -> str:
@@ -225,28 +221,29 @@ def _warn_different_inputs(studies: Sequence[ComparedStudy]) -> str:
 
 
 def _describe_absolute_errors(studies: Sequence[ComparedStudy]) -> str:
-    """The mean absolute errors on the held-out test, where all studies have one in the same unit."""
-    unit, absolute_errors = studies[0].description.unit, [_get_absolute_error(study) for study in studies]
+    """Return the mean absolute errors on the test sets, or "" unless all studies have one in the same unit."""
+    unit = studies[0].description.unit
+    absolute_errors = [_get_absolute_error(study) for study in studies]
     known_errors = [error for error in absolute_errors if error is not None]
     if not unit or len(known_errors) < len(studies) or any(study.description.unit != unit for study in studies):
         return ""
     pairs = zip(studies, known_errors, strict=True)
     errors = join_with_and([f"{ABSOLUTE_ERROR.format(error)} {unit} ({study.name})" for study, error in pairs])
-    sentence = f"On their held-out rows the winners have a mean absolute error of {errors}"
-    rows = {study.description.decides["test_rows"] for study in studies}
-    return f"{sentence}{_describe_interval_overlap(studies, known_errors)}{'' if len(rows) == 1 else '; the rows are not the same'}."
+    sentence = f"On the test set the winners have a mean absolute error of {errors}"
+    test_sets = {study.description.decides["test_rows"] for study in studies}
+    differ = "" if len(test_sets) == 1 else "; the test sets differ"
+    return f"{sentence}{_describe_interval_overlap(studies, known_errors)}{differ}."
 
 
 def _describe_interval_overlap(studies: Sequence[ComparedStudy], errors: Sequence[float]) -> str:
-    """Whether another's error lies within the 95 % interval of the one that has one."""
+    """Return whether all errors are within the 95 % interval of the first study with this metric."""
     for study in studies:
         if study.table.metric == ABSOLUTE_ERROR:
-            low, high = study.summary["test"]["low"], study.summary["test"]["high"]
-            within = all(low <= error <= high for error in errors)
-            between = (
-                f"95 % interval of {study.name}, {study.table.format_value(low)} to {study.table.format_value(high)}"
-            )
-            return f", {'all within' if within else 'not all within'} the {between}"
+            low = study.summary["test"]["low"]
+            high = study.summary["test"]["high"]
+            within = "all" if all(low <= error <= high for error in errors) else "not all"
+            ends = " to ".join(map(study.table.format_value, (low, high)))
+            return f", {within} within the 95 % interval of {study.name}, {ends}"
     return ""
 
 
@@ -257,6 +254,6 @@ def _get_absolute_error(study: ComparedStudy) -> float | None:
 
 
 def describe_study(study: ComparedStudy) -> str:
-    """Which study it is, in a line under the table."""
+    """Return the name of a study, its number of trials and its smallest network as good, in one line."""
     smallest = f"the smallest as good is trial {study.smallest.number}"
     return f"{study.name}: {study.summary['study']}, {pluralize(len(study.table.trials), 'trial')}; {smallest}"
