@@ -29,16 +29,14 @@ from pipeline.study.storage import TrialStorageReader
 from pipeline.study.summary import StudySummary
 from pipeline.study.trial_record import TrialRecord
 
-LOWER_QUANTILE = 0.1  # of the resamples of the folds
-UPPER_QUANTILE = 0.9
+RESAMPLE_QUANTILES = (0.1, 0.9)
 ABSOLUTE_ERROR = METRICS["mean_absolute_error"]
 # Standard errors of a difference; with one, a quarter of the pairs of equally hard tasks would differ.
 MIN_DIFFERENCE_IN_ERRORS = 2
 MIN_COMPLETE_TRIALS = 10  # with fewer, a need for more layers or nodes is reported with a warning
 TABLE_LEGEND = (
-    "Skill score: 0 % for the constant baseline, 100 % for perfect predictions. Smallest as good: the smallest network "
-    "within one standard error of the best. 80 % of resamples: range of its number of parameters if the folds are "
-    "resampled."
+    "Skill score: 0 % for the constant baseline, 100 % for perfect predictions. Smallest as good: smallest network within "
+    "one standard error of the best. 80 % of resamples: range of its number of parameters over resamples of the folds."
 )
 MIN_PLOTTED_SKILL = -0.1  # scores far below the constant baseline are drawn here
 
@@ -98,7 +96,7 @@ class ComparedStudy:
     def resampled_range(self, measure: Callable[[TrialRecord], int]) -> tuple[int, int]:
         """Return the 10 % and 90 % quantile of the smallest measure over the resamples of the folds."""
         minima = [min(map(measure, trials)) for trials in self.resampled_trials]
-        low, high = np.quantile(minima, [LOWER_QUANTILE, UPPER_QUANTILE], method="nearest")
+        low, high = np.quantile(minima, RESAMPLE_QUANTILES, method="nearest")
         return int(low), int(high)
 
 
@@ -151,19 +149,13 @@ def _format_range(bounds: tuple[int, int]) -> str:
 def describe_comparison(studies: Sequence[ComparedStudy]) -> str:
     """Return which task is harder, and whether it needs more layers or nodes, or why that is undecided."""
     hardest, *_, easiest = sorted(studies, key=lambda study: study.best_skill)
-    is_comparable = hardest.feature_extractor == easiest.feature_extractor
-    needs = (
-        [_describe_needs(hardest, easiest), _warn_few_trials(studies), _warn_different_inputs(studies)]
-        if is_comparable
-        else [_explain_incomparable(hardest, easiest)]
-    )
+    if hardest.feature_extractor == easiest.feature_extractor:
+        needs = [_describe_needs(hardest, easiest), _warn_few_trials(studies), _warn_different_inputs(studies)]
+    else:
+        extractors = " and ".join(f"{study.feature_extractor} in {study.name}" for study in (hardest, easiest))
+        needs = [f"The hidden layers follow {extractors}, so layers and nodes cannot be compared."]
     sentences = [_describe_difficulty(hardest, easiest), *needs, _describe_absolute_errors(studies)]
     return " ".join(sentence for sentence in sentences if sentence)
-
-
-def _explain_incomparable(hardest: ComparedStudy, easiest: ComparedStudy) -> str:
-    each = " and ".join(f"{study.feature_extractor} in {study.name}" for study in (hardest, easiest))
-    return f"The hidden layers follow {each}, so layers and nodes cannot be compared."
 
 
 def _describe_difficulty(hardest: ComparedStudy, easiest: ComparedStudy) -> str:
@@ -193,8 +185,7 @@ def _describe_needs(hardest: ComparedStudy, easiest: ComparedStudy) -> str:
         "other untried": f"Whether {name} needs fewer {{}} is unknown: no trial of {easiest.name} is as small.",
         "unclear": f"Whether {name} needs more {{}} is unclear: the ranges over the resamples of the folds overlap.",
     }
-    sentences = [sentence.format(join_with_and(findings[kind])) for kind, sentence in parts.items() if kind in findings]
-    return " ".join(sentences)
+    return " ".join(text.format(join_with_and(findings[kind])) for kind, text in parts.items() if kind in findings)
 
 
 def _compare_needs(hardest: ComparedStudy, easiest: ComparedStudy, measure: Callable[[TrialRecord], int]) -> str:
