@@ -10,7 +10,7 @@ from pydantic import AfterValidator, FailFast, Field
 from pydantic.dataclasses import dataclass
 
 from pipeline.config.backbone_catalogue import PRETRAINED_IMAGE_SIZES
-from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat, StrictInt
+from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat, SearchField, StrictInt
 
 ActivationName = Literal["relu", "gelu", "tanh"]
 WidthProfile = Literal["free", "same", "taper"]
@@ -89,8 +89,8 @@ class Model:
     hidden: Annotated[
         tuple[Annotated[StrictInt, Field(ge=1, le=65_536)], ...], Field(max_length=MAX_HIDDEN_LAYERS), FailFast()
     ]
-    activation: ActivationName
-    dropout: Annotated[FiniteFloat, Field(ge=0, lt=1)]
+    activation: Annotated[ActivationName, SearchField(active_with=("hidden", "convolutions"))]
+    dropout: Annotated[FiniteFloat, Field(ge=0, lt=1), SearchField(active_with=("hidden",))]
     convolutions: Annotated[Convolutions | None, Field(exclude_if=lambda value: value is None)] = None
     tail: Annotated[FinetuneSpec | None, Field(exclude_if=lambda value: value is None)] = None
 

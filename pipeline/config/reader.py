@@ -86,11 +86,16 @@ class _ConfigReader:
         self.mistakes += rules.check_settings(parts, settings, self.overrides)
         if self.mistakes:
             raise ConfigError(list(dict.fromkeys(self.mistakes)))
+        unused = {
+            key
+            for key, default in sections.searchable_defaults().items()
+            if settings[key] == default and baseline_settings[key] == default
+        }
         task = next(str(word.value) for word in reversed(self.overrides) if word.key == "task")
         overrides = tuple(word.text for word in self.overrides)
         parts |= {
-            "space": _build_space(settings, backbone),
-            "baseline": _build_space(baseline_settings, backbone),
+            "space": _build_space(settings, backbone, unused),
+            "baseline": _build_space(baseline_settings, backbone, unused),
             "config_dir": self.config_dir,
         }
         return Search(task=task, overrides=overrides, yaml=yaml, **parts)
@@ -140,6 +145,7 @@ class _ConfigReader:
     def read_settings(self, config: Mapping[str, Any], quiet: bool = False) -> dict[str, Any]:
         """A value or a range for each searchable field."""
         settings: dict[str, Any] = {}
+        defaults = sections.searchable_defaults()
         for section, kinds in sections.SEARCHABLE_CLASSES.items():
             hints = sections.list_searchable_fields(kinds)
             raw = config.get(section)
@@ -149,7 +155,8 @@ class _ConfigReader:
                     section, raw, [*(sections.BACKBONE_KEYS if section == "model" else ()), *hints]
                 )
             for name, hint in hints.items():
-                settings[f"{section}.{name}"] = self.read_setting(f"{section}.{name}", raw.get(name), hint)
+                key = f"{section}.{name}"
+                settings[key] = self.read_setting(key, raw.get(name, defaults.get(key)), hint)
         return settings
 
     def read_setting(self, key: str, raw: object, hint: Any) -> Any:
@@ -207,8 +214,14 @@ def _without_augmentation(settings: dict[str, Any], backbone: BackboneConfig | N
     return settings | {"training.flip": False, "training.shift": 0} if is_pretrained else settings
 
 
-def _build_space(settings: dict[str, Any], backbone: BackboneConfig | None) -> SearchSpace:
-    used = rules_convolutions.drop_unused_settings(settings, backbone)
+def _build_space(settings: Mapping[str, Any], backbone: BackboneConfig | None, unused: set[str]) -> SearchSpace:
+    """Return the settings that this search uses.
+
+    unused: fields with a default that stand at it. Without them the fingerprint and the table of trials are those of
+    the release before the field, so that its studies resume.
+    """
+    used = {key: value for key, value in settings.items() if key not in unused}
+    used = rules_convolutions.drop_unused_settings(used, backbone)
     return SearchSpace(rules_finetuning.resolve_finetune_settings(used, backbone))
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import datasets, model, rules_convolutions, rules_finetuning, schema
+from pipeline.config import datasets, model, rules_convolutions, rules_finetuning, schema, sections
 from pipeline.config.backbone_catalogue import PIXELS
 from pipeline.config.datasets import TABLE_DATASETS, TargetKind
 from pipeline.config.heads import BandsConfig, HeadConfig, recommend_heads
 from pipeline.config.metrics import Metric
 from pipeline.config.overrides import Override
-from pipeline.config.ranges import upper_bound
+from pipeline.config.ranges import Range, upper_bound
 from pipeline.config.search_methods import Pruner
 
 TARGET_KIND_BY_SUBJECT: dict[str, TargetKind] = {
@@ -44,6 +44,7 @@ def check_settings(parts: Mapping[str, Any], settings: Mapping[str, Any], overri
         ]
     if head is not None:
         mistakes += [*_check_metric(head, parts["metric"]), *_check_band_edges(head)]
+        mistakes += _check_heads_of_fields(head, settings)
     if dataset is not None and head is not None:
         mistakes += _check_targets(dataset, head)
     return mistakes
@@ -53,6 +54,15 @@ def _check_metric(head: HeadConfig, metric: Metric | None) -> Iterator[str]:
     allowed = [each.name for each in head.spec.metrics]
     if metric is not None and metric.name not in allowed:
         yield f"metric: head={head.kind} is scored by {' or '.join(allowed)}; got {metric.name}"
+
+
+def _check_heads_of_fields(head: HeadConfig, settings: Mapping[str, Any]) -> Iterator[str]:
+    defaults = sections.searchable_defaults()
+    for key, heads in sections.searchable_heads().items():
+        value = settings[key]
+        if head.kind not in heads and value is not None and value != defaults.get(key):
+            got = "a range" if isinstance(value, Range) else value
+            yield f"{key}: is for {' or '.join(f'head={kind}' for kind in heads)}; got {got} for head={head.kind}"
 
 
 def _check_band_edges(head: HeadConfig) -> Iterator[str]:

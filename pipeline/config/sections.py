@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -13,7 +13,7 @@ from pipeline.config.metrics import METRICS
 from pipeline.config.model import ConvBlockSpace, HiddenLayerSpace, Model
 from pipeline.config.schema import FinetuneTraining, Training
 from pipeline.config.search_methods import PRUNERS, SAMPLERS
-from pipeline.config.strict_types import StrictInt, named_entry
+from pipeline.config.strict_types import SearchField, StrictInt, named_entry
 
 INTERPOLATION_KEYS = ("subject", "unit")
 BACKBONE_KEYS = ("backbone", "weights", "finetune")
@@ -51,6 +51,28 @@ SCALAR_TYPES = {
     "study": schema.StudyName | None,
     "store": Path,
 }
+
+
+def searchable_defaults() -> dict[str, Any]:
+    """Return the default of each searchable field that has one, by its full key: a field of a later release."""
+    return {
+        f"{section}.{field.name}": field.default
+        for section, classes in SEARCHABLE_CLASSES.items()
+        for section_class in classes
+        for field in fields(section_class)
+        if field.default is not MISSING and field.name not in DERIVED_FIELDS
+    }
+
+
+def searchable_heads() -> dict[str, tuple[str, ...]]:
+    """Return the kinds of heads of each searchable field that is not for all, by its full key."""
+    return {
+        f"{section}.{name}": metadata.heads
+        for section, classes in SEARCHABLE_CLASSES.items()
+        for name, hint in list_searchable_fields(classes).items()
+        for metadata in getattr(hint, "__metadata__", ())
+        if isinstance(metadata, SearchField) and metadata.heads
+    }
 
 
 def list_searchable_fields(classes: Sequence[type]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, Strict
@@ -15,3 +16,15 @@ FiniteFloat = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 def named_entry(registry: Mapping[str, Any]) -> Any:
     """Return the type of a field that is written as the name of a registry's entry and read as that entry."""
     return Annotated[Literal.__getitem__(tuple(registry)), AfterValidator(registry.__getitem__)]
+
+
+@dataclass(frozen=True)
+class SearchField:
+    """Metadata of a searchable field of `Model` or `Training`, within its `Annotated` type.
+
+    active_with: fields of `Model` of which one must be non-empty for the field to have an effect; none: it always has.
+    heads: the kinds of heads that it is for; none: all.
+    """
+
+    active_with: tuple[str, ...] = ()
+    heads: tuple[str, ...] = ()

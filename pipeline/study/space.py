@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from dataclasses import fields as dataclass_fields
-from typing import Any
+from functools import cache
+from typing import Any, get_type_hints
 
 from optuna.trial import Trial
 
 from pipeline.config.model import Convolutions, FinetuneSpec, Model
 from pipeline.config.ranges import Choice, Interval, Range, Setting
 from pipeline.config.schema import FinetuneTraining, SearchSpace, Training
+from pipeline.config.strict_types import SearchField
 
+MODEL_PARTS = ("hidden", "convolutions", "tail")  # of Model: derived from several settings
+CONVOLUTION_KEYS = tuple(f"model.{field.name}" for field in dataclass_fields(Convolutions) if field.name != "channels")
 SuggestFunction = Callable[[str, Range], Any]
 NO_HIDDEN_LAYERS = Model((), "relu", 0.0)
 SIGNIFICANT_DIGITS = 3
-HIDDEN_LAYER_KEYS = (
-    "model.layers",
-    "model.nodes",
-    "model.shape",
-)  # how many, how wide each, and how they follow one another
+HIDDEN_LAYER_KEYS = ("model.layers", "model.nodes", "model.shape")  # their count, widths and profile
 CONV_BLOCK_KEYS = ("model.blocks", "model.channels", "model.growth")
 WIDTH_KEYS = (*HIDDEN_LAYER_KEYS, *CONV_BLOCK_KEYS)
 WIDTH_RULES: Mapping[str, Callable[[int, int], int]] = {  # from the first width and a place to the width there
@@ -100,14 +100,42 @@ def sample_candidate(space: SearchSpace, suggest: SuggestFunction) -> Candidate:
     convolutions = None
     if "model.channels" in space.settings:
         channels, width_rules["model.growth"] = _sample_widths(space, suggest, resolve, *CONV_BLOCK_KEYS)
-        convolutions = Convolutions(channels, resolve("model.kernel"), resolve("model.pooling"))
+        convolutions = _build_convolutions(
+            channels, {key: resolve(key) for key in CONVOLUTION_KEYS if key in space.settings}
+        )
     hidden, width_rules["model.shape"] = _sample_widths(space, suggest, resolve, *HIDDEN_LAYER_KEYS)
-    has_activation = hidden or convolutions is not None
-    activation = resolve("model.activation") if has_activation else NO_HIDDEN_LAYERS.activation
-    dropout = resolve("model.dropout") if hidden else NO_HIDDEN_LAYERS.dropout
-    model = Model(hidden, activation, dropout, convolutions, _finetune_spec(space.settings))
+    model = replace(NO_HIDDEN_LAYERS, hidden=hidden, convolutions=convolutions, tail=_finetune_spec(space.settings))
+    active = {name: resolve(key) for name, key in _active_fields(model).items() if key in space.settings}
+    model = replace(model, **active)
     training = _build_training({key: resolve(key) for key in space.settings if key.startswith("training.")})
-    return Candidate(model, training, _collect_hyperparameters(model, training, width_rules))
+    hyperparameters = _collect_hyperparameters(model, training, width_rules)
+    return Candidate(model, training, {key: value for key, value in hyperparameters.items() if key in space.settings})
+
+
+@cache
+def _model_fields() -> dict[str, SearchField]:
+    """Return what the fields of Model that are searched one by one say about themselves, by name."""
+    hints = get_type_hints(Model, include_extras=True)
+    found = {
+        name: [each for each in getattr(hint, "__metadata__", ()) if isinstance(each, SearchField)]
+        for name, hint in hints.items()
+        if name not in MODEL_PARTS
+    }
+    return {name: metadata[0] if metadata else SearchField() for name, metadata in found.items()}
+
+
+def _active_fields(model: Model) -> dict[str, str]:
+    """Return the keys of the fields of Model that have an effect beside its layers and blocks, by name."""
+    return {
+        name: f"model.{name}"
+        for name, field in _model_fields().items()
+        if not field.active_with or any(getattr(model, part) for part in field.active_with)
+    }
+
+
+def _build_convolutions(channels: tuple[int, ...], settings: Mapping[str, Any]) -> Convolutions:
+    values = {key.removeprefix("model."): settings[key] for key in CONVOLUTION_KEYS if key in settings}
+    return Convolutions(channels, **values)
 
 
 def _finetune_spec(settings: Mapping[str, Any]) -> FinetuneSpec | None:
@@ -142,20 +170,11 @@ def without_ranges(space: SearchSpace) -> Candidate:
 def from_hyperparameters(hyperparameters: Mapping[str, Any]) -> Candidate:
     """The candidate that has these fields."""
     hidden = _parse_widths(hyperparameters["model.nodes"])
-    convolutions = None
-    if "model.channels" in hyperparameters:
-        convolutions = Convolutions(
-            _parse_widths(hyperparameters["model.channels"]),
-            hyperparameters["model.kernel"],
-            hyperparameters["model.pooling"],
-        )
-    activation, dropout = hyperparameters["model.activation"], hyperparameters["model.dropout"]
-    activation_and_dropout = (activation or NO_HIDDEN_LAYERS.activation, dropout or NO_HIDDEN_LAYERS.dropout)
-    return Candidate(
-        Model(hidden, *activation_and_dropout, convolutions, _finetune_spec(hyperparameters)),
-        _build_training(hyperparameters),
-        hyperparameters,
-    )
+    channels = _parse_widths(hyperparameters.get("model.channels", ""))
+    convolutions = _build_convolutions(channels, hyperparameters) if channels else None
+    model = replace(NO_HIDDEN_LAYERS, hidden=hidden, convolutions=convolutions, tail=_finetune_spec(hyperparameters))
+    active = {name: hyperparameters[key] for name, key in _active_fields(model).items() if key in hyperparameters}
+    return Candidate(replace(model, **active), _build_training(hyperparameters), hyperparameters)
 
 
 def _parse_widths(text: str) -> tuple[int, ...]:
@@ -195,10 +214,12 @@ def _collect_hyperparameters(model: Model, training: Training, width_rules: Mapp
             "model.blocks": len(model.convolutions.channels),
             "model.channels": "-".join(map(str, model.convolutions.channels)),
             "model.growth": width_rules["model.growth"],
-            "model.kernel": model.convolutions.kernel,
-            "model.pooling": model.convolutions.pooling,
+            **{key: getattr(model.convolutions, key.removeprefix("model.")) for key in CONVOLUTION_KEYS},
         }
-    finetune, finetune_training = model.tail, training.finetuning
+    active = _active_fields(model)
+    training_values = asdict(training)
+    training_values |= training_values.pop("finetuning") or {}
+    finetune = model.tail
     finetune_values = {} if finetune is None else {"model.backbone": finetune.backbone, "model.finetune": finetune.part}
     return {
         **finetune_values,
@@ -206,13 +227,8 @@ def _collect_hyperparameters(model: Model, training: Training, width_rules: Mapp
         "model.layers": len(model.hidden),
         "model.nodes": "-".join(map(str, model.hidden)),
         "model.shape": width_rules["model.shape"],
-        "model.activation": model.activation if model.hidden or blocks else "",
-        "model.dropout": model.dropout if model.hidden else "",
-        **{f"training.{name}": value for name, value in asdict(training).items() if name != "finetuning"},
-        **{
-            f"training.{name}": value
-            for name, value in (asdict(finetune_training) if finetune_training else {}).items()
-        },
+        **{f"model.{name}": getattr(model, name) if name in active else "" for name in _model_fields()},
+        **{f"training.{name}": value for name, value in training_values.items()},
     }
 
 

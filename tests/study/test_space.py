@@ -1,14 +1,20 @@
 """Drawing candidates, and the winner as words that run as they are."""
 
+from dataclasses import dataclass
 from functools import cache
+from typing import Annotated, Any
 
 import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import Field
 
+from pipeline.config import reader, sections
+from pipeline.config.compose import ConfigError
 from pipeline.config.reader import read_search
-from pipeline.config.schema import Search
+from pipeline.config.schema import FinetuneTraining, Search, Training
+from pipeline.config.strict_types import SearchField
 from pipeline.study import space
 from pipeline.study.space import Candidate
 
@@ -127,3 +133,65 @@ def test_blocks_have_an_activation_without_any_hidden_layer() -> None:
 
 def test_other_backbones_draw_and_show_nothing_of_blocks() -> None:
     assert not set(BLOCKS) & (set(drawn(0).hyperparameters) | set(searched().space.settings))
+
+
+@dataclass(frozen=True)
+class LaterTraining(Training):
+    """Training as a later release may have it: with one more field, for some heads alone."""
+
+    smoothing: Annotated[float, Field(ge=0, lt=1), SearchField(heads=("softmax", "bands"))] = 0.0
+
+
+def later(monkeypatch: pytest.MonkeyPatch, smoothing: Any, *words: str) -> Search:
+    """A search of a release whose Training has one more field, whose value is `smoothing`."""
+    monkeypatch.setitem(sections.SEARCHABLE_CLASSES, "training", (LaterTraining, FinetuneTraining))
+    monkeypatch.setattr(space, "Training", LaterTraining)
+    compose = reader.compose_config
+
+    def with_field(overrides: Any, config_dir: Any) -> Any:
+        config, yaml = compose(overrides, config_dir)
+        fixed = not isinstance(smoothing, dict) or all(word.text != "space=none" for word in overrides)
+        return config | {"training": config["training"] | ({"smoothing": smoothing} if fixed else {})}, yaml
+
+    monkeypatch.setattr(reader, "compose_config", with_field)
+    return read_search(["task=cat_species", *words])
+
+
+def table_of(search: Search) -> str:
+    candidate = space.without_ranges(search.baseline)
+    return repr(
+        (sorted(search.space.settings.items()), sorted(search.baseline.settings.items()), candidate.hyperparameters)
+    )
+
+
+def test_later_field_at_its_default_changes_no_fingerprint_and_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = table_of(searched())
+    search = later(monkeypatch, 0.0)
+    assert table_of(search) == before
+    candidate = space.without_ranges(search.baseline)
+    assert candidate.training == LaterTraining(**vars(searched_training()))
+    assert space.from_hyperparameters(candidate.hyperparameters) == candidate
+
+
+def searched_training() -> Training:
+    return space.without_ranges(searched().baseline).training
+
+
+@pytest.mark.parametrize("smoothing", [0.1, {"low": 0.05, "high": 0.2}])
+def test_later_field_with_a_value_or_a_range_is_in_all_of_them(monkeypatch: pytest.MonkeyPatch, smoothing: Any) -> None:
+    search = later(monkeypatch, smoothing)
+    baseline = space.without_ranges(search.baseline)
+    expected = 0.0 if isinstance(smoothing, dict) else smoothing
+    assert baseline.hyperparameters["training.smoothing"] == expected
+    assert "training.smoothing" in search.space.settings
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    candidate = space.sample_candidate(search.space, space.optuna_suggester(study.ask()))
+    assert candidate.hyperparameters["training.smoothing"] == vars(candidate.training)["smoothing"] > 0
+    assert space.from_hyperparameters(candidate.hyperparameters) == candidate
+
+
+def test_field_that_is_for_some_heads_is_refused_beside_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError) as error:
+        later(monkeypatch, 0.1, "head=sigmoid")
+    rule = "training.smoothing: is for head=softmax or head=bands; got 0.1 for head=sigmoid"
+    assert rule in str(error.value)
