@@ -1,4 +1,4 @@
-"""MLflow: an experiment a task, a run a study, a nested run a trial; the only room that knows it."""
+"""MLflow tracking: an experiment for a task, a run for a study, a nested run for a trial."""
 
 from __future__ import annotations
 

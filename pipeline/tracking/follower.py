@@ -1,4 +1,4 @@
-"""A process that writes a study to MLflow while the search trains; started by a search, never by hand."""
+"""Process that writes a study to MLflow while the search trains; each search starts one."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from pipeline.runtime.errors import first_line
 from pipeline.tracking import system_metrics
 from pipeline.tracking.sync import StudySync
 
-POLL_SECONDS = 0.2  # seconds
-MAX_RETRY_SECONDS = 30.0  # seconds between two attempts
-FINAL_RETRY_SECONDS, LOCKED_RETRY_SECONDS = (
-    5.0,
-    90.0,
-)  # seconds, once the search has ended: a lock goes away, a server may not
+POLL_SECONDS = 0.2
+MAX_RETRY_SECONDS = 30.0
+FINAL_RETRY_SECONDS = 5.0  # after the end of the search
+LOCKED_RETRY_SECONDS = 90.0  # the same for a locked database: a lock is released, a server may stay away
 
 
 class FollowerProcess:
-    """Brings MLflow up to date again and again, until the search has ended, and then for the last time.
+    """Loop that writes new trials to MLflow until the search has ended, and then once more.
 
-    Whatever goes wrong there is said once, and tried again: the search neither waits for it nor ends of it.
+    The first error is printed, and every failed write is retried; the search neither waits nor fails.
     """
 
     def __init__(self, folder: Path, output: TextIO, search_ended: Event) -> None:
-        self.folder, self.output, self.search_ended = folder, output, search_ended
-        self.has_warned, self.retry_seconds, self.deadline = False, 1.0, float("inf")
+        self.folder = folder
+        self.output = output
+        self.search_ended = search_ended
+        self.has_warned = False
+        self.retry_seconds = 1.0
+        self.deadline = float("inf")
 
     def run(self) -> int:
-        """Returns 0 where MLflow has everything."""
+        """Return 0 when MLflow has everything, or 1 if it could not be written in time."""
         while True:
             try:
-                with FileLock(self.folder / ".tracking.lock"):  # one that an earlier call left is waited for
+                with FileLock(self.folder / ".tracking.lock"):  # an earlier search's follower may still hold it
                     self._sync_until_end()
                 return 0
-            except Exception as error:  # noqa: BLE001 -- a broken server has many faces
+            except Exception as error:  # noqa: BLE001 -- MLflow and its database raise errors of many types
                 self._warn_once(error)
                 grace_seconds = LOCKED_RETRY_SECONDS if "locked" in str(error) else FINAL_RETRY_SECONDS
             if self.search_ended.is_set():
-                self.deadline, self.retry_seconds = (
-                    min(self.deadline, time.monotonic() + grace_seconds),
-                    min(self.retry_seconds, 2.0),
-                )
+                self.deadline = min(self.deadline, time.monotonic() + grace_seconds)
+                self.retry_seconds = min(self.retry_seconds, 2.0)
                 time.sleep(self.retry_seconds)
             else:
                 self.search_ended.wait(self.retry_seconds)
@@ -81,14 +81,17 @@ class FollowerProcess:
 
 
 def main() -> int:
-    """Reads the study's folder from its input; the input's end is the end of the search, however it ended."""
+    """Read the study's folder from stdin and follow it; the end of stdin is the end of the search, also of a killed one."""
     for signal_number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(signal_number, signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(5)
     output = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no word of ours
-    folder, search_ended = sys.stdin.readline().rstrip("\n"), Event()
+    os.dup2(
+        sys.stderr.fileno(), sys.stdout.fileno()
+    )  # the search forwards stdout to the user, and libraries print to it too
+    folder = sys.stdin.readline().rstrip("\n")
+    search_ended = Event()
     if not folder:
         return 0
     Thread(target=_wait_for_search_end, args=(search_ended,), daemon=True).start()
@@ -104,4 +107,4 @@ def _wait_for_search_end(search_ended: Event) -> None:
 
 
 if __name__ == "__main__":
-    os._exit(main())  # taking all the libraries down takes half a second, and the search waits
+    os._exit(main())  # unloading the libraries takes half a second, for which the search would wait

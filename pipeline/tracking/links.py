@@ -1,4 +1,4 @@
-"""Where a running MLflow server shows the searches of each task: said, and opened in a browser."""
+"""Links to the searches of each task on a running MLflow server."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ from urllib.request import ProxyHandler, build_opener
 from pipeline.tracking import ui_views
 from pipeline.tracking.compat import SHARED_VIEW_TAG_PREFIX
 
-MAX_EXPERIMENTS = 20  # tasks
-DISPLAY_VARIABLES = {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"}  # without one, a browser would be one in this terminal
+MAX_EXPERIMENTS = 20
+DISPLAY_VARIABLES = {
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "BROWSER",
+}  # without one of them, `webbrowser` would open a browser in this terminal
 
 
 def print_experiment_links(server_url: str, all_experiments_url: str, *, open_browser: bool) -> None:
-    """Prints the page of each task's searches, the last searched first; opened: that one also in the browser."""
+    """Print a link for each task, the last searched first; with `open_browser` open that one in the browser."""
     urls_by_task: dict[str, str] = {}
-    with suppress(OSError, ValueError):  # the page of all of them is known without
+    with suppress(OSError, ValueError):  # the link to all searches needs no request
         urls_by_task = fetch_experiment_links(server_url)
     for task, url in urls_by_task.items():
         print(f"{task}: {url}", flush=True)
@@ -33,10 +37,9 @@ def print_experiment_links(server_url: str, all_experiments_url: str, *, open_br
 
 
 def fetch_experiment_links(server_url: str) -> dict[str, str]:
-    """The page of each task's searches by its name.
+    """Return the link to the searches of each task by its name; raise OSError if the server does not respond.
 
-    Each says that it is about training: MLflow's pages are for language models otherwise. Raises OSError where the
-    server does not answer.
+    Each link selects the workflow of machine learning: MLflow opens its pages for language models otherwise.
     """
     path = f"/api/2.0/mlflow/experiments/search?max_results={MAX_EXPERIMENTS}&order_by=last_update_time%20DESC"
     with build_opener(ProxyHandler({})).open(server_url + path, timeout=30) as response:
@@ -49,7 +52,7 @@ def fetch_experiment_links(server_url: str) -> dict[str, str]:
 
 
 def _printable_name(experiment: Mapping[str, Any]) -> str:
-    """On a terminal: a name that another program gave may hold anything."""
+    """Return the name for a terminal: another program may have written any character into it."""
     return "".join(letter if letter.isprintable() else "?" for letter in experiment["name"])
 
 

@@ -1,4 +1,4 @@
-"""Markdown as MLflow shows it: names from outside as plain letters, and a person's own words kept."""
+"""Markdown as MLflow renders it: untrusted names escaped, and the user's own notes preserved."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections.abc import Iterable, Sequence
 
 USER_TEXT_MARKER = "*Written by the search; what you write below this line stays.*"
 TRUNCATION_MARKER = "\n\n..."
-MAX_CODE_LINE_CHARS = 72  # letters in a line: a longer one would widen the whole page
+MAX_CODE_LINE_CHARS = 72  # a longer line would widen the whole page
 SPECIAL_CHARACTERS = re.compile(r"[\\`*_{}\[\]#+!~|^$]")
-HTML_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}  # an @ would link to a stranger's page
+HTML_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}  # an @ would link to a user's page
 
 
 def escape_markdown(text: str) -> str:
-    """Text that shows as it is: one line, and no letter of it means anything."""
+    """Return the text on one line, with all Markdown and HTML characters escaped."""
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return "".join(HTML_ENTITIES.get(letter, letter) for letter in SPECIAL_CHARACTERS.sub(r"\\\g<0>", line))
 
 
 def format_inline_code(text: str) -> str:
-    """Text in the letters of a program, in a line that breaks where the page ends."""
+    """Return the text as inline code."""
     fence = "`" * (1 + _longest_backtick_run(text))
     return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
 
 
 def format_code_block(arguments: Sequence[str]) -> str:
-    """A command to copy, on several lines where it is long."""
+    """Return a shell command as a code block, broken into several lines if it is long."""
     lines = [""]
     for argument in map(shlex.quote, arguments):
         if lines[-1] and len(lines[-1]) + len(argument) >= MAX_CODE_LINE_CHARS:
@@ -39,31 +39,30 @@ def format_code_block(arguments: Sequence[str]) -> str:
 
 
 def _longest_backtick_run(text: str) -> int:
-    """Of backticks."""
     return max((len(run) for run in re.findall("`+", text)), default=0)
 
 
 def format_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; its cells are Markdown already."""
+    """Return a table; its cells must be Markdown already."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def format_name_list(names: Sequence[str], max_names: int = 12) -> str:
-    """Names in a line, and how many more there are."""
+    """Return at most `max_names` names in a line, and the number of the others."""
     text = ", ".join(escape_markdown(truncate(name, 40)) for name in names[:max_names])
     return text + (f" and {len(names) - max_names} more" if len(names) > max_names else "")
 
 
 def truncate(text: str, max_chars: int) -> str:
-    """The text, or its beginning where it is long."""
+    """Return the text, cut to `max_chars` characters."""
     return text if len(text) <= max_chars else text[: max_chars - 3] + "..."
 
 
 def merge_note(generated: str, existing: str | None, max_chars: int) -> str:
-    """The text of a page that has one already: what a person wrote below the line stays below it.
+    """Return the generated note with the user's own text, which stands below the marker in the existing note.
 
-    most: letters that MLflow takes; ours is cut to fit, or where a person has written the page stays as it was.
+    max_chars: MLflow's limit; the generated text is cut to fit, unless the user wrote: then the note stays as it is.
     """
     head, marker, after_marker = (existing or "").partition(USER_TEXT_MARKER)
     user_text = after_marker.strip() if marker else head.strip()
@@ -74,7 +73,7 @@ def merge_note(generated: str, existing: str | None, max_chars: int) -> str:
 
 
 def _truncate_at_paragraph(text: str, max_chars: int) -> str:
-    """As many whole paragraphs as fit, and a sign that there were more: half a table or an open fence would spread."""
+    """Return the whole paragraphs that fit, and "...": half a table or an open code fence would break the page."""
     if len(text) <= max_chars:
         return text
     end = text.rfind("\n\n", 0, max_chars - len(TRUNCATION_MARKER) + 2)

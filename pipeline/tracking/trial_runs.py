@@ -1,4 +1,4 @@
-"""One trial as a run of MLflow, and how it is written."""
+"""Trials as nested runs of MLflow."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from pipeline.study.trial_record import TrialRecord
 from pipeline.tracking.markdown import truncate
 from pipeline.tracking.ui_views import LAYER_WIDTH_PARAMS
 
-METRICS_PER_BATCH, MAX_TAG_CHARS = 1_000, 4_000  # points in a write, letters of a tag
+METRICS_PER_BATCH = 1_000  # MLflow's limit for a batch
+MAX_TAG_CHARS = 4_000
 MetricPoint = tuple[str, int, float]
 
 
 def log_trial(
     client: MlflowClient, experiment_id: str, parent_run_id: str, description: StudyDescription, trial: TrialRecord
 ) -> None:
-    """Writes a finished trial as a nested run; every stamp is the trial's own, so that written again it is the same."""
-    start_ms, end_ms = int((trial.end_time - trial.seconds) * 1000), int(trial.end_time * 1000)
+    """Write a finished trial as a nested run, with the trial's own times, so that a second write gives the same run."""
+    start_ms = int((trial.end_time - trial.seconds) * 1000)
+    end_ms = int(trial.end_time * 1000)
     tags = {
         "mlflow.parentRunId": parent_run_id,
         "study": description.study,
@@ -43,7 +45,7 @@ def log_trial(
         {},
         end_ms,
     )
-    with tempfile.TemporaryDirectory() as folder:  # asking the client for it costs three queries a file
+    with tempfile.TemporaryDirectory() as folder:  # the client's own method takes three queries a file
         file = Path(folder) / "architecture.json"
         file.write_text(description.architecture_json(trial), encoding="utf-8")
         artifact_repository = get_artifact_repository(run_info.artifact_uri, client.tracking_uri)
@@ -52,8 +54,9 @@ def log_trial(
 
 
 def format_run_name(trial: TrialRecord) -> str:
-    """What a trial is called: `trial 17: 2 x 128,64 relu`."""
-    layers, channels = trial.hyperparameters["model.layers"], trial.hyperparameters.get("model.channels", "")
+    """Return the name of a trial's run, such as `trial 17: 2 x 128,64 relu`."""
+    layers = trial.hyperparameters["model.layers"]
+    channels = trial.hyperparameters.get("model.channels", "")
     nodes = str(trial.hyperparameters["model.nodes"]).replace("-", ",")
     parts = [
         f"{channels} channels".replace("-", ",") if channels else "",
@@ -64,13 +67,13 @@ def format_run_name(trial: TrialRecord) -> str:
 
 
 def _select_params(trial: TrialRecord, description: StudyDescription) -> dict[str, str]:
-    """What tells the trial from others: its widths, and what was drawn; what all of them share is the study's."""
+    """Return the layer widths and searched hyperparameters; the study's run has those that all trials share."""
     logged_keys = {*LAYER_WIDTH_PARAMS, *description.searched} if description.searched else trial.hyperparameters
     return {key: str(value) for key, value in trial.hyperparameters.items() if key in logged_keys and value != ""}
 
 
 def _collect_metrics(trial: TrialRecord, metric: str) -> list[MetricPoint]:
-    """The trial's own figures; the mean and each fold's score an epoch."""
+    """Return the trial's metrics, and for each epoch the mean score and the score of each fold."""
     points: list[MetricPoint] = [("seconds", 0, trial.seconds), ("parameters", 0, trial.n_parameters)]
     if trial.is_finite:
         points += [("score", 0, trial.value), ("standard_error", 0, trial.standard_error), ("epoch", 0, trial.epoch)]
@@ -88,7 +91,7 @@ def log_run_data(
     tags: Mapping[str, str],
     timestamp_ms: int,
 ) -> None:
-    """Everything of a run in as few writes as MLflow allows; stamp: milliseconds since 1970 (UTC), of every point."""
+    """Write params, metrics and tags in as few batches as MLflow allows; timestamp_ms: of every point, since 1970 (UTC)."""
     metrics = [Metric(name, value, timestamp_ms, step) for name, step, value in points]
     params = [Param(key, str(value)) for key, value in parameters.items()]
     run_tags = [RunTag(key, value) for key, value in tags.items()]

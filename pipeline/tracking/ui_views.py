@@ -1,4 +1,4 @@
-"""The ways to look at an experiment that MLflow's page offers under Views, and links to them."""
+"""Saved views of an experiment on MLflow's page, and links to them."""
 
 from __future__ import annotations
 
@@ -8,29 +8,22 @@ from collections.abc import Sequence
 from pipeline.config.metrics import METRICS
 from pipeline.tracking.compat import SHARED_VIEW_TAG_PREFIX
 
-VIEW_TIMESTAMP_MS = (
-    1_700_000_000_000  # milliseconds; a view says when it was made, and is to be the same whenever it is written
-)
-TRIALS_VIEW, SEARCHES_VIEW = "trials", "searches"
+VIEW_TIMESTAMP_MS = 1_700_000_000_000  # constant, so that a view that is written again is equal
+TRIALS_VIEW = "trials"
+SEARCHES_VIEW = "searches"
 LAYER_WIDTH_PARAMS = ("model.blocks", "model.channels", "model.layers", "model.nodes")
 RUN_NAME_COLUMN = "attributes.`Run Name`"
-COLUMN_WIDTHS = {
-    RUN_NAME_COLUMN: 250,
-    "tags.`winner`": 250,
-    "tags.`study`": 190,
-}  # pixels; others are as wide as their names
+COLUMN_WIDTHS = {RUN_NAME_COLUMN: 250, "tags.`winner`": 250, "tags.`study`": 190}  # pixels; others fit their names
 
 
 def build_view_tags(metric: str, searched_keys: Sequence[str]) -> dict[str, str]:
-    """An experiment's tags: its searches as a tree, and all trials by their score, with the columns that matter.
+    """Return an experiment's tags with its views: searches as a tree, and all trials by their score.
 
-    searched: the keys of the ranges.
+    searched_keys: keys of the search space.
     """
     test_metric = f"test/{metric}"
-    score_columns, cost_columns = (
-        _format_columns("metrics", "score", "standard_error"),
-        _format_columns("metrics", "parameters", "seconds"),
-    )
+    score_columns = _format_columns("metrics", "score", "standard_error")
+    cost_columns = _format_columns("metrics", "parameters", "seconds")
     width_columns = _format_columns(
         "params", *(key for key in LAYER_WIDTH_PARAMS if key in searched_keys or key in LAYER_WIDTH_PARAMS[2:])
     )
@@ -58,7 +51,7 @@ def build_view_tags(metric: str, searched_keys: Sequence[str]) -> dict[str, str]
     ]
     ascending = not METRICS[metric].maximize
     return {
-        "mlflow.experimentKind": "custom_model_development",  # not one of language models
+        "mlflow.experimentKind": "custom_model_development",  # else MLflow takes it for one of language models
         SHARED_VIEW_TAG_PREFIX + SEARCHES_VIEW: _serialize_view(
             "Searches and their trials", "", tree_columns, "attributes.start_time", ascending=False
         ),
@@ -69,7 +62,7 @@ def build_view_tags(metric: str, searched_keys: Sequence[str]) -> dict[str, str]
 
 
 def format_experiment_link(experiment_id: str, view_key: str | None) -> str:
-    """Where MLflow shows an experiment's runs, from any of its pages, in a view or as they are."""
+    """Return the link to an experiment's runs from any of MLflow's pages, in a saved view or without one."""
     view_parameter = "" if view_key is None else f"viewStateShareKey={view_key}&"
     return f"#/experiments/{experiment_id}/runs?{view_parameter}workflowType=machine_learning"
 
@@ -79,7 +72,7 @@ def _format_columns(kind: str, *names: str) -> list[str]:
 
 
 def _serialize_view(name: str, search_filter: str, columns: Sequence[str], order_by: str, *, ascending: bool) -> str:
-    """A saved view, as MLflow's page writes one; rows: which of them, as they are searched for."""
+    """Return a saved view in the JSON of MLflow's page; search_filter: selects the runs."""
     column_order = [RUN_NAME_COLUMN, *columns]
     column_widths = {
         column: COLUMN_WIDTHS.get(column, max(100, 40 + 7 * len(column.split("`")[1]))) for column in column_order
