@@ -97,7 +97,7 @@ def _ours(search: Search, question: Problem, tracker: FollowerHandle, ended: Cal
     display = LiveDisplay(Console(quiet=True), search.metric.name, study.n_trials, 0, None)
     display.finish_trial = lambda *_: ended()  # type: ignore[method-assign, return-value, assignment]
     preparation = FoldDataBuilder(question.examples, question.inputs, question.head, question.task.device.torch_device)
-    trials = TrialScheduler(search, question, study, folder, lambda: None, lambda: False)
+    trials = TrialScheduler(question, study, folder, lambda: None, lambda: False)
     described = model_files.build_architecture(
         search.task, question.inputs, space.NO_HIDDEN_LAYERS, question.head
     ).to_json()
@@ -106,7 +106,8 @@ def _ours(search: Search, question: Problem, tracker: FollowerHandle, ended: Cal
     _until_tracked(search.store)
     decided, begin = study.sampling_seconds, time.perf_counter()
     trials.run(
-        [InProcessExecutor(search, question, preparation.build_folds(question.splits), folder, lambda: None)], display
+        [InProcessExecutor(question.task, preparation.build_folds(question.splits), search.seed, folder, lambda: None)],
+        display,
     )
     tracker.finish()
     seconds, rows = time.perf_counter() - begin, tuple(study.finished_trials())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -104,7 +105,8 @@ def compared(name: str, majority: float, *rows: TrialRecord) -> ComparedStudy:
     study = tried(*rows)
     architecture = {"inputs": {"kind": "pictures"}, "head": {"kind": "softmax"}}
     described = StudyDescription(name, name, "accuracy", None, "", {}, {}, "drawn", "", {}, "", "", architecture)
-    summary = {"majority": {"value": majority}, "test": {"metric": "accuracy", "others": {}}}
+    test = SimpleNamespace(metric="accuracy", others={})
+    summary = SimpleNamespace(majority=SimpleNamespace(value=majority), test=test)
     return ComparedStudy(name, study, summary, described, select_by_one_se_rule(study), resample_one_se_trials(study))
 
 
@@ -117,7 +119,9 @@ def test_scale_is_the_share_of_the_way_from_a_constant_to_perfect() -> None:
     assert EASY.skill_score(1.0) == 1
     assert EASY.best_skill == pytest.approx(0.96)
     error = replace(
-        EASY, table=replace(EASY.table, metric=METRICS["mean_absolute_error"]), summary={"majority": {"value": 4.0}}
+        EASY,
+        table=replace(EASY.table, metric=METRICS["mean_absolute_error"]),
+        summary=SimpleNamespace(majority=SimpleNamespace(value=4.0)),
     )
     assert error.skill_score(1.0) == pytest.approx(0.75)
 

@@ -26,7 +26,7 @@ from pipeline.report.trials_table import TrialTable
 from pipeline.study import description
 from pipeline.study.description import StudyDescription
 from pipeline.study.storage import TrialStorageReader
-from pipeline.study.summary import StudySummary
+from pipeline.study.summary import SUMMARY_FILE, StudySummary
 from pipeline.study.trial_record import TrialRecord
 
 RESAMPLE_QUANTILES = (0.1, 0.9)
@@ -59,10 +59,10 @@ class ComparedStudy:
     @classmethod
     def from_folder(cls, folder: Path, name: str) -> ComparedStudy:
         """Return the study in a folder, with the trials that its summary counts."""
-        summary: StudySummary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        summary = StudySummary.from_json((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
         study_description = description.read_description(folder)
         reader = TrialStorageReader(folder, study_description.study)
-        trials = islice(reader.read_new_trials(), summary["trials"]["total"])  # in the order they ended
+        trials = islice(reader.read_new_trials(), summary.trials.total)  # in the order they ended
         table = TrialTable.from_records(trials, summary, study_description.unit)
         return cls(name, table, summary, study_description, select_by_one_se_rule(table), resample_one_se_trials(table))
 
@@ -74,7 +74,7 @@ class ComparedStudy:
         older descriptions lack it, and then it is that on the test set.
         """
         described_constant = self.description.constant
-        constant = self.summary["majority"]["value"] if described_constant is None else described_constant
+        constant = self.summary.majority.value if described_constant is None else described_constant
         perfect = 1.0 if self.table.maximize else 0.0
         return (score - constant) / (perfect - constant) if constant != perfect else math.nan
 
@@ -230,8 +230,8 @@ def _describe_interval_overlap(studies: Sequence[ComparedStudy], errors: Sequenc
     """Return whether all errors are within the 95 % interval of the first study with this metric."""
     for study in studies:
         if study.table.metric == ABSOLUTE_ERROR:
-            low = study.summary["test"]["low"]
-            high = study.summary["test"]["high"]
+            low = study.summary.test.low
+            high = study.summary.test.high
             within = "all" if all(low <= error <= high for error in errors) else "not all"
             ends = " to ".join(map(study.table.format_value, (low, high)))
             return f", {within} within the 95 % interval of {study.name}, {ends}"
@@ -239,12 +239,11 @@ def _describe_interval_overlap(studies: Sequence[ComparedStudy], errors: Sequenc
 
 
 def _get_absolute_error(study: ComparedStudy) -> float | None:
-    test = study.summary["test"]
-    error = test["value"] if test["metric"] == ABSOLUTE_ERROR.name else test["others"].get(ABSOLUTE_ERROR.name)
-    return None if error is None else float(error)
+    test = study.summary.test
+    return test.value if test.metric == ABSOLUTE_ERROR.name else test.others.get(ABSOLUTE_ERROR.name)
 
 
 def describe_study(study: ComparedStudy) -> str:
     """Return the name of a study, its number of trials and its smallest network as good, in one line."""
     smallest = f"the smallest as good is trial {study.smallest.number}"
-    return f"{study.name}: {study.summary['study']}, {pluralize(len(study.table.trials), 'trial')}; {smallest}"
+    return f"{study.name}: {study.summary.study}, {pluralize(len(study.table.trials), 'trial')}; {smallest}"

@@ -10,7 +10,7 @@ from pipeline.report.phrases import describe_network, describe_trial, format_wid
 from pipeline.report.trials_table import TrialTable
 from pipeline.runtime.text import shorten
 from pipeline.study.formatting import format_gain, format_hidden_layers, score_pairs
-from pipeline.study.summary import StudySummary
+from pipeline.study.summary import BaselineSummary, StudySummary
 
 MAX_LISTED_CLASSES = 40
 
@@ -54,64 +54,62 @@ def _format_unit(head: Mapping[str, Any]) -> str:
 
 def describe_winner(summary: StudySummary, table: TrialTable) -> str:
     """Return the winner, its test score with the interval, and its gain over the baseline and the constant baseline."""
-    test = summary["test"]
-    baseline = summary["baseline"]
-    score = f"{table.metric.title} {table.format_value(test['value'])} on {test['rows']:,} held-out rows"
-    between = f"95 % interval {table.metric.format(test['low'])} to {table.format_value(test['high'])}"
+    test = summary.test
+    baseline = summary.baseline
+    score = f"{table.metric.title} {table.format_value(test.value)} on {test.rows:,} held-out rows"
+    between = f"95 % interval {table.metric.format(test.low)} to {table.format_value(test.high)}"
     sentences = [
         f"The winner of {pluralize(len(table.trials), 'trial')} is {describe_trial(table.best)}: {score} ({between}).",
-        _compare_with_baseline(summary, table) if baseline is not None else "",
+        _compare_with_baseline(summary, baseline, table) if baseline is not None else "",
         _compare_with_constant(summary, table),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
 def _compare_with_constant(summary: StudySummary, table: TrialTable) -> str:
-    test = summary["test"]
-    constant = summary["majority"]["value"]
+    test = summary.test
+    constant = summary.majority.value
     sentence = f"The constant baseline, fitted to the training rows, has {table.format_value(constant)}"
-    if table.improvement(test["value"], constant) <= 0:
+    if table.improvement(test.value, constant) <= 0:
         return f"{sentence}: the winner is no better."
-    if test["low"] <= constant <= test["high"]:
+    if test.low <= constant <= test.high:
         return f"{sentence}, which is within the interval: the winner may be no better."
     return f"{sentence}."
 
 
-def _compare_with_baseline(summary: StudySummary, table: TrialTable) -> str:
-    test = summary["test"]
-    baseline_value = summary["baseline"]["test"]["value"]
-    if summary["best"]["number"] == 0:
+def _compare_with_baseline(summary: StudySummary, baseline: BaselineSummary, table: TrialTable) -> str:
+    test = summary.test
+    baseline_value = baseline.test.value
+    if summary.best.number == 0:
         return "The winner is the baseline: no trial of the search was better."
-    improvement = table.improvement(test["value"], baseline_value)
-    network = format_widths(format_hidden_layers(summary["baseline"]))
+    improvement = table.improvement(test.value, baseline_value)
+    network = format_widths(format_hidden_layers(baseline))
     score = f"the baseline ({network}), which has {table.format_value(baseline_value)}"
     if improvement <= 0:
         return f"That is no better than {score}."
-    within = ": a difference within the interval" if test["low"] <= baseline_value <= test["high"] else ""
+    within = ": a difference within the interval" if test.low <= baseline_value <= test.high else ""
     return f"That is {table.format_value(improvement)} better than {score}{within}."
 
 
 def build_metric_tiles(summary: StudySummary, table: TrialTable) -> list[MetricTile]:
     """Return the tiles of test score, gain over the baseline, constant baseline and number of parameters."""
-    test = summary["test"]
+    test = summary.test
     metric = table.metric
-    baseline = summary["baseline"]
+    baseline = summary.baseline
     smallest = select_by_one_se_rule(table)
-    between = f"{metric.format(test['low'])} to {table.format_value(test['high'])}, 95 % interval"
+    between = f"{metric.format(test.low)} to {table.format_value(test.high)}, 95 % interval"
     size_note = (
         "no smaller network of the search is within one standard error"
         if smallest is table.best
         else f"{smallest.n_parameters:,} in the smallest network within one standard error, {describe_trial(smallest)}"
     )
     tiles = [
-        MetricTile(f"{metric.title}, held-out test", table.format_value(test["value"]), between),
-        MetricTile(
-            "constant baseline", table.format_value(summary["majority"]["value"]), "fitted to the training rows"
-        ),
-        MetricTile("parameters", f"{summary['parameters']:,}", f"{_describe_depth(table)}; {size_note}"),
+        MetricTile(f"{metric.title}, held-out test", table.format_value(test.value), between),
+        MetricTile("constant baseline", table.format_value(summary.majority.value), "fitted to the training rows"),
+        MetricTile("parameters", f"{summary.parameters:,}", f"{_describe_depth(table)}; {size_note}"),
     ]
     if baseline is not None:
-        validated, tested = (format_gain(*pair, metric.name) for pair in score_pairs(summary["best"], test, baseline))
+        validated, tested = (format_gain(*pair, metric.name) for pair in score_pairs(summary))
         unit = f" {table.unit}" if table.unit else ""
         tiles.insert(
             1, MetricTile("gain over the baseline", f"{tested}{unit}", f"{validated}{unit} in cross-validation")

@@ -73,13 +73,13 @@ def render_report(context: ReportContext, figures: Sequence[RenderedFigure], fai
     return render_template(
         "report.html",
         summary=summary,
-        question=f"{summary['task']}: {context.description.question or headline.format_question(head)}",
+        question=f"{summary.task}: {context.description.question or headline.format_question(head)}",
         headline=headline.describe_winner(summary, table),
         tiles=headline.build_metric_tiles(summary, table),
         commands=[(sentence, context.commands[word]) for word, sentence in NEXT_STEPS.items()],
         columns=follow_up_commands.describe_required_columns(context.description.input_columns),
         metric=f"{table.metric.title} ({table.unit})" if table.unit else table.metric.title,
-        evaluations=formatting.format_times(summary["test"]["opened"]),
+        evaluations=formatting.format_times(summary.test.opened),
         scores=formatting.format_rows(summary),
         facts=_list_facts(context, head),
         figures=figures,
@@ -102,9 +102,9 @@ def _list_facts(context: ReportContext, head: Mapping[str, Any]) -> list[tuple[s
         ("data", ". ".join([f"dataset={context.description.dataset}, {counts}", *context.notes])),
         ("cross-validation", f"{folds}; the test set is evaluated once for each winner"),
         ("metric", context.table.metric.describe(context.table.unit)),
-        ("trials", formatting.format_trial_counts(summary["trials"])),
-        ("training time", f"{summary['seconds']['training']:,.0f} s"),
-        ("seed", str(summary["seed"])),
+        ("trials", formatting.format_trial_counts(summary.trials)),
+        ("training time", f"{summary.seconds.training:,.0f} s"),
+        ("seed", str(summary.seed)),
     ]
     backbone = context.description.facts["backbone"]
     return facts if backbone == "none" else [*facts, ("backbone", backbone)]

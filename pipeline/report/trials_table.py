@@ -34,8 +34,8 @@ class TrialTable:
     def from_records(cls, records: Iterable[TrialRecord], summary: StudySummary, unit: str) -> TrialTable:
         """Return the trials of a finished study; unit: of the target. Numbers are missing if budget.minutes ended the search."""
         ordered = sorted(records, key=lambda trial: trial.number)
-        (best,) = (trial for trial in ordered if trial.number == summary["best"]["number"])
-        metric = METRICS[summary["test"]["metric"]]
+        (best,) = (trial for trial in ordered if trial.number == summary.best.number)
+        metric = METRICS[summary.test.metric]
         return cls(tuple(ordered), best, metric, unit if metric.in_target_unit else "")
 
     @property

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.study.summary import (
+        BaselineSummary,
+        IntervalScore,
+        StudySummary,
+        TestScore,
+        TrialCounts,
+        WinnerSummary,
+    )
 
 from pipeline.config.metrics import METRICS
 
@@ -20,35 +30,35 @@ def format_network(hyperparameters: Mapping[str, Any]) -> str:
     return f"{channels} channels, {nodes}" if channels else nodes
 
 
-def format_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+def format_rows(summary: StudySummary) -> list[tuple[str, str, str, str]]:
     """Return the lines of the results table: name, hidden layers, cross-validation score, test score."""
-    best = summary["best"]
-    test = summary["test"]
-    baseline = summary["baseline"]
-    metric = test["metric"]
+    best = summary.best
+    test = summary.test
+    baseline = summary.baseline
+    metric = test.metric
     winner_row = (
-        f"winner (trial {best['number']})",
+        f"winner (trial {best.number})",
         format_hidden_layers(best),
         format_mean(best, metric),
         format_interval(test, metric),
     )
-    constant_row = ("constant baseline", "", "", format_score(summary["majority"]["value"], metric))
+    constant_row = ("constant baseline", "", "", format_score(summary.majority.value, metric))
     if baseline is None:
         return [winner_row, constant_row]
     baseline_row = (
         "baseline",
         format_hidden_layers(baseline),
         format_mean(baseline, metric),
-        format_interval(baseline["test"], metric),
+        format_interval(baseline.test, metric),
     )
-    validation_gain, test_gain = (format_gain(*pair, metric) for pair in score_pairs(best, test, baseline))
+    validation_gain, test_gain = (format_gain(*pair, metric) for pair in score_pairs(summary))
     return [baseline_row, winner_row, ("gain", "", validation_gain, test_gain), constant_row]
 
 
-def format_trial_counts(trials: Mapping[str, int]) -> str:
+def format_trial_counts(trials: TrialCounts) -> str:
     """Return the number of trials and, in brackets, of each state: "4 trials (3 complete, 1 pruned)"."""
-    parts = [f"{count} {state}" for state, count in trials.items() if state != "total" and count]
-    return f"{trials['total']} trial{'s' * (trials['total'] != 1)} ({', '.join(parts)})"
+    parts = [f"{count} {state}" for state, count in vars(trials).items() if state != "total" and count]
+    return f"{trials.total} trial{'s' * (trials.total != 1)} ({', '.join(parts)})"
 
 
 def format_times(count: int) -> str:
@@ -56,34 +66,34 @@ def format_times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
 
-def format_hidden_layers(entry: Mapping[str, Any]) -> str:
+def format_hidden_layers(network: BaselineSummary | WinnerSummary) -> str:
     """Return the network of the baseline or of the winner, read from its overrides."""
-    overrides = dict(word.split("=", 1) for word in entry["overrides"])
+    overrides = dict(word.split("=", 1) for word in network.overrides)
     return format_network(
         {key: value.strip("[]") for key, value in overrides.items() if key in ("model.nodes", "model.channels")}
     )
 
 
-def format_mean(entry: Mapping[str, Any], metric: str) -> str:
+def format_mean(network: BaselineSummary | WinnerSummary, metric: str) -> str:
     """Return the cross-validation score ± its standard error."""
-    scores = entry["cross_validation"]
-    error = scores["standard_error"]
-    return format_score(scores["mean"], metric) + (f" ± {format_score(error, metric)}" if error is not None else "")
+    scores = network.cross_validation
+    return f"{format_score(scores.mean, metric)} ± {format_score(scores.standard_error, metric)}"
 
 
-def format_interval(test_score: Mapping[str, Any], metric: str) -> str:
+def format_interval(test_score: IntervalScore | TestScore, metric: str) -> str:
     """Return a test score with its interval."""
-    value, low, high = (format_score(test_score[key], metric) for key in ("value", "low", "high"))
+    value, low, high = (format_score(score, metric) for score in (test_score.value, test_score.low, test_score.high))
     return f"{value} ({low} to {high})"
 
 
-def score_pairs(
-    best: Mapping[str, Any], test: Mapping[str, Any], baseline: Mapping[str, Any]
-) -> list[tuple[float, float]]:
+def score_pairs(summary: StudySummary) -> list[tuple[float, float]]:
     """Return the scores of winner and baseline, first in cross-validation, then on the test set."""
+    baseline = summary.baseline
+    if baseline is None:
+        return []
     return [
-        (best["cross_validation"]["mean"], baseline["cross_validation"]["mean"]),
-        (test["value"], baseline["test"]["value"]),
+        (summary.best.cross_validation.mean, baseline.cross_validation.mean),
+        (summary.test.value, baseline.test.value),
     ]
 
 

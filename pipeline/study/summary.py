@@ -1,4 +1,4 @@
-"""What a search leaves for programs: summary.json and trials.csv; their keys are an interface."""
+"""Result files of a study, summary.json and trials.csv: their keys and columns are an interface to other programs."""
 
 from __future__ import annotations
 
@@ -7,18 +7,25 @@ import io
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
 
 from pipeline.config.overrides import parse_override
 from pipeline.config.schema import Search
 from pipeline.runtime.files import write_file
-from pipeline.study.problem import Problem
 from pipeline.study.space import WIDTH_KEYS, format_override_value, from_hyperparameters
 from pipeline.study.trial_record import TrialRecord
 
-StudySummary = dict[str, Any]
+if TYPE_CHECKING:  # it imports torch, and processes that only read a summary start faster without
+    from pipeline.study.problem import Problem
+
+SUMMARY_FILE = "summary.json"
+TRIALS_FILE = "trials.csv"
 REPORTED_LIBRARIES = (
     "torch",
     "torchvision",
@@ -43,116 +50,252 @@ KEYS_WITHOUT_EFFECT = (
 )
 
 
+@dataclass(frozen=True)
+class TrialCounts:
+    """Number of trials, in total and of each state."""
+
+    total: int
+    complete: int
+    pruned: int
+    failed: int
+    diverged: int
+
+    @classmethod
+    def from_trials(cls, trials: Sequence[TrialRecord]) -> TrialCounts:
+        """Count the trials of each state."""
+        states = [trial.state for trial in trials]
+        counts = {state: states.count(state) for state in ("complete", "pruned", "failed", "diverged")}
+        return cls(len(trials), **counts)
+
+
+@dataclass(frozen=True)
+class CrossValidationScore:
+    """Score of a trial: mean over the folds at its best epoch, and the standard error of that mean."""
+
+    metric: str
+    direction: str
+    mean: float
+    standard_error: float
+    folds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class IntervalScore:
+    """Score on the test set with the bounds of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestScore:
+    """Score of the winner on the test set.
+
+    others: the other scores of the head, by name; rows: size of the test set; opened: how many times the test set was
+    evaluated for this study.
+    """
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    others: Mapping[str, float] = field(default_factory=dict)
+    level: float = 0.95
+    rows: int
+    opened: int = 1
+
+
+@dataclass(frozen=True)
+class ConstantScore:
+    """Score on the test set of the constant baseline: the prediction that fits the training rows best."""
+
+    metric: str
+    value: float
+
+
+@dataclass(frozen=True)
+class BaselineSummary:
+    """Trial 0, the network typed without a search, refit and tested like the winner."""
+
+    overrides: tuple[str, ...]
+    cross_validation: CrossValidationScore
+    test: IntervalScore
+
+
+@dataclass(frozen=True)
+class WinnerSummary:
+    """Best trial: the overrides that run it by itself, and the epoch at which its mean score was best."""
+
+    number: int
+    overrides: tuple[str, ...]
+    epoch: int
+    cross_validation: CrossValidationScore
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Two files of a model, relative to the study's folder, with their SHA-256."""
+
+    architecture: str
+    parameters: str
+    architecture_sha256: str
+    parameters_sha256: str
+
+
+@dataclass(frozen=True)
+class SecondsSpent:
+    """Wall time of all calls of a search; training is the sum over the trials, deciding is the time inside Optuna."""
+
+    total: float
+    training: float
+    tracking: float = 0.0
+    deciding: float = 0.0
+
+
+@dataclass(frozen=True)
+class RefitResult:
+    """Part of a summary that depends on the test set: computed once for each winner."""
+
+    baseline_test: IntervalScore | None
+    test: TestScore
+    majority: ConstantScore
+    parameters: int
+    files: ModelFiles
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySummary:
+    """Result of a study as summary.json has it: fields are its keys, in their order.
+
+    Keys that are younger than the first release have defaults, so that older files stay readable.
+    """
+
+    task: str
+    study: str
+    seed: int
+    fingerprint: str
+    trials: TrialCounts
+    baseline: BaselineSummary | None
+    best: WinnerSummary
+    test: TestScore
+    majority: ConstantScore
+    parameters: int
+    files: ModelFiles
+    seconds: SecondsSpent
+    versions: Mapping[str, str] = field(default_factory=dict)
+    device: str = ""
+
+    @classmethod
+    def from_json(cls, text: str) -> StudySummary:
+        """Return the summary that a file holds; raises pydantic.ValidationError if a key is missing."""
+        return _summary_adapter().validate_python(json.loads(text))
+
+    def to_json(self) -> str:
+        """Return the text of the file."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @property
+    def refit_result(self) -> RefitResult:
+        """Return what was computed on the test set, to use it again while the winner stays the same."""
+        baseline_test = None if self.baseline is None else self.baseline.test
+        return RefitResult(baseline_test, self.test, self.majority, self.parameters, self.files)
+
+
+@cache
+def _summary_adapter() -> TypeAdapter[StudySummary]:
+    return TypeAdapter(StudySummary)
+
+
 def build_summary(
     search: Search,
     problem: Problem,
     trials: Sequence[TrialRecord],
     best: TrialRecord,
-    refit_results: Mapping[str, Any],
-    seconds: Mapping[str, float],
+    refit_result: RefitResult,
+    seconds: SecondsSpent,
 ) -> StudySummary:
-    """The whole summary of a study; `crowned` are the parts that the held-out test decides."""
-    baseline = _summarize_baseline(search, problem, trials[0], refit_results) if trials[0].is_finite else None
-    winner = {
-        "number": best.number,
-        "overrides": trial_overrides(search, best, trials[0]),
-        "epoch": best.epoch,
-        "cross_validation": _summarize_cross_validation(best, problem),
-    }
-    return {
-        "task": search.task,
-        "study": problem.name,
-        "seed": search.seed,
-        "fingerprint": problem.fingerprint,
-        "trials": _count_states(trials),
-        "baseline": baseline,
-        "best": winner,
-        **{key: refit_results[key] for key in ("test", "majority", "parameters", "files")},
-        "seconds": {key: round(value, 3) for key, value in seconds.items()},
-        "versions": library_versions(),
-        "device": problem.task.device.name,
-    }
+    """Return the summary of a study whose best trial was refit and tested; trials: in order of number."""
+    first = trials[0]
+    winner = WinnerSummary(
+        number=best.number,
+        overrides=trial_overrides(search.overrides, best, first),
+        epoch=best.epoch,
+        cross_validation=_summarize_cross_validation(best, problem),
+    )
+    baseline = None
+    if first.is_finite:
+        assert refit_result.baseline_test is not None
+        overrides = trial_overrides(search.overrides, first, first)
+        baseline = BaselineSummary(overrides, _summarize_cross_validation(first, problem), refit_result.baseline_test)
+    return StudySummary(
+        task=search.task,
+        study=problem.name,
+        seed=search.seed,
+        fingerprint=problem.fingerprint,
+        trials=TrialCounts.from_trials(trials),
+        baseline=baseline,
+        best=winner,
+        test=refit_result.test,
+        majority=refit_result.majority,
+        parameters=refit_result.parameters,
+        files=refit_result.files,
+        seconds=seconds,
+        versions=library_versions(),
+        device=problem.task.device.name,
+    )
 
 
 def library_versions() -> dict[str, str]:
-    """Python's, and those of the libraries that a result may depend on."""
+    """Return the versions of Python and of the libraries that a result may depend on."""
     return {"python": platform.python_version()} | {name: version(name) for name in REPORTED_LIBRARIES}
 
 
-def _summarize_baseline(
-    search: Search, problem: Problem, trial: TrialRecord, refit_results: Mapping[str, Any]
-) -> dict[str, Any]:
-    return {
-        "overrides": trial_overrides(search, trial, trial),
-        "cross_validation": _summarize_cross_validation(trial, problem),
-        "test": refit_results["baseline_test"],
-    }
-
-
-def trial_overrides(search: Search, trial: TrialRecord, baseline: TrialRecord) -> list[str]:
-    """A trial as the words that run it as it is: those typed that decide a result, and what was drawn."""
-    fixed_overrides = [word for word in map(parse_override, search.overrides) if not word.is_range]
+def trial_overrides(typed: Sequence[str], trial: TrialRecord, baseline: TrialRecord) -> tuple[str, ...]:
+    """Return the overrides that run one trial by itself: those typed that decide a result, and the sampled values."""
+    fixed = [override for override in map(parse_override, typed) if not override.is_range]
     relevant = [
-        word.text
-        for word in fixed_overrides
-        if word.key not in WIDTH_KEYS and not word.key.startswith(KEYS_WITHOUT_EFFECT)
+        override.text
+        for override in fixed
+        if override.key not in WIDTH_KEYS and not override.key.startswith(KEYS_WITHOUT_EFFECT)
     ]
-    return [
-        *relevant,
-        *from_hyperparameters(trial.hyperparameters).to_overrides(from_hyperparameters(baseline.hyperparameters)),
-    ]
+    baseline_candidate = from_hyperparameters(baseline.hyperparameters)
+    return (*relevant, *from_hyperparameters(trial.hyperparameters).to_overrides(baseline_candidate))
 
 
-def _summarize_cross_validation(trial: TrialRecord, problem: Problem) -> dict[str, Any]:
-    """A trial's score: the mean over the folds at its best epoch, and its standard error."""
-    return {
-        "metric": problem.task.metric.name,
-        "direction": problem.task.metric.direction,
-        "mean": trial.value,
-        "standard_error": trial.standard_error,
-        "folds": list(trial.fold_scores),
-    }
-
-
-def _count_states(trials: Sequence[TrialRecord]) -> dict[str, int]:
-    """How many trials ended how."""
-    states = [trial.state for trial in trials]
-    return {"total": len(trials)} | {
-        state: states.count(state) for state in ("complete", "pruned", "failed", "diverged")
-    }
+def _summarize_cross_validation(trial: TrialRecord, problem: Problem) -> CrossValidationScore:
+    metric = problem.task.metric
+    scores = tuple(trial.fold_scores)
+    return CrossValidationScore(metric.name, metric.direction, trial.value, trial.standard_error, scores)
 
 
 def format_trials_csv(trials: Sequence[TrialRecord]) -> str:
-    """A line a trial, in order, every number at full precision; no times, so that equal searches give equal bytes."""
-    n_folds = max((len(row.fold_scores) for row in trials), default=0)
+    """Return a line a trial with every number at full precision; without times, so that equal searches give equal bytes."""
+    n_folds = max((len(trial.fold_scores) for trial in trials), default=0)
     hyperparameters = list(trials[0].hyperparameters) if trials else []
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(
         ["number", "state", "value", "epoch", *hyperparameters, *(f"fold_{fold}" for fold in range(n_folds))]
     )
-    for row in trials:
-        scores = [repr(score) for score in row.fold_scores] + [""] * (n_folds - len(row.fold_scores))
+    for trial in trials:
+        scores = [repr(score) for score in trial.fold_scores] + [""] * (n_folds - len(trial.fold_scores))
         cells = [
-            repr(value) if isinstance(value, float) else format_override_value(value)
-            for value in row.hyperparameters.values()
+            repr(each) if isinstance(each, float) else format_override_value(each)
+            for each in trial.hyperparameters.values()
         ]
-        writer.writerow(
-            [row.number, row.state, repr(row.value) if row.is_finite else "", row.epoch or "", *cells, *scores]
-        )
+        value = repr(trial.value) if trial.is_finite else ""
+        writer.writerow([trial.number, trial.state, value, trial.epoch or "", *cells, *scores])
     return buffer.getvalue()
 
 
 def write_summary(folder: Path, summary: StudySummary, trials: Sequence[TrialRecord]) -> None:
-    """Both files, each whole or not at all."""
-    for name, text in (
-        ("trials.csv", format_trials_csv(trials)),
-        ("summary.json", json.dumps(summary, indent=2) + "\n"),
-    ):
-        write_file(folder / name, text.encode())
+    """Write summary.json and trials.csv into the study's folder, each whole or not at all."""
+    write_file(folder / TRIALS_FILE, format_trials_csv(trials).encode())
+    write_file(folder / SUMMARY_FILE, summary.to_json().encode())
 
 
 def read_summary(folder: Path) -> StudySummary | None:
-    """The summary that an earlier call left, if there is one."""
-    file = folder / "summary.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    """Return the summary in the study's folder, or None if no search has finished there."""
+    file = folder / SUMMARY_FILE
+    return StudySummary.from_json(file.read_text(encoding="utf-8")) if file.is_file() else None

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from pipeline.config import follow_up_commands
 from pipeline.config.metrics import METRICS
 from pipeline.study import formatting
 from pipeline.study.description import StudyDescription
 from pipeline.study.formatting import format_score
+from pipeline.study.summary import BaselineSummary, StudySummary, TestScore, WinnerSummary
 from pipeline.tracking.markdown import (
     escape_markdown,
     format_code_block,
@@ -19,7 +17,6 @@ from pipeline.tracking.markdown import (
     truncate,
 )
 
-SummaryDict = Mapping[str, Any]
 DATASET_DESCRIPTIONS = {
     "drawn": "pictures that the program drew",
     "drawn_houses": "houses that the program made up",
@@ -64,31 +61,31 @@ def describe_unfinished_study(description: StudyDescription, finished_trials: in
     )
 
 
-def describe_study(description: StudyDescription, summary: SummaryDict, trials_link: str) -> str:
+def describe_study(description: StudyDescription, summary: StudySummary, trials_link: str) -> str:
     """Of a finished study: who won, by how much, how sure that is, and how to use it; all of it in the first lines."""
-    best, test = summary["best"], summary["test"]
-    test_evaluations = f"The test rows were opened {formatting.format_times(test['opened'])}."
+    best, test = summary.best, summary.test
+    test_evaluations = f"The test set was evaluated {formatting.format_times(test.opened)}."
     return "\n\n".join(
         [
             f"{_summarize_result(description, summary)}  \n{_format_predict_command(description)}",  # MLflow shows five lines, and hides the rest
             *_describe_required_columns(description),
             _format_score_table(summary),
-            f"\\* optimistic: the best of {summary['trials']['total']} trials is chosen by it. {test_evaluations} {trials_link}",
+            f"\\* optimistic: the best of {summary.trials.total} trials is chosen by it. {test_evaluations} {trials_link}",
             "**The winner as a command**",
-            format_code_block([*description.before, *best["overrides"], *description.after]),
+            format_code_block([*description.before, *best.overrides, *description.after]),
             _format_study_table(description, summary),
         ]
     )
 
 
-def describe_model_version(description: StudyDescription, summary: SummaryDict) -> str:
+def describe_model_version(description: StudyDescription, summary: StudySummary) -> str:
     """Of a registered version: its score and where it comes from; a list shows the beginning, without its Markdown."""
     return f"{_summarize_result(description, summary)} Study {escape_markdown(description.study)}.".replace("**", "")
 
 
-def build_model_card(description: StudyDescription, summary: SummaryDict) -> str:
+def build_model_card(description: StudyDescription, summary: StudySummary) -> str:
     """Of a registered model: a model card of its champion."""
-    row_counts, trial_count = description.rows, summary["trials"]["total"]
+    row_counts, trial_count = description.rows, summary.trials.total
     synthetic_warning = SYNTHETIC_DATA_WARNING if description.decides["drawn"] == "true" else ""
     return "\n\n".join(
         [
@@ -139,35 +136,35 @@ def _describe_metric(description: StudyDescription) -> str:
     return METRICS[description.metric].describe(escape_markdown(description.unit))
 
 
-def _summarize_result(description: StudyDescription, summary: SummaryDict) -> str:
+def _summarize_result(description: StudyDescription, summary: StudySummary) -> str:
     """The winner, its size, its score with its interval, and what was gained, in three sentences."""
-    best, test, baseline = summary["best"], summary["test"], summary["baseline"]
+    best, test, baseline = summary.best, summary.test, summary.baseline
     metric, unit = (
-        test["metric"],
-        f" {escape_markdown(description.unit)}" if METRICS[test["metric"]].in_target_unit else "",
+        test.metric,
+        f" {escape_markdown(description.unit)}" if METRICS[test.metric].in_target_unit else "",
     )
     layers = formatting.format_hidden_layers(best)
     network = layers if "hidden" in layers else f"hidden layers {layers}"
-    low, high = format_score(test["low"], metric), format_score(test["high"], metric)
+    low, high = format_score(test.low, metric), format_score(test.high, metric)
     text = (
-        f"**Trial {best['number']} won: {network}; {summary['parameters']:,} parameters.** "
-        f"On {test['rows']:,} held-out rows: **{metric.replace('_', ' ')} {format_score(test['value'], metric)}{unit}** "
+        f"**Trial {best.number} won: {network}; {summary.parameters:,} parameters.** "
+        f"On {test.rows:,} held-out rows: **{metric.replace('_', ' ')} {format_score(test.value, metric)}{unit}** "
         f"(95 % interval {low} to {high})."
     )
     return text if baseline is None else f"{text} {_summarize_gain(best, test, baseline, unit)}"
 
 
-def _summarize_gain(best: SummaryDict, test: SummaryDict, baseline: SummaryDict, unit: str) -> str:
+def _summarize_gain(best: WinnerSummary, test: TestScore, baseline: BaselineSummary, unit: str) -> str:
     """What the winner gained over the baseline, and whether that may be chance."""
-    if not best["number"]:
+    if not best.number:
         return "It is the baseline itself: nothing that was tried is better in cross-validation."
-    metric, baseline_score = test["metric"], baseline["test"]["value"]
-    gain_text = formatting.format_gain(test["value"], baseline_score, metric)
-    chance_note = ", perhaps by chance" if test["low"] <= baseline_score <= test["high"] else ""
+    metric, baseline_score = test.metric, baseline.test.value
+    gain_text = formatting.format_gain(test.value, baseline_score, metric)
+    chance_note = ", perhaps by chance" if test.low <= baseline_score <= test.high else ""
     return f"Gain over the baseline's {format_score(baseline_score, metric)}: **{gain_text}{unit}**{chance_note}."
 
 
-def _format_score_table(summary: SummaryDict) -> str:
+def _format_score_table(summary: StudySummary) -> str:
     table_rows = formatting.format_rows(summary)
     bold_rows = [
         [f"**{cell}**" if cell and name.startswith("winner") else cell for cell in (name, *rest)]
@@ -176,7 +173,7 @@ def _format_score_table(summary: SummaryDict) -> str:
     return format_table(("", "hidden layers", "cross-validation\\*", "held-out test, 95 % interval"), bold_rows)
 
 
-def _format_study_table(description: StudyDescription, summary: SummaryDict | None = None) -> str:
+def _format_study_table(description: StudyDescription, summary: StudySummary | None = None) -> str:
     """What was asked, of what, how, and which ranges were searched."""
     row_counts = description.rows
     split_text = f"{row_counts['development']:,} to search on ({description.splits}), {row_counts['test']:,} held out"
@@ -194,9 +191,9 @@ def _format_study_table(description: StudyDescription, summary: SummaryDict | No
         ("searched by", escape_markdown(description.method)),
     ]
     if summary is not None:
-        seconds, device = summary["seconds"]["training"], escape_markdown(summary["device"])
+        seconds, device = summary.seconds.training, escape_markdown(summary.device)
         lines += [
-            ("trials", formatting.format_trial_counts(summary["trials"])),
+            ("trials", formatting.format_trial_counts(summary.trials)),
             ("they took", f"{seconds:,.0f} s on {device}"),
         ]
     ranges = list(description.searched.items())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
@@ -12,6 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.config.metrics import METRICS
 from pipeline.study.description import StudyDescription
+from pipeline.study.summary import StudySummary
 from pipeline.tracking import descriptions
 from pipeline.tracking.markdown import merge_note
 from pipeline.tracking.model_package import package_model
@@ -22,13 +22,13 @@ ALIAS_SET_TAG = "placed"  # a version without this tag was made by a process tha
 
 
 def register_model(
-    client: MlflowClient, run_id: str, model_folder: Path, description: StudyDescription, summary: Mapping[str, Any]
+    client: MlflowClient, run_id: str, model_folder: Path, description: StudyDescription, summary: StudySummary
 ) -> str | None:
     """A new version of the task's model, from a folder with its two files; says what became of it.
 
     None where the registry has these files already.
     """
-    name, parameters_hash = description.task, summary["files"][PARAMETERS_HASH_KEY]
+    name, parameters_hash = description.task, summary.files.parameters_sha256
     artifact_path = (
         f"versions/{parameters_hash[:12]}"  # of its own: a later winner of the study does not change a version
     )
@@ -49,7 +49,7 @@ def register_model(
         if ALIAS_SET_TAG in version.tags:
             _write_descriptions(client, version, description, summary)
             return None
-    score = summary["best"]["cross_validation"]["mean"]
+    score = summary.best.cross_validation.mean
     tags = {**description.decides, "cross_validation": repr(score), PARAMETERS_HASH_KEY: parameters_hash}
     source = f"{client.get_run(run_id).info.artifact_uri}/{artifact_path}"
     version = (
@@ -65,7 +65,7 @@ def register_model(
 
 
 def _write_descriptions(
-    client: MlflowClient, version: ModelVersion, description: StudyDescription, summary: Mapping[str, Any]
+    client: MlflowClient, version: ModelVersion, description: StudyDescription, summary: StudySummary
 ) -> None:
     """What the version is, and where it is the champion, the model's card."""
     name, version_number = version.name, version.version

@@ -6,9 +6,8 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run
 
@@ -16,6 +15,7 @@ from pipeline.config.metrics import METRICS
 from pipeline.study import description
 from pipeline.study.formatting import format_score
 from pipeline.study.storage import TrialStorageReader
+from pipeline.study.summary import StudySummary, read_summary
 from pipeline.tracking import descriptions, system_metrics, ui_views
 from pipeline.tracking.client import connect, get_or_create_experiment
 from pipeline.tracking.markdown import merge_note, truncate
@@ -177,9 +177,8 @@ class StudySync:
 
         Returns what became of the model where it was registered just now.
         """
-        summary_file = self.folder / "summary.json"
-        summary = json.loads(summary_file.read_text(encoding="utf-8")) if summary_file.is_file() else None
-        if summary is None or summary["trials"]["total"] != len(self.logged_trials):
+        summary = read_summary(self.folder)
+        if summary is None or summary.trials.total != len(self.logged_trials):
             self._update_run_note(
                 descriptions.describe_unfinished_study(self.description, len(self.logged_trials), is_stopped=True)
             )
@@ -191,7 +190,7 @@ class StudySync:
             None,
         )
         if digest != self.logged_digest:
-            self._mark_best_trial(summary["best"]["number"])
+            self._mark_best_trial(summary.best.number)
             self._log_scores(summary, timestamp_ms)
             for subfolder in ("model", REPORT_FOLDER):
                 if (self.folder / subfolder).is_dir():
@@ -208,9 +207,9 @@ class StudySync:
         self.client.set_terminated(self.run_id, "FINISHED", timestamp_ms)
         return registration_message
 
-    def _compute_digest(self, summary: Mapping[str, Any]) -> str:
+    def _compute_digest(self, summary: StudySummary) -> str:
         """What MLflow has of a finished study, in one word: its summary, but for times, and its report."""
-        content = json.dumps({key: value for key, value in summary.items() if key != "seconds"}, sort_keys=True)
+        content = json.dumps({key: value for key, value in asdict(summary).items() if key != "seconds"}, sort_keys=True)
         digest = hashlib.sha256(content.encode())
         for file in sorted((self.folder / REPORT_FOLDER).rglob("*")):
             if file.is_file():
@@ -229,30 +228,30 @@ class StudySync:
             self.client.set_tag(run.info.run_id, "winner", "true")
             self.client.log_artifacts(run.info.run_id, str(self.folder / "leader" / str(trial_number)), "folds")
 
-    def _log_scores(self, summary: dict[str, Any], timestamp_ms: int) -> None:
+    def _log_scores(self, summary: StudySummary, timestamp_ms: int) -> None:
         """A point for each score, at the number of trials that it is of."""
         best, test, metric, trial_count = (
-            summary["best"],
-            summary["test"],
+            summary.best,
+            summary.test,
             self.description.metric,
-            summary["trials"]["total"],
+            summary.trials.total,
         )
-        cross_validation, baseline = best["cross_validation"], summary["baseline"]
+        cross_validation, baseline = best.cross_validation, summary.baseline
         points: list[MetricPoint] = [
-            ("score", trial_count, cross_validation["mean"]),
-            ("standard_error", trial_count, cross_validation["standard_error"]),
-            (f"test/{metric}", trial_count, test["value"]),
-            (f"test/{metric}/low", trial_count, test["low"]),
-            (f"test/{metric}/high", trial_count, test["high"]),
-            ("parameters", trial_count, summary["parameters"]),
-            ("seconds", trial_count, summary["seconds"]["training"]),
+            ("score", trial_count, cross_validation.mean),
+            ("standard_error", trial_count, cross_validation.standard_error),
+            (f"test/{metric}", trial_count, test.value),
+            (f"test/{metric}/low", trial_count, test.low),
+            (f"test/{metric}/high", trial_count, test.high),
+            ("parameters", trial_count, summary.parameters),
+            ("seconds", trial_count, summary.seconds.training),
         ]
-        points += [(f"test/{name}", trial_count, value) for name, value in test["others"].items()]
+        points += [(f"test/{name}", trial_count, value) for name, value in test.others.items()]
         if baseline is not None:
-            points.append(("baseline/score", trial_count, baseline["cross_validation"]["mean"]))
-            points.append((f"baseline/test/{metric}", trial_count, baseline["test"]["value"]))
-        winner = f"trial {best['number']}, {format_score(test['value'], metric)} on the held-out test"
-        overrides = truncate(" ".join(best["overrides"]), MAX_TAG_CHARS)
+            points.append(("baseline/score", trial_count, baseline.cross_validation.mean))
+            points.append((f"baseline/test/{metric}", trial_count, baseline.test.value))
+        winner = f"trial {best.number}, {format_score(test.value, metric)} on the held-out test"
+        overrides = truncate(" ".join(best.overrides), MAX_TAG_CHARS)
         log_run_data(self.client, self.run_id, {}, points, {"winner": winner, "overrides": overrides}, timestamp_ms)
         for file in ("trials.csv", "summary.json"):
             self.client.log_artifact(self.run_id, str(self.folder / file))

@@ -13,19 +13,18 @@ from typing import Any, Protocol
 
 from safetensors.torch import save
 
-from pipeline.config.schema import ComputeConfig, Search
+from pipeline.config.schema import ComputeConfig
 from pipeline.runtime import seeds
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import FileWriteError, make_folder, write_file
 from pipeline.runtime.parallel import available_cores
-from pipeline.study.problem import Problem
 from pipeline.study.study import TrialProposal
 from pipeline.training.checkpoints import CheckpointStore, DiskCheckpointPolicy
 from pipeline.training.device import Device
 from pipeline.training.engine import FoldData, StreamSeeds
 from pipeline.training.epoch import EpochResult
 from pipeline.training.fit import cross_validate_trials
-from pipeline.training.trial_state import PruneCallback, TrialResult, TrialSpec
+from pipeline.training.trial_state import PredictionTask, PruneCallback, TrialResult, TrialSpec
 
 AVAILABLE_CORES = available_cores()  # before this process is pinned to some of them
 
@@ -63,22 +62,33 @@ class InProcessExecutor:
     """
 
     def __init__(
-        self, search: Search, problem: Problem, folds: Sequence[FoldData], folder: Path, check_stop: Callable[[], None]
+        self,
+        task: PredictionTask,
+        folds: Sequence[FoldData],
+        seed: int,
+        folder: Path,
+        check_stop: Callable[[], None],
     ) -> None:
-        self.search, self.problem, self.folds, self.check_stop = search, problem, folds, check_stop
+        self.task = task
+        self.folds = folds
+        self.seed = seed
+        self.check_stop = check_stop
         self.checkpoints = CheckpointStore(folder)
         self.last_results: list[TrialResult] = []
 
     def train(self, proposals: Sequence[TrialProposal], prune_callbacks: Sequence[PruneCallback]) -> list[TrialResult]:
         """See `Hand`."""
         self.last_results = []  # they hold every fold's weights
-        seed, trials = self.search.seed, []
+        trials = []
         for proposal, prune_callback in zip(proposals, prune_callbacks, strict=True):
-            candidate, stream_seeds = proposal.candidate, StreamSeeds(seed, seeds.derive_seed(seed, proposal.number))
+            candidate, stream_seeds = (
+                proposal.candidate,
+                StreamSeeds(self.seed, seeds.derive_seed(self.seed, proposal.number)),
+            )
             trials.append(TrialSpec(candidate.model, candidate.training, stream_seeds, prune_callback))
         trial_keys = {proposal.number: repr(dict(proposal.candidate.hyperparameters)) for proposal in proposals}
         checkpoint_policy = DiskCheckpointPolicy(self.checkpoints, trial_keys, self.check_stop)
-        self.last_results = cross_validate_trials(self.problem.task, self.folds, trials, checkpoint_policy)
+        self.last_results = cross_validate_trials(self.task, self.folds, trials, checkpoint_policy)
         return self.last_results
 
     def save_weights(self, index: int, folder: Path) -> None:
@@ -94,8 +104,8 @@ class WorkerProcess:
     It asks back after each epoch whether a trial is to stop. It ends when this process does.
     """
 
-    def __init__(self, search: Search, folder: Path, index: int) -> None:
-        config_dir_arguments = [] if search.config_dir is None else ["--config-dir", str(search.config_dir)]
+    def __init__(self, overrides: Sequence[str], config_dir: Path | None, folder: Path, index: int) -> None:
+        config_dir_arguments = [] if config_dir is None else ["--config-dir", str(config_dir)]
         core = AVAILABLE_CORES[index % len(AVAILABLE_CORES)]
         self.command = [
             sys.executable,
@@ -103,7 +113,7 @@ class WorkerProcess:
             "pipeline.tuner.worker",
             str(core),
             str(folder.resolve()),
-            *search.overrides,
+            *overrides,
             *config_dir_arguments,
         ]
         self.process, self.fingerprint, self.is_stopping = self._start_process(), "", False

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from pipeline.study.formatting import format_rows, format_times, format_trial_counts
+from pipeline.study.summary import StudySummary
 
 
-def print_results(console: Console, summary: Mapping[str, Any], commands: Mapping[str, str]) -> None:
+def print_results(console: Console, summary: StudySummary, commands: Mapping[str, str]) -> None:
     """Print the table and, under it, the next `commands` with their labels."""
-    test = summary["test"]
+    test = summary.test
     table = Table(
-        title=f"{summary['study']}: {format_trial_counts(summary['trials'])}; {test['metric']}",
+        title=f"{summary.study}: {format_trial_counts(summary.trials)}; {test.metric}",
         title_justify="left",
         show_edge=False,
     )
@@ -24,10 +24,10 @@ def print_results(console: Console, summary: Mapping[str, Any], commands: Mappin
     for row in format_rows(summary):
         table.add_row(*row)
     console.print(table)
-    caveat = f"* optimistic: the best of {summary['trials']['total']} is chosen by it"
-    console.print(f"{caveat}; test set evaluated {format_times(test['opened'])}.")
-    seconds = summary["seconds"]
-    timing = f"the trials took {seconds['training']:,.0f} s, the whole {seconds['total']:,.0f} s"
-    console.print(f"{summary['parameters']:,} parameters, {test['rows']:,} test rows; {timing}.")
+    caveat = f"* optimistic: the best of {summary.trials.total} is chosen by it"
+    console.print(f"{caveat}; test set evaluated {format_times(test.opened)}.")
+    seconds = summary.seconds
+    timing = f"the trials took {seconds.training:,.0f} s, the whole {seconds.total:,.0f} s"
+    console.print(f"{summary.parameters:,} parameters, {test.rows:,} test rows; {timing}.")
     for label, command in commands.items():
         console.print(f"{label:<8}{command}", soft_wrap=True, markup=False)

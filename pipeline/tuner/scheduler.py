@@ -11,7 +11,6 @@ from queue import SimpleQueue
 from threading import Lock
 
 from pipeline.artifact.model_files import MAX_PARAMETERS
-from pipeline.config.schema import Search
 from pipeline.models.networks import count_multiplications, count_parameters, find_size_error
 from pipeline.runtime.errors import UserError
 from pipeline.study.problem import Problem
@@ -45,14 +44,13 @@ class TrialScheduler:
 
     def __init__(
         self,
-        search: Search,
         problem: Problem,
         study: Study,
         folder: Path,
         check_stop: Callable[[], None],
         is_time_up: Callable[[], bool],
     ) -> None:
-        self.search, self.problem, self.study = search, problem, study
+        self.problem, self.study = problem, study
         self.folder, self.check_stop, self.is_time_up = folder, check_stop, is_time_up
         self.checkpoints = CheckpointStore(folder)
         self.tell_lock = Lock()

@@ -1,11 +1,12 @@
-"""One search from end to end: load, split, try, crown, write down."""
+"""One call of the search, in four steps: prepare the problem, run the trials, refit the winner, publish the result."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -21,7 +22,7 @@ from pipeline.study import proposal_batches, space, summary
 from pipeline.study.description import StudyDescription
 from pipeline.study.problem import Problem, build_problem
 from pipeline.study.study import Study
-from pipeline.study.summary import StudySummary
+from pipeline.study.summary import RefitResult, SecondsSpent, StudySummary
 from pipeline.study.trial_record import TrialRecord
 from pipeline.tracking.process import FollowerHandle
 from pipeline.training.fit import gc_unfrozen_on_exit
@@ -36,208 +37,228 @@ from pipeline.tuner.scheduler import TrialScheduler
 EXIT_NO_RESULT = 1
 
 
-def run_search(search: Search, tracker: FollowerHandle) -> int:
-    """Search, print the result, and return the exit code; raises UserError and SearchInterrupted."""
-    with gc_unfrozen_on_exit(), SignalGuard() as signal_guard:
-        return _run_locked(search, tracker, Console(highlight=False), time.monotonic(), signal_guard)
+@dataclass(frozen=True)
+class Stopwatch:
+    """Wall time of a study: of this call, and of the calls before it except killed ones."""
 
+    study: Study
+    tracker: FollowerHandle
+    earlier: Mapping[str, float]
+    start_time: float
 
-def _run_locked(
-    search: Search, tracker: FollowerHandle, console: Console, start_time: float, signal_guard: SignalGuard
-) -> int:
-    check_store_writable(search.store)
-    problem = build_problem(search)
-    for note in problem.notes:
-        console.print(note, soft_wrap=True, markup=False)
-    folder = search.store / "studies" / problem.name
-    with lock_study(folder):
-        return SearchRun(search, problem, tracker, folder, console, start_time, signal_guard).run()
-
-
-class SearchRun:
-    """One call of the search on one study, from where an earlier call left it."""
-
-    def __init__(
-        self,
-        search: Search,
-        problem: Problem,
-        tracker: FollowerHandle,
-        folder: Path,
-        console: Console,
-        start_time: float,
-        signal_guard: SignalGuard,
-    ) -> None:
-        self.search, self.problem, self.tracker, self.folder = search, problem, tracker, folder
-        self.console, self.start_time, self.signal_guard = console, start_time, signal_guard
-        self.n_workers = executors.resolve_worker_count(search.compute, problem.task.device)
-        wave_size = proposal_batches.choose_wave_size(search, self.n_workers, on_gpu=problem.task.device.is_gpu)
-        self.study = Study(
-            search, problem.name, folder, problem.facts, maximize=problem.task.metric.maximize, wave_size=wave_size
+    def read(self) -> SecondsSpent:
+        """Return the seconds spent so far; training is the sum over the trials, also of workers side by side."""
+        call = time.monotonic() - self.start_time
+        return SecondsSpent(
+            total=round(self.earlier.get("total", 0.0) + call, 3),
+            training=round(sum(trial.seconds for trial in self.study.finished_trials()), 3),
+            tracking=round(self.earlier.get("tracking", 0.0) + self.tracker.wait_seconds, 3),
+            deciding=round(self.earlier.get("deciding", 0.0) + self.study.sampling_seconds, 3),
         )
-        self.earlier_seconds = self.study.storage.seconds
 
-    def run(self) -> int:
-        """Tries what is left to try, crowns the best, and shows the result."""
-        environment = {
-            "workers": str(self.n_workers),
-            **self.problem.task.device.numerics_info,
-            **summary.library_versions(),
-        }
-        if differences := self.study.storage.update_environment(environment):
-            self.console.print(f"left elsewhere, so digits may differ: {'; '.join(differences)}", soft_wrap=True)
-        self._start_tracking()
-        previous = summary.read_summary(self.folder)
-        if (
-            previous is not None
-            and previous["trials"]["total"] == len(self.study.finished_trials()) >= self.study.n_trials
-        ):
-            if not build.has_report(self.folder):
-                self._build_report(previous)
-            self._finish_tracking()
-            self._print_results(previous)
-            self.console.print(self._format_finished())
-            return 0
-        try:
-            return self._search_and_refit(previous)
-        finally:
-            with suppress(FileWriteError):
-                self.study.storage.save_seconds(self._elapsed_seconds())
-
-    def _search_and_refit(self, previous: StudySummary | None) -> int:
-        """The trials that are left, and what comes of all of them."""
-        self._run_trials()
-        best = self.study.best_trial()
-        if best is None:
-            reasons = "; ".join(sorted({row.reason for row in self.study.finished_trials()}))
-            print(f"no trial ended with a score, so there is no model: {reasons}", file=sys.stderr)
-            return EXIT_NO_RESULT
-        self._print_results(self._refit_and_summarize(best, previous))
-        return 0
-
-    def _format_finished(self) -> str:
-        if not space.has_ranges(self.search.space):
-            return "finished: there is no range to search, so one trial is all"
-        return f"finished: for more trials, the same command with budget.trials={2 * self.study.n_trials}"
-
-    def _start_tracking(self) -> None:
-        """MLflow is told of the study, and follows it."""
-        search, problem = self.search, self.problem
-        architecture = model_files.build_architecture(
-            search.task, problem.inputs, space.NO_HIDDEN_LAYERS, problem.head, synthetic=problem.examples.is_synthetic
-        )
-        StudyDescription.from_search(search, problem, architecture.to_json()).write(self.folder)
-        self.tracker.start(self.folder, lambda line: self.console.print(line, soft_wrap=True, markup=False))
-
-    def _finish_tracking(self) -> None:
-        """Waits until MLflow has everything; where it cannot be written to, says what will."""
-        if not self.tracker.finish():
-            command = follow_up_commands.format_sync_command(self.search, self.problem.name)
-            self.console.print(f"tracking: not all of it is in MLflow; {command} writes the rest", soft_wrap=True)
-
-    def _run_trials(self) -> None:
-        """Trial after trial, by one hand or several, until the budget is spent."""
-        n_finished, best = len(self.study.finished_trials()), self.study.best_trial()
-        if n_finished >= self.study.n_trials:
-            return
-        live_display = LiveDisplay(
-            self.console, self.search.metric.name, self.study.n_trials, n_finished, best, self.n_workers
-        )
-        check_stop, is_time_up = self.signal_guard.raise_if_interrupted, self._is_time_up
-        scheduler = TrialScheduler(self.search, self.problem, self.study, self.folder, check_stop, is_time_up)
-        with self._start_executors() as ready_executors, self.signal_guard.deferred(), live_display as display:
-            scheduler.run(ready_executors, display)
-        self.signal_guard.raise_if_interrupted()
-
-    @contextmanager
-    def _start_executors(self) -> Iterator[list[TrialExecutor]]:
-        """Those who train, ready to."""
-        problem = self.problem
-        fold_data_builder = FoldDataBuilder(
-            problem.examples, problem.inputs, problem.head, problem.task.device.torch_device
-        )
-        if self.n_workers == 1:
-            yield [
-                InProcessExecutor(
-                    self.search,
-                    problem,
-                    fold_data_builder.build_folds(problem.splits),
-                    self.folder,
-                    self.signal_guard.raise_if_interrupted,
-                )
-            ]
-            return
-        fold_data_builder.check_memory(problem.splits, self.n_workers)
-        workers = [WorkerProcess(self.search, self.folder, place) for place in range(self.n_workers)]
-
-        def stop_workers() -> None:
-            for worker in workers:
-                worker.stop()
-
-        self.signal_guard.on_first_signal = stop_workers
-        try:
-            for worker in workers:
-                worker.wait_until_ready(problem.fingerprint)
-            yield list[TrialExecutor](workers)
-        finally:
-            for worker in workers:
-                worker.close()
-
-    def _is_time_up(self) -> bool:
-        minutes = self.search.budget.minutes
+    def is_time_up(self, minutes: float | None) -> bool:
+        """Return whether this call has lasted for `minutes`; None sets no limit."""
         return minutes is not None and time.monotonic() - self.start_time >= 60 * minutes
 
-    def _refit_and_summarize(self, best: TrialRecord, previous: StudySummary | None) -> StudySummary:
-        """The study's summary; the test rows are opened only where an earlier call did not crown this trial."""
-        trials, is_same_winner = (
-            self.study.finished_trials(),
-            previous is not None and previous["best"]["number"] == best.number,
-        )
-        if previous is not None and is_same_winner:
-            refit_results = previous | {"baseline_test": (previous["baseline"] or {}).get("test")}
-        else:
-            n_test_evaluations = 1 + (previous["test"]["opened"] if previous else 0)
-            baseline = trials[0] if trials[0].is_finite else None
-            refit_results = WinnerRefit(self.search, self.problem).refit_and_test(
-                best, baseline, self.folder, n_test_evaluations
-            )
-        study_summary = summary.build_summary(
-            self.search, self.problem, trials, best, refit_results, self._elapsed_seconds()
-        )
-        summary.write_summary(self.folder, study_summary, trials)
-        self._build_report(study_summary)
-        self._finish_tracking()
-        study_summary["seconds"] = self._elapsed_seconds()
-        summary.write_summary(self.folder, study_summary, trials)
-        return study_summary
 
-    def _elapsed_seconds(self) -> dict[str, float]:
-        """What this call and those before it spent, but for killed ones; training is the trials' own time."""
-        total, tracking, sampling = (self.earlier_seconds.get(key, 0.0) for key in ("total", "tracking", "deciding"))
-        return {
-            "total": round(total + time.monotonic() - self.start_time, 3),
-            "training": round(sum(row.seconds for row in self.study.finished_trials()), 3),
-            "tracking": round(tracking + self.tracker.wait_seconds, 3),
-            "deciding": round(sampling + self.study.sampling_seconds, 3),
-        }
+@dataclass(frozen=True)
+class PreparedSearch:
+    """Search with its problem and its study opened: what the steps after `prepare` work on."""
 
-    def _build_report(self, study_summary: StudySummary) -> None:
-        """The page and its figures, before MLflow is given them; they cost nothing where they fail."""
-        build.build_report(
-            self.console, self.folder, self.problem, self.study, study_summary, self._next_commands(study_summary)
-        )
+    search: Search
+    problem: Problem
+    study: Study
+    folder: Path
+    n_workers: int
+    console: Console
+    tracker: FollowerHandle
+    stopwatch: Stopwatch
 
-    def _print_results(self, study_summary: StudySummary) -> None:
-        report = " report/report.html" * build.has_report(self.folder)
-        files = {"files": f"{self.folder}/: model/ summary.json trials.csv{report}"}
-        results_table.print_results(self.console, study_summary, self._next_commands(study_summary) | files)
+    def print(self, line: str) -> None:
+        """Print a line as it is: neither wrapped nor read as markup."""
+        self.console.print(line, soft_wrap=True, markup=False)
 
-    def _next_commands(self, study_summary: StudySummary) -> dict[str, str]:
-        """What a person may want to do next, by a word each."""
-        inputs = self.problem.inputs
-        columns = inputs.column_names if isinstance(inputs, TableInputs) else ()
-        commands = {
-            "again": follow_up_commands.format_rerun_command(self.search, study_summary["best"]["overrides"]),
-            "browse": follow_up_commands.format_ui_command(self.search),
-            "predict": follow_up_commands.format_predict_command(self.search, self.folder, is_table=bool(columns)),
-        }
-        return commands | {"": follow_up_commands.describe_required_columns(columns)} if columns else commands
+
+def run_search(search: Search, tracker: FollowerHandle) -> int:
+    """Search, print the result, and return the exit code; raises UserError and SearchInterrupted."""
+    start_time = time.monotonic()
+    console = Console(highlight=False)
+    with gc_unfrozen_on_exit(), SignalGuard() as signal_guard:
+        check_store_writable(search.store)
+        problem = build_problem(search)
+        for note in problem.notes:
+            console.print(note, soft_wrap=True, markup=False)
+        folder = search.store / "studies" / problem.name
+        with lock_study(folder):
+            return _run_steps(prepare(search, problem, folder, console, tracker, start_time), signal_guard)
+
+
+def _run_steps(prepared: PreparedSearch, signal_guard: SignalGuard) -> int:
+    study = prepared.study
+    previous = summary.read_summary(prepared.folder)
+    n_finished = len(study.finished_trials())
+    if previous is not None and previous.trials.total == n_finished >= study.n_trials:
+        show_finished(prepared, previous)
+        return 0
+    try:
+        run_trials(prepared, signal_guard)
+        best = study.best_trial()
+        if best is None:
+            reasons = "; ".join(sorted({trial.reason for trial in study.finished_trials()}))
+            print(f"no trial ended with a score, so there is no model: {reasons}", file=sys.stderr)
+            return EXIT_NO_RESULT
+        publish(prepared, best, refit_winner(prepared, best, previous))
+        return 0
+    finally:
+        with suppress(FileWriteError):
+            study.storage.save_seconds(vars(prepared.stopwatch.read()))
+
+
+def prepare(
+    search: Search, problem: Problem, folder: Path, console: Console, tracker: FollowerHandle, start_time: float
+) -> PreparedSearch:
+    """Open the study in its locked folder, describe it there, and let the tracker follow it."""
+    device = problem.task.device
+    n_workers = executors.resolve_worker_count(search.compute, device)
+    wave_size = proposal_batches.choose_wave_size(search, n_workers, on_gpu=device.is_gpu)
+    study = Study(
+        search, problem.name, folder, problem.facts, maximize=problem.task.metric.maximize, wave_size=wave_size
+    )
+    stopwatch = Stopwatch(study, tracker, study.storage.seconds, start_time)
+    prepared = PreparedSearch(search, problem, study, folder, n_workers, console, tracker, stopwatch)
+    environment = {"workers": str(n_workers), **device.numerics_info, **summary.library_versions()}
+    if differences := study.storage.update_environment(environment):
+        prepared.print(f"Resumed in another environment; last digits may differ: {'; '.join(differences)}")
+    is_synthetic = problem.examples.is_synthetic
+    architecture = model_files.build_architecture(
+        search.task, problem.task.inputs, space.NO_HIDDEN_LAYERS, problem.head, synthetic=is_synthetic
+    )
+    StudyDescription.from_search(search, problem, architecture.to_json()).write(folder)
+    tracker.start(folder, prepared.print)
+    return prepared
+
+
+def run_trials(prepared: PreparedSearch, signal_guard: SignalGuard) -> None:
+    """Train trials until the budget is spent; raises SearchInterrupted after a signal."""
+    search = prepared.search
+    study = prepared.study
+    n_finished = len(study.finished_trials())
+    if n_finished >= study.n_trials:
+        return
+    best = study.best_trial()
+    live_display = LiveDisplay(
+        prepared.console, search.metric.name, study.n_trials, n_finished, best, prepared.n_workers
+    )
+    scheduler = TrialScheduler(
+        prepared.problem,
+        study,
+        prepared.folder,
+        signal_guard.raise_if_interrupted,
+        lambda: prepared.stopwatch.is_time_up(search.budget.minutes),
+    )
+    with _start_executors(prepared, signal_guard) as started, signal_guard.deferred(), live_display as display:
+        scheduler.run(started, display)
+    signal_guard.raise_if_interrupted()
+
+
+@contextmanager
+def _start_executors(prepared: PreparedSearch, signal_guard: SignalGuard) -> Iterator[list[TrialExecutor]]:
+    """Yield executors that have loaded their data: one in this process, or a worker process a core."""
+    problem = prepared.problem
+    builder = FoldDataBuilder(
+        problem.examples, problem.task.inputs, problem.task.head, problem.task.device.torch_device
+    )
+    if prepared.n_workers == 1:
+        folds = builder.build_folds(problem.splits)
+        check_stop = signal_guard.raise_if_interrupted
+        yield [InProcessExecutor(problem.task, folds, prepared.search.seed, prepared.folder, check_stop)]
+        return
+    builder.check_memory(problem.splits, prepared.n_workers)
+    search = prepared.search
+    workers = [
+        WorkerProcess(search.overrides, search.config_dir, prepared.folder, index)
+        for index in range(prepared.n_workers)
+    ]
+
+    def stop_workers() -> None:
+        for worker in workers:
+            worker.stop()
+
+    signal_guard.on_first_signal = stop_workers
+    try:
+        for worker in workers:
+            worker.wait_until_ready(problem.fingerprint)
+        yield list[TrialExecutor](workers)
+    finally:
+        for worker in workers:
+            worker.close()
+
+
+def refit_winner(prepared: PreparedSearch, best: TrialRecord, previous: StudySummary | None) -> RefitResult:
+    """Refit the best trial and test it; the test set is not evaluated again if an earlier call tested this trial."""
+    if previous is not None and previous.best.number == best.number:
+        return previous.refit_result
+    n_test_evaluations = 1 + (previous.test.opened if previous else 0)
+    first = prepared.study.finished_trials()[0]
+    winner_refit = WinnerRefit(prepared.problem, prepared.search.task, prepared.search.seed)
+    baseline = first if first.is_finite else None
+    return winner_refit.refit_and_test(best, baseline, prepared.folder, n_test_evaluations)
+
+
+def publish(prepared: PreparedSearch, best: TrialRecord, refit_result: RefitResult) -> None:
+    """Write the summary and the report, wait for MLflow, and print the results."""
+    trials = prepared.study.finished_trials()
+    study_summary = summary.build_summary(
+        prepared.search, prepared.problem, trials, best, refit_result, prepared.stopwatch.read()
+    )
+    summary.write_summary(prepared.folder, study_summary, trials)
+    _build_report(prepared, study_summary)  # before the tracker ends: it logs the report too
+    _finish_tracking(prepared)
+    study_summary = replace(study_summary, seconds=prepared.stopwatch.read())
+    summary.write_summary(prepared.folder, study_summary, trials)
+    _print_results(prepared, study_summary)
+
+
+def show_finished(prepared: PreparedSearch, previous: StudySummary) -> None:
+    """Print the results of a study whose budget an earlier call has spent, and how to extend it."""
+    if not build.has_report(prepared.folder):
+        _build_report(prepared, previous)
+    _finish_tracking(prepared)
+    _print_results(prepared, previous)
+    if space.has_ranges(prepared.search.space):
+        more = 2 * prepared.study.n_trials
+        prepared.print(f"finished: for more trials, the same command with budget.trials={more}")
+    else:
+        prepared.print("finished: there is no range to search, so one trial is all")
+
+
+def _build_report(prepared: PreparedSearch, study_summary: StudySummary) -> None:
+    commands = _next_commands(prepared, study_summary)
+    build.build_report(prepared.console, prepared.folder, prepared.problem, prepared.study, study_summary, commands)
+
+
+def _finish_tracking(prepared: PreparedSearch) -> None:
+    """Wait until MLflow has everything; if it cannot be written to, print the command that writes the rest."""
+    if not prepared.tracker.finish():
+        command = follow_up_commands.format_sync_command(prepared.search, prepared.problem.name)
+        prepared.print(f"tracking: not all of it is in MLflow; {command} writes the rest")
+
+
+def _print_results(prepared: PreparedSearch, study_summary: StudySummary) -> None:
+    report = " report/report.html" if build.has_report(prepared.folder) else ""
+    files = {"files": f"{prepared.folder}/: model/ summary.json trials.csv{report}"}
+    commands = _next_commands(prepared, study_summary) | files
+    results_table.print_results(prepared.console, study_summary, commands)
+
+
+def _next_commands(prepared: PreparedSearch, study_summary: StudySummary) -> dict[str, str]:
+    """Return the commands to run next, by their labels."""
+    search = prepared.search
+    inputs = prepared.problem.task.inputs
+    columns = inputs.column_names if isinstance(inputs, TableInputs) else ()
+    commands = {
+        "again": follow_up_commands.format_rerun_command(search, study_summary.best.overrides),
+        "browse": follow_up_commands.format_ui_command(search),
+        "predict": follow_up_commands.format_predict_command(search, prepared.folder, is_table=bool(columns)),
+    }
+    return commands | {"": follow_up_commands.describe_required_columns(columns)} if columns else commands

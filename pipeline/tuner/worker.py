@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     problem = build_problem(search)
     fold_data_builder = FoldDataBuilder(
-        problem.examples, problem.inputs, problem.head, problem.task.device.torch_device
+        problem.examples, problem.task.inputs, problem.task.head, problem.task.device.torch_device
     )
     with (
         gc_unfrozen_on_exit(),
@@ -52,9 +52,9 @@ def main(arguments: Sequence[str]) -> None:
         signal_guard.deferred(),
     ):
         executor = InProcessExecutor(
-            search,
-            problem,
+            problem.task,
             fold_data_builder.build_folds(problem.splits),
+            search.seed,
             Path(folder),
             signal_guard.raise_if_interrupted,
         )

@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -83,8 +84,8 @@ def many(count: int, seed: int = 0) -> TrialTable:
     ],
 )
 def test_winner_is_compared_with_the_constant_baseline(constant: float, said: str) -> None:
-    tested = {"value": 0.7, "low": 0.6, "high": 0.8, "rows": 100, "metric": "accuracy", "opened": 1}
-    summary = {"test": tested, "baseline": None, "majority": {"value": constant}}
+    tested = SimpleNamespace(value=0.7, low=0.6, high=0.8, rows=100, metric="accuracy", opened=1)
+    summary = SimpleNamespace(test=tested, baseline=None, majority=SimpleNamespace(value=constant))
     assert headline.describe_winner(summary, tried(row(0, (0.7, 0.7, 0.7), 10))).endswith(said)
 
 
@@ -140,8 +141,9 @@ def test_resampling_draws_as_many_folds_as_the_rows_are_in_at_a_time() -> None:
 
 def test_best_is_found_by_its_number_where_numbers_are_missing() -> None:
     """Of a wave whose minutes were over, some trials have not ended."""
+    summary = SimpleNamespace(best=SimpleNamespace(number=5), test=SimpleNamespace(metric="accuracy"))
     rows = [row(number, (score,) * 3, 10) for number, score in ((5, 0.9), (0, 0.5), (2, 0.7), (7, 0.6))]
-    study = TrialTable.from_records(rows, {"best": {"number": 5}, "test": {"metric": "accuracy"}}, "years")
+    study = TrialTable.from_records(rows, summary, "years")
     assert [each.number for each in study.trials] == [0, 2, 5, 7]
     assert (study.best.number, study.unit) == (5, "")
     assert "The 1 trial after it found nothing better." in plot_optimization_history(study).caption

@@ -17,6 +17,7 @@ from mlflow.entities import Experiment, Run
 from pipeline import sync
 from pipeline.study import description
 from pipeline.study.storage import TrialStorageReader
+from pipeline.study.summary import StudySummary
 from pipeline.tracking import descriptions, system_metrics, ui_views
 from pipeline.tracking.client import store_uri
 from pipeline.tracking.compat import SHARED_VIEW_TAG_PREFIX
@@ -46,6 +47,10 @@ def summary(folder: Path) -> dict:
     return json.loads((folder / "summary.json").read_text())
 
 
+def typed(built: dict) -> StudySummary:
+    return StudySummary.from_json(json.dumps(built))
+
+
 def there(store: Path, task: str = "cat_species") -> tuple[MlflowClient, Experiment, Run]:
     """What MLflow has of a store's only study."""
     client = MlflowClient(store_uri(store))
@@ -57,7 +62,7 @@ def there(store: Path, task: str = "cat_species") -> tuple[MlflowClient, Experim
 
 def test_study_page_begins_with_winner_score_interval_gain_and_command(finished: Path) -> None:
     told, built = description.read_description(finished), summary(finished)
-    first, *_ = descriptions.describe_study(told, built, "").split("\n\n")
+    first, *_ = descriptions.describe_study(told, typed(built), "").split("\n\n")
     test = built["test"]
     assert first.startswith(f"**Trial {built['best']['number']} won: ")
     assert f"{built['parameters']:,} parameters" in first
@@ -72,12 +77,12 @@ def test_error_is_told_in_its_unit_and_a_gain_is_what_it_fell_by(finished: Path)
     built["best"]["number"] = 3
     built["test"] |= {"metric": "mean_absolute_error", "value": 1000.0, "low": 900.0, "high": 1100.0}
     built["baseline"]["test"] |= {"value": 1500.0}
-    page = descriptions.describe_study(told, built, "")
+    page = descriptions.describe_study(told, typed(built), "")
     assert "**mean absolute error 1,000 USD** (95 % interval 900 to 1,100)" in page
     assert "Gain over the baseline's 1,500: **+500 USD**.  \n" in page
     built["baseline"]["test"] |= {"value": 950.0}
     assert "Gain over the baseline's 950: **-50 USD**, perhaps by chance.  \n" in descriptions.describe_study(
-        told, built, ""
+        told, typed(built), ""
     )
 
 
@@ -290,6 +295,6 @@ def test_longest_study_fits_into_what_mlflow_takes(finished: Path) -> None:
         told, searched=ranges, columns=["c" * 200] * 5000, question="q" * 300, source="s" * 3000, predict="p" * 600
     )
     built["best"]["overrides"] = ["model.nodes=[64]", *(f"training.some_long_field_{n}={'v' * 20}" for n in range(40))]
-    assert len(merge_note(descriptions.describe_study(told, built, ""), None, 10**6)) < 8_000
-    assert len(merge_note(descriptions.build_model_card(told, built), None, 10**6)) < 5_000
+    assert len(merge_note(descriptions.describe_study(told, typed(built), ""), None, 10**6)) < 8_000
+    assert len(merge_note(descriptions.build_model_card(told, typed(built)), None, 10**6)) < 5_000
     assert len(merge_note(descriptions.describe_experiment(told, ""), None, 10**6)) < 5_000
