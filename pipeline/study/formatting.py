@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pipeline.study.summary import (
-        BaselineSummary,
-        IntervalScore,
-        StudySummary,
-        TestScore,
-        TrialCounts,
-        WinnerSummary,
-    )
+from typing import Any
 
 from pipeline.config.metrics import METRICS
+from pipeline.study.summary import BaselineSummary, IntervalScore, StudySummary, TestScore, TrialCounts, WinnerSummary
 
 
 def format_score(value: float, metric: str) -> str:

@@ -8,7 +8,6 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,16 +36,8 @@ REPORTED_LIBRARIES = (
     "numpy",
     "scikit-learn",
 )
-KEYS_WITHOUT_EFFECT = (
-    "study",
-    "store",
-    "question",
-    "space",
-    "budget.",
-    "tracking.",
-    "hydra.",
-    "compute.workers",
-    "compute.stack",
+KEYS_WITHOUT_EFFECT = tuple(
+    ["study", "store", "question", "space", "budget.", "tracking.", "hydra.", "compute.workers", "compute.stack"]
 )
 
 
@@ -189,7 +180,7 @@ class StudySummary:
     @classmethod
     def from_json(cls, text: str) -> StudySummary:
         """Return the summary that a file holds; raises pydantic.ValidationError if a key is missing."""
-        return _summary_adapter().validate_python(json.loads(text))
+        return TypeAdapter(cls).validate_python(json.loads(text))
 
     def to_json(self) -> str:
         """Return the text of the file."""
@@ -200,11 +191,6 @@ class StudySummary:
         """Return what was computed on the test set, to use it again while the winner stays the same."""
         baseline_test = None if self.baseline is None else self.baseline.test
         return RefitResult(baseline_test, self.test, self.majority, self.parameters, self.files)
-
-
-@cache
-def _summary_adapter() -> TypeAdapter[StudySummary]:
-    return TypeAdapter(StudySummary)
 
 
 def build_summary(
@@ -236,10 +222,7 @@ def build_summary(
         trials=TrialCounts.from_trials(trials),
         baseline=baseline,
         best=winner,
-        test=refit_result.test,
-        majority=refit_result.majority,
-        parameters=refit_result.parameters,
-        files=refit_result.files,
+        **{key: part for key, part in vars(refit_result).items() if key != "baseline_test"},
         seconds=seconds,
         versions=library_versions(),
         device=problem.task.device.name,
@@ -280,10 +263,8 @@ def format_trials_csv(trials: Sequence[TrialRecord]) -> str:
     )
     for trial in trials:
         scores = [repr(score) for score in trial.fold_scores] + [""] * (n_folds - len(trial.fold_scores))
-        cells = [
-            repr(each) if isinstance(each, float) else format_override_value(each)
-            for each in trial.hyperparameters.values()
-        ]
+        values = trial.hyperparameters.values()
+        cells = [repr(each) if isinstance(each, float) else format_override_value(each) for each in values]
         value = repr(trial.value) if trial.is_finite else ""
         writer.writerow([trial.number, trial.state, value, trial.epoch or "", *cells, *scores])
     return buffer.getvalue()

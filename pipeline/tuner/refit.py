@@ -76,7 +76,6 @@ class WinnerRefit:
         return TrainedModel(architecture, weights, input_constants, self.development_data.target_constants)
 
     def _score_on_test(self, model: TrainedModel, n_test_evaluations: int) -> TestScore:
-        """Return the scores of a refit model on the test set."""
         constants = model.target_constants
         predictions = model.predict(self.problem.examples.inputs.take(self.problem.splits.test))
         value = self.head.score(self.metric, predictions, self.test_targets, constants)
@@ -103,7 +102,6 @@ class WinnerRefit:
         return bootstrap_interval(score, len(predictions), seeds.make_generator(self.seed, "bootstrap"))
 
     def _score_constant_prediction(self) -> float:
-        """Return the test score of the best prediction that ignores the input."""
         development_targets = self.problem.examples.targets[self.problem.splits.development]
         prediction = self.head.constant_prediction(development_targets, self.metric)
         predictions = prediction.expand(len(self.test_targets), -1)
@@ -111,13 +109,5 @@ class WinnerRefit:
 
 
 def _describe_files(folder: Path) -> ModelFiles:
-    """Return the names of the two files, relative to the study's folder, and their hashes."""
-    architecture = f"model/{ARCHITECTURE_FILE}"
-    parameters = f"model/{PARAMETERS_FILE}"
-    return ModelFiles(
-        architecture, parameters, _compute_sha256(folder / architecture), _compute_sha256(folder / parameters)
-    )
-
-
-def _compute_sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    names = (f"model/{ARCHITECTURE_FILE}", f"model/{PARAMETERS_FILE}")
+    return ModelFiles(*names, *(hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names))
