@@ -25,20 +25,8 @@ if TYPE_CHECKING:  # it imports torch, and processes that only read a summary st
 
 SUMMARY_FILE = "summary.json"
 TRIALS_FILE = "trials.csv"
-REPORTED_LIBRARIES = (
-    "torch",
-    "torchvision",
-    "pytorch-lightning",
-    "torchmetrics",
-    "optuna",
-    "mlflow",
-    "hydra-core",
-    "numpy",
-    "scikit-learn",
-)
-KEYS_WITHOUT_EFFECT = tuple(
-    ["study", "store", "question", "space", "budget.", "tracking.", "hydra.", "compute.workers", "compute.stack"]
-)
+REPORTED_LIBRARIES = "torch torchvision pytorch-lightning torchmetrics optuna mlflow hydra-core numpy scikit-learn"
+KEYS_WITHOUT_EFFECT = "study store question space budget. tracking. hydra. compute.workers compute.stack"  # prefixes
 
 
 @dataclass(frozen=True)
@@ -231,7 +219,7 @@ def build_summary(
 
 def library_versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that a result may depend on."""
-    return {"python": platform.python_version()} | {name: version(name) for name in REPORTED_LIBRARIES}
+    return {"python": platform.python_version()} | {name: version(name) for name in REPORTED_LIBRARIES.split()}
 
 
 def trial_overrides(typed: Sequence[str], trial: TrialRecord, baseline: TrialRecord) -> tuple[str, ...]:
@@ -240,7 +228,7 @@ def trial_overrides(typed: Sequence[str], trial: TrialRecord, baseline: TrialRec
     relevant = [
         override.text
         for override in fixed
-        if override.key not in WIDTH_KEYS and not override.key.startswith(KEYS_WITHOUT_EFFECT)
+        if override.key not in WIDTH_KEYS and not override.key.startswith(tuple(KEYS_WITHOUT_EFFECT.split()))
     ]
     baseline_candidate = from_hyperparameters(baseline.hyperparameters)
     return (*relevant, *from_hyperparameters(trial.hyperparameters).to_overrides(baseline_candidate))
