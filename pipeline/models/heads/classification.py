@@ -233,10 +233,8 @@ class SigmoidsHead(Head):
 
     def score_all(self, predictions: Tensor, targets: Tensor, constants: Constants) -> Scores:
         label_targets = targets.long()
-        accuracies, f1_scores = (
-            metrics.multilabel_accuracy(predictions, label_targets),
-            metrics.multilabel_f1(predictions, label_targets),
-        )
+        accuracies = metrics.multilabel_accuracy(predictions, label_targets)
+        f1_scores = metrics.multilabel_f1(predictions, label_targets)
         scores = score_kind("labels", predictions, label_targets)
         for index, label in enumerate(to_metric_names(self.labels)):
             scores |= {f"accuracy/{label}": float(accuracies[index]), f"f1/{label}": float(f1_scores[index])}

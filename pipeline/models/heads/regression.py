@@ -87,7 +87,8 @@ class NumberHead(Head):
         return encoded_targets[:, None]
 
     def gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> None:
-        output, derivative = outputs[..., :1], out[..., :1]
+        output = outputs[..., :1]
+        derivative = out[..., :1]
         torch.sub(self._activate(output), targets, out=derivative)
         if self.loss_kind == "l1":
             derivative.sign_()
@@ -149,7 +150,8 @@ class BandsHead(Head):
         return tuple(f"{name} {self.unit}".strip() for name in names)
 
     def fit(self, targets: Targets) -> Constants:
-        codes, values = np.digitize(targets, self.edges), np.asarray(targets, dtype=np.float64)
+        codes = np.digitize(targets, self.edges)
+        values = np.asarray(targets, dtype=np.float64)
         default_centers = [self.edges[0], *(sum(pair) / 2 for pair in pairwise(self.edges)), self.edges[-1]]
         centers = [
             values[codes == band].mean() if (codes == band).any() else default_centers[band]
@@ -179,7 +181,8 @@ class BandsHead(Head):
         """The most frequent band; as a number the median, or what comes nearest: two bands mixed, or one at an end."""
         if metric.prediction_kind(self.prediction_kinds) == "classes":
             return one_hot_most_frequent(np.digitize(targets, self.edges), self.output_count)
-        centers, median = self.fit(targets)["target.centres"].numpy(), float(np.median(targets))
+        centers = self.fit(targets)["target.centres"].numpy()
+        median = float(np.median(targets))
         return torch.tensor(
             [np.interp(median, centers, band) for band in np.eye(self.output_count)], dtype=torch.float32
         )

@@ -44,11 +44,8 @@ class AutogradStack:
             inputs.feature_count, member.model, head.output_count
         )
         is_counted = member.model.tail is None  # a backbone's part multiplies far more often than it has weights
-        self.is_small = (
-            is_counted
-            and member.data.inputs.device.type == "cpu"
-            and step_multiplications <= MAX_SINGLE_THREADED_MULTIPLICATIONS
-        )
+        is_on_cpu = member.data.inputs.device.type == "cpu"
+        self.is_small = is_counted and is_on_cpu and step_multiplications <= MAX_SINGLE_THREADED_MULTIPLICATIONS
 
     def build_single(
         self, index: int, member: Member, inputs: Inputs, head: Head, precision: Precision
@@ -160,14 +157,13 @@ class SingleNetwork:
             microbatch = slice(start, min(start + self.microbatch_size, minibatch.start + count))
             rows = randomness.rows[microbatch]
             dropout_masks = [mask[microbatch] for mask in randomness.dropout_masks]
-            augmentation_indices = (
-                None if randomness.augmentation_indices is None else randomness.augmentation_indices[microbatch]
+            indices = randomness.augmentation_indices
+            batch = self.read_inputs(
+                randomness.input_rows[microbatch], self.augmentation, None if indices is None else indices[microbatch]
             )
-            batch = self.read_inputs(randomness.input_rows[microbatch], self.augmentation, augmentation_indices)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_bf16):
                 outputs = self.network(batch, dropout_masks)
-            mean_loss = self.head.loss(outputs, self.member.data.targets[rows], self.member.training)
-            loss = mean_loss * (len(rows) / count)
+            loss = self.head.loss(outputs, self.member.data.targets[rows], self.member.training) * (len(rows) / count)
             loss.backward()  # type: ignore[no-untyped-call]
             self.loss_sum = self.loss_sum + loss.detach() * count
         self.optimizer.step()
@@ -225,12 +221,11 @@ class SingleNetwork:
             network.load_state_dict({name: state[f"{kind}.{name}"] for name in network.state_dict()})
         self.optimizer.state.clear()
         for name, parameter in self.network.named_parameters():
-            saved_moments = {
-                moment: state[f"{moment}.{name}"] for moment in ADAMW_STATE_KEYS if f"{moment}.{name}" in state
-            }
+            # A moment lies where its parameter lies; the step count, a number, where the loss lies.
             self.optimizer.state[parameter] = {
                 moment: torch.zeros_like(parameter if value.dim() else self.loss_sum).copy_(value)
-                for moment, value in saved_moments.items()
+                for moment in ADAMW_STATE_KEYS
+                if (value := state.get(f"{moment}.{name}")) is not None
             }
         self.epoch_steps = int(state["steps"])
         self.total_steps = int(state["taken"])
