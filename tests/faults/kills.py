@@ -63,7 +63,7 @@ def redone(count: int, folder: Path) -> Measured:
     """
     interval = min(checkpoints.CHECKPOINT_INTERVAL_SECONDS, float(count))
     words = ["task=cat_species", *TINY, "dataset.size=32", "dataset.count=600", "model.nodes=[256]", "compute=cpu"]
-    words += [f"training.epochs={60 * count}", "training.patience=null", "budget.trials=1"]
+    words += [f"training.epochs={30 * count}", "training.patience=null", "budget.trials=1"]
     store = folder / "killed"
     store.mkdir()
     expected = whole(words, folder / "whole")
@@ -198,7 +198,7 @@ def two_owners(_: int, folder: Path) -> Measured:
 
 ROWS = [
     Row("F1", "kill -9 at random moments", "200 kills, none lost or twice, no zombie, same table", 200, 4, kills),
-    Row("F1", "kill -9 in a long trial", "at most 15 s of training done again", 20, 4, redone),
+    Row("F1", "kill -9 in a long trial", "at most 15 s of training done again", 40, 4, redone),
     Row("F3", "Ctrl-C, SIGTERM, SIGHUP", "exit 130, 143, 129 within 5 s, with a checkpoint", 10, 1, signals),
     Row("F3", "SIGTERM at random moments", "the same table, from the middle of trials", 30, 6, terminations),
     Row("F3", "a second Ctrl-C", "at once", 5, 1, twice),

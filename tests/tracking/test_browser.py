@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from PIL import Image
@@ -60,8 +61,12 @@ def searched(store: Path) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Shown]:
-    store = tmp_path_factory.mktemp("looked at")
+def shown(empty_database: Path) -> Iterator[Shown]:
+    with TemporaryDirectory(prefix="looked at ") as folder:  # a short path: a page shows the command with it
+        yield from served(Path(folder), empty_database)
+
+
+def served(store: Path, empty_database: Path) -> Iterator[Shown]:
     shutil.copy(empty_database, store / "mlflow.db")
     studies = searched(store)
     with socket.socket() as probe:

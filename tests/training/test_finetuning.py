@@ -364,8 +364,8 @@ def test_file_with_a_part_of_another_backbone_is_refused(asked: Problem, tmp_pat
             "must be a part of the inputs' backbone",
         ),
         ({"model": words["model"] | {"tail": {"backbone": NAME, "part": "first"}}}, "'last' or 'all'"),
-        ({"inputs": words["inputs"] | {"count": 1281}}, "does not make 1,281 numbers of a picture of 32 x 32"),
-        ({"inputs": {"kind": "pictures", "size": 32}}, "must be a part of the inputs' backbone name"),
+        ({"inputs": words["inputs"] | {"count": 1281}}, "does not compute 1,281 features of 32 x 32 images"),
+        ({"inputs": {"kind": "pictures", "size": 32}}, "must be a part of the inputs' backbone"),
     ):
         file.write_text(json.dumps(words | change))
         with pytest.raises(model_files.ModelError, match=rule):
