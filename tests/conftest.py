@@ -96,6 +96,7 @@ def question(examples: Examples, head: HeadConfig, metric: str, folds: int = 3, 
     return Problem("study", "0" * 64, {}, examples, splits, layout, built, task, pictures)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the modules of a shared server or browser into a group each, and the longest tests at the start."""
     for item in items:

@@ -35,11 +35,11 @@ def every_write(count: int, folder: Path) -> Measured:
         store = folder / str(step)
         store.mkdir()
         words = [*WORDS, f"store={store}"]
-        code = Forked(words, folder / "said.txt", before=lambda step=step: Steps(step)).wait()  # type: ignore[misc]
+        code = Forked(words, folder / "said.txt", before=lambda step=step: Steps(step), report=True).wait()  # type: ignore[misc]
         if code == 0:
             break
         killed += code == KILLED
-        again = Forked(words, folder / "said.txt").wait()
+        again = Forked(words, folder / "said.txt", report=True).wait()
         if code != KILLED or again != 0 or not same_table(study(store), expected) or (wrong := synced(study(store))):
             odd.append(f"step {step}: exit {code}, then {again}; {wrong if again == 0 else ''}")
         shutil.rmtree(store, ignore_errors=True)

@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 
 import pipeline.tuner.search  # noqa: F401 -- forked processes have it then
 from pipeline import search, sync
+from pipeline.report import build
 from pipeline.study.storage import TrialStorageReader
 from pipeline.tracking import process as tracking_process
 from pipeline.tracking.client import store_uri
@@ -29,10 +30,13 @@ TINY = ("dataset.count=90", "dataset.size=8", "cv.folds=3", "compute=cpu", "trai
 class Forked:
     """A search in a process of its own; what it says goes to a file.
 
-    before: what it does first, such as taking away its memory.
+    before: what it does first, such as taking away its memory. report: whether it draws its report, which takes longer
+    than all of its trials.
     """
 
-    def __init__(self, words: Sequence[str], said: Path, before: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, words: Sequence[str], said: Path, before: Callable[[], object] = lambda: None, *, report: bool = False
+    ) -> None:
         self.said = said
         sys.stdout.flush()
         self.pid = os.fork()
@@ -46,6 +50,8 @@ class Forked:
             handle = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
             os.dup2(handle, 1)
             os.dup2(handle, 2)
+            if not report:
+                build.build_report = lambda *_, **__: None  # type: ignore[assignment]
             before()
             code = search.main(words)
             sys.stdout.flush()
