@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 PIXELS, CONVOLUTIONS, EFFICIENTNET_LITE0 = "pixels", "convolutions", "efficientnet_lite0"
-DEFAULT_IMAGE_SIZE, DATASET_IMAGE_SIZES = (
-    64,
-    {"cifar": 32},
-)  # of pictures that nothing pretrained looks at, and of those that come smaller
 TORCHVISION_224 = (
     "alexnet convnext_base convnext_large convnext_small convnext_tiny densenet121 densenet161 densenet169 densenet201 "
     "efficientnet_b0 googlenet maxvit_t mnasnet0_5 mnasnet0_75 mnasnet1_0 mnasnet1_3 mobilenet_v2 mobilenet_v3_large "
@@ -52,8 +48,3 @@ FINETUNE_LAST_FAMILIES = (
     "mobilenet_",
 )
 BACKBONE_NAMES = (PIXELS, CONVOLUTIONS, *PRETRAINED_IMAGE_SIZES)
-
-
-def choose_image_size(backbone: str, dataset: str) -> int:
-    """Of the pictures of a kind of data set, where nothing else is asked for."""
-    return PRETRAINED_IMAGE_SIZES.get(backbone, DATASET_IMAGE_SIZES.get(dataset, DEFAULT_IMAGE_SIZE))

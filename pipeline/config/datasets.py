@@ -1,34 +1,66 @@
-"""The kinds of data set: one frozen dataclass a file in conf/dataset/, and what a person may write in it."""
+"""The data sets: the options of each kind, and one entry with the facts that rules and the loading need."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool
 from pydantic.dataclasses import dataclass
 
-from pipeline.config.strict_types import STRICT_CONFIG, StrictInt
+from pipeline.config.strict_types import STRICT_CONFIG, StrictInt, entry_name
 
-Subject = Literal["breed", "presence", "animals", "together", "age", "daylight"]
 TargetKind = Literal["classes", "labels", "numbers"]
+ALL_TARGET_KINDS: tuple[TargetKind, ...] = ("classes", "labels", "numbers")
 ImageSize = Annotated[StrictInt, Field(ge=8, le=600)]
+SUBJECT_TARGET_KINDS: Mapping[str, TargetKind] = {  # of the synthetic images
+    "breed": "classes",
+    "presence": "classes",
+    "animals": "classes",
+    "together": "labels",
+    "age": "numbers",
+    "daylight": "classes",
+}
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
-class SyntheticImages:
-    """Pictures of cats, lions, iguanas and empty scenes that the program draws itself."""
+class DatasetConfig:
+    """Options of a data set, as typed; `kind` is the key of its entry in DATASETS."""
+
+    kind: str
+
+    @property
+    def spec(self) -> DatasetSpec:
+        """Return the facts of this kind of data set."""
+        return DATASETS[self.kind]
+
+    @property
+    def target_kind(self) -> TargetKind | None:
+        """Return the kind of its targets, or None if it is known only after loading."""
+        return self.spec.target_kinds[0] if len(self.spec.target_kinds) == 1 else None
+
+
+@dataclass(frozen=True, config=STRICT_CONFIG)
+class SyntheticImages(DatasetConfig):
+    """Images of cats, lions, iguanas and empty scenes, drawn by the program."""
 
     kind: Literal["drawn"]
-    subject: Subject
+    subject: Annotated[str, entry_name(SUBJECT_TARGET_KINDS)]
     count: Annotated[StrictInt, Field(ge=60, le=100_000)]
     size: ImageSize
     seed: Annotated[StrictInt, Field(ge=0)]
 
+    @property
+    def target_kind(self) -> TargetKind:
+        """Return the kind of target of the subject."""
+        return SUBJECT_TARGET_KINDS[self.subject]
+
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
-class SyntheticHouses:
-    """Houses and their prices by a formula with noise."""
+class SyntheticHouses(DatasetConfig):
+    """A table of houses whose prices follow a formula with noise."""
 
     kind: Literal["drawn_houses"]
     count: Annotated[StrictInt, Field(ge=60, le=1_000_000)]
@@ -36,8 +68,8 @@ class SyntheticHouses:
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
-class ImageFolder:
-    """Pictures in `train/<class>/` and `test/<class>/`, or just in `<class>/`."""
+class ImageFolder(DatasetConfig):
+    """Images in `train/<class>/` and `test/<class>/`, or in `<class>/`."""
 
     kind: Literal["folder"]
     root: Path
@@ -46,8 +78,8 @@ class ImageFolder:
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
-class LabeledImages:
-    """Pictures named in a CSV file: `path`, then a 0/1 column for each label or one number, optionally `split`."""
+class LabeledImages(DatasetConfig):
+    """Images listed in a CSV file: `path`, then a 0/1 column for each label or one number, optionally `split`."""
 
     kind: Literal["labels"]
     file: Path
@@ -56,8 +88,8 @@ class LabeledImages:
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
-class Hdf5:
-    """Pictures [N, H, W, 3] and class numbers [N] in HDF5 files."""
+class Hdf5(DatasetConfig):
+    """Images [N, H, W, 3] and class codes [N] in HDF5 files."""
 
     kind: Literal["hdf5"]
     train: Path
@@ -71,11 +103,8 @@ class Hdf5:
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
-class TableFile:
-    """A CSV or parquet file with one row an example.
-
-    missing: cells without a value are replaced by what the training rows have, and counted, or they are a mistake.
-    """
+class TableFile(DatasetConfig):
+    """A CSV or parquet file with one row an example; missing: whether empty cells are imputed or refused."""
 
     kind: Literal["table"]
     file: Path
@@ -87,7 +116,7 @@ class TableFile:
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
-class OxfordPets:
+class OxfordPets(DatasetConfig):
     """The Oxford-IIIT Pet photographs: the twelve cat breeds, or cat against dog."""
 
     kind: Literal["oxford_pets"]
@@ -97,7 +126,7 @@ class OxfordPets:
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
-class Cifar:
+class Cifar(DatasetConfig):
     """CIFAR photographs of 32x32: cat, lion and lizard, or cat against the rest of CIFAR-10."""
 
     kind: Literal["cifar"]
@@ -106,5 +135,40 @@ class Cifar:
     size: ImageSize
 
 
-DatasetConfig = SyntheticImages | SyntheticHouses | ImageFolder | LabeledImages | Hdf5 | TableFile | OxfordPets | Cifar
-TABLE_DATASETS = (TableFile, SyntheticHouses)
+@plain_dataclass(frozen=True)
+class DatasetSpec:
+    """Facts of a kind of data set.
+
+    loader: module and function below `pipeline.data`, with the arguments (dataset, target_kind, cache).
+    image_size: the side of the images in pixels with size=auto and no pretrained backbone.
+    is_downloaded: whether the program fetches the files that are not there.
+    """
+
+    kind: str
+    config_class: type[DatasetConfig]
+    loader: str
+    target_kinds: tuple[TargetKind, ...]
+    image_size: int = 64
+    is_table: bool = False
+    is_downloaded: bool = False
+
+
+DATASETS: Mapping[str, DatasetSpec] = {
+    spec.kind: spec
+    for spec in (
+        DatasetSpec("drawn", SyntheticImages, "synthetic_images:load_synthetic_images", ALL_TARGET_KINDS),
+        DatasetSpec(
+            "drawn_houses",
+            SyntheticHouses,
+            "sources.synthetic_houses:load_synthetic_houses",
+            ("numbers",),
+            is_table=True,
+        ),
+        DatasetSpec("folder", ImageFolder, "sources.image_folder:load_image_folder", ("classes",)),
+        DatasetSpec("labels", LabeledImages, "sources.labelled_csv:load_labelled_csv", ALL_TARGET_KINDS),
+        DatasetSpec("hdf5", Hdf5, "sources.hdf5:load_hdf5", ("classes",)),
+        DatasetSpec("table", TableFile, "sources.table:load_table", ("classes", "numbers"), is_table=True),
+        DatasetSpec("oxford_pets", OxfordPets, "sources.downloads:load_oxford_pets", ("classes",), is_downloaded=True),
+        DatasetSpec("cifar", Cifar, "sources.downloads:load_cifar", ("classes",), image_size=32, is_downloaded=True),
+    )
+}

@@ -9,8 +9,9 @@ from typing import Any, cast
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.config import rules, rules_convolutions, rules_finetuning, sections, suggestions
-from pipeline.config.backbone_catalogue import BACKBONE_NAMES, PIXELS, choose_image_size
+from pipeline.config.backbone_catalogue import BACKBONE_NAMES, PIXELS, PRETRAINED_IMAGE_SIZES
 from pipeline.config.compose import ConfigError, compose_config, resolve_groups
+from pipeline.config.datasets import DATASETS
 from pipeline.config.model import BackboneConfig
 from pipeline.config.overrides import Override, parse_override
 from pipeline.config.ranges import error_text, is_range_mapping, parse_range
@@ -228,9 +229,10 @@ def _build_space(settings: Mapping[str, Any], backbone: BackboneConfig | None, u
 def _with_image_size(config: Mapping[str, Any], backbone: BackboneConfig | None) -> dict[str, Any]:
     """The configuration with the side of the pictures, where that is to be the backbone's own."""
     dataset = config.get("dataset")
-    if not isinstance(dataset, Mapping) or dataset.get("size") != "auto":
+    if not isinstance(dataset, Mapping) or dataset.get("size") != "auto" or dataset.get("kind") not in DATASETS:
         return dict(config)
-    image_size = choose_image_size(backbone.name if backbone else PIXELS, str(dataset.get("kind")))
+    default_size = DATASETS[dataset["kind"]].image_size
+    image_size = PRETRAINED_IMAGE_SIZES.get(backbone.name, default_size) if backbone else default_size
     return {**config, "dataset": {**dataset, "size": image_size}}
 
 

@@ -7,23 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import datasets, model, rules_convolutions, rules_finetuning, schema, sections
+from pipeline.config import model, rules_convolutions, rules_finetuning, schema, sections
 from pipeline.config.backbone_catalogue import PIXELS
-from pipeline.config.datasets import TABLE_DATASETS, TargetKind
+from pipeline.config.datasets import DatasetConfig
 from pipeline.config.heads import BandsConfig, HeadConfig, recommend_heads
 from pipeline.config.metrics import Metric
 from pipeline.config.overrides import Override
 from pipeline.config.ranges import Range, upper_bound
 from pipeline.config.search_methods import Pruner
-
-TARGET_KIND_BY_SUBJECT: dict[str, TargetKind] = {
-    "breed": "classes",
-    "presence": "classes",
-    "animals": "classes",
-    "daylight": "classes",
-    "together": "labels",
-    "age": "numbers",
-}
 
 
 def check_settings(parts: Mapping[str, Any], settings: Mapping[str, Any], overrides: Sequence[Override]) -> list[str]:
@@ -70,29 +61,20 @@ def _check_band_edges(head: HeadConfig) -> Iterator[str]:
         yield f"head.edges: rising numbers, such as [1, 3, 7]; got {list(head.edges)}"
 
 
-def _check_targets(dataset: datasets.DatasetConfig, head: HeadConfig) -> Iterator[str]:
+def _check_targets(dataset: DatasetConfig, head: HeadConfig) -> Iterator[str]:
     """Where the kind of data set alone says what its answers are."""
-    target_kind = known_target_kind(dataset)
+    target_kind = dataset.target_kind
     if target_kind is not None and target_kind != head.spec.target_kind:
         yield f"head: {_format_dataset(dataset)} gives {target_kind}, for {recommend_heads(target_kind)}; got head={head.kind}"
 
 
-def known_target_kind(dataset: datasets.DatasetConfig) -> TargetKind | None:
-    """What the answers of a data set are, where that is known before it is read."""
-    if isinstance(dataset, datasets.SyntheticImages):
-        return TARGET_KIND_BY_SUBJECT[dataset.subject]
-    if isinstance(dataset, datasets.SyntheticHouses):
-        return "numbers"
-    return None if isinstance(dataset, datasets.LabeledImages | datasets.TableFile) else "classes"
-
-
-def _format_dataset(dataset: datasets.DatasetConfig) -> str:
+def _format_dataset(dataset: DatasetConfig) -> str:
     subject = getattr(dataset, "subject", None)
     return f"dataset={dataset.kind} with subject={subject}" if subject else f"dataset={dataset.kind}"
 
 
-def _check_image_settings(dataset: datasets.DatasetConfig, settings: Mapping[str, Any]) -> Iterator[str]:
-    if isinstance(dataset, TABLE_DATASETS):
+def _check_image_settings(dataset: DatasetConfig, settings: Mapping[str, Any]) -> Iterator[str]:
+    if dataset.spec.is_table:
         for key, neutral in (("training.flip", False), ("training.shift", 0)):
             if settings.get(key) not in (neutral, None):
                 yield f"{key}: is for pictures, and dataset={dataset.kind} has none; use space=dense"
@@ -106,11 +88,11 @@ def _check_image_settings(dataset: datasets.DatasetConfig, settings: Mapping[str
 def _check_backbone(
     backbone: model.BackboneConfig,
     features: schema.FeaturesConfig | None,
-    dataset: datasets.DatasetConfig | None,
+    dataset: DatasetConfig | None,
     overrides: Sequence[Override],
 ) -> Iterator[str]:
     """What has no effect beside this backbone, and what it cannot work with."""
-    if backbone.name != PIXELS and isinstance(dataset, TABLE_DATASETS):
+    if backbone.name != PIXELS and dataset is not None and dataset.spec.is_table:
         yield f"model.backbone: is for pictures, and dataset={dataset.kind} has none; got {backbone.name}"
     if not backbone.is_pretrained:
         for key, neutral in (("weights", None), ("finetune", "none")):
@@ -138,9 +120,9 @@ def _check_nodes(settings: Mapping[str, Any], overrides: Sequence[Override]) -> 
         yield f"model.shape: model.nodes={list(nodes)} fixes the widths already; leave one of the two out"
 
 
-def _check_paths(dataset: datasets.DatasetConfig) -> Iterator[str]:
+def _check_paths(dataset: DatasetConfig) -> Iterator[str]:
     """Files and folders that a person named must be there; what is downloaded need not."""
-    if isinstance(dataset, datasets.OxfordPets | datasets.Cifar):
+    if dataset.spec.is_downloaded:
         return
     for field in ("root", "file", "train", "test"):
         path = getattr(dataset, field, None)

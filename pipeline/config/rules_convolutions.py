@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from pipeline.config import datasets, model
+from pipeline.config import model
 from pipeline.config.backbone_catalogue import CONVOLUTIONS
-from pipeline.config.datasets import TABLE_DATASETS
+from pipeline.config.datasets import DatasetConfig
 from pipeline.config.overrides import Override
 from pipeline.config.ranges import Choice, Interval, Range, upper_bound
 
@@ -24,7 +24,7 @@ def drop_unused_settings(settings: Mapping[str, Any], backbone: model.BackboneCo
 
 def check_convolutions(
     backbone: model.BackboneConfig | None,
-    dataset: datasets.DatasetConfig | None,
+    dataset: DatasetConfig | None,
     settings: Mapping[str, Any],
     overrides: Sequence[Override],
 ) -> Iterator[str]:
@@ -35,8 +35,8 @@ def check_convolutions(
         if backbone is not None and ignored:
             yield f"{', '.join(ignored)}: for model.backbone={CONVOLUTIONS} alone; got model.backbone={backbone.name}"
         return
-    if dataset is not None and not isinstance(dataset, TABLE_DATASETS):
-        yield from _check_halvings(dataset.size, settings)
+    if image_size := getattr(dataset, "size", None):
+        yield from _check_halvings(image_size, settings)
     yield from _check_channels(settings, override_keys)
     yield from _check_kernel(settings["model.kernel"])
 

@@ -7,7 +7,8 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from pipeline.config import datasets, schema
+from pipeline.config import schema
+from pipeline.config.datasets import DATASETS
 from pipeline.config.heads import HEADS
 from pipeline.config.metrics import METRICS
 from pipeline.config.model import ConvBlockSpace, HiddenLayerSpace, Model
@@ -19,16 +20,7 @@ INTERPOLATION_KEYS = ("subject", "unit")
 BACKBONE_KEYS = ("backbone", "weights", "finetune")
 LIST_KEYS = ("model.nodes", "model.channels")  # a value for each layer or block
 DERIVED_FIELDS = ("hidden", "convolutions", "tail", "finetuning")
-DATASET_CLASSES = {
-    "drawn": datasets.SyntheticImages,
-    "drawn_houses": datasets.SyntheticHouses,
-    "folder": datasets.ImageFolder,
-    "labels": datasets.LabeledImages,
-    "hdf5": datasets.Hdf5,
-    "table": datasets.TableFile,
-    "oxford_pets": datasets.OxfordPets,
-    "cifar": datasets.Cifar,
-}
+DATASET_CLASSES = {kind: spec.config_class for kind, spec in DATASETS.items()}
 HEAD_CLASSES = {kind: spec.config_class for kind, spec in HEADS.items()}
 SECTION_CLASSES = {
     "features": schema.FeaturesConfig,

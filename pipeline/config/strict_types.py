@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, Strict
+from pydantic import AfterValidator, ConfigDict, Field, GetPydanticSchema, Strict
+from pydantic_core.core_schema import literal_schema
 
 STRICT_CONFIG = ConfigDict(extra="forbid")
 StrictInt = Annotated[int, Strict()]
 FiniteFloat = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 
 
+def entry_name(registry: Mapping[str, Any]) -> GetPydanticSchema:
+    """Return the metadata of a field that is the name of a registry's entry."""
+    return GetPydanticSchema(lambda *_: literal_schema(list(registry)))
+
+
 def named_entry(registry: Mapping[str, Any]) -> Any:
     """Return the type of a field that is written as the name of a registry's entry and read as that entry."""
-    return Annotated[Literal.__getitem__(tuple(registry)), AfterValidator(registry.__getitem__)]
+    return Annotated[str, entry_name(registry), AfterValidator(registry.__getitem__)]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """The made-up houses: a table with the mistakes and the interactions of a real one."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
@@ -11,7 +13,7 @@ from pipeline.data.sources import synthetic_houses
 
 @pytest.fixture(scope="module")
 def sold() -> Examples:
-    return synthetic_houses.load_synthetic_houses(SyntheticHouses("drawn_houses", 2000, 0))
+    return synthetic_houses.load_synthetic_houses(SyntheticHouses("drawn_houses", 2000, 0), "numbers", Path())
 
 
 def table(examples: Examples) -> Table:
@@ -21,10 +23,12 @@ def table(examples: Examples) -> Table:
 
 def test_same_seed_gives_same_houses(sold: Examples) -> None:
     assert (
-        synthetic_houses.load_synthetic_houses(SyntheticHouses("drawn_houses", 2000, 0)).fingerprint == sold.fingerprint
+        synthetic_houses.load_synthetic_houses(SyntheticHouses("drawn_houses", 2000, 0), "numbers", Path()).fingerprint
+        == sold.fingerprint
     )
     assert (
-        synthetic_houses.load_synthetic_houses(SyntheticHouses("drawn_houses", 2000, 1)).fingerprint != sold.fingerprint
+        synthetic_houses.load_synthetic_houses(SyntheticHouses("drawn_houses", 2000, 1), "numbers", Path()).fingerprint
+        != sold.fingerprint
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config.datasets import Cifar, OxfordPets
+from pipeline.config.datasets import Cifar, OxfordPets, TargetKind
 from pipeline.data.examples import DataError, Examples, Images
 from pipeline.data.images.decode import resize_pixels
 from pipeline.data.images.decoded_cache import decode_images, format_duplicates_note, group_duplicates
@@ -50,7 +50,7 @@ CIFAR_ARCHIVES = (
 )
 
 
-def load_oxford_pets(dataset: OxfordPets, cache: Path) -> Examples:
+def load_oxford_pets(dataset: OxfordPets, _target_kind: TargetKind, cache: Path) -> Examples:
     """Load the Oxford-IIIT Pet photographs (Parkhi et al. 2012) in their official split.
 
     subject=breed: the twelve cat breeds; subject=presence: dog or cat. Raises DataError if they are missing and
@@ -122,7 +122,7 @@ def _incomplete_message(folder: Path, problem: str) -> str:
     return f"{folder}: {problem}; remove that folder, and the same command makes it again"
 
 
-def load_cifar(dataset: Cifar) -> Examples:
+def load_cifar(dataset: Cifar, _target_kind: TargetKind, _cache: Path) -> Examples:
     """Load photographs of 32x32 from CIFAR-10 and CIFAR-100 (Krizhevsky 2009) in their official split.
 
     subject=animals: cat, lion and lizard; subject=presence: cat, and as many others of CIFAR-10. The binary version is

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config.datasets import Hdf5
+from pipeline.config.datasets import Hdf5, TargetKind
 from pipeline.data.examples import DataError, Examples, Images
 from pipeline.data.images.decode import resize_pixels
 from pipeline.data.images.decoded_cache import format_duplicates_note, group_duplicates
@@ -21,7 +21,7 @@ SplitArrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 MAX_ARRAY_BYTES = 16_000_000_000  # a small compressed file can claim any size
 
 
-def load_hdf5(dataset: Hdf5) -> Examples:
+def load_hdf5(dataset: Hdf5, _target_kind: TargetKind, _cache: Path) -> Examples:
     """Load the rows of the training file, then those of the test file if there is one.
 
     Raises DataError if a file is not HDF5, a key is missing, or an array has another shape or type.

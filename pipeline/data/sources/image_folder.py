@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config.datasets import ImageFolder
+from pipeline.config.datasets import ImageFolder, TargetKind
 from pipeline.data.examples import DataError, Examples
 from pipeline.data.images.decoded_cache import decode_images
 from pipeline.data.images.discovery import find_images, is_image_file
@@ -19,7 +19,7 @@ EXAMPLE_CLASSES = ("cat", "dog")
 LabeledFiles = list[tuple[Path, str]]
 
 
-def load_image_folder(dataset: ImageFolder, cache: Path) -> Examples:
+def load_image_folder(dataset: ImageFolder, _target_kind: TargetKind, cache: Path) -> Examples:
     """Load every image of every class folder; files beside the class folders are ignored.
 
     Raises DataError if a class is empty or missing from training, there is only one class, or images cannot be decoded.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config.datasets import SyntheticHouses
+from pipeline.config.datasets import SyntheticHouses, TargetKind
 from pipeline.data.examples import Examples, Table
 
 ZIP_CODES = 40
@@ -16,7 +18,7 @@ SYNTHETIC_NOTE = "made-up houses; for your own: dataset=table dataset.file=... d
 FloatArray = NDArray[np.float64]
 
 
-def load_synthetic_houses(dataset: SyntheticHouses) -> Examples:
+def load_synthetic_houses(dataset: SyntheticHouses, _target_kind: TargetKind, _cache: Path) -> Examples:
     """Generate houses with bedrooms, size, family size, wealth of the neighbourhood, zip code and price.
 
     price = 1,900 * size_m2 * place(zip_code) * (0.5 + wealth)^1.5 * rooms * room_for_the_family * noise, in USD:

@@ -25,7 +25,7 @@ from pipeline.data.sources.table_files import read_frame
 from pipeline.runtime.text import escape_unprintable, join_names, shorten
 
 
-def load_table(dataset: TableFile, target_kind: TargetKind) -> Examples:
+def load_table(dataset: TableFile, target_kind: TargetKind, _cache: Path) -> Examples:
     """Load the rows of a file; text columns and those in `dataset.categories` are categories, the others numbers.
 
     Raises DataError with all missing columns, or else with all mistakes in the cells.

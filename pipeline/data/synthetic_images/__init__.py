@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config.datasets import SyntheticImages
+from pipeline.config.datasets import SyntheticImages, TargetKind
 from pipeline.data.examples import Examples, Images
 from pipeline.data.synthetic_images.scenes import draw_scene
 from pipeline.data.synthetic_images.subjects import SUBJECTS, make_rng, make_scene, make_targets
@@ -27,12 +27,12 @@ MIN_IMAGES_FOR_PROCESSES = 400  # starting Python again takes longer than drawin
 PixelBatch = NDArray[np.uint8]
 
 
-def load_synthetic_images(dataset: SyntheticImages, cache: Path) -> Examples:
+def load_synthetic_images(dataset: SyntheticImages, _target_kind: TargetKind, cache: Path) -> Examples:
     """Load the images with their targets from `cache`, or draw and cache them.
 
     Image i depends on the seed, the subject, the size and i alone, so a larger count begins with the same images.
     """
-    subject_spec = SUBJECTS[dataset.subject]
+    classes = SUBJECTS[dataset.subject].classes
     file = cache / f"drawn-{_cache_key(dataset)}.npy"
     shape = (dataset.count, 3, dataset.size, dataset.size)
     pixels = load_cached(file)
@@ -42,14 +42,11 @@ def load_synthetic_images(dataset: SyntheticImages, cache: Path) -> Examples:
     return Examples(
         inputs=Images(pixels),
         targets=target_values,
-        target_kind=subject_spec.target_kind,
-        names=tuple(
-            f"drawn {row:04d} {_format_target(subject_spec.classes, target)}"
-            for row, target in enumerate(target_values)
-        ),
+        target_kind=dataset.target_kind,
+        names=tuple(f"drawn {row:04d} {_format_target(classes, target)}" for row, target in enumerate(target_values)),
         groups=np.arange(dataset.count),
         test_mask=np.zeros(dataset.count, dtype=np.bool_),
-        classes=subject_spec.classes,
+        classes=classes,
         is_synthetic=True,
         notes=(SYNTHETIC_NOTE,),
     ).with_fingerprint()

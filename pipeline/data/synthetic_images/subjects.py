@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config.datasets import Subject, TargetKind
+from pipeline.config.datasets import SUBJECT_TARGET_KINDS
 from pipeline.data.synthetic_images.breeds import BREEDS
 from pipeline.data.synthetic_images.scenes import MOSTLY_FACES_PROBABILITIES, Animal, Scene
 
@@ -18,37 +18,36 @@ MAX_AGE_YEARS = 20
 
 @dataclass(frozen=True)
 class SubjectSpec:
-    """Kind of target, its classes, and the number of images in a cycle that contains each case once."""
+    """Classes of a subject, and the number of images in a cycle that contains each case once."""
 
-    target_kind: TargetKind
     classes: tuple[str, ...]
     cycle_length: int
 
 
-SUBJECTS: dict[Subject, SubjectSpec] = {
-    "breed": SubjectSpec("classes", tuple(BREEDS), len(BREEDS)),
-    "presence": SubjectSpec("classes", ("no cat", "cat"), 6),
-    "animals": SubjectSpec("classes", ANIMALS, 3),
-    "together": SubjectSpec("labels", ANIMALS, 8),
-    "age": SubjectSpec("numbers", (), MAX_AGE_YEARS),
-    "daylight": SubjectSpec("classes", ("day", "night"), 2),
+SUBJECTS: dict[str, SubjectSpec] = {
+    "breed": SubjectSpec(tuple(BREEDS), len(BREEDS)),
+    "presence": SubjectSpec(("no cat", "cat"), 6),
+    "animals": SubjectSpec(ANIMALS, 3),
+    "together": SubjectSpec(ANIMALS, 8),
+    "age": SubjectSpec((), MAX_AGE_YEARS),
+    "daylight": SubjectSpec(("day", "night"), 2),
 }
 SUBJECT_IDS = {subject: number for number, subject in enumerate(SUBJECTS)}
 
 
-def make_rng(seed: int, subject: Subject, row: int) -> np.random.Generator:
+def make_rng(seed: int, subject: str, row: int) -> np.random.Generator:
     """Return the random generator of one image; it depends only on the seed, the subject and the row."""
     return np.random.default_rng([seed, SUBJECT_IDS[subject], row])
 
 
-def pick_case(seed: int, subject: Subject, row: int) -> int:
+def pick_case(seed: int, subject: str, row: int) -> int:
     """Return the case of an image; each cycle of images contains every case once, in random order."""
     cycle_length = SUBJECTS[subject].cycle_length
     order = np.random.default_rng([seed, SUBJECT_IDS[subject], row // cycle_length, 1]).permutation(cycle_length)
     return int(order[row % cycle_length])
 
 
-def make_scene(seed: int, subject: Subject, row: int) -> tuple[Scene, Any]:
+def make_scene(seed: int, subject: str, row: int) -> tuple[Scene, Any]:
     """Return the scene of an image and its target: a class code, three 0/1 labels, or years."""
     case_index = pick_case(seed, subject, row)
     rng = np.random.default_rng([seed, SUBJECT_IDS[subject], row, 2])
@@ -82,7 +81,7 @@ def _make_animal(name: str, rng: np.random.Generator) -> Animal:
     return _make_cat(rng) if name == "cat" else Animal(name)
 
 
-def make_targets(seed: int, subject: Subject, count: int) -> NDArray[np.int64] | NDArray[np.float32]:
+def make_targets(seed: int, subject: str, count: int) -> NDArray[np.int64] | NDArray[np.float32]:
     """Return the targets of all images without drawing them."""
     values = [make_scene(seed, subject, row)[1] for row in range(count)]
-    return np.array(values, np.int64) if SUBJECTS[subject].target_kind == "classes" else np.array(values, np.float32)
+    return np.array(values, np.int64) if SUBJECT_TARGET_KINDS[subject] == "classes" else np.array(values, np.float32)
