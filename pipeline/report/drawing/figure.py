@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 SeriesKind = Literal["line", "points", "bars"]
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,25 @@ class Chart:
     y_title: str
     series: tuple[Series, ...]
     log_x: bool = False
+
+    @cached_property
+    def categories(self) -> list[str]:
+        """Return the names along the x axis in the order in which they first appear, or [] for numbers."""
+        return list(dict.fromkeys(x for series in self.series for x in series.x if isinstance(x, str)))
+
+    @property
+    def is_horizontal(self) -> bool:
+        """Return whether the x axis is drawn upright, where the names of bars have room."""
+        return bool(self.categories) and any(series.kind == "bars" for series in self.series)
+
+    @property
+    def has_integer_x(self) -> bool:
+        """Return whether every x is a whole number, such as an epoch."""
+        return not self.categories and all(float(x).is_integer() for series in self.series for x in series.x)
+
+    def orient(self, along_x: Value, along_y: Value) -> tuple[Value, Value]:
+        """Return what belongs to the x and the y axis of the page, swapped for a horizontal chart."""
+        return (along_y, along_x) if self.is_horizontal else (along_x, along_y)
 
 
 @dataclass(frozen=True)

@@ -10,31 +10,16 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from matplotlib.font_manager import fontManager
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
+from pipeline.report.drawing import style
 from pipeline.report.drawing.figure import Chart, Figure, Heatmap, ImageGrid, Series
-from pipeline.report.drawing.style import (
-    BAND_OPACITY,
-    MAX_ANNOTATED_COLUMNS,
-    MAX_CELL_LABEL_CHARS,
-    MUTED_OPACITY,
-    SeriesStyle,
-    assign_styles,
-    compute_log_ticks,
-    format_cell,
-    has_integer_x,
-    is_horizontal,
-    list_categories,
-    orient,
-    shorten_label,
-)
+from pipeline.report.drawing.style import SeriesStyle
 from pipeline.runtime.text import escape_unprintable
 
 DPI = 150
@@ -53,7 +38,6 @@ FONT_FAMILIES = (
 GRID_COLOR = "#d0d0d0"
 POINT_STYLE: dict[str, Any] = {"markersize": 5.0}
 HIGHLIGHT_STYLE: dict[str, Any] = {"markersize": 11.0, "markerfacecolor": "none", "markeredgewidth": 1.8, "zorder": 3}
-Coordinates = NDArray[np.float64]
 
 
 def render_png(figure: Figure) -> bytes:
@@ -94,7 +78,7 @@ def _compute_content_height(content: Chart | Heatmap | ImageGrid) -> float:
         return max(3.0, min(0.4 * len(content.row_names), FIGURE_WIDTH) + 1.2)
     if not content.series:
         return 0.1
-    return 0.9 + 0.32 * max(len(series.x) for series in content.series) if is_horizontal(content) else CHART_HEIGHT
+    return 0.9 + 0.32 * max(len(series.x) for series in content.series) if content.is_horizontal else CHART_HEIGHT
 
 
 def _set_fonts(canvas: Canvas) -> None:
@@ -108,96 +92,88 @@ def _set_fonts(canvas: Canvas) -> None:
 
 
 def _draw_chart(axes: Axes, chart: Chart) -> None:
-    horizontal = is_horizontal(chart)
-    categories = list_categories(chart)
-    styles = assign_styles(chart)
-    for series, style in zip(chart.series, styles, strict=True):
-        positions = [categories.index(x) if isinstance(x, str) else x for x in series.x]
-        _draw_series(axes, series, np.array(positions, dtype=float), style, horizontal)
-    x_title, y_title = orient(chart.x_title, chart.y_title, horizontal)
-    axes.set_xlabel(escape_unprintable(x_title))
-    axes.set_ylabel("" if horizontal else escape_unprintable(y_title))
-    numeric_axes: list[Axis] = [axes.xaxis] if horizontal else [axes.yaxis]
+    styles = style.assign_styles(chart)
+    for series, series_style in zip(chart.series, styles, strict=True):
+        _draw_series(axes, chart, series, series_style)
+    x_axis, y_axis = chart.orient(axes.xaxis, axes.yaxis)
+    x_axis.set_label_text("" if chart.is_horizontal else escape_unprintable(chart.x_title))
+    y_axis.set_label_text(escape_unprintable(chart.y_title))
+    numeric_axes = [y_axis]
     if chart.log_x:
         _set_log_axis(axes, chart)
-    elif categories:
-        set_ticks = axes.set_yticks if horizontal else axes.set_xticks
-        set_ticks(range(len(categories)), [shorten_label(name) for name in categories])
+    elif chart.categories:
+        x_axis.set_ticks(range(len(chart.categories)), list(map(style.shorten_label, chart.categories)))
     else:
-        numeric_axes.append(axes.xaxis)
-        if has_integer_x(chart):
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if horizontal:
+        numeric_axes.append(x_axis)
+        if chart.has_integer_x:
+            x_axis.set_major_locator(MaxNLocator(integer=True))
+    if chart.is_horizontal:
         axes.invert_yaxis()
     for axis in numeric_axes:
         axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     axes.grid(color=GRID_COLOR, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    _draw_legend(axes, [style.legend_name for style in styles if style.legend_name])
-
-
-def _draw_legend(axes: Axes, names: list[str]) -> None:
-    """Draw a legend above the chart, unless there is only one name."""
+    names = [each.legend_name for each in styles if each.legend_name]
     if len(names) > 1:
         columns = 4 if len("".join(names)) < 60 else 2
-        options: dict[str, Any] = {"frameon": False, "fontsize": 9, "borderaxespad": 0.2}
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, **options)
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False, fontsize=9, borderaxespad=0.2
+        )
 
 
 def _set_log_axis(axes: Axes, chart: Chart) -> None:
     axes.set_xscale("log")
     limits = axes.get_xlim()
-    ticks = compute_log_ticks(chart)
+    ticks = style.compute_log_ticks(chart)
     axes.set_xticks(list(ticks), list(ticks.values()))
     axes.set_xticks([], minor=True)
     axes.set_xlim(*limits)
 
 
-def _draw_series(axes: Axes, series: Series, x: Coordinates, style: SeriesStyle, horizontal: bool) -> None:
+def _draw_series(axes: Axes, chart: Chart, series: Series, series_style: SeriesStyle) -> None:
+    x = np.array([chart.categories.index(x) if isinstance(x, str) else x for x in series.x], dtype=float)
     y = np.array(series.y, dtype=float)
     error = np.abs(np.array([series.low, series.high]) - y) if series.low else None
-    opacity = MUTED_OPACITY if series.is_muted else 1.0
-    common: dict[str, Any] = {"color": style.color, "alpha": opacity, "label": style.legend_name}
-    error_options: dict[str, Any] = {} if error is None else {"xerr" if horizontal else "yerr": error}
+    x_error, y_error = chart.orient(None, error)
+    common: dict[str, Any] = {
+        "color": series_style.color,
+        "alpha": series_style.opacity,
+        "label": series_style.legend_name,
+    }
     if series.kind == "bars":
-        draw_bars = axes.barh if horizontal else axes.bar
-        draw_bars(x, y, 0.8 * _compute_spacing(x), **common, **error_options)
+        draw_bars = axes.barh if chart.is_horizontal else axes.bar
+        spacing = min(np.diff(np.unique(x)), default=1.0)
+        draw_bars(x, y, 0.8 * spacing, xerr=x_error, yerr=y_error, **common)
         return
-    page_x, page_y = orient(x, y, horizontal)
+    page_x, page_y = chart.orient(x, y)
     if series.kind == "points":
-        marker = MARKERS[style.index % len(MARKERS)]
+        marker = MARKERS[series_style.index % len(MARKERS)]
         look = HIGHLIGHT_STYLE if series.is_highlighted else POINT_STYLE
-        axes.errorbar(page_x, page_y, fmt=marker, elinewidth=0.8, **common, **error_options, **look)
+        axes.errorbar(page_x, page_y, xerr=x_error, yerr=y_error, fmt=marker, elinewidth=0.8, **common, **look)
         return
-    dash = "-" if series.is_muted else DASHES[style.index % len(DASHES)]
+    dash = "-" if series.is_muted else DASHES[series_style.index % len(DASHES)]
     axes.plot(page_x, page_y, dash, linewidth=0.7 if series.is_muted else 1.8, **common)
-    if error is not None:
-        axes.fill_between(x, series.low, series.high, color=style.color, alpha=BAND_OPACITY, linewidth=0)
-
-
-def _compute_spacing(x: Coordinates) -> float:
-    """Return the least distance between two bars, or 1 if there is only one position."""
-    positions = np.unique(x)
-    return float(np.diff(positions).min()) if len(positions) > 1 else 1.0
+    if series.low:
+        axes.fill_between(x, series.low, series.high, color=series_style.color, alpha=style.BAND_OPACITY, linewidth=0)
 
 
 def _draw_heatmap(axes: Axes, heatmap: Heatmap) -> None:
     image = axes.imshow(heatmap.values, cmap="cividis", aspect="auto")
-    columns = [shorten_label(name, MAX_CELL_LABEL_CHARS) for name in heatmap.column_names]
-    rows = [shorten_label(name, MAX_CELL_LABEL_CHARS) for name in heatmap.row_names]
+    columns = [style.shorten_label(name, style.MAX_CELL_LABEL_CHARS) for name in heatmap.column_names]
+    rows = [style.shorten_label(name, style.MAX_CELL_LABEL_CHARS) for name in heatmap.row_names]
     axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
     axes.set_yticks(range(len(rows)), rows)
     axes.set_xlabel(escape_unprintable(heatmap.x_title))
     axes.set_ylabel(escape_unprintable(heatmap.y_title))
-    if len(columns) > MAX_ANNOTATED_COLUMNS:
+    if len(columns) > style.MAX_ANNOTATED_COLUMNS:
         assert axes.figure is not None
         axes.figure.colorbar(image, ax=axes)
         return
     middle = (heatmap.values.max() + heatmap.values.min()) / 2
     for (row, column), value in np.ndenumerate(heatmap.values):
         color = "white" if value <= middle else "black"
-        axes.text(column, row, format_cell(value), ha="center", va="center", color=color, fontsize=8)
+        axes.text(column, row, style.format_cell(value), ha="center", va="center", color=color, fontsize=8)
 
 
 def _draw_image_grid(canvas: Canvas, grid: ImageGrid) -> None:

@@ -13,23 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
+from pipeline.report.drawing import style
 from pipeline.report.drawing.figure import Chart, Figure, Heatmap, ImageGrid, Series
-from pipeline.report.drawing.style import (
-    BAND_OPACITY,
-    MAX_ANNOTATED_COLUMNS,
-    MAX_CELL_LABEL_CHARS,
-    MUTED_OPACITY,
-    SeriesStyle,
-    assign_styles,
-    compute_log_ticks,
-    escape_html,
-    format_cell,
-    has_integer_x,
-    is_horizontal,
-    list_categories,
-    orient,
-    shorten_label,
-)
+from pipeline.report.drawing.style import SeriesStyle, escape_html, shorten_label
 
 DRAW_SCRIPT = """
 for (const place of document.querySelectorAll("[data-plot]")) {
@@ -75,70 +61,67 @@ def render_html(figure: Figure) -> str:
 def _compute_height(content: Chart | Heatmap) -> int:
     """Return the height of the plot in pixels."""
     if isinstance(content, Heatmap):
-        return 160 + max(180, 28 * min(len(content.row_names), MAX_ANNOTATED_COLUMNS))
-    return 100 + 30 * max(len(series.x) for series in content.series) if is_horizontal(content) else 400
+        return 160 + max(180, 28 * min(len(content.row_names), style.MAX_ANNOTATED_COLUMNS))
+    return 100 + 30 * max(len(series.x) for series in content.series) if content.is_horizontal else 400
 
 
 def _plot_chart(chart: Chart) -> plotly.Figure:
     plot = plotly.Figure()
-    horizontal = is_horizontal(chart)
-    for series, style in zip(chart.series, assign_styles(chart), strict=True):
+    for series, series_style in zip(chart.series, style.assign_styles(chart), strict=True):
         if series.kind == "line" and series.low:
-            plot.add_traces(_build_band(series, style.color))
-        plot.add_trace(_build_trace(series, style, horizontal))
-    x_title, y_title = orient(chart.x_title, chart.y_title, horizontal)
+            plot.add_traces(_build_band(series, series_style.color))
+        plot.add_trace(_build_trace(chart, series, series_style))
+    x_title, y_title = chart.orient(chart.x_title, chart.y_title)
     axis_options = {"gridcolor": GRID_LINE_COLOR, "zeroline": False, "automargin": True}
     plot.update_xaxes(title={"text": escape_html(x_title), "standoff": 8, "font": {"size": 13}}, **axis_options)
     plot.update_yaxes(title={"text": escape_html(y_title), "standoff": 8, "font": {"size": 13}}, **axis_options)
     if chart.log_x:
-        ticks = compute_log_ticks(chart)
+        ticks = style.compute_log_ticks(chart)
         plot.update_xaxes(type="log", tickmode="array", tickvals=list(ticks), ticktext=list(ticks.values()))
-    elif has_integer_x(chart) and np.ptp([x for series in chart.series for x in series.x]) <= 10:
+    elif chart.has_integer_x and np.ptp([x for series in chart.series for x in series.x]) <= 10:
         plot.update_xaxes(dtick=1)
-    if horizontal:
+    if chart.is_horizontal:
         plot.update_yaxes(autorange="reversed", type="category", title=None)
-    elif list_categories(chart):
+    elif chart.categories:
         plot.update_xaxes(type="category")
     return plot
 
 
-def _build_trace(series: Series, style: SeriesStyle, horizontal: bool) -> plotly.Bar | plotly.Scatter:
+def _build_trace(chart: Chart, series: Series, series_style: SeriesStyle) -> plotly.Bar | plotly.Scatter:
     """Return the bars, points or line of a series, with error bars except for a line, which has a band instead."""
     names = [escape_html(shorten_label(x)) if isinstance(x, str) else x for x in series.x]
-    x, y = orient(names, list(series.y), horizontal)
-    error = _build_error_bars(series) if series.low and series.kind != "line" else None
-    error_x, error_y = orient(None, error, horizontal)
+    x, y = chart.orient(names, list(series.y))
+    error_x, error_y = chart.orient(None, _build_error_bars(series) if series.low and series.kind != "line" else None)
     common = {
         "x": x,
         "y": y,
         "error_x": error_x,
         "error_y": error_y,
-        "name": escape_html(style.legend_name),
-        "showlegend": bool(style.legend_name),
+        "name": escape_html(series_style.legend_name),
+        "showlegend": bool(series_style.legend_name),
         "legendgroup": escape_html(series.name),
-        "opacity": MUTED_OPACITY if series.is_muted else 1,
-        "text": [escape_html(each) for each in series.point_labels] or None,
+        "opacity": series_style.opacity,
+        "text": list(map(escape_html, series.point_labels)) or None,
         "hovertemplate": "%{text}<extra></extra>" if series.point_labels else None,
     }
     if series.kind == "bars":
-        orientation = "h" if horizontal else "v"
-        return plotly.Bar(orientation=orientation, marker={"color": style.color}, textposition="none", **common)
-    look = _build_markers(series, style) if series.kind == "points" else _build_line(series, style)
-    return plotly.Scatter(hoverinfo="skip" if series.is_muted and not series.point_labels else None, **look, **common)
+        orientation = "h" if chart.is_horizontal else "v"
+        return plotly.Bar(orientation=orientation, marker={"color": series_style.color}, textposition="none", **common)
+    hoverinfo = "skip" if series.is_muted and not series.point_labels else None
+    return plotly.Scatter(hoverinfo=hoverinfo, **_build_look(series, series_style), **common)
 
 
-def _build_markers(series: Series, style: SeriesStyle) -> dict[str, Any]:
-    symbol = MARKERS[style.index % len(MARKERS)]
-    if not series.is_highlighted:
-        return {"mode": "markers", "marker": {"symbol": symbol, "size": 8, "color": style.color}}
-    outline = {"width": 2.5, "color": style.color}
-    ring = {"symbol": f"{symbol}-open", "size": 16, "color": style.color, "line": outline}
-    return {"mode": "markers", "marker": ring}
-
-
-def _build_line(series: Series, style: SeriesStyle) -> dict[str, Any]:
-    dash = "solid" if series.is_muted else DASHES[style.index % len(DASHES)]
-    return {"mode": "lines", "line": {"color": style.color, "width": 1 if series.is_muted else 2.5, "dash": dash}}
+def _build_look(series: Series, series_style: SeriesStyle) -> dict[str, Any]:
+    """Return the markers of points, rings if they are highlighted, or the stroke of a line."""
+    color = series_style.color
+    if series.kind == "line":
+        dash = "solid" if series.is_muted else DASHES[series_style.index % len(DASHES)]
+        return {"mode": "lines", "line": {"color": color, "width": 1 if series.is_muted else 2.5, "dash": dash}}
+    symbol = MARKERS[series_style.index % len(MARKERS)]
+    marker: dict[str, Any] = {"symbol": symbol, "size": 8, "color": color}
+    if series.is_highlighted:
+        marker |= {"symbol": f"{symbol}-open", "size": 16, "line": {"width": 2.5, "color": color}}
+    return {"mode": "markers", "marker": marker}
 
 
 def _build_error_bars(series: Series) -> dict[str, Any]:
@@ -151,7 +134,7 @@ def _build_band(series: Series, color: str) -> list[plotly.Scatter]:
     """Return the area between a line's `low` and `high`, as two edges and a fill."""
     red, green, blue = (int(color[start : start + 2], 16) for start in (1, 3, 5))
     edge = {"x": list(series.x), "mode": "lines", "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip"}
-    fill = f"rgba({red}, {green}, {blue}, {BAND_OPACITY})"
+    fill = f"rgba({red}, {green}, {blue}, {style.BAND_OPACITY})"
     return [
         plotly.Scatter(y=list(series.low), **edge),
         plotly.Scatter(y=list(series.high), fill="tonexty", fillcolor=fill, **edge),
@@ -159,16 +142,16 @@ def _build_band(series: Series, color: str) -> list[plotly.Scatter]:
 
 
 def _plot_heatmap(heatmap: Heatmap) -> plotly.Figure:
-    columns = [escape_html(shorten_label(name, MAX_CELL_LABEL_CHARS)) for name in heatmap.column_names]
-    rows = [escape_html(shorten_label(name, MAX_CELL_LABEL_CHARS)) for name in heatmap.row_names]
-    is_annotated = len(columns) <= MAX_ANNOTATED_COLUMNS
+    columns = [escape_html(shorten_label(name, style.MAX_CELL_LABEL_CHARS)) for name in heatmap.column_names]
+    rows = [escape_html(shorten_label(name, style.MAX_CELL_LABEL_CHARS)) for name in heatmap.row_names]
+    is_annotated = len(columns) <= style.MAX_ANNOTATED_COLUMNS
     plot = plotly.Figure(
         plotly.Heatmap(
             z=heatmap.values,
             x=list(range(len(columns))),  # by position: two long names may be shortened to the same
             y=list(range(len(rows))),
             customdata=[[f"{row}, {column}: " for column in columns] for row in rows],
-            text=[[format_cell(value) for value in row] for row in heatmap.values],
+            text=[[style.format_cell(value) for value in row] for row in heatmap.values],
             texttemplate="%{text}" if is_annotated else None,
             hovertemplate="%{customdata}%{text}<extra></extra>",
             colorscale="Cividis",

@@ -1,4 +1,4 @@
-"""The look of figures that both renderers share: colors, legend entries, ticks, orientation and short labels."""
+"""The look of figures that both renderers share: colors, legend entries, ticks and short labels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import html
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import TypeVar
+
+from matplotlib.ticker import EngFormatter
 
 from pipeline.report.drawing.figure import Chart
 from pipeline.runtime.text import escape_unprintable
@@ -21,14 +22,14 @@ MAX_LABEL_CHARS = 40
 MAX_CELL_LABEL_CHARS = 24
 MAX_DENSE_TICK_RATIO = 1_000  # from end to end of a logarithmic axis
 MAX_ANNOTATED_COLUMNS = 20  # columns of a heatmap whose numbers still have room
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class SeriesStyle:
-    """Color of a series, its index among the markers or dashes of its kind, and its legend entry ("" for none)."""
+    """Color and opacity of a series, its index among the markers or dashes of its kind, and its legend entry or ""."""
 
     color: str
+    opacity: float
     index: int
     legend_name: str
 
@@ -38,40 +39,20 @@ def assign_styles(chart: Chart) -> list[SeriesStyle]:
 
     Muted series are gray and take no color, marker or dash from the others.
     """
-    names: list[str] = []
     color_by_name: dict[str, str] = {}
+    legend_names = set[str]()
     kind_counts = Counter[str]()
     styles = []
     for position, series in enumerate(chart.series):
-        key = series.name or f"series {position}"
-        if not series.is_muted:
-            color_by_name.setdefault(key, PALETTE[len(color_by_name) % len(PALETTE)])
-        color = MUTED_COLOR if series.is_muted else color_by_name[key]
-        legend_name = "" if series.name in names else shorten_label(series.name)
-        styles.append(SeriesStyle(color, kind_counts[series.kind], legend_name))
-        names.append(series.name)
+        next_color = PALETTE[len(color_by_name) % len(PALETTE)]
+        name = series.name or f"series {position}"
+        color = MUTED_COLOR if series.is_muted else color_by_name.setdefault(name, next_color)
+        legend_name = "" if series.name in legend_names else shorten_label(series.name)
+        opacity = MUTED_OPACITY if series.is_muted else 1
+        styles.append(SeriesStyle(color, opacity, kind_counts[series.kind], legend_name))
+        legend_names.add(series.name)
         kind_counts[series.kind] += not series.is_muted
     return styles
-
-
-def has_integer_x(chart: Chart) -> bool:
-    """Return whether every x of a chart is a whole number, such as an epoch."""
-    return all(not isinstance(x, str) and x == int(x) for series in chart.series for x in series.x)
-
-
-def list_categories(chart: Chart) -> list[str]:
-    """Return the names along the x axis in the order in which they first appear, or [] for numbers."""
-    return list(dict.fromkeys(x for series in chart.series for x in series.x if isinstance(x, str)))
-
-
-def is_horizontal(chart: Chart) -> bool:
-    """Return whether a chart is drawn with its x axis upright: bars with names, which have room for them there."""
-    return any(series.kind == "bars" and any(isinstance(x, str) for x in series.x) for series in chart.series)
-
-
-def orient(along_x: Value, along_y: Value, horizontal: bool) -> tuple[Value, Value]:
-    """Return what belongs to the x and the y axis of the page, swapped for a horizontal chart."""
-    return (along_y, along_x) if horizontal else (along_x, along_y)
 
 
 def compute_log_ticks(chart: Chart) -> dict[float, str]:
@@ -87,15 +68,8 @@ def compute_log_ticks(chart: Chart) -> dict[float, str]:
     ticks = [step * 10.0**power for power in powers for step in steps]
     if not any(low <= tick <= high for tick in ticks):
         ticks = [low, high]
-    return {tick: _format_tick(tick) for tick in ticks if low / 2 <= tick <= 2 * high}
-
-
-def _format_tick(value: float) -> str:
-    """Return a number with a unit prefix: 200, 5k, 2M."""
-    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= unit:
-            return f"{value / unit:g}{letter}"
-    return f"{value:g}"
+    format_tick = EngFormatter(sep="")  # 200, 5k, 2M
+    return {tick: format_tick(tick) for tick in ticks if low / 2 <= tick <= 2 * high}
 
 
 def shorten_label(name: str, max_chars: int = MAX_LABEL_CHARS) -> str:
