@@ -28,7 +28,6 @@ from pipeline.study.trial_record import TrialRecord
 from pipeline.tracking.client import connect
 from pipeline.tracking.process import FollowerHandle
 from pipeline.training.engine import StreamSeeds
-from pipeline.training.fold_data import FoldDataBuilder
 from pipeline.tuner.executors import InProcessExecutor
 from pipeline.tuner.live_display import LiveDisplay
 from pipeline.tuner.scheduler import TrialScheduler
@@ -77,7 +76,7 @@ def posed(name: str, trials: int, store: Path, more: Sequence[str] = ()) -> tupl
         return search, build_problem(search)
     examples = MADE[name]()
     task, splits = asked(examples, search.cv)
-    return search, Problem(name, "0" * 64, {}, examples, splits, task.inputs, task.head, task, None)
+    return search, Problem(name, "0" * 64, {}, examples, splits, task, None)
 
 
 def ours(search: Search, question: Problem, ended: Callable[[], object] = lambda: None) -> Took:
@@ -96,10 +95,10 @@ def _ours(search: Search, question: Problem, tracker: FollowerHandle, ended: Cal
     study = Study(search, question.name, folder, {}, maximize=question.task.metric.maximize, wave_size=wave)
     display = LiveDisplay(Console(quiet=True), search.metric.name, study.n_trials, 0, None)
     display.finish_trial = lambda *_: ended()  # type: ignore[method-assign, return-value, assignment]
-    preparation = FoldDataBuilder(question.examples, question.inputs, question.head, question.task.device.torch_device)
+    preparation = question.fold_data_builder()
     trials = TrialScheduler(question, study, folder, lambda: None, lambda: False)
     described = model_files.build_architecture(
-        search.task, question.inputs, space.NO_HIDDEN_LAYERS, question.head
+        search.task, question.task.inputs, space.NO_HIDDEN_LAYERS, question.task.head
     ).to_json()
     StudyDescription.from_search(search, question, described).write(folder)
     tracker.start(folder, print)
@@ -143,7 +142,7 @@ def peer(
     if tracked:
         MlflowClient(tracking).create_experiment("peer", artifact_location=str(folder.resolve()))
     study = optuna.create_study(storage=f"sqlite:///{folder}/optuna.db", direction="maximize")
-    preparation = FoldDataBuilder(question.examples, question.inputs, question.head, question.task.device.torch_device)
+    preparation = question.fold_data_builder()
     folds, scores = preparation.build_folds(question.splits), []
     begin = time.perf_counter()
     for row in rows:

@@ -93,7 +93,7 @@ def question(examples: Examples, head: HeadConfig, metric: str, folds: int = 3, 
         resolve_device(ComputeConfig("cpu", "fp32", 1, "auto")),
     )
     pictures = examples.inputs if isinstance(examples.inputs, Images) else None
-    return Problem("study", "0" * 64, {}, examples, splits, layout, built, task, pictures)
+    return Problem("study", "0" * 64, {}, examples, splits, task, pictures)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -149,7 +149,9 @@ def test_constant_of_the_folds_knows_nothing_of_the_test_part() -> None:
     apart = replace(examples, test_mask=(examples.targets == 1) & (np.arange(60) < 40))
     asked = question(apart, SoftmaxConfig("softmax"), "accuracy")
     assert asked.constant_score == pytest.approx(0.75, abs=0.01)
-    assert asked.head.constant_prediction(apart.targets[asked.splits.development], METRICS["accuracy"]).tolist() == [
+    assert asked.task.head.constant_prediction(
+        apart.targets[asked.splits.development], METRICS["accuracy"]
+    ).tolist() == [
         1,
         0,
     ]

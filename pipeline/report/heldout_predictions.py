@@ -138,7 +138,7 @@ def predict_heldout(problem: Problem, trained: TrainedModel) -> HeldoutPredictio
     examples = problem.examples
     rows = problem.splits.test
     return HeldoutPredictions(
-        head=problem.head,
+        head=problem.task.head,
         constants=trained.target_constants,
         names=tuple(examples.names[row] for row in rows),
         rows=rows,

@@ -78,7 +78,7 @@ def measure_learning_curve(
     used. A share with fewer than MIN_ROWS rows in a fold, or whose training diverged, is left out.
     """
     folds = problem.splits.folds
-    builder = FoldDataBuilder(problem.examples, problem.inputs, problem.head, problem.task.device.torch_device)
+    builder = problem.fold_data_builder()
     builder.check_memory(problem.splits, len(TRAIN_SHARES))
     row_counts = []
     entries = []

@@ -78,7 +78,7 @@ class StudyDescription:
 
         examples, splits = problem.examples, problem.splits
         command_prefix, command_suffix = follow_up_commands.search_command_parts(search)
-        folder, is_table = search.store / "studies" / problem.name, isinstance(problem.inputs, TableInputs)
+        folder, is_table = search.store / "studies" / problem.name, isinstance(problem.task.inputs, TableInputs)
         return cls(
             study=problem.name,
             task=search.task,
@@ -100,7 +100,7 @@ class StudyDescription:
             configuration=search.yaml,
             typed=" ".join(search.overrides),
             architecture=json.loads(architecture),
-            columns=problem.head.output_names,
+            columns=problem.task.head.output_names,
             question=search.question,
             unit=getattr(search.head, "unit", ""),
             splits=f"{search.cv.folds} folds{format_repeats(search.cv.repeats)}",

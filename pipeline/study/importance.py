@@ -1,4 +1,4 @@
-"""How much each hyperparameter decides whether a trial is among the best: PED-ANOVA, and what chance makes of it."""
+"""Hyperparameter importances by PED-ANOVA, with the level that chance reaches."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-TOP_QUANTILE, MIN_TRIALS_IN_QUANTILE = 0.1, 5  # Optuna advises five trials in the good quantile
-MIN_COMPLETE_TRIALS = 15  # complete trials: with fewer, the five best are no longer a top of anything
-N_PERMUTATIONS = 19  # by chance a share is above the largest of 19 others in 1 case of 20
+TOP_QUANTILE = 0.1
+MIN_TRIALS_IN_QUANTILE = 5  # Optuna advises five trials in the good quantile
+MIN_COMPLETE_TRIALS = 15  # with fewer, the five best are more than a third of all
+N_PERMUTATIONS = 19  # by chance a share exceeds the largest of 19 permuted ones in 1 case of 20
 
 
 @dataclass(frozen=True)
 class Importance:
-    """A hyperparameter's share of all importance, and what chance gives in one of 20 cases.
+    """Share of a hyperparameter in the sum of importances, with two levels that chance exceeds in 1 case of 20.
 
-    chance: a larger share than that to this hyperparameter; chance_of_any: to any of those that are searched.
+    chance_level: for this hyperparameter; max_chance_level: for any of the searched ones.
     """
 
     hyperparameter: str
@@ -32,15 +33,16 @@ class Importance:
 
 
 def compute_importances(trials: Sequence[FrozenTrial], *, maximize: bool, seed: int = 0) -> list[Importance]:
-    """The most important first; none where there are too few complete trials, or only one hyperparameter.
+    """Return the importances, largest first; empty with fewer than 15 complete trials or 2 hyperparameters.
 
-    PED-ANOVA (Watanabe, Bansal, Hutter 2023, https://arxiv.org/abs/2304.10255). By chance: the largest of as many as
-    SHUFFLES shares of scores that are shuffled among the trials (Barnard 1963, J. R. Stat. Soc. B 25, 294).
+    PED-ANOVA (Watanabe, Bansal, Hutter 2023, https://arxiv.org/abs/2304.10255). Chance level: the largest share among
+    N_PERMUTATIONS permutations of the scores over the trials (Barnard 1963, J. R. Stat. Soc. B 25, 294).
     """
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if len(complete) < MIN_COMPLETE_TRIALS or len({key for trial in complete for key in trial.params}) < 2:
         return []
-    rng, values = np.random.default_rng(seed), np.array([trial.value for trial in complete], dtype=float)
+    rng = np.random.default_rng(seed)
+    values = np.array([trial.value for trial in complete], dtype=float)
     shares = _importance_shares(complete, maximize)
     permuted_shares = [
         _importance_shares(_replace_values(complete, rng.permutation(values)), maximize) for _ in range(N_PERMUTATIONS)
@@ -53,7 +55,7 @@ def compute_importances(trials: Sequence[FrozenTrial], *, maximize: bool, seed: 
 
 
 def _replace_values(trials: Sequence[FrozenTrial], values: NDArray[np.float64]) -> list[FrozenTrial]:
-    """The same trials with other scores."""
+    """Return copies of the trials with other scores."""
     copies = [copy(trial) for trial in trials]
     for trial, value in zip(copies, values, strict=True):
         trial.values = [float(value)]
@@ -65,5 +67,5 @@ def _importance_shares(trials: Sequence[FrozenTrial], maximize: bool) -> dict[st
     study.add_trials(trials)
     quantile = max(TOP_QUANTILE, MIN_TRIALS_IN_QUANTILE / len(trials))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a hyperparameter that one trial alone has; it counts little
+        warnings.simplefilter("ignore")  # of a hyperparameter that only one trial has; its share is small
         return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=quantile))

@@ -1,4 +1,4 @@
-"""95 % intervals of a score on held-out rows."""
+"""Confidence intervals (95 %) of a score on the test set."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
-CONFIDENCE_LEVEL, N_BOOTSTRAP_RESAMPLES = 0.95, 2_000
+CONFIDENCE_LEVEL = 0.95
+N_BOOTSTRAP_RESAMPLES = 2_000
 
 
 def wilson_interval(proportion: float, n_rows: int) -> tuple[float, float]:

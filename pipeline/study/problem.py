@@ -1,4 +1,4 @@
-"""A search with its data at hand: which rows, split how, judged how; and the name that follows from all of it."""
+"""Prediction problem of a search: its examples, folds and task, and the name and fingerprint that follow from them."""
 
 from __future__ import annotations
 
@@ -20,21 +20,20 @@ from pipeline.data.cache import evict_least_recently_used
 from pipeline.data.examples import BackboneFeatures, Examples, Images
 from pipeline.data.folds import Fold, Folds
 from pipeline.models import heads
-from pipeline.models.heads import AnyHead
-from pipeline.preprocessing import Inputs
 from pipeline.runtime.errors import UserError
 from pipeline.training.device import Device, resolve_device
+from pipeline.training.fold_data import FoldDataBuilder
 from pipeline.training.trial_state import PredictionTask
 
-NUMERICS_VERSION = "4"  # raised where the same search comes to other digits, or its record is kept another way
+NUMERICS_VERSION = "4"  # raise it when a change of the code gives the same search other digits or another trials.log
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is asked, of which rows, and how answers are judged.
+    """Data of a search, how they are split, and the task of every trial.
 
     facts: everything that decides a result, by name; fingerprint: their SHA-256; name: the study's.
-    pictures: what people see of the examples, also where a backbone reads them; none of a table.
+    images: the examples as people look at them, also if a backbone's features replace them; None for a table.
     """
 
     name: str
@@ -42,83 +41,86 @@ class Problem:
     facts: Mapping[str, str]
     examples: Examples
     splits: Folds
-    inputs: Inputs
-    head: AnyHead
     task: PredictionTask
     images: Images | None
 
     @property
     def notes(self) -> list[str]:
-        """What a person should know before training starts."""
-        n_left_out = len(self.splits.excluded)
-        left_out = [f"left out, since a copy is among the held-out test rows: {n_left_out}"] if n_left_out else []
-        return [*self.examples.notes, *left_out]
+        """Return lines about the data to print before training starts."""
+        n_excluded = len(self.splits.excluded)
+        excluded = [f"left out, since a copy is among the held-out test rows: {n_excluded}"] if n_excluded else []
+        return [*self.examples.notes, *excluded]
 
     @property
     def constant_score(self) -> float:
-        """The score in cross-validation of the best answer that looks at no input: the mean over the folds."""
+        """Return the constant baseline's score in cross-validation: the mean over the folds."""
         return math.fsum(map(self._constant_score_on, self.splits.folds)) / len(self.splits.folds)
 
     def _constant_score_on(self, fold: Fold) -> float:
+        head = self.task.head
         train_targets = self.examples.targets[fold.train]
-        prediction, validation_targets = (
-            self.head.constant_prediction(train_targets, self.task.metric),
-            self.task.targets[fold.validation],
-        )
-        return self.head.score(
-            self.task.metric,
-            prediction.expand(len(validation_targets), -1),
-            validation_targets,
-            self.head.fit(train_targets),
-        )
+        targets = self.task.targets[fold.validation]
+        prediction = head.constant_prediction(train_targets, self.task.metric)
+        return head.score(self.task.metric, prediction.expand(len(targets), -1), targets, head.fit(train_targets))
+
+    def fold_data_builder(self) -> FoldDataBuilder:
+        """Return a builder of the tensors of its folds."""
+        return FoldDataBuilder(self.examples, self.task.inputs, self.task.head, self.task.device.torch_device)
 
 
 def build_problem(search: Search) -> Problem:
-    """Loads the examples, splits them, and names the study by everything that decides its result.
+    """Load the examples of a search, split them, prepare their task, and name the study by what decides its result.
 
-    Raises UserError where the data cannot be used, NoDeviceError where the device asked for is not there.
+    Raises UserError if the data cannot be used, and NoDeviceError if the device is missing.
     """
-    device, start_time = resolve_device(search.compute), int(time.time())
-    cache = search.store / "cache"
-    raw_examples = data.load_examples(search.dataset, search.head.spec.target_kind, cache)
-    examples = _extract_backbone_features(search, raw_examples, device, cache)
-    evict_least_recently_used(cache, search.cache.max_gb, start_time)
+    device = resolve_device(search.compute)
+    examples, images = _load_examples(search, device)
     splits = folds.make_folds(examples, search.cv, search.seed)
-    head = heads.build_head(search.head, examples)
-    inputs = preprocessing.build_inputs(examples, splits.development)
-    task = PredictionTask(inputs, head, search.metric, torch.from_numpy(examples.targets.copy()), device)
+    task = _prepare_task(search, examples, splits, device)
     facts = _collect_facts(search, examples, splits, device)
     fingerprint = hashlib.sha256(repr(sorted(facts.items())).encode()).hexdigest()
-    images = raw_examples.inputs if isinstance(raw_examples.inputs, Images) else None
     name = search.study or f"{search.task}-{fingerprint[:8]}"
-    return Problem(name, fingerprint, facts, examples, splits, inputs, head, task, images)
+    return Problem(name, fingerprint, facts, examples, splits, task, images)
 
 
-def _extract_backbone_features(search: Search, examples: Examples, device: Device, cache: Path) -> Examples:
-    """The examples, with what a pretrained backbone makes of their pictures in their place."""
-    if not search.backbone.is_pretrained:
-        return examples
-    assert isinstance(examples.inputs, Images)
-    from pipeline.models.backbones import PretrainedBackbone  # only where there is one: the others start faster
+def _load_examples(search: Search, device: Device) -> tuple[Examples, Images | None]:
+    """Return the examples, with a pretrained backbone's features in place of their images, and the images."""
+    start_time = int(time.time())
+    cache = search.store / "cache"
+    examples = data.load_examples(search.dataset, search.head.spec.target_kind, cache)
+    images = examples.inputs if isinstance(examples.inputs, Images) else None
+    if search.backbone.is_pretrained:
+        assert images is not None
+        examples = replace(examples, inputs=_extract_features(search, images, device, cache))
+    evict_least_recently_used(cache, search.cache.max_gb, start_time)
+    return examples, images
 
-    if search.backbone.finetune_part is not None:
-        _check_finetune_size(FinetuneSpec(search.backbone.name, search.backbone.finetune_part))
-    backbone = PretrainedBackbone.from_config(search.backbone, cache, device.torch_device)
-    return replace(examples, inputs=backbone.load_or_extract(examples.inputs, search.features.views, cache))
+
+def _extract_features(search: Search, images: Images, device: Device, cache: Path) -> BackboneFeatures:
+    """Return the images' features; raises UserError if a model file could not hold the part to finetune."""
+    # Here, since torchvision takes 3.5 s to import, and only pretrained backbones need it.
+    from pipeline.models.backbones import PretrainedBackbone, split
+
+    backbone = search.backbone
+    if backbone.finetune_part is not None:  # counted before its weights are downloaded
+        n_parameters = split.count_tail_parameters(FinetuneSpec(backbone.name, backbone.finetune_part))
+        if n_parameters > MAX_PARAMETERS:
+            raise UserError(
+                f"model.finetune: a model has at most {MAX_PARAMETERS:,} parameters; the finetuned part of "
+                f"{backbone.name} has {n_parameters:,}; use a smaller model.backbone, or model.finetune=none"
+            )
+    pretrained = PretrainedBackbone.from_config(backbone, cache, device.torch_device)
+    return pretrained.load_or_extract(images, search.features.views, cache)
 
 
-def _check_finetune_size(finetune: FinetuneSpec) -> None:
-    """Raises UserError where no model file takes a part of a backbone; before anything of it is fetched or computed."""
-    from pipeline.models.backbones import split
-
-    if (n_parameters := split.count_tail_parameters(finetune)) > MAX_PARAMETERS:
-        raise UserError(
-            f"model.finetune: a model has at most {MAX_PARAMETERS:,} parameters; what would be trained along of "
-            f"{finetune.backbone} has {n_parameters:,}; use a smaller model.backbone, or model.finetune=none"
-        )
+def _prepare_task(search: Search, examples: Examples, splits: Folds, device: Device) -> PredictionTask:
+    head = heads.build_head(search.head, examples)
+    inputs = preprocessing.build_inputs(examples, splits.development)
+    return PredictionTask(inputs, head, search.metric, torch.from_numpy(examples.targets.copy()), device)
 
 
 def _collect_facts(search: Search, examples: Examples, splits: Folds, device: Device) -> dict[str, str]:
+    """Return everything that decides the result of a search, by name."""
     return {
         "task": search.task,
         "data": examples.fingerprint[:16],
@@ -137,7 +139,7 @@ def _collect_facts(search: Search, examples: Examples, splits: Folds, device: De
 
 
 def _describe_backbone(examples: Examples) -> str:
-    """Which backbone has looked at the pictures, with which weights, and at how many views of them."""
+    """Return the backbone, its weights, the number of views of an image, and the finetuned part."""
     inputs = examples.inputs
     if not isinstance(inputs, BackboneFeatures):
         return "none"

@@ -1,4 +1,4 @@
-"""What a study has found, kept by Optuna in `<folder>/trials.log`: a finished trial is one line, written at once."""
+"""Storage of a study: Optuna's journal `<folder>/trials.log`, to which each finished trial is appended at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OPTUNA_STATES = {
 
 
 class _NoLock(JournalFileOpenLock):
-    """No lock: the study's owner holds one on its folder, and nobody else writes."""
+    """Lock that does nothing: the search holds a lock on the study's folder, and is its only writer."""
 
     def acquire(self) -> bool:
         return True
@@ -35,7 +35,7 @@ class _NoLock(JournalFileOpenLock):
 
 
 def _truncate_partial_line(file: Path) -> None:
-    """Cuts off the part of a line that a killed process, or a full disk, has left at the end."""
+    """Remove the partial last line that a killed process or a full disk leaves."""
     if not file.is_file():
         return
     content = file.read_bytes()
@@ -47,7 +47,7 @@ def _truncate_partial_line(file: Path) -> None:
 
 @contextmanager
 def _rollback_on_error(file: Path) -> Iterator[None]:
-    """A write to the record: whole, or NotWrittenError and not at all, so that the next one begins a line."""
+    """Undo a write that fails and raise FileWriteError, so that the next write begins a line."""
     try:
         yield
     except OSError as error:
@@ -60,20 +60,24 @@ def _open_journal(folder: Path) -> JournalStorage:
 
 
 class TrialStorageReader:
-    """Another process's view of a record that grows; raises KeyError where the record has no study yet."""
+    """Reader of a storage that another process appends to; raises KeyError if it holds no study yet."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.optuna_study, self.n_read = optuna.load_study(storage=_open_journal(folder), study_name=name), 0
+        self.optuna_study = optuna.load_study(storage=_open_journal(folder), study_name=name)
+        self.n_read = 0
 
     def read_new_trials(self) -> Iterator[TrialRecord]:
-        """The trials that have ended since the last call; one that its reader does not come to is there again."""
+        """Yield the trials finished since the last call; a trial counts as read when the next one is requested."""
         for trial in self.optuna_study.get_trials(deepcopy=False)[self.n_read :]:
             yield trial_from_dict(trial.user_attrs["record"])
             self.n_read += 1
 
 
 class TrialStorage:
-    """The finished trials of one study: `trials` as Optuna has them, `rows` as everyone else, by their number."""
+    """Finished trials of one study by number: `frozen_trials` for Optuna, `records` for all other code.
+
+    facts: everything that decides the result; raises UserError if the study was started with other facts.
+    """
 
     def __init__(self, folder: Path, name: str, facts: Mapping[str, str], *, maximize: bool) -> None:
         self.file = folder / "trials.log"
@@ -83,7 +87,7 @@ class TrialStorage:
         except ValueError:
             raise UserError(f"study={name}: {self.file} was changed by another program; use another study=") from None
         if any(study.study_name == name for study in storage.get_all_studies()):
-            self.optuna_study = optuna.load_study(storage=storage, study_name=name)  # looking at it writes nothing
+            self.optuna_study = optuna.load_study(storage=storage, study_name=name)  # loading writes nothing
         else:
             with _rollback_on_error(self.file):
                 self.optuna_study = optuna.create_study(
@@ -96,7 +100,7 @@ class TrialStorage:
             self._index(trial)
 
     def _check_facts(self, facts: Mapping[str, str]) -> None:
-        """A study's name must not join two searches: what it was started with is kept, and compared."""
+        """Store the facts of a new study; raise UserError if those of an existing one differ."""
         stored_facts = self.optuna_study.user_attrs.get("facts")
         if stored_facts is None:
             with _rollback_on_error(self.file):
@@ -114,9 +118,9 @@ class TrialStorage:
             )
 
     def update_environment(self, environment: Mapping[str, str]) -> list[str]:
-        """Where the study was left on another machine, or with other libraries, which may change the last digits.
+        """Return a line for each change since the last call: other hardware or libraries may change the last digits.
 
-        Either is written down: the record is a log, and keeps both.
+        A changed environment is recorded too: the journal keeps both.
         """
         previous = self.optuna_study.user_attrs.get("machine", {})
         if previous == environment:
@@ -128,16 +132,16 @@ class TrialStorage:
 
     @property
     def seconds(self) -> Mapping[str, float]:
-        """What the calls before this one have spent, as the last of them wrote it down."""
+        """Return the seconds of the calls before this one."""
         return dict(self.optuna_study.user_attrs.get("seconds", {}))
 
     def save_seconds(self, seconds: Mapping[str, float]) -> None:
-        """Writes down what all calls have spent, this one included."""
+        """Record the seconds of all calls, including this one."""
         with _rollback_on_error(self.file):
             self.optuna_study.set_user_attr("seconds", dict(seconds))
 
     def append(self, proposed: FrozenTrial, trial_dict: Mapping[str, Any]) -> TrialRecord:
-        """Writes a trial down: what was drawn for it, and how it went."""
+        """Append a finished trial: its sampled parameters and its result."""
         finished = create_trial(
             state=OPTUNA_STATES[trial_dict["state"]],
             value=trial_dict["value"] if trial_dict["state"] == "complete" else None,
@@ -155,5 +159,6 @@ class TrialStorage:
 
     def _index(self, frozen_trial: FrozenTrial) -> TrialRecord:
         trial = trial_from_dict(frozen_trial.user_attrs["record"])
-        self.frozen_trials[trial.number], self.records[trial.number] = frozen_trial, trial
+        self.frozen_trials[trial.number] = frozen_trial
+        self.records[trial.number] = trial
         return trial

@@ -1,4 +1,4 @@
-"""The search itself: what is tried next, who may stop it, how it went; the record of a study."""
+"""Ask-and-tell interface of a study: proposals of trials, their pruning, and the records of finished ones."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from pipeline.training.trial_state import PruneCallback, TrialResult
 
 @dataclass(frozen=True)
 class TrialProposal:
-    """What is to be tried under which number.
+    """Candidate to train as a trial of a number.
 
-    same_as: the number of an earlier trial, of the same wave at the latest, that tries the same.
+    duplicate_of: number of an earlier trial, of the same wave at the latest, with the same hyperparameters.
     """
 
     number: int
@@ -34,17 +34,20 @@ class TrialProposal:
 
 
 class Study:
-    """One search's trials; opened again, it goes on where it was.
+    """Trials of one search; a study that is opened again continues after its recorded trials.
 
-    wave: how many trials are drawn at a time. deciding: the seconds that Optuna took.
+    wave_size: number of trials sampled at a time; sampling_seconds: time spent inside Optuna.
     """
 
     def __init__(
         self, search: Search, name: str, folder: Path, facts: Mapping[str, str], *, maximize: bool, wave_size: int = 1
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.search, self.maximize, self.wave_size = search, maximize, wave_size
-        self.sampling_seconds, self._lock = 0.0, Lock()
+        self.search = search
+        self.maximize = maximize
+        self.wave_size = wave_size
+        self.sampling_seconds = 0.0
+        self._lock = Lock()
         with self._locked_and_timed():
             self.storage = TrialStorage(folder, name, facts, maximize=maximize)
             self.sampler = WaveSampler(search, self.storage, maximize)
@@ -55,23 +58,23 @@ class Study:
 
     @property
     def n_trials(self) -> int:
-        """How many trials the study is to have; without a range there is one thing to try."""
+        """Return the budget of trials; 1 if the search space holds no range."""
         return self.search.budget.trials if space.has_ranges(self.search.space) else 1
 
     def finished_trials(self) -> list[TrialRecord]:
-        """The finished trials, in order of number."""
+        """Return the finished trials in order of number."""
         return [self.storage.records[number] for number in sorted(self.storage.records)]
 
     def has_finished(self, number: int) -> bool:
-        """Whether a trial has ended."""
+        """Return whether the trial has finished."""
         return number in self.storage.records
 
     def best_trial(self) -> TrialRecord | None:
-        """The best complete trial; of equals the one with the fewest parameters, of those the first."""
+        """Return the best complete trial; among equals the one with the fewest parameters, then the first."""
         return self._best_trial
 
     def _is_best(self, trial: TrialRecord) -> bool:
-        """Whether a trial is better than all others."""
+        """Return whether a trial is complete and better than all recorded ones."""
         sign = -1 if self.maximize else 1
 
         def rank(candidate: TrialRecord) -> tuple[float, int, int]:
@@ -85,15 +88,15 @@ class Study:
         self._first_number_with(trial.hyperparameters, trial.number)
 
     def _first_number_with(self, hyperparameters: Mapping[str, Any], number: int) -> int:
-        """The number of the first trial that tries this."""
+        """Return the number of the first trial with these hyperparameters."""
         key = tuple(hyperparameters.values())
         self._first_numbers[key] = min(number, self._first_numbers.get(key, number))
         return self._first_numbers[key]
 
     def ask(self) -> list[TrialProposal]:
-        """The next wave: those of its trials that have not ended, drawn by what was known before it; none at the end.
+        """Return the unfinished trials of the next wave, sampled from the trials before it; empty after the last.
 
-        A trial that an earlier call left unfinished is drawn again, and comes out as it was.
+        A trial that an earlier call did not finish is sampled again, with the same result.
         """
         next_number = next((number for number in range(self.n_trials) if number not in self.storage.records), None)
         if next_number is None:
@@ -112,7 +115,7 @@ class Study:
         return proposals
 
     def prune_callback(self, number: int, on_epoch: Callable[[int], None]) -> PruneCallback:
-        """Sees each epoch's mean over the folds, and stops trials that fall behind; `watch` is told of each epoch."""
+        """Return a callback that decides after each epoch, from its mean scores over the folds, whether to prune the trial."""
 
         def should_prune(mean_scores: Sequence[float]) -> bool:
             on_epoch(len(mean_scores))
@@ -129,9 +132,9 @@ class Study:
         seconds: float,
         save_weights: Callable[[], None] = lambda: None,
     ) -> TrialRecord:
-        """Writes down how a trial went; keep: called before, if it becomes the best.
+        """Record the result of a trial; save_weights: called before, if the trial becomes the best.
 
-        So the weights of the best trial are there whenever the process is killed.
+        In this order the weights of the best trial exist whenever the process is killed.
         """
         with self._locked_and_timed():
             trial_dict = result_to_dict(
@@ -142,7 +145,7 @@ class Study:
             return self._append(proposal, trial_dict)
 
     def tell_duplicate(self, proposal: TrialProposal) -> TrialRecord:
-        """Writes down a trial that tries what an earlier one has tried: it went as that one did."""
+        """Record a duplicate with the result of the trial that it repeats."""
         assert proposal.duplicate_of is not None
         with self._locked_and_timed():
             original = self.storage.frozen_trials[proposal.duplicate_of].user_attrs["record"]
@@ -155,7 +158,7 @@ class Study:
 
     @contextmanager
     def _locked_and_timed(self) -> Iterator[None]:
-        """One thread at a time, and the seconds counted."""
+        """Serialise the threads of executors, and add the time to sampling_seconds."""
         with self._lock:
             start_time = time.monotonic()
             try:

@@ -1,4 +1,4 @@
-"""A finished trial: what was tried, how it went, and the plain record that it is kept as."""
+"""Record of a finished trial, and its plain form in trials.log."""
 
 from __future__ import annotations
 
@@ -27,12 +27,11 @@ STOP_REASONS = {
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A finished trial, as the record keeps it.
+    """Finished trial.
 
-    value: the mean over the folds at `epoch`, the best of the mean curve (from 1; 0 and NaN where there is none);
-    folds: each fold's score there; curve: for each epoch its mean training loss and its score on each fold;
-    parameters: learned numbers of one fold's network; ended: seconds since 1970 (UTC); repeats: how often all rows were
-    drawn into folds.
+    value: mean score over the folds at `epoch`, the best one of the mean curve (from 1; 0 and NaN without a score);
+    fold_scores: scores of the folds at that epoch; epoch_results: mean training loss and fold scores of each epoch;
+    n_parameters: of one fold's network; end_time: seconds since 1970 (UTC); repeats: repeats of the cross-validation.
     """
 
     number: int
@@ -50,26 +49,27 @@ class TrialRecord:
 
     @property
     def is_finite(self) -> bool:
+        """Return whether the trial has a score."""
         return math.isfinite(self.value)
 
     @property
     def folds_per_repeat(self) -> int:
-        """Into how many folds the rows are drawn at a time: so many scores come from rows of their own."""
+        """Return the number of folds of one repeat: that many scores come from disjoint rows."""
         return len(self.fold_scores) // self.repeats
 
     @property
     def standard_error(self) -> float:
-        """Of the mean over the folds.
+        """Return the standard error of the mean over the folds.
 
-        Repeats judge by the same rows again, and what they add to the certainty is not new rows: divided by the root of
-        all scores, it would go to 0 with more of them (Nadeau, Bengio 2003, Machine Learning 52, 239). So the spread of
-        all is divided by the root of those of one drawing.
+        Repeats score the same rows again. Divided by the root of the number of all scores, the error would go to 0
+        with more repeats (Nadeau, Bengio 2003, Machine Learning 52, 239). Therefore the standard deviation of all
+        scores is divided by the root of the number of folds of one repeat.
         """
         return statistics.stdev(self.fold_scores) / math.sqrt(self.folds_per_repeat)
 
     @property
     def error_type(self) -> str:
-        """Of a failed trial, what kind of error it died of."""
+        """Return the type of the error that ended a failed trial."""
         return self.reason.removeprefix("WorkerError: ").partition(":")[0]
 
 
@@ -81,7 +81,7 @@ def result_to_dict(
     seconds: float,
     repeats: int,
 ) -> dict[str, Any]:
-    """How a trial went, in plain words and numbers; a NaN or an exception is never a score."""
+    """Return the plain form of a result; an exception or a NaN gives a record without a score."""
     common = {
         "number": number,
         "fields": dict(candidate.hyperparameters),
@@ -103,13 +103,13 @@ def result_to_dict(
 
 
 def duplicate_trial_dict(trial_dict: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """The record of a trial that tries what another has tried: it is not trained again."""
+    """Return the record of a trial with the hyperparameters of a recorded one: it is not trained again."""
     reason = f"a repeat of trial {trial_dict['number']}: {trial_dict['reason']}"
     return {**trial_dict, "number": number, "reason": reason, "seconds": 0.0, "ended": time.time()}
 
 
 def trial_from_dict(trial_dict: Mapping[str, Any]) -> TrialRecord:
-    """The trial that a record tells of."""
+    """Return the record that a plain form holds."""
     epoch_results = EpochResult.curve_from_lists(trial_dict["curve"])
     return TrialRecord(
         number=trial_dict["number"],
@@ -123,5 +123,5 @@ def trial_from_dict(trial_dict: Mapping[str, Any]) -> TrialRecord:
         n_parameters=trial_dict["parameters"],
         seconds=trial_dict["seconds"],
         end_time=trial_dict["ended"],
-        repeats=trial_dict.get("repeats", 1),  # older records tell nothing of them
+        repeats=trial_dict.get("repeats", 1),  # records of the first release lack it
     )

@@ -20,7 +20,6 @@ from pipeline.study.summary import ConstantScore, IntervalScore, ModelFiles, Ref
 from pipeline.study.trial_record import TrialRecord
 from pipeline.training.engine import Member, StreamSeeds
 from pipeline.training.fit import refit
-from pipeline.training.fold_data import FoldDataBuilder
 
 
 class WinnerRefit:
@@ -37,8 +36,7 @@ class WinnerRefit:
         self.metric = problem.task.metric
         splits = problem.splits
         self.test_targets = torch.from_numpy(np.array(problem.examples.targets))[torch.from_numpy(splits.test)]
-        builder = FoldDataBuilder(problem.examples, problem.task.inputs, self.head, problem.task.device.torch_device)
-        self.development_data = builder.build_refit_data(splits.development)
+        self.development_data = problem.fold_data_builder().build_refit_data(splits.development)
 
     def refit_and_test(
         self, best: TrialRecord, baseline: TrialRecord | None, folder: Path, n_test_evaluations: int
@@ -71,7 +69,7 @@ class WinnerRefit:
         input_constants = {key: value.cpu() for key, value in self.development_data.input_constants.items()}
         is_synthetic = self.problem.examples.is_synthetic
         architecture = model_files.build_architecture(
-            self.task, self.problem.task.inputs, candidate.model, self.problem.head, synthetic=is_synthetic
+            self.task, self.problem.task.inputs, candidate.model, self.problem.task.head, synthetic=is_synthetic
         )
         return TrainedModel(architecture, weights, input_constants, self.development_data.target_constants)
 

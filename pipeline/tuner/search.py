@@ -26,7 +26,6 @@ from pipeline.study.summary import RefitResult, SecondsSpent, StudySummary
 from pipeline.study.trial_record import TrialRecord
 from pipeline.tracking.process import FollowerHandle
 from pipeline.training.fit import gc_unfrozen_on_exit
-from pipeline.training.fold_data import FoldDataBuilder
 from pipeline.tuner import executors, results_table
 from pipeline.tuner.executors import InProcessExecutor, TrialExecutor, WorkerProcess
 from pipeline.tuner.live_display import LiveDisplay
@@ -131,7 +130,7 @@ def prepare(
         prepared.print(f"Resumed in another environment; last digits may differ: {'; '.join(differences)}")
     is_synthetic = problem.examples.is_synthetic
     architecture = model_files.build_architecture(
-        search.task, problem.task.inputs, space.NO_HIDDEN_LAYERS, problem.head, synthetic=is_synthetic
+        search.task, problem.task.inputs, space.NO_HIDDEN_LAYERS, problem.task.head, synthetic=is_synthetic
     )
     StudyDescription.from_search(search, problem, architecture.to_json()).write(folder)
     tracker.start(folder, prepared.print)
@@ -165,9 +164,7 @@ def run_trials(prepared: PreparedSearch, signal_guard: SignalGuard) -> None:
 def _start_executors(prepared: PreparedSearch, signal_guard: SignalGuard) -> Iterator[list[TrialExecutor]]:
     """Yield executors that have loaded their data: one in this process, or a worker process a core."""
     problem = prepared.problem
-    builder = FoldDataBuilder(
-        problem.examples, problem.task.inputs, problem.task.head, problem.task.device.torch_device
-    )
+    builder = problem.fold_data_builder()
     if prepared.n_workers == 1:
         folds = builder.build_folds(problem.splits)
         check_stop = signal_guard.raise_if_interrupted

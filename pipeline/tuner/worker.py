@@ -22,7 +22,6 @@ from pipeline.study import space
 from pipeline.study.problem import build_problem
 from pipeline.study.study import TrialProposal
 from pipeline.training.fit import gc_unfrozen_on_exit
-from pipeline.training.fold_data import FoldDataBuilder
 from pipeline.training.trial_state import PruneCallback
 from pipeline.tuner.executors import InProcessExecutor
 
@@ -42,9 +41,6 @@ def main(arguments: Sequence[str]) -> None:
         rest[:config_dir_index], Path(rest[config_dir_index + 1]) if config_dir_index < len(rest) else None
     )
     problem = build_problem(search)
-    fold_data_builder = FoldDataBuilder(
-        problem.examples, problem.task.inputs, problem.task.head, problem.task.device.torch_device
-    )
     with (
         gc_unfrozen_on_exit(),
         suppress(SearchInterrupted),
@@ -53,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
     ):
         executor = InProcessExecutor(
             problem.task,
-            fold_data_builder.build_folds(problem.splits),
+            problem.fold_data_builder().build_folds(problem.splits),
             search.seed,
             Path(folder),
             signal_guard.raise_if_interrupted,

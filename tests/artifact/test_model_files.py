@@ -21,7 +21,6 @@ from pipeline.config.model import Convolutions, Model
 from pipeline.config.schema import Training
 from pipeline.training.engine import Member, StreamSeeds
 from pipeline.training.fit import refit
-from pipeline.training.fold_data import FoldDataBuilder
 from tests.conftest import picture_examples, question, table_examples
 from tests.crash import kills
 
@@ -37,10 +36,10 @@ def trained(kind: str = "pictures", network: Model = HIDDEN) -> TrainedModel:
         asked = question(picture_examples(), SoftmaxConfig("softmax"), "accuracy")
     else:
         asked = question(table_examples(), NumberConfig("number", "relu", "l1", "USD"), "mean_absolute_error")
-    preparation = FoldDataBuilder(asked.examples, asked.inputs, asked.head, torch.device("cpu"))
+    preparation = asked.fold_data_builder()
     data = preparation.build_refit_data(asked.splits.development)
     weights = refit(asked.task, Member(network, TRAINING, StreamSeeds(0, 0), data), 2)
-    described = model_files.build_architecture("colours", asked.inputs, network, asked.head)
+    described = model_files.build_architecture("colours", asked.task.inputs, network, asked.task.head)
     return TrainedModel(described, weights, data.input_constants, data.target_constants)
 
 

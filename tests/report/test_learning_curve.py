@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from pipeline.config.heads import NumberConfig, SoftmaxConfig
 from pipeline.config.metrics import METRICS
@@ -26,7 +25,6 @@ from pipeline.study.trial_record import TrialRecord
 from pipeline.training.engine import StreamSeeds
 from pipeline.training.epoch import EpochResult
 from pipeline.training.fit import cross_validate_trials, fit_trials
-from pipeline.training.fold_data import FoldDataBuilder
 from pipeline.training.trial_state import PredictionTask, TrialResult, TrialSpec
 from tests.conftest import picture_examples, question, table_examples
 
@@ -169,7 +167,7 @@ def asked(kind: str = "pictures") -> Problem:
 
 def test_trials_with_data_of_their_own_are_what_each_is_alone() -> None:
     posed = asked()
-    preparation = FoldDataBuilder(posed.examples, posed.inputs, posed.head, torch.device("cpu"))
+    preparation = posed.fold_data_builder()
     trial = TrialSpec(MODEL, TRAINING, StreamSeeds(0, 5), lambda _: False)
     whole = preparation.build_folds(posed.splits)
     halves = [Fold(fold.train[::2], fold.validation) for fold in posed.splits.folds]

@@ -29,7 +29,6 @@ from pipeline.report.winner_figures import build_prediction_figures, build_winne
 from pipeline.study.problem import Problem
 from pipeline.training.engine import Member, StreamSeeds
 from pipeline.training.fit import refit
-from pipeline.training.fold_data import FoldDataBuilder
 from tests.conftest import picture_examples, question, table_examples
 
 CATS = ("birman", "persian", "siamese")
@@ -260,12 +259,10 @@ def posed(kind: str) -> Problem:
 
 
 def trained(asked: Problem, network: Model) -> TrainedModel:
-    data = FoldDataBuilder(asked.examples, asked.inputs, asked.head, torch.device("cpu")).build_refit_data(
-        asked.splits.development
-    )
+    data = asked.fold_data_builder().build_refit_data(asked.splits.development)
     training = Training(2, 16, 0.01, 0.0, "adamw", None, flip=False, shift=0)
     weights = refit(asked.task, Member(network, training, StreamSeeds(0, 0), data), 2)
-    described = model_files.build_architecture("colours", asked.inputs, network, asked.head)
+    described = model_files.build_architecture("colours", asked.task.inputs, network, asked.task.head)
     return TrainedModel(described, weights, data.input_constants, data.target_constants)
 
 

@@ -18,7 +18,6 @@ from pipeline.training import checkpoints
 from pipeline.training.checkpoints import CheckpointStore, DiskCheckpointPolicy
 from pipeline.training.engine import FoldData, FusedDenseStack, StreamSeeds
 from pipeline.training.fit import cross_validate_trials
-from pipeline.training.fold_data import FoldDataBuilder
 from pipeline.training.trial_state import TrialResult, TrialSpec
 from tests.conftest import picture_examples, question
 
@@ -33,7 +32,7 @@ def asked() -> Problem:
 
 @pytest.fixture(scope="module")
 def folds(asked: Problem) -> list[FoldData]:
-    return FoldDataBuilder(asked.examples, asked.inputs, asked.head, torch.device("cpu")).build_folds(asked.splits)
+    return asked.fold_data_builder().build_folds(asked.splits)
 
 
 def stopped(means: Sequence[float]) -> bool:

@@ -11,7 +11,6 @@ from pipeline.runtime import seeds
 from pipeline.study.problem import Problem
 from pipeline.training.engine import Member, NetworkStack, StreamSeeds
 from pipeline.training.engine import build_stack as build
-from pipeline.training.fold_data import FoldDataBuilder
 from tests.conftest import picture_examples, question, table_examples
 
 TRAINING = Training(3, 16, 0.01, 0.01, "adamw", None, flip=False, shift=0)
@@ -24,12 +23,12 @@ def asked() -> Problem:
 def stack(
     asked: Problem, folds: slice = slice(None), model: Model | None = None, training: Training = TRAINING
 ) -> NetworkStack:
-    preparation = FoldDataBuilder(asked.examples, asked.inputs, asked.head, torch.device("cpu"))
+    preparation = asked.fold_data_builder()
     chosen = model or Model((8,), "relu", 0.2)
     members = [
         Member(chosen, training, StreamSeeds(1, 2), data) for data in preparation.build_folds(asked.splits)[folds]
     ]
-    return build(members, asked.inputs, asked.head, "fp32")
+    return build(members, asked.task.inputs, asked.task.head, "fp32")
 
 
 def trained(stack: NetworkStack, epochs: int = 3) -> NetworkStack:

@@ -32,7 +32,6 @@ from pipeline.training.checkpoints import CheckpointStore, DiskCheckpointPolicy
 from pipeline.training.engine import AutogradStack, FoldData, Member, StreamSeeds, build_stack
 from pipeline.training.engine.finetuning import BACKBONE_TAIL_PREFIX, FinetunedSingleNetwork, FinetuneStack
 from pipeline.training.fit import cross_validate_trials
-from pipeline.training.fold_data import FoldDataBuilder
 from pipeline.training.trial_state import TrialSpec
 from tests.conftest import picture_examples, question, search
 from tests.training.test_checkpoints import Stopping, assert_equal, never
@@ -80,7 +79,7 @@ def asked(request: pytest.FixtureRequest) -> Problem:
 
 
 def folds_of(asked: Problem) -> list[FoldData]:
-    return FoldDataBuilder(asked.examples, asked.inputs, asked.head, CPU).build_folds(asked.splits)
+    return asked.fold_data_builder().build_folds(asked.splits)
 
 
 def deep_of(asked: Problem) -> IndexedActivations:
@@ -134,13 +133,13 @@ def test_rows_are_all_views_of_a_picture_or_one_of_them() -> None:
 def test_answers_are_the_head_s_until_the_backbone_has_learned(asked: Problem) -> None:
     """The network that goes on from a head answers as that head did."""
     members = members_of(asked)
-    heads = build_stack(members, asked.inputs, asked.head, "fp32")
+    heads = build_stack(members, asked.task.inputs, asked.task.head, "fp32")
     for epoch in range(2):
         heads.train_epoch(epoch)
     expected, states = heads.validate(), [heads.state_dict(place) for place in range(len(members))]
     for member, state, answers in zip(members, states, expected, strict=True):
         head = {name.removeprefix("dense."): value for name, value in state.items() if name.startswith("dense.")}
-        lone = FinetunedSingleNetwork(member, head, asked.inputs, asked.head, "fp32")
+        lone = FinetunedSingleNetwork(member, head, asked.task.inputs, asked.task.head, "fp32")
         with torch.no_grad():
             torch.testing.assert_close(lone.predict_validation(), answers, atol=1e-5, rtol=1e-5)
 
@@ -155,7 +154,10 @@ def test_backbone_learns_after_the_head_and_at_its_own_rate(asked: Problem) -> N
     far = {}
     for rate in (1e-3, 1e-9):
         tuned = build_stack(
-            members_of(asked, replace(TRAINING, finetuning=FinetuneTraining(2, rate))), asked.inputs, asked.head, "fp32"
+            members_of(asked, replace(TRAINING, finetuning=FinetuneTraining(2, rate))),
+            asked.task.inputs,
+            asked.task.head,
+            "fp32",
         )
         tuned.train_epoch(0)
         first = tuned.state_dict(0)
@@ -172,7 +174,7 @@ def test_backbone_learns_after_the_head_and_at_its_own_rate(asked: Problem) -> N
 
 @pytest.mark.parametrize("asked", ["last"], indirect=True)
 def test_statistics_of_the_pretraining_stay(asked: Problem) -> None:
-    tuned = build_stack(members_of(asked), asked.inputs, asked.head, "fp32")
+    tuned = build_stack(members_of(asked), asked.task.inputs, asked.task.head, "fp32")
     for epoch in range(3):
         tuned.train_epoch(epoch)
     published, state = deep_of(asked).weights, tuned.state_dict(0)
@@ -189,8 +191,8 @@ def test_gradients_of_pieces_add_up_to_those_of_the_minibatch(asked: Problem, mo
             members_of(
                 asked, replace(TRAINING, optimizer="sgd", learning_rate=1e-3, finetuning=FinetuneTraining(2, 1e-4))
             ),
-            asked.inputs,
-            asked.head,
+            asked.task.inputs,
+            asked.task.head,
             "fp32",
         )
         losses = [tuned.train_epoch(epoch) for epoch in range(3)]
@@ -215,7 +217,7 @@ def test_validation_reads_no_more_rows_at_once_than_training(asked: Problem, mon
     assert asked.examples.inputs.activations is not None
     deep, found = Watched(asked.examples.inputs.activations, CPU), []
     member = members_of(asked)[0]
-    head = build_stack([member], asked.inputs, asked.head, "fp32").state_dict(0)
+    head = build_stack([member], asked.task.inputs, asked.task.head, "fp32").state_dict(0)
     head = {name.removeprefix("dense."): value for name, value in head.items() if name.startswith("dense.")}
     for at_once in (1000, 5):
         deep.asked = []
@@ -223,8 +225,8 @@ def test_validation_reads_no_more_rows_at_once_than_training(asked: Problem, mon
         lone = FinetunedSingleNetwork(
             replace(member, data=replace(member.data, backbone_activations=deep)),
             head,
-            asked.inputs,
-            asked.head,
+            asked.task.inputs,
+            asked.task.head,
             "fp32",
         )
         with torch.no_grad():
@@ -235,7 +237,7 @@ def test_validation_reads_no_more_rows_at_once_than_training(asked: Problem, mon
 
 @pytest.mark.parametrize("asked", ["last"], indirect=True)
 def test_part_of_a_backbone_takes_all_threads_and_is_saved_once(asked: Problem) -> None:
-    tuned = build_stack(members_of(asked), asked.inputs, asked.head, "fp32")
+    tuned = build_stack(members_of(asked), asked.task.inputs, asked.task.head, "fp32")
     for epoch in range(3):
         tuned.train_epoch(epoch)
     assert isinstance(tuned, FinetuneStack)
@@ -245,7 +247,7 @@ def test_part_of_a_backbone_takes_all_threads_and_is_saved_once(asked: Problem) 
     saved = sorted(name for name, value in state.items() if name.endswith("tail.blocks.1.weight") and value.dim())
     assert [name.partition(".")[0] for name in saved] == ["exp_avg", "exp_avg_sq", "network"]
     before = state | {name.replace("network.", "judged.", 1): state[name] for name in state if "network." in name}
-    other = build_stack(members_of(asked), asked.inputs, asked.head, "fp32")
+    other = build_stack(members_of(asked), asked.task.inputs, asked.task.head, "fp32")
     other.load_training_state(0, before)  # as they were saved once
     assert all(torch.equal(value, other.state_dict(0)[name]) for name, value in tuned.state_dict(0).items())
 
@@ -264,7 +266,7 @@ def test_part_that_no_model_file_takes_is_refused_before_anything_is_computed(st
     with pytest.raises(UserError) as refused:
         build_problem(read_search([*words, "model.backbone=vit_h_14", "model.finetune=all"]))
     assert str(refused.value) == (
-        "model.finetune: a model has at most 536,870,912 parameters; what would be trained along of vit_h_14 has "
+        "model.finetune: a model has at most 536,870,912 parameters; the finetuned part of vit_h_14 has "
         "630,764,800; use a smaller model.backbone, or model.finetune=none"
     )
 
@@ -345,15 +347,15 @@ def test_prediction_is_what_was_trained_from_the_two_files_and_the_package(
 
 
 def test_file_with_a_part_of_another_backbone_is_refused(asked: Problem, tmp_path: Path) -> None:
-    tuned = build_stack(members_of(asked), asked.inputs, asked.head, "fp32")
+    tuned = build_stack(members_of(asked), asked.task.inputs, asked.task.head, "fp32")
     member = tuned.members[0]
-    described = model_files.build_architecture("it", asked.inputs, member.model, asked.head)
+    described = model_files.build_architecture("it", asked.task.inputs, member.model, asked.task.head)
     constants = dict(member.data.input_constants)
     model_files.TrainedModel(described, tuned.state_dict(0), constants, member.data.target_constants).save(
         tmp_path / "model"
     )
     assert (
-        network.count_parameters(asked.inputs.feature_count, member.model, 3)
+        network.count_parameters(asked.task.inputs.feature_count, member.model, 3)
         == model_files.load_trained_model(tmp_path / "model").architecture.parameters
     )
     file = tmp_path / "model" / "architecture.json"

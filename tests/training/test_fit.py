@@ -15,7 +15,6 @@ from pipeline.study.problem import Problem
 from pipeline.training.device import NoDeviceError, resolve_device
 from pipeline.training.engine import FoldData, FusedDenseStack, Member, StreamSeeds
 from pipeline.training.fit import cross_validate_trials, refit
-from pipeline.training.fold_data import FoldDataBuilder
 from pipeline.training.trial_state import TrialResult, TrialSpec
 from tests.conftest import picture_examples, question
 
@@ -30,7 +29,7 @@ TRAINING = Training(6, 16, 0.01, 0.0, "adamw", None, flip=False, shift=0)
 
 
 def folds(asked: Problem) -> list[FoldData]:
-    return FoldDataBuilder(asked.examples, asked.inputs, asked.head, torch.device("cpu")).build_folds(asked.splits)
+    return asked.fold_data_builder().build_folds(asked.splits)
 
 
 def fit(asked: Problem, judge: object = lambda *_: False, **changes: object) -> TrialResult:
@@ -128,7 +127,7 @@ def test_same_twice_bit_for_bit(asked: Problem) -> None:
 
 
 def test_refit_trains_on_all_development_rows(asked: Problem) -> None:
-    preparation = FoldDataBuilder(asked.examples, asked.inputs, asked.head, torch.device("cpu"))
+    preparation = asked.fold_data_builder()
     data = preparation.build_refit_data(asked.splits.development)
     weights = refit(asked.task, Member(MODEL, TRAINING, StreamSeeds(0, 0), data), 8)
     assert set(weights) == {"layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias"}

@@ -1,0 +1,11 @@
+"""Private attributes of Optuna that this package uses; tests/study/test_compat.py names each."""
+
+from __future__ import annotations
+
+import optuna
+from optuna.trial import Trial
+
+
+def last_trial(study: optuna.Study) -> Trial:
+    """Return the live trial of the last one added: `add_trial` returns none, and a Trial needs the private id."""
+    return Trial(study, study.get_trials(deepcopy=False)[-1]._trial_id)
