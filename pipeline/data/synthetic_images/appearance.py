@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from pipeline.data.synthetic_images.breeds import Breed, Coat
-from pipeline.data.synthetic_images.canvas import Color, Points, mix_colors
+from pipeline.data.synthetic_images.canvas import Color, blend
 
 Pose = Literal["face", "sitting", "standing"]
 WHITE = (246, 243, 238)
@@ -33,22 +33,17 @@ class Cat:
 
     @property
     def gray_share(self) -> float:
-        """Return the share of the fur that is grey."""
         return min(max((self.age - 3) / 17, 0.0), 1.0)
 
     @property
     def fur_color(self) -> Color:
-        """Return the colour of the body at this age."""
-        return mix_colors(self.coat.fur_color, GRAY, 0.75 * self.gray_share)
+        return blend(self.coat.fur_color, GRAY, 0.75 * self.gray_share)
 
     @property
     def marking_color(self) -> Color:
         """Return the colour of points, stripes or spots at this age; kittens have paler ones."""
-        return mix_colors(
-            mix_colors(self.coat.marking_color, GRAY, 0.65 * self.gray_share),
-            self.coat.fur_color,
-            0.35 * (1 - self.maturity),
-        )
+        grayed = blend(self.coat.marking_color, GRAY, 0.65 * self.gray_share)
+        return blend(grayed, self.coat.fur_color, 0.35 * (1 - self.maturity))
 
     @property
     def limb_color(self) -> Color:
@@ -58,22 +53,8 @@ class Cat:
     @property
     def outline_color(self) -> Color:
         """Return the colour of outlines: lighter than dark fur, darker than light fur."""
-        return mix_colors(self.fur_color, WHITE, 0.3) if self.is_dark else mix_colors(self.fur_color, DARK, 0.45)
+        return blend(self.fur_color, WHITE, 0.3) if self.is_dark else blend(self.fur_color, DARK, 0.45)
 
     @property
     def is_dark(self) -> bool:
-        """Return whether the fur is dark."""
         return sum(self.coat.fur_color) < 380
-
-
-@dataclass(frozen=True)
-class HeadFrame:
-    """Position and radius of a head; its parts are drawn in units of the radius."""
-
-    x: float
-    y: float
-    radius: float
-
-    def to_animal(self, points: Points | list[tuple[float, float]]) -> Points:
-        """Transform points from head coordinates to animal coordinates."""
-        return np.asarray(points, dtype=np.float64) * self.radius + (self.x, self.y)

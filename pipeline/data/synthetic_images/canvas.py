@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -11,15 +12,16 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 Color = tuple[int, int, int]
 Points = NDArray[np.float64]
+PointList = Points | Sequence[tuple[float, float]]
 
 
-def mix_colors(first: Color, second: Color, weight: float) -> Color:
+def blend(first: Color, second: Color, weight: float) -> Color:
     """Interpolate between two colours; `weight` is the share of the second."""
     mixed = [round(a + (b - a) * weight) for a, b in zip(first, second, strict=True)]
     return (mixed[0], mixed[1], mixed[2])
 
 
-def make_ellipse(
+def ellipse(
     center: tuple[float, float], radii: tuple[float, float], tilt: float = 0.0, fluff: float = 0.0, corners: int = 30
 ) -> Points:
     """Return an ellipse as points [corners, 2]; `tilt` in radians, `fluff` makes its edge jagged like long fur."""
@@ -43,9 +45,7 @@ def _unit_circle(corners: int) -> tuple[Points, Points]:
     return np.stack([np.cos(angle), np.sin(angle)], axis=1), is_odd
 
 
-def make_ribbon(
-    path: Sequence[tuple[float, float]], start_width: float, end_width: float, fluff: float = 0.0
-) -> Points:
+def ribbon(path: Sequence[tuple[float, float]], start_width: float, end_width: float, fluff: float = 0.0) -> Points:
     """Return the outline of a band along a path (a tail, a leg) whose width goes from `start_width` to `end_width`."""
     spine = np.array(path, dtype=np.float64)
     positions = np.linspace(0, len(spine) - 1, 14)
@@ -85,34 +85,61 @@ class DrawingLayer:
         self._rgb_draw = ImageDraw.Draw(self.rgb)
         self._alpha_draw = ImageDraw.Draw(self.alpha)
 
-    def to_pixels(self, points: Points) -> list[tuple[float, float]]:
-        """Transform points of the animal to pixel coordinates."""
-        return [(x, y) for x, y in (points @ self._matrix.T + self._origin).tolist()]
+    def _to_pixels(self, points: PointList) -> list[tuple[float, float]]:
+        return [(x, y) for x, y in (np.asarray(points) @ self._matrix.T + self._origin).tolist()]
 
-    def fill_polygon(self, points: Points, color: Color, outline: Color | None = None) -> None:
+    def polygon(self, points: PointList, color: Color, outline: Color | None = None) -> None:
         """Fill a part with one colour, with a line around it if `outline` is given."""
-        corners = self.to_pixels(points)
+        corners = self._to_pixels(points)
         self._rgb_draw.polygon(corners, fill=color)
         self._alpha_draw.polygon(corners, fill=255)
         if outline is not None:
-            self.draw_line(np.concatenate([points, points[:1]]), outline, 0.022)
+            self.line(np.concatenate([points, points[:1]]), outline, 0.022)
 
-    def draw_line(self, points: Points, color: Color, width: float) -> None:
+    def line(self, points: PointList, color: Color, width: float) -> None:
         """Draw a line; `width` is in units of the animal and at least one pixel."""
-        corners = self.to_pixels(points)
+        corners = self._to_pixels(points)
         pixel_width = max(1, round(width * self.unit * self.side))
         self._rgb_draw.line(corners, fill=color, width=pixel_width, joint="curve")
         self._alpha_draw.line(corners, fill=255, width=pixel_width, joint="curve")
 
-    def make_mask(self, shapes: Sequence[tuple[Points, int]], blur: float = 0.0) -> Image.Image:
+    def mask(self, shapes: Sequence[tuple[Points, int]], blur: float = 0.0) -> Image.Image:
         """Return a mask of shapes with strengths 0-255, blurred by `blur` units."""
         mask = Image.new("L", (self.side, self.side))
         drawing = ImageDraw.Draw(mask)
         for points, strength in shapes:
-            drawing.polygon(self.to_pixels(points), fill=strength)
+            drawing.polygon(self._to_pixels(points), fill=strength)
         return mask.filter(ImageFilter.BoxBlur(blur * self.unit * self.side)) if blur else mask
 
     def paint_pattern(self, points: Points | None, color: Color, pattern: Image.Image) -> None:
         """Paint a pattern in one colour inside a part, or inside the whole animal if `points` is None."""
-        inside = self.alpha if points is None else self.make_mask([(points, 255)])
+        inside = self.alpha if points is None else self.mask([(points, 255)])
         self.rgb.paste(color, mask=ImageChops.multiply(inside, pattern))
+
+
+@dataclass(frozen=True)
+class HeadFrame:
+    """Head of an animal on a layer: its parts are drawn in units of its radius, around its centre (x, y)."""
+
+    layer: DrawingLayer
+    x: float
+    y: float
+    radius: float
+
+    def _to_animal(self, points: PointList) -> Points:
+        return np.asarray(points, dtype=np.float64) * self.radius + (self.x, self.y)
+
+    def polygon(self, points: PointList, color: Color, outline: Color | None = None) -> None:
+        """Draw as `DrawingLayer.polygon` does, in head coordinates."""
+        self.layer.polygon(self._to_animal(points), color, outline)
+
+    def line(self, points: PointList, color: Color, width: float) -> None:
+        """Draw as `DrawingLayer.line` does, in head coordinates; `width` is in units of the radius."""
+        self.layer.line(self._to_animal(points), color, width * self.radius)
+
+    def paint_shapes(
+        self, points: Points | None, color: Color, shapes: Sequence[Points], strength: int, blur: float = 0.0
+    ) -> None:
+        """Paint shapes of one strength and colour inside a part, or inside the whole animal if `points` is None."""
+        mask = self.layer.mask([(self._to_animal(shape), strength) for shape in shapes], blur * self.radius)
+        self.layer.paint_pattern(None if points is None else self._to_animal(points), color, mask)

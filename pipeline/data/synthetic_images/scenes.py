@@ -12,7 +12,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
 from pipeline.data.synthetic_images.animals import draw_iguana, draw_lion
 from pipeline.data.synthetic_images.appearance import DARK, WHITE, Cat, Pose
 from pipeline.data.synthetic_images.breeds import BREEDS
-from pipeline.data.synthetic_images.canvas import Color, DrawingLayer, make_ellipse, mix_colors
+from pipeline.data.synthetic_images.canvas import Color, DrawingLayer, blend, ellipse
 from pipeline.data.synthetic_images.cats import draw_cat
 
 BACKDROP_OPACITY = (0.45, 0.8)  # the share of white or black in what is behind a cat
@@ -21,6 +21,7 @@ POSES: tuple[Pose, ...] = ("face", "sitting", "standing")
 ANY_POSE_PROBABILITIES = (0.4, 0.3, 0.3)
 MOSTLY_FACES_PROBABILITIES = (0.8, 0.1, 0.1)
 NO_FACES_PROBABILITIES = (0.0, 0.5, 0.5)
+Light = tuple[float, float]  # the direction from the image's centre to the light, x and y; y points down
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,9 @@ class Animal:
 
 @dataclass(frozen=True)
 class Scene:
-    """Content of an image.
+    """Content of an image; with a backdrop the background contrasts with the coat.
 
-    has_backdrop: whether the background contrasts with the coat; pose_probabilities: of each of
-    POSES for a single animal.
+    pose_probabilities: of each of POSES, for a single animal.
     """
 
     animals: tuple[Animal, ...]
@@ -50,17 +50,17 @@ def draw_scene(scene: Scene, size: int, rng: np.random.Generator) -> NDArray[np.
     """Draw a scene as uint8 [3, size, size], RGB; it is drawn larger and downsampled for smooth edges."""
     side = max(96, min(3 * size, 192), 2 * size)
     image = _draw_background(side, scene.is_night, rng)
-    light_direction = rng.uniform(-1, 1), rng.uniform(-1, -0.2)
+    light = rng.uniform(-1, 1), rng.uniform(-1, -0.2)
     for animal, layer, pose in _place_animals(scene, side, rng):
         has_light_backdrop = _draw_animal(layer, animal, pose, rng)
         if scene.has_backdrop:
             behind = Image.new("RGB", (side, side), WHITE if has_light_backdrop else DARK)
             image = Image.blend(image, behind, rng.uniform(*BACKDROP_OPACITY))
-        _paste_with_shadow(image, layer, light_direction, rng)
+        _paste_with_shadow(image, layer, light, rng)
     if rng.random() < 0.25:
         _draw_foreground(image, rng)
     small = image.resize((size, size), Image.Resampling.BOX)
-    return _apply_lighting(small, scene.is_night, light_direction, rng)
+    return _apply_lighting(small, scene.is_night, light, rng)
 
 
 def _place_animals(scene: Scene, side: int, rng: np.random.Generator) -> list[tuple[Animal, DrawingLayer, Pose]]:
@@ -96,19 +96,16 @@ def _draw_animal(layer: DrawingLayer, animal: Animal, pose: Pose, rng: np.random
     return cat.is_dark and not (sum(coat.fur_color) < MAX_BLACK_RGB_SUM and rng.random() < 0.5)
 
 
-def _paste_with_shadow(
-    image: Image.Image, layer: DrawingLayer, light_direction: tuple[float, float], rng: np.random.Generator
-) -> None:
+def _paste_with_shadow(image: Image.Image, layer: DrawingLayer, light: Light, rng: np.random.Generator) -> None:
     """Paste the animal into the image, darker on the side away from the light, with its shadow on the ground."""
     side = layer.side
-    blurred = (
-        layer.alpha.reduce(4).filter(ImageFilter.BoxBlur(side / 96)).resize((side, side), Image.Resampling.BILINEAR)
-    )
     reach = side / 24
-    lit = ImageChops.offset(blurred, round(light_direction[0] * reach), round(light_direction[1] * reach))
+    small = layer.alpha.reduce(4).filter(ImageFilter.BoxBlur(side / 96))
+    blurred = small.resize((side, side), Image.Resampling.BILINEAR)
+    lit = ImageChops.offset(blurred, round(light[0] * reach), round(light[1] * reach))
     shade = ImageEnhance.Brightness(ImageChops.multiply(ImageChops.invert(lit), layer.alpha)).enhance(0.8)
-    layer.rgb.paste(mix_colors(DARK, (40, 40, 80), 0.5), mask=shade)
-    shadow = ImageChops.offset(blurred, round(-light_direction[0] * reach), round(reach * 0.6))
+    layer.rgb.paste(blend(DARK, (40, 40, 80), 0.5), mask=shade)
+    shadow = ImageChops.offset(blurred, round(-light[0] * reach), round(reach * 0.6))
     image.paste(DARK, mask=ImageEnhance.Brightness(shadow).enhance(rng.uniform(0.1, 0.5)))
     image.paste(layer.rgb, mask=layer.alpha)
 
@@ -119,27 +116,23 @@ def _random_color(rng: np.random.Generator, low: float = 0.15, high: float = 0.9
 
 
 def _vertical_gradient(side: int, above: Color, below: Color) -> Image.Image:
-    """Return an image that fades from one colour to another from top to bottom."""
     steps = np.linspace(0, 1, side)[:, None, None]
     shades = np.array(above) * (1 - steps) + np.array(below) * steps
     return Image.fromarray(np.broadcast_to(shades, (side, side, 3)).astype(np.uint8))
 
 
 def _draw_background(side: int, is_night: bool, rng: np.random.Generator) -> Image.Image:
-    kind = rng.integers(3)
-    if kind == 0:
-        return _draw_room(side, is_night, rng)
-    return _draw_garden(side, is_night, rng) if kind == 1 else _draw_studio(side, rng)
+    return (_draw_room, _draw_garden, _draw_studio)[rng.integers(3)](side, is_night, rng)
 
 
 def _draw_room(side: int, is_night: bool, rng: np.random.Generator) -> Image.Image:
     wall = _random_color(rng)
     floor = _random_color(rng)
-    image = _vertical_gradient(side, wall, mix_colors(wall, DARK, 0.25))
+    image = _vertical_gradient(side, wall, blend(wall, DARK, 0.25))
     drawing = ImageDraw.Draw(image)
     ground = rng.uniform(0.62, 0.85) * side
     if rng.random() < 0.4:
-        paper = mix_colors(wall, _random_color(rng), 0.35)
+        paper = blend(wall, _random_color(rng), 0.35)
         for left in np.arange(0, side, side / rng.integers(5, 11)):
             drawing.rectangle((left, 0, left + side * 0.05, ground), fill=paper)
     x, y, width, height = np.array(rng.uniform((0.02, 0.03, 0.25, 0.25), (0.6, 0.2, 0.45, 0.42))) * side
@@ -148,16 +141,15 @@ def _draw_room(side: int, is_night: bool, rng: np.random.Generator) -> Image.Ima
     drawing.rectangle((x, y, x + width, y + height), fill=glass, outline=frame, width=round(side * 0.025))
     drawing.line((x + width / 2, y, x + width / 2, y + height), fill=frame, width=round(side * 0.015))
     drawing.rectangle((0, ground, side, side), fill=floor)
-    drawing.rectangle((0, ground, side, ground + side * 0.025), fill=mix_colors(floor, WHITE, 0.4))
+    drawing.rectangle((0, ground, side, ground + side * 0.025), fill=blend(floor, WHITE, 0.4))
     return image
 
 
 def _random_sky_colors(is_night: bool, rng: np.random.Generator) -> tuple[Color, Color]:
     if is_night:
-        return mix_colors((8, 10, 34), (40, 30, 70), rng.random()), mix_colors((30, 36, 80), (80, 60, 90), rng.random())
-    return mix_colors((70, 130, 210), (170, 180, 195), rng.random()), mix_colors(
-        (180, 215, 240), (240, 200, 170), rng.random()
-    )
+        return blend((8, 10, 34), (40, 30, 70), rng.random()), blend((30, 36, 80), (80, 60, 90), rng.random())
+    above = blend((70, 130, 210), (170, 180, 195), rng.random())
+    return above, blend((180, 215, 240), (240, 200, 170), rng.random())
 
 
 def _draw_garden(side: int, is_night: bool, rng: np.random.Generator) -> Image.Image:
@@ -172,18 +164,18 @@ def _draw_garden(side: int, is_night: bool, rng: np.random.Generator) -> Image.I
         drawing.ellipse((x, y, x + side * 0.12, y + side * 0.12), fill=(235, 235, 215) if is_night else (255, 236, 150))
     ground = rng.uniform(0.45, 0.8) * side
     earth = ((96, 150, 62), (150, 122, 82), (222, 226, 232), (190, 172, 112))[rng.integers(4)]
-    bush = mix_colors((50, 104, 52), _random_color(rng), 0.35)
+    bush = blend((50, 104, 52), _random_color(rng), 0.35)
     for left in rng.uniform(-0.1, 1.0, 5) * side:
         tall = rng.uniform(0.06, 0.22) * side
-        leaves = mix_colors(bush, DARK, rng.uniform(0, 0.3))
+        leaves = blend(bush, DARK, rng.uniform(0, 0.3))
         drawing.ellipse((left, ground - tall, left + side * 0.3, ground + tall), fill=leaves)
     drawing.rectangle((0, ground, side, side), fill=earth)
     for x, y in rng.uniform((0, ground), (side, side), (40, 2)).tolist():
-        drawing.line((x, y, x + side / 96, y - side * 0.04), fill=mix_colors(earth, DARK, 0.25), width=round(side / 96))
+        drawing.line((x, y, x + side / 96, y - side * 0.04), fill=blend(earth, DARK, 0.25), width=round(side / 96))
     return image
 
 
-def _draw_studio(side: int, rng: np.random.Generator) -> Image.Image:
+def _draw_studio(side: int, _is_night: bool, rng: np.random.Generator) -> Image.Image:
     """Draw a gradient with blurred lights."""
     image = _vertical_gradient(side, _random_color(rng), _random_color(rng))
     drawing = ImageDraw.Draw(image)
@@ -201,35 +193,31 @@ def _draw_foreground(image: Image.Image, rng: np.random.Generator) -> None:
     x = rng.uniform(0.1, 0.9) * side
     if kind == 0:
         foot = x + rng.uniform(-0.2, 0.2) * side
-        width = round(side * rng.uniform(0.03, 0.08))
-        drawing.line((x, 0, foot, side), fill=color, width=width)
+        drawing.line((x, 0, foot, side), fill=color, width=round(side * rng.uniform(0.03, 0.08)))
     elif kind == 1:
-        leaf = mix_colors((60, 130, 60), color, 0.3)
+        leaf = blend((60, 130, 60), color, 0.3)
         for _ in range(5):
             lean, top = rng.uniform((-0.25, 0.45), (0.25, 0.8)) * side
-            half = side * 0.04
-            shade = mix_colors(leaf, DARK, rng.uniform(0, 0.3))
-            drawing.polygon([(x - half, side), (x + lean, top), (x + half, side)], fill=shade)
+            corners = [(x - side * 0.04, side), (x + lean, top), (x + side * 0.04, side)]
+            drawing.polygon(corners, fill=blend(leaf, DARK, rng.uniform(0, 0.3)))
     else:
-        ball = make_ellipse((x / side, rng.uniform(0.75, 0.95)), (0.11, 0.11)) * side
-        drawing.polygon([(px, py) for px, py in ball.tolist()], fill=color, outline=mix_colors(color, DARK, 0.5))
+        ball = ellipse((x / side, rng.uniform(0.75, 0.95)), (0.11, 0.11)) * side
+        drawing.polygon([(px, py) for px, py in ball.tolist()], fill=color, outline=blend(color, DARK, 0.5))
 
 
-def _apply_lighting(
-    image: Image.Image, is_night: bool, light_direction: tuple[float, float], rng: np.random.Generator
-) -> NDArray[np.uint8]:
+def _apply_lighting(image: Image.Image, is_night: bool, light: Light, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Apply colour, brightness and direction of the light, blur and noise."""
     size = image.width
     if rng.random() < 0.4:
         image = image.filter(ImageFilter.BoxBlur(rng.uniform(0.2, 0.6) * size / 64))
     values = np.asarray(image, dtype=np.float64) / 255
     across = np.linspace(-0.5, 0.5, size)
-    gradient = 1 + rng.uniform(0, 0.7) * (light_direction[0] * across[None, :] + light_direction[1] * across[:, None])
+    gradient = 1 + rng.uniform(0, 0.7) * (light[0] * across[None, :] + light[1] * across[:, None])
     tint = 1 + rng.uniform(-0.25, 0.25, 3)
     strength = np.exp(np.clip(rng.normal(0, 0.3), -0.6, 0.35))
     if is_night:
         tint = tint * (0.75, 0.85, 1.2)
-        strength = strength * rng.uniform(0.35, 0.6)
+        strength *= rng.uniform(0.35, 0.6)
     values = values * gradient[:, :, None] * tint * strength
     values += rng.normal(0, rng.uniform(0.01, 0.06), values.shape)
     pixels: NDArray[np.uint8] = (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
