@@ -201,7 +201,7 @@ def test_registered_model_has_a_card_and_its_alias(page: Page, shown: Shown, tas
     page.goto(f"{shown.address}/#/models/{task}")
     expect(page.get_by_text("Intended use.")).to_be_visible()
     text = said(page)
-    for part in ("Data.", "Scores.", "Limits.", "Use.", "95 % interval", "a demonstration", "@ champion"):
+    for part in ("Data.", "Scores.", "Limitations.", "Use.", "95 % interval", "a demonstration", "@ champion"):
         assert part in text
 
 

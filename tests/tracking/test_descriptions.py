@@ -90,8 +90,8 @@ def test_experiment_says_what_is_asked_of_which_data_and_how_it_is_judged(finish
     _, experiment, study = there(finished.parents[1])
     page = experiment.tags[NOTE]
     assert page.startswith("Which breed is it? One of 12: Abyssinian, Bengal, ")
-    assert "Data: pictures that the program drew, 120 of them." in page
-    assert "Judged by accuracy" in page
+    assert "Data: 120 synthetic images." in page
+    assert "Metric: accuracy" in page
     assert study.data.tags[NOTE].startswith("**Trial ")
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
 
@@ -142,7 +142,7 @@ def test_search_that_has_not_ended_says_how_far_it_is(copied: Path) -> None:
     (copied / "summary.json").unlink()
     assert sync.main([f"store={copied.parents[1]}"]) == 0
     page = there(copied.parents[1])[2].data.tags[NOTE]
-    assert page.startswith("**Which breed is it?** Stopped; the same command goes on: 4 of 4 trials.")
+    assert page.startswith("**Which breed is it?** Stopped; run the same command again to resume: 4 of 4 trials.")
     assert "model.layers" in page
 
 
@@ -166,9 +166,9 @@ def test_registered_model_has_the_champions_card_and_each_version_its_own_words(
     search(store, "task=cat_species", *TINY, "budget.trials=1")
     client = MlflowClient(store_uri(store))
     card = client.get_registered_model("cat_species").description
-    assert all(f"**{part}.**" in card for part in ("Intended use", "Data", "Scores", "Limits", "Use"))
+    assert all(f"**{part}.**" in card for part in ("Intended use", "Data", "Scores", "Limitations", "Use"))
     assert "95 % interval" in card
-    assert "a demonstration, of no use on real pictures" in card
+    assert "a demonstration, of no use on real images" in card
     worse = search(store, "task=cat_species", *TINY, "budget.trials=1", "space=none", "training.learning_rate=1e-9")
     assert client.get_registered_model("cat_species").description == card
     version = client.get_model_version("cat_species", "2").description
