@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, FailFast, Field
 from pydantic.dataclasses import dataclass
 
-from pipeline.config.backbone_catalogue import PRETRAINED_IMAGE_SIZES
+from pipeline.config.backbone_catalogue import BACKBONES
 from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat, SearchField, StrictInt
 
 ActivationName = Literal["relu", "gelu", "tanh"]
@@ -62,7 +62,7 @@ class Convolutions:
 
 
 def _check_pretrained(name: str) -> str:
-    if name not in PRETRAINED_IMAGE_SIZES:
+    if name not in BACKBONES:
         raise ValueError("a backbone that has published weights")
     return name
 
@@ -110,7 +110,7 @@ class BackboneConfig:
     @property
     def is_pretrained(self) -> bool:
         """Whether it comes with weights."""
-        return self.name in PRETRAINED_IMAGE_SIZES
+        return self.name in BACKBONES
 
     @property
     def finetune_part(self) -> FinetunePart | None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.config import rules, rules_convolutions, rules_finetuning, sections, suggestions
-from pipeline.config.backbone_catalogue import BACKBONE_NAMES, PIXELS, PRETRAINED_IMAGE_SIZES
+from pipeline.config.backbone_catalogue import BACKBONE_NAMES, BACKBONES, PIXELS
 from pipeline.config.compose import ConfigError, compose_config, resolve_groups
 from pipeline.config.datasets import DATASETS
 from pipeline.config.model import BackboneConfig
@@ -231,9 +231,9 @@ def _with_image_size(config: Mapping[str, Any], backbone: BackboneConfig | None)
     dataset = config.get("dataset")
     if not isinstance(dataset, Mapping) or dataset.get("size") != "auto" or dataset.get("kind") not in DATASETS:
         return dict(config)
-    default_size = DATASETS[dataset["kind"]].image_size
-    image_size = PRETRAINED_IMAGE_SIZES.get(backbone.name, default_size) if backbone else default_size
-    return {**config, "dataset": {**dataset, "size": image_size}}
+    is_pretrained = backbone is not None and backbone.is_pretrained
+    spec = BACKBONES[backbone.name] if backbone and is_pretrained else DATASETS[dataset["kind"]]
+    return {**config, "dataset": {**dataset, "size": spec.image_size}}
 
 
 def _list_to_tuple(value: object) -> object:

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from pipeline.config import model, schema
-from pipeline.config.backbone_catalogue import EFFICIENTNET_LITE0, FINETUNE_LAST_FAMILIES
+from pipeline.config.backbone_catalogue import BACKBONES, FINETUNE_LAST_FAMILIES
 from pipeline.config.overrides import Override
 from pipeline.config.ranges import Range
 
@@ -29,11 +29,6 @@ def check_finetuning(
     ignored = [key for key in FINETUNE_KEYS if key in override_keys or isinstance(settings[key], Range)]
     if backbone.finetune == "none" and ignored:
         yield f"{', '.join(ignored)}: for model.finetune=last or all alone; got model.finetune=none"
-    if backbone.finetune == "last" and backbone.is_pretrained and not backbone.name.startswith(FINETUNE_LAST_FAMILIES):
-        families = ", ".join(
-            dict.fromkeys(name.rstrip("_") for name in FINETUNE_LAST_FAMILIES if name != EFFICIENTNET_LITE0)
-        )
-        yield (
-            f"model.finetune: last is for {EFFICIENTNET_LITE0} and the families {families}; got {backbone.name}; "
-            "use model.finetune=all"
-        )
+    if backbone.finetune == "last" and backbone.is_pretrained and not BACKBONES[backbone.name].can_finetune_last:
+        families = ", ".join(FINETUNE_LAST_FAMILIES)
+        yield f"model.finetune: last is for the families {families}; got {backbone.name}; use model.finetune=all"

@@ -187,7 +187,7 @@ def test_missing_task_lists_the_tasks() -> None:
             "model.finetune: is for a pretrained backbone, such as resnet18; got last for pixels",
         ),
         (["model.weights=mine.pth", "model.backbone=resnet18"], "model.weights: a file that exists; got mine.pth"),
-        (["model.finetune=last", "model.backbone=vit_b_16"], "model.finetune: last is for efficientnet_lite0 and the"),
+        (["model.finetune=last", "model.backbone=vit_b_16"], "model.finetune: last is for the families resnet"),
         (["training.backbone_epochs=3"], "training.backbone_epochs: for model.finetune=last or all alone; got"),
         (["features.views=2"], "features.views: is for a pretrained backbone"),
         (

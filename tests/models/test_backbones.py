@@ -21,7 +21,7 @@ from torchvision.models import get_model, get_model_weights, list_models
 
 from pipeline import cache, predict
 from pipeline.artifact import model_files
-from pipeline.config import backbone_catalogue
+from pipeline.config.backbone_catalogue import BACKBONES
 from pipeline.config.model import BackboneConfig
 from pipeline.config.schema import MAX_VIEWS
 from pipeline.data import cache as data_cache
@@ -61,13 +61,14 @@ def test_names_and_sides_are_torchvisions_own() -> None:
     sides = {
         name: get_model_weights(name).DEFAULT.transforms().crop_size[0] for name in list_models(torchvision.models)
     }
-    assert dict(backbone_catalogue.TORCHVISION_IMAGE_SIZES) == sides
+    catalogue = {spec.name: spec.image_size for spec in BACKBONES.values() if not spec.timm_name}
+    assert catalogue == sides
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "squeezenet1_1", "convnext_tiny", "googlenet"])
 @torch.inference_mode()
 def test_numbers_are_what_the_last_layer_reads_in_the_whole_network(name: str, tmp_path: Path) -> None:
-    network = get_model(name, weights=None, **architectures.MODEL_ARGUMENTS.get(name, {})).eval()
+    network = get_model(name, weights=None, **BACKBONES[name].arguments).eval()
     torch.save(network.state_dict(), tmp_path / "own.pth")
     body, seen = architectures.build_backbone(name, tmp_path / "own.pth"), list[torch.Tensor]()
     last = [part for part in network.modules() if isinstance(part, torch.nn.Linear | torch.nn.Conv2d)][-1]

@@ -8,16 +8,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pipeline.config.backbone_catalogue import EFFICIENTNET_LITE0
+from pipeline.config.backbone_catalogue import BACKBONES, BackboneSpec
 from pipeline.models.backbones import weights
 from pipeline.models.backbones.weights import INSTALL_COMMAND
 from pipeline.runtime.errors import UserError
 
 IMAGENET_CLASS_COUNT = 1000
-MODEL_ARGUMENTS = {  # those that the published weights were trained with
-    "googlenet": {"aux_logits": True, "transform_input": True, "init_weights": False},
-    "inception_v3": {"transform_input": True, "init_weights": False},
-}
+# timm's normalization of TensorFlow's networks (its IMAGENET_INCEPTION_MEAN and _STD)
+TIMM_MEAN = (0.5, 0.5, 0.5)
+TIMM_STD = (0.5, 0.5, 0.5)
 
 
 class BackboneNetwork(nn.Module):
@@ -47,7 +46,7 @@ def build_backbone(name: str, weights_file: Path) -> BackboneNetwork:
     """Return a pretrained network with the weights of a file; raises UserError if they are not its own."""
     backbone = build_without_weights(name)
     state_dict = weights.load_weights(weights_file)
-    if name == EFFICIENTNET_LITE0:
+    if BACKBONES[name].timm_name:
         state_dict = _rename_tensors(state_dict, backbone.network)
     expected_tensors = backbone.network.state_dict()
     missing = [key for key in expected_tensors if not _has_tensor(state_dict, key, expected_tensors[key].shape)]
@@ -66,14 +65,15 @@ def _has_tensor(state_dict: Mapping[str, Tensor], key: str, shape: torch.Size) -
 
 def build_without_weights(name: str) -> BackboneNetwork:
     """Return a pretrained network without its weights."""
-    return _build_efficientnet_lite() if name == EFFICIENTNET_LITE0 else _build_torchvision(name)
+    spec = BACKBONES[name]
+    return _build_timm(spec) if spec.timm_name else _build_torchvision(spec)
 
 
-def _build_torchvision(name: str) -> BackboneNetwork:
+def _build_torchvision(spec: BackboneSpec) -> BackboneNetwork:
     from torchvision.models import get_model, get_model_weights
 
-    transforms = get_model_weights(name).DEFAULT.transforms()
-    network = get_model(name, weights=None, **MODEL_ARGUMENTS.get(name, {}))
+    transforms = get_model_weights(spec.name).DEFAULT.transforms()
+    network = get_model(spec.name, weights=None, **spec.arguments)
     classifier_name = [key for key, part in network.named_modules() if _is_classifier(part)][-1]
     network.set_submodule(classifier_name, nn.Identity())
     return BackboneNetwork(network, transforms.mean, transforms.std)
@@ -85,14 +85,14 @@ def _is_classifier(layer: nn.Module) -> bool:
     return isinstance(layer, nn.Linear | nn.Conv2d) and output_count == IMAGENET_CLASS_COUNT
 
 
-def _build_efficientnet_lite() -> BackboneNetwork:
+def _build_timm(spec: BackboneSpec) -> BackboneNetwork:
     try:
         from timm import create_model
     except ModuleNotFoundError:
         raise UserError(
-            f"model.backbone={EFFICIENTNET_LITE0}: needs the package timm, which is not installed; {INSTALL_COMMAND}"
+            f"model.backbone={spec.name}: needs the package timm, which is not installed; {INSTALL_COMMAND}"
         ) from None
-    return BackboneNetwork(create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0), [0.5] * 3, [0.5] * 3)
+    return BackboneNetwork(create_model(spec.timm_name, pretrained=False, num_classes=0), TIMM_MEAN, TIMM_STD)
 
 
 def _rename_tensors(state_dict: Mapping[str, Tensor], network: nn.Module) -> Mapping[str, Tensor]:

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.config.backbone_catalogue import PRETRAINED_IMAGE_SIZES
+from pipeline.config.backbone_catalogue import BACKBONES
 from pipeline.config.model import BackboneConfig, FinetunePart, FinetuneSpec
 from pipeline.data.examples import BackboneActivations, BackboneFeatures, Images
 from pipeline.models.backbones import split, weights
@@ -163,7 +163,7 @@ class PretrainedBackbone:
             return next(self._compute_outputs(images.take(np.arange(1)), 0, point))
         except (RuntimeError, AssertionError, ValueError) as error:
             image_side = images.pixels.shape[-1]
-            pretrained_side = PRETRAINED_IMAGE_SIZES[self.name]
+            pretrained_side = BACKBONES[self.name].image_size
             if image_side == pretrained_side or isinstance(error, torch.OutOfMemoryError):
                 raise
             raise UserError(

