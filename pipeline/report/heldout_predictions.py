@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.artifact.model_files import TrainedModel
+from pipeline.config.metrics import METRICS, PredictionKind
 from pipeline.data.examples import Images
-from pipeline.models.heads import AnyHead, BandsHead, NumberHead, SigmoidsHead
+from pipeline.models.heads import AnyHead
 from pipeline.models.heads.base import Targets
 from pipeline.preprocessing import Constants
 from pipeline.runtime.text import escape_unprintable, shorten
@@ -73,12 +74,16 @@ class NumberPredictions:
         """Return float64 [T]: predicted less actual."""
         return self.predicted - self.actual
 
+    def format_value(self, value: float) -> str:
+        """Return a number of the target, or an error of its prediction, with its unit."""
+        return f"{METRICS['mean_absolute_error'].format(value)} {self.unit}".strip()
+
 
 @dataclass(frozen=True)
 class HeldoutPredictions:
-    """T test rows with their display names, targets, and the outputs of the winner.
+    """T test rows with their display names, targets, and the predictions of the winner.
 
-    targets: as in `Examples.targets`; outputs: float32 [T, outputs of the head].
+    targets: as in `Examples.targets`; predictions: float32 [T, columns], see `Head.to_predictions`.
     images: those of the whole data set, of which `rows` int64 [T] are the test rows; None for a table.
     """
 
@@ -87,40 +92,36 @@ class HeldoutPredictions:
     names: tuple[str, ...]
     rows: NDArray[np.int64]
     targets: Targets
-    outputs: NDArray[np.float32]
+    predictions: NDArray[np.float32]
     images: Images | None
 
     def __len__(self) -> int:
         return len(self.names)
 
     @cached_property
-    def class_predictions(self) -> ClassPredictions | None:
-        """Return the predictions as classes or bands, or None for a head that does not choose one of several."""
-        if isinstance(self.head, SigmoidsHead | NumberHead):
-            return None
-        actual = self.head.encode_targets(torch.from_numpy(np.array(self.targets)), self.constants).numpy()
-        names = make_unique_labels(self.head.output_names)
-        return ClassPredictions(names, self.outputs.astype(np.float64), actual.astype(np.int64))
+    def class_predictions(self) -> ClassPredictions:
+        """Return the predictions of a head that predicts classes or bands."""
+        probabilities, actual = self._convert("classes")
+        return ClassPredictions(make_unique_labels(self.head.output_names), probabilities, actual.astype(np.int64))
 
     @cached_property
-    def label_predictions(self) -> LabelPredictions | None:
-        """Return the predictions as labels, or None for other heads."""
-        if not isinstance(self.head, SigmoidsHead):
-            return None
-        names = make_unique_labels(self.head.output_names)
-        return LabelPredictions(names, self.outputs.astype(np.float64), np.asarray(self.targets, dtype=bool))
+    def label_predictions(self) -> LabelPredictions:
+        """Return the predictions of a head that predicts labels."""
+        probabilities, actual = self._convert("labels")
+        return LabelPredictions(make_unique_labels(self.head.output_names), probabilities, actual.astype(bool))
 
     @cached_property
-    def number_predictions(self) -> NumberPredictions | None:
-        """Return the predictions as numbers, of bands the expected value; None for classes and labels."""
-        if isinstance(self.head, BandsHead):
-            predicted = self.head.to_expected_values(torch.from_numpy(self.outputs), self.constants).numpy()
-        elif isinstance(self.head, NumberHead):
-            predicted = self.outputs[:, 0]
-        else:
-            return None
-        actual = np.asarray(self.targets, dtype=np.float64)
-        return NumberPredictions(self.head.unit, predicted.astype(np.float64), actual)
+    def number_predictions(self) -> NumberPredictions:
+        """Return the predictions of a head that predicts numbers; of bands, the expected values."""
+        predicted, actual = self._convert("numbers")
+        return NumberPredictions(getattr(self.head, "unit", ""), predicted, actual)
+
+    def _convert(self, kind: PredictionKind) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return predictions and targets of one of the head's kinds, see `Head.to_scorable`."""
+        targets = torch.from_numpy(np.array(self.targets))
+        scorable = self.head.to_scorable(kind, torch.from_numpy(self.predictions), targets, self.constants)
+        predicted, actual = (values.double().numpy() for values in scorable)
+        return predicted, actual
 
     def format_row_name(self, row: int) -> str:
         """Return the display name of a row: its file name, or "row" and its number in the table."""
@@ -143,7 +144,7 @@ def predict_heldout(problem: Problem, trained: TrainedModel) -> HeldoutPredictio
         names=tuple(examples.names[row] for row in rows),
         rows=rows,
         targets=examples.targets[rows],
-        outputs=trained.predict(examples.inputs.take(rows)).numpy(),
+        predictions=trained.predict(examples.inputs.take(rows)).numpy(),
         images=problem.images,
     )
 
@@ -161,9 +162,7 @@ def shorten_file_name(name: str) -> str:
 
 def make_unique_labels(names: tuple[str, ...]) -> tuple[str, ...]:
     """Return names for a figure, with a number behind those that are equal after shortening."""
-    printable = list(map(shorten, names))
-    shortened = [
-        name if len(name) <= MAX_CLASS_NAME_CHARS else f"{name[: MAX_CLASS_NAME_CHARS - 3]}..." for name in printable
-    ]
+    limit = MAX_CLASS_NAME_CHARS
+    shortened = [name if len(name) <= limit else f"{name[: limit - 3]}..." for name in map(shorten, names)]
     counts = Counter(shortened)
     return tuple(f"{name} ({index})" if counts[name] > 1 else name for index, name in enumerate(shortened))

@@ -42,6 +42,11 @@ def pluralize(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def add_unit(title: str, unit: str) -> str:
+    """Return a title with its unit in brackets, if it has one."""
+    return f"{title} ({unit})" if unit else title
+
+
 def join_with_and(parts: Sequence[str]) -> str:
     """Return "one", "one and two", or "one, two and three"."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -11,7 +11,7 @@ from pipeline.report.drawing.figure import Figure
 from pipeline.report.figures.calibration import plot_class_calibration, plot_label_calibration
 from pipeline.report.figures.confusion import plot_class_confusion, plot_label_confusion
 from pipeline.report.figures.first_layer_weights import plot_first_layer_weights
-from pipeline.report.figures.residuals import plot_residuals
+from pipeline.report.figures.residuals import plot_error_histogram, plot_predicted_vs_actual
 from pipeline.report.figures.top_activating_images import plot_top_activating_images
 from pipeline.report.figures.worst_predictions import plot_worst_predictions
 from pipeline.report.heldout_predictions import HeldoutPredictions, predict_heldout
@@ -30,28 +30,25 @@ def build_winner_figures(problem: Problem, folder: Path) -> list[Figure]:
 
 def build_prediction_figures(heldout: HeldoutPredictions) -> list[Figure]:
     """Return the figures of each kind of prediction that the head gives."""
-    classes = heldout.class_predictions
-    labels = heldout.label_predictions
-    numbers = heldout.number_predictions
+    kinds = heldout.head.prediction_kinds
     figures = []
-    if classes is not None:
-        figures += [plot_class_confusion(classes), plot_class_calibration(classes)]
-    if labels is not None:
-        figures += [plot_label_confusion(labels), plot_label_calibration(labels)]
-    if numbers is not None:
-        figures += plot_residuals(heldout, numbers)
+    if "classes" in kinds:
+        figures += [plot_class_confusion(heldout.class_predictions), plot_class_calibration(heldout.class_predictions)]
+    if "labels" in kinds:
+        figures += [plot_label_confusion(heldout.label_predictions), plot_label_calibration(heldout.label_predictions)]
+    if "numbers" in kinds:
+        figures += [plot_predicted_vs_actual(heldout), plot_error_histogram(heldout.number_predictions)]
     return [*figures, *plot_worst_predictions(heldout)]
 
 
 def build_layer_figures(problem: Problem, trained: TrainedModel) -> list[Figure]:
     """Return the weights of the first layer and the top-activating images of each hidden one; [] for a table."""
-    examples = problem.examples
-    images = problem.images
-    if images is None:
+    if problem.images is None:
         return []
-    layers = compute_activations(trained, examples.inputs, problem.splits.development)
-    first_layer = plot_first_layer_weights(trained, layers)
-    top_activating = [
-        plot_top_activating_images(layer, index, images, examples) for index, layer in enumerate(layers, 1)
+    layers = compute_activations(trained, problem.examples.inputs, problem.splits.development)
+    figures = [
+        plot_top_activating_images(layer, index, problem.images, problem.examples)
+        for index, layer in enumerate(layers, 1)
     ]
-    return [*([] if first_layer is None else [first_layer]), *top_activating]
+    first_layer = plot_first_layer_weights(trained, layers)
+    return figures if first_layer is None else [first_layer, *figures]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
@@ -12,7 +14,7 @@ from pipeline.report.heldout_predictions import ClassPredictions, LabelPredictio
 MAX_NAMES_SHOWN = 20
 MAX_PAIRS_LISTED = 3
 OUTCOMES = ("true positive", "false negative", "false positive", "true negative")
-ConfusedPair = tuple[int, int, int]  # true class, predicted class, number of rows
+ClassPair = tuple[int, int]  # true class, predicted class
 
 
 def plot_class_confusion(predictions: ClassPredictions) -> Figure:
@@ -32,30 +34,28 @@ def plot_class_confusion(predictions: ClassPredictions) -> Figure:
     return Figure("confusion", "Confusion matrix", " ".join(sentences), heatmap)
 
 
-def _count_confused_pairs(predictions: ClassPredictions) -> list[ConfusedPair]:
-    """Return the pairs of a class and a wrong prediction, the most frequent first."""
+def _count_confused_pairs(predictions: ClassPredictions) -> list[tuple[ClassPair, int]]:
+    """Return each pair of a true and a wrongly predicted class with its number of rows, the most frequent first."""
     wrong = ~predictions.is_correct
-    n_classes = len(predictions.classes)
-    codes = predictions.actual[wrong] * n_classes + predictions.predicted[wrong]
-    pairs, counts = np.unique(codes, return_counts=True)
-    order = np.argsort(-counts, kind="stable")
-    return [(int(pairs[i] // n_classes), int(pairs[i] % n_classes), int(counts[i])) for i in order]
+    pairs = zip(predictions.actual[wrong].tolist(), predictions.predicted[wrong].tolist(), strict=True)
+    return sorted(Counter(pairs).items(), key=lambda item: (-item[1], item[0]))
 
 
-def _select_classes(predictions: ClassPredictions, pairs: list[ConfusedPair]) -> list[int]:
+def _select_classes(predictions: ClassPredictions, pairs: list[tuple[ClassPair, int]]) -> list[int]:
     """Return the classes to show in order: all, or those of the most frequent confusions, then the first others."""
     if len(predictions.classes) <= MAX_NAMES_SHOWN:
         return list(range(len(predictions.classes)))
-    confused = [code for actual, predicted, _ in pairs for code in (actual, predicted)]
+    confused = [code for pair, _ in pairs for code in pair]
     present = np.unique(predictions.actual).tolist()
     return sorted(list(dict.fromkeys([*confused, *present, *range(MAX_NAMES_SHOWN)]))[:MAX_NAMES_SHOWN])
 
 
-def _format_pairs(predictions: ClassPredictions, pairs: list[ConfusedPair]) -> str:
-    class_counts = np.bincount(predictions.actual, minlength=len(predictions.classes))
+def _format_pairs(predictions: ClassPredictions, pairs: list[tuple[ClassPair, int]]) -> str:
+    classes = predictions.classes
+    totals = np.bincount(predictions.actual, minlength=len(classes))
     return ", ".join(
-        f"{predictions.classes[actual]} predicted as {predictions.classes[predicted]} ({count} of {class_counts[actual]})"
-        for actual, predicted, count in pairs
+        f"{classes[actual]} predicted as {classes[predicted]} ({count} of {totals[actual]})"
+        for (actual, predicted), count in pairs
     )
 
 

@@ -9,21 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.report.drawing.figure import Chart, Figure, ImageGrid, Series
-from pipeline.report.heldout_predictions import (
-    ClassPredictions,
-    HeldoutPredictions,
-    LabelPredictions,
-    NumberPredictions,
-)
+from pipeline.report.heldout_predictions import HeldoutPredictions
+from pipeline.report.phrases import add_unit
 
 MAX_ROWS_SHOWN = 10
 
 
 @dataclass(frozen=True)
 class _RowFigures:
-    """What the figures of one kind of predictions share.
+    """Figures of test rows with one kind of predictions.
 
-    describe: the truth and the prediction of a row; bar_title, bar_values: axis and [T] heights for tables.
+    describe: returns the truth and the prediction of a row; bar_title, bar_values: axis and [T] heights for tables.
     """
 
     heldout: HeldoutPredictions
@@ -59,13 +55,12 @@ class _RowFigures:
 
 
 def plot_worst_predictions(heldout: HeldoutPredictions) -> list[Figure]:
-    """Return up to two figures (image grid, or bars for tables); a figure without rows is left out."""
-    if heldout.class_predictions is not None:
-        return _plot_classes(heldout, heldout.class_predictions)
-    if heldout.label_predictions is not None:
-        return _plot_labels(heldout, heldout.label_predictions)
-    assert heldout.number_predictions is not None
-    return [_plot_largest_errors(heldout, heldout.number_predictions)]
+    """Return up to two figures of the head's preferred kind of predictions: image grids, or bars for tables.
+
+    A figure without rows is left out.
+    """
+    plot_by_kind = {"classes": _plot_classes, "labels": _plot_labels, "numbers": _plot_largest_errors}
+    return plot_by_kind[heldout.head.prediction_kinds[0]](heldout)
 
 
 def _select_lowest(values: NDArray[np.float64], rows: NDArray[np.int64]) -> list[int]:
@@ -73,7 +68,9 @@ def _select_lowest(values: NDArray[np.float64], rows: NDArray[np.int64]) -> list
     return [int(row) for row in rows[np.argsort(values[rows], kind="stable")][:MAX_ROWS_SHOWN]]
 
 
-def _plot_classes(heldout: HeldoutPredictions, predictions: ClassPredictions) -> list[Figure]:
+def _plot_classes(heldout: HeldoutPredictions) -> list[Figure]:
+    predictions = heldout.class_predictions
+
     def describe(row: int) -> str:
         actual = predictions.classes[predictions.actual[row]]
         predicted = predictions.classes[predictions.predicted[row]]
@@ -86,8 +83,9 @@ def _plot_classes(heldout: HeldoutPredictions, predictions: ClassPredictions) ->
     return [*mistakes, figures.plot_unsure(confidence, chance)]
 
 
-def _plot_labels(heldout: HeldoutPredictions, predictions: LabelPredictions) -> list[Figure]:
+def _plot_labels(heldout: HeldoutPredictions) -> list[Figure]:
     """Return each row with the label whose probability is farthest on the wrong side, or nearest to one half."""
+    predictions = heldout.label_predictions
     probabilities = predictions.probabilities
     rows = np.arange(len(heldout))
     is_wrong = predictions.predicted != predictions.actual
@@ -108,18 +106,14 @@ def _plot_labels(heldout: HeldoutPredictions, predictions: LabelPredictions) -> 
     return [*wrong, unsure.plot_unsure(margins[rows, nearest])]
 
 
-def _plot_largest_errors(heldout: HeldoutPredictions, predictions: NumberPredictions) -> Figure:
+def _plot_largest_errors(heldout: HeldoutPredictions) -> list[Figure]:
+    predictions = heldout.number_predictions
+
     def describe(row: int) -> str:
-        actual = _format_number(predictions, predictions.actual[row])
-        return f"{actual} predicted as {_format_number(predictions, predictions.predicted[row])}"
+        actual = predictions.format_value(predictions.actual[row])
+        return f"{actual} predicted as {predictions.format_value(predictions.predicted[row])}"
 
-    title = f"error, predicted - true{f' ({predictions.unit})' * bool(predictions.unit)}"
     rows = _select_lowest(-np.abs(predictions.error), np.arange(len(heldout)))
+    title = add_unit("error, predicted - true", predictions.unit)
     figures = _RowFigures(heldout, describe, title, predictions.error)
-    return figures.plot_rows("mistakes", "Largest errors", "Largest error", rows)
-
-
-def _format_number(predictions: NumberPredictions, value: float) -> str:
-    """Return a number of the target with its unit."""
-    digits = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-    return f"{digits} {predictions.unit}".strip()
+    return [figures.plot_rows("mistakes", "Largest errors", "Largest error", rows)]
