@@ -177,12 +177,12 @@ def test_majority_of_bands_as_a_number_is_the_median() -> None:
 
 
 def test_refuses_sigmoid_for_three_classes() -> None:
-    with pytest.raises(UserError, match="head=sigmoid answers between two classes; got 3: a, b, c; use head=softmax"):
+    with pytest.raises(UserError, match="head=sigmoid is for exactly two classes; got 3: a, b, c; use head=softmax"):
         heads.build_head(SigmoidConfig("sigmoid"), picture_examples())
 
 
 def test_refuses_relu_for_targets_below_zero() -> None:
     examples = table_examples()
     examples.targets[0] = -1
-    with pytest.raises(UserError, match=r"head\.output=relu never answers below 0; got a target of -1"):
+    with pytest.raises(UserError, match=r"head\.output=relu never predicts below 0; got a target of -1"):
         heads.build_head(NumberConfig("number", "relu", "l1", ""), examples)

@@ -19,6 +19,7 @@ from pipeline.preprocessing import Constants, UniqueNames
 ClassNames = Annotated[UniqueNames, Field(min_length=1, max_length=10_000)]
 Targets = NDArray[np.int64] | NDArray[np.float32]
 Scores = dict[str, float]
+Scorable = tuple[Tensor, Tensor]  # predictions and targets of one kind, as the scorers of `Metric` take them
 
 
 class Head(ABC):
@@ -90,13 +91,11 @@ class Head(ABC):
 
     @abstractmethod
     def constant_prediction(self, targets: Targets, metric: Metric) -> Tensor:
-        """[len(columns)]: the best answer that looks at no input, from the targets of training rows."""
+        """Return the prediction [len(output_names)] that scores best on these targets if every row gets it."""
 
     @abstractmethod
-    def to_scorable(
-        self, kind: PredictionKind, predictions: Tensor, targets: Tensor, constants: Constants
-    ) -> tuple[Tensor, Tensor]:
-        """Return predictions and targets of one of the head's kinds, as the scorers of `Metric` take them."""
+    def to_scorable(self, kind: PredictionKind, predictions: Tensor, targets: Tensor, constants: Constants) -> Scorable:
+        """Return predictions and targets of one of the head's kinds for the scorers of `Metric`."""
 
     def score(self, metric: Metric, predictions: Tensor, targets: Tensor, constants: Constants) -> float:
         """Return the metric of the predictions: a share from 0 to 1, or an error in the unit of the target."""

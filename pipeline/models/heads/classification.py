@@ -17,9 +17,8 @@ from pipeline.config.metrics import Metric, PredictionKind
 from pipeline.config.schema import Training
 from pipeline.config.strict_types import STRICT_CONFIG
 from pipeline.data.examples import Examples
-from pipeline.models.heads import metrics
-from pipeline.models.heads.base import ClassNames, Head, Scores, Targets
-from pipeline.models.heads.metrics import score_kind
+from pipeline.models.heads.base import ClassNames, Head, Scorable, Scores, Targets
+from pipeline.models.heads.metrics import score_each_label, score_kind
 from pipeline.preprocessing import Constants, UniqueNames
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.text import join_names
@@ -34,41 +33,72 @@ def score_all_classes(probabilities: Tensor, classes: Tensor) -> Scores:
     return scores | {"cross_entropy": float(-class_probabilities.log().mean())}
 
 
-def write_softmax_gradient(outputs: Tensor, targets: Tensor, out: Tensor) -> None:
-    """Write the gradient of the mean cross-entropy, (softmax - one-hot) / rows.
-
-    Padding columns become minus infinity, whose probability is exactly 0: measured, a softmax over a whole vector of
-    columns takes an eighth of the time.
-    """
-    classes = targets.shape[-1]
-    outputs[..., classes:] = -torch.inf
-    torch.softmax(outputs, -1, out=out)
-    out[..., :classes].sub_(targets)
-    out.div_(outputs.shape[-2])
-
-
-def write_sigmoid_gradient(outputs: Tensor, targets: Tensor, out: Tensor) -> None:
-    """Write the gradient of the mean over rows of the summed binary cross-entropies, (sigmoid - target) / rows."""
-    columns = slice(targets.shape[-1])
-    for batch, batch_out in zip(outputs, out, strict=True):  # one by one: a tensor's tail rounds differently
-        torch.sigmoid(batch[:, columns], out=batch_out[:, columns])
-    out[..., columns].sub_(targets).div_(outputs.shape[-2])
-
-
-def to_metric_names(labels: UniqueNames) -> list[str]:
-    """Return labels as MLflow accepts them in metric names: letters, digits, spaces, dots, dashes; at most 250."""
-    safe_names = [re.sub(r"[^\w\- .]|^\.+$", "_", label)[:MAX_METRIC_LABEL_CHARS] for label in labels]
-    return [f"{name} {index}" if safe_names.count(name) > 1 else name for index, name in enumerate(safe_names)]
-
-
 def one_hot_most_frequent(codes: Targets, class_count: int) -> Tensor:
     """Return [class_count] probabilities: 1 for the most frequent code."""
     most_frequent = int(np.bincount(np.asarray(codes, dtype=np.int64), minlength=class_count).argmax())
     return functional.one_hot(torch.tensor(most_frequent), class_count).float()
 
 
+class SoftmaxOutputs(Head):
+    """Outputs of C classes, of which exactly one is correct: softmax and cross-entropy; encoded targets int64 [N]."""
+
+    def loss(self, outputs: Tensor, encoded_targets: Tensor, training: Training) -> Tensor:
+        return functional.cross_entropy(outputs, encoded_targets)
+
+    def gradient_targets(self, encoded_targets: Tensor, training: Training) -> Tensor:
+        return functional.one_hot(encoded_targets, self.output_count).float()
+
+    def gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> None:
+        """Write the gradient of the mean cross-entropy, (softmax - target) / rows."""
+        # Padding columns of minus infinity have a probability of exactly 0. Measured: a softmax over a whole vector
+        # of columns takes an eighth of the time of one over the classes alone.
+        outputs[..., self.output_count :] = -torch.inf
+        torch.softmax(outputs, -1, out=out)
+        out[..., : self.output_count].sub_(targets)
+        out.div_(outputs.shape[-2])
+
+    def to_predictions(self, outputs: Tensor, constants: Constants) -> Tensor:
+        return outputs.softmax(dim=1)
+
+
+class SigmoidOutputs(Head):
+    """Outputs of independent labels: a sigmoid and binary cross-entropy each; encoded targets 0.0 or 1.0."""
+
+    def encode_targets(self, targets: Tensor, constants: Constants) -> Tensor:
+        return targets.float()
+
+    def gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> None:
+        """Write the gradient of the mean over rows of the summed binary cross-entropies, (sigmoid - target) / rows."""
+        columns = slice(self.output_count)
+        for batch, batch_out in zip(outputs, out, strict=True):  # one by one: a tensor's tail rounds differently
+            torch.sigmoid(batch[:, columns], out=batch_out[:, columns])
+        out[..., columns].sub_(targets).div_(outputs.shape[-2])
+
+
+class ClassProbabilities(Head):
+    """Predictions that are probabilities of named classes, float [N, C]."""
+
+    classes: UniqueNames
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return self.classes
+
+    def constant_prediction(self, targets: Targets, metric: Metric) -> Tensor:
+        return one_hot_most_frequent(targets, len(self.classes))
+
+    def to_scorable(self, kind: PredictionKind, predictions: Tensor, targets: Tensor, constants: Constants) -> Scorable:
+        return predictions, targets.long()
+
+    def score_all(self, predictions: Tensor, targets: Tensor, constants: Constants) -> Scores:
+        return score_all_classes(predictions, targets.long())
+
+    def format_prediction(self, prediction: Tensor) -> str:
+        return self.classes[int(prediction.argmax())]
+
+
 @dataclass(frozen=True, config=STRICT_CONFIG)
-class SoftmaxHead(Head):
+class SoftmaxHead(SoftmaxOutputs, ClassProbabilities):
     """Exactly one of C classes: softmax and cross-entropy. Predictions: probabilities [N, C]."""
 
     kind: Literal["softmax"]
@@ -82,42 +112,12 @@ class SoftmaxHead(Head):
     def output_count(self) -> int:
         return len(self.classes)
 
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        return self.classes
-
     def encode_targets(self, targets: Tensor, constants: Constants) -> Tensor:
         return targets.long()
 
-    def loss(self, outputs: Tensor, encoded_targets: Tensor, training: Training) -> Tensor:
-        return functional.cross_entropy(outputs, encoded_targets)
-
-    def gradient_targets(self, encoded_targets: Tensor, training: Training) -> Tensor:
-        return functional.one_hot(encoded_targets, self.output_count).float()
-
-    def gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> None:
-        write_softmax_gradient(outputs, targets, out)
-
-    def to_predictions(self, outputs: Tensor, constants: Constants) -> Tensor:
-        return outputs.softmax(dim=1)
-
-    def constant_prediction(self, targets: Targets, metric: Metric) -> Tensor:
-        return one_hot_most_frequent(targets, len(self.classes))
-
-    def to_scorable(
-        self, kind: PredictionKind, predictions: Tensor, targets: Tensor, constants: Constants
-    ) -> tuple[Tensor, Tensor]:
-        return predictions, targets.long()
-
-    def score_all(self, predictions: Tensor, targets: Tensor, constants: Constants) -> Scores:
-        return score_all_classes(predictions, targets.long())
-
-    def format_prediction(self, prediction: Tensor) -> str:
-        return self.classes[int(prediction.argmax())]
-
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
-class SigmoidHead(Head):
+class SigmoidHead(SigmoidOutputs, ClassProbabilities):
     """One of two classes: one sigmoid for the second class, binary cross-entropy. Predictions: probabilities [N, 2]."""
 
     kind: Literal["sigmoid"]
@@ -127,21 +127,13 @@ class SigmoidHead(Head):
     def from_config(cls, config: SigmoidConfig, examples: Examples) -> Self:
         classes = examples.classes
         if len(classes) != 2:
-            raise UserError(
-                f"head=sigmoid answers between two classes; got {len(classes)}: {join_names(classes)}; use head=softmax"
-            )
+            got = f"{len(classes)}: {join_names(classes)}"
+            raise UserError(f"head=sigmoid is for exactly two classes; got {got}; use head=softmax")
         return cls("sigmoid", classes)
 
     @property
     def output_count(self) -> int:
         return 1
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        return self.classes
-
-    def encode_targets(self, targets: Tensor, constants: Constants) -> Tensor:
-        return targets.float()
 
     def loss(self, outputs: Tensor, encoded_targets: Tensor, training: Training) -> Tensor:
         return functional.binary_cross_entropy_with_logits(outputs[:, 0], encoded_targets)
@@ -149,29 +141,12 @@ class SigmoidHead(Head):
     def gradient_targets(self, encoded_targets: Tensor, training: Training) -> Tensor:
         return encoded_targets[:, None]
 
-    def gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> None:
-        write_sigmoid_gradient(outputs, targets, out)
-
     def to_predictions(self, outputs: Tensor, constants: Constants) -> Tensor:
         return torch.cat([-outputs, outputs], dim=1).sigmoid()
 
-    def constant_prediction(self, targets: Targets, metric: Metric) -> Tensor:
-        return one_hot_most_frequent(targets, 2)
-
-    def to_scorable(
-        self, kind: PredictionKind, predictions: Tensor, targets: Tensor, constants: Constants
-    ) -> tuple[Tensor, Tensor]:
-        return predictions, targets.long()
-
-    def score_all(self, predictions: Tensor, targets: Tensor, constants: Constants) -> Scores:
-        return score_all_classes(predictions, targets.long())
-
-    def format_prediction(self, prediction: Tensor) -> str:
-        return self.classes[int(prediction.argmax())]
-
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
-class SigmoidsHead(Head):
+class SigmoidsHead(SigmoidOutputs):
     """Any set of L labels: a sigmoid each, the sum of their losses. Predictions: probabilities [N, L].
 
     `accuracy` is the share of rows with every label correct; `f1_macro` the mean over labels of their F1.
@@ -192,23 +167,13 @@ class SigmoidsHead(Head):
     def output_names(self) -> tuple[str, ...]:
         return self.labels
 
-    def encode_targets(self, targets: Tensor, constants: Constants) -> Tensor:
-        return targets.float()
-
     def loss(self, outputs: Tensor, encoded_targets: Tensor, training: Training) -> Tensor:
-        return (
-            functional.binary_cross_entropy_with_logits(
-                outputs[:, : self.output_count], encoded_targets, reduction="none"
-            )
-            .sum(dim=1)
-            .mean()
-        )
+        logits = outputs[:, : self.output_count]
+        losses = functional.binary_cross_entropy_with_logits(logits, encoded_targets, reduction="none")
+        return losses.sum(dim=1).mean()
 
     def gradient_targets(self, encoded_targets: Tensor, training: Training) -> Tensor:
         return encoded_targets
-
-    def gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> None:
-        write_sigmoid_gradient(outputs, targets, out)
 
     def to_predictions(self, outputs: Tensor, constants: Constants) -> Tensor:
         return outputs.sigmoid()
@@ -226,22 +191,22 @@ class SigmoidsHead(Head):
 
         return all_labels if metric.is_better(score(all_labels), score(most_frequent)) else most_frequent
 
-    def to_scorable(
-        self, kind: PredictionKind, predictions: Tensor, targets: Tensor, constants: Constants
-    ) -> tuple[Tensor, Tensor]:
+    def to_scorable(self, kind: PredictionKind, predictions: Tensor, targets: Tensor, constants: Constants) -> Scorable:
         return predictions, targets.long()
 
     def score_all(self, predictions: Tensor, targets: Tensor, constants: Constants) -> Scores:
-        label_targets = targets.long()
-        accuracies = metrics.multilabel_accuracy(predictions, label_targets)
-        f1_scores = metrics.multilabel_f1(predictions, label_targets)
-        scores = score_kind("labels", predictions, label_targets)
+        accuracies, f1_scores = score_each_label(predictions, targets.long())
+        scores = score_kind("labels", predictions, targets.long())
         for index, label in enumerate(to_metric_names(self.labels)):
             scores |= {f"accuracy/{label}": float(accuracies[index]), f"f1/{label}": float(f1_scores[index])}
         return scores
 
     def format_prediction(self, prediction: Tensor) -> str:
-        return (
-            " + ".join(label for label, probability in zip(self.labels, prediction, strict=True) if probability > 0.5)
-            or "none"
-        )
+        labels = [label for label, probability in zip(self.labels, prediction, strict=True) if probability > 0.5]
+        return " + ".join(labels) or "none"
+
+
+def to_metric_names(labels: UniqueNames) -> list[str]:
+    """Return labels as MLflow accepts them in metric names: letters, digits, spaces, dots, dashes; at most 250."""
+    safe_names = [re.sub(r"[^\w\- .]|^\.+$", "_", label)[:MAX_METRIC_LABEL_CHARS] for label in labels]
+    return [f"{name} {index}" if safe_names.count(name) > 1 else name for index, name in enumerate(safe_names)]

@@ -14,27 +14,17 @@ def import_torchmetrics() -> None:
 
 def score_kind(kind: PredictionKind, predictions: Tensor, targets: Tensor) -> dict[str, float]:
     """Return every metric of one kind of predictions, by name."""
-    return {
-        metric.name: metric.scorers[kind](predictions, targets) for metric in METRICS.values() if kind in metric.scorers
-    }
+    metrics = [metric for metric in METRICS.values() if kind in metric.scorers]
+    return {metric.name: metric.scorers[kind](predictions, targets) for metric in metrics}
 
 
-def multilabel_f1(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """[L]: the F1 of each label; probabilities [N, L] against int64 [N, L]."""
-    from torchmetrics.functional import classification as measures
+def score_each_label(probabilities: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return accuracy and F1 of each label, float [L] each; probabilities [N, L], targets int64 [N, L]."""
+    from torchmetrics.functional.classification import multilabel_accuracy, multilabel_f1_score
 
-    return measures.multilabel_f1_score(
-        probabilities, targets, probabilities.shape[1], average="none", validate_args=False
-    )
-
-
-def multilabel_accuracy(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """[L]: the share of right answers to each label; probabilities [N, L] against int64 [N, L]."""
-    from torchmetrics.functional import classification as measures
-
-    return measures.multilabel_accuracy(
-        probabilities, targets, probabilities.shape[1], average="none", validate_args=False
-    )
+    n_labels = probabilities.shape[1]
+    accuracies = multilabel_accuracy(probabilities, targets, n_labels, average="none", validate_args=False)
+    return accuracies, multilabel_f1_score(probabilities, targets, n_labels, average="none", validate_args=False)
 
 
 def regression_errors(predicted: Tensor, targets: Tensor) -> dict[str, float]:

@@ -17,12 +17,8 @@ from pipeline.config.metrics import Metric, PredictionKind
 from pipeline.config.schema import Training
 from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat
 from pipeline.data.examples import Examples
-from pipeline.models.heads.base import Head, Scores, Targets
-from pipeline.models.heads.classification import (
-    one_hot_most_frequent,
-    score_all_classes,
-    write_softmax_gradient,
-)
+from pipeline.models.heads.base import Head, Scorable, Scores, Targets
+from pipeline.models.heads.classification import SoftmaxOutputs, one_hot_most_frequent, score_all_classes
 from pipeline.models.heads.metrics import regression_errors
 from pipeline.preprocessing import Constants, ShortText
 from pipeline.runtime.errors import UserError
@@ -51,9 +47,8 @@ class NumberHead(Head):
     def from_config(cls, config: NumberConfig, examples: Examples) -> Self:
         min_target = float(examples.targets.min())
         if config.output == "relu" and min_target < 0:
-            raise UserError(
-                f"head.output=relu never answers below 0; got a target of {min_target:g}; use head.output=identity"
-            )
+            rule = "head.output=relu never predicts below 0"
+            raise UserError(f"{rule}; got a target of {min_target:g}; use head.output=identity")
         return cls("number", config.output, config.loss, config.unit)
 
     @property
@@ -105,12 +100,10 @@ class NumberHead(Head):
         return outputs.relu() if self.output == "relu" else outputs
 
     def constant_prediction(self, targets: Targets, metric: Metric) -> Tensor:
-        """The median: no other constant has a smaller mean absolute error."""
+        """Return the median: no other constant has a smaller mean absolute error."""
         return torch.tensor([float(np.median(targets))])
 
-    def to_scorable(
-        self, kind: PredictionKind, predictions: Tensor, targets: Tensor, constants: Constants
-    ) -> tuple[Tensor, Tensor]:
+    def to_scorable(self, kind: PredictionKind, predictions: Tensor, targets: Tensor, constants: Constants) -> Scorable:
         return predictions[:, 0], targets
 
     def score_all(self, predictions: Tensor, targets: Tensor, constants: Constants) -> Scores:
@@ -122,7 +115,7 @@ class NumberHead(Head):
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
-class BandsHead(Head):
+class BandsHead(SoftmaxOutputs):
     """The band that contains a number: softmax over bands between edges. Predictions: probabilities [N, bands].
 
     A band includes its lower edge. As a number, a prediction is the mean of the bands' centers, weighted by their
@@ -165,31 +158,16 @@ class BandsHead(Head):
     def encode_targets(self, targets: Tensor, constants: Constants) -> Tensor:
         return torch.bucketize(targets, torch.tensor(self.edges), right=True)
 
-    def loss(self, outputs: Tensor, encoded_targets: Tensor, training: Training) -> Tensor:
-        return functional.cross_entropy(outputs, encoded_targets)
-
-    def gradient_targets(self, encoded_targets: Tensor, training: Training) -> Tensor:
-        return functional.one_hot(encoded_targets, self.output_count).float()
-
-    def gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> None:
-        write_softmax_gradient(outputs, targets, out)
-
-    def to_predictions(self, outputs: Tensor, constants: Constants) -> Tensor:
-        return outputs.softmax(dim=1)
-
     def constant_prediction(self, targets: Targets, metric: Metric) -> Tensor:
-        """The most frequent band; as a number the median, or what comes nearest: two bands mixed, or one at an end."""
+        """Return the most frequent band or, for a metric of numbers, the two bands whose mean comes nearest the median."""
         if metric.prediction_kind(self.prediction_kinds) == "classes":
             return one_hot_most_frequent(np.digitize(targets, self.edges), self.output_count)
         centers = self.fit(targets)["target.centres"].numpy()
         median = float(np.median(targets))
-        return torch.tensor(
-            [np.interp(median, centers, band) for band in np.eye(self.output_count)], dtype=torch.float32
-        )
+        shares = [np.interp(median, centers, band) for band in np.eye(self.output_count)]
+        return torch.tensor(shares, dtype=torch.float32)
 
-    def to_scorable(
-        self, kind: PredictionKind, predictions: Tensor, targets: Tensor, constants: Constants
-    ) -> tuple[Tensor, Tensor]:
+    def to_scorable(self, kind: PredictionKind, predictions: Tensor, targets: Tensor, constants: Constants) -> Scorable:
         if kind == "numbers":
             return self.to_expected_values(predictions, constants), targets
         return predictions, self.encode_targets(targets, constants)
