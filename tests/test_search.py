@@ -8,15 +8,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 
 from pipeline.artifact import model_files
 from pipeline.config.compose import list_options
+from pipeline.report import build
 from pipeline.runtime import seeds
 from pipeline.runtime.arguments import RESUME_MESSAGE
 from pipeline.runtime.signals import SearchInterrupted
+from pipeline.search import main
 from pipeline.study import proposal_batches, summary
 from pipeline.study.storage import TrialStorageReader
 from pipeline.training.engine import batching_rule
@@ -234,10 +237,11 @@ def test_search_that_was_ended_before_its_new_winner_was_crowned_crowns_it(
     assert crowned["seconds"]["total"] > stopped_too
 
 
-def test_multirun_runs_each_job(tmp_path: Path) -> None:
-    done = command("-m", "task=day_night", "seed=0,1", *TINY, "budget.trials=1", "model.nodes=[8]", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "mlruns" / "studies").iterdir())) == 2
+def test_multirun_runs_each_job(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(store.parent)
+    with mock.patch.object(build, "build_report"):
+        assert main(["-m", "task=day_night", "seed=0,1", *TINY, "budget.trials=1", "model.nodes=[8]"]) == 0
+    assert len(list((store / "studies").iterdir())) == 2
 
 
 def said_at_the_end(process: subprocess.Popen[str]) -> str:
@@ -260,8 +264,7 @@ def test_ctrl_c_is_one_line_and_the_same_command_goes_on(tmp_path: Path) -> None
     assert process.returncode == 130
     assert errors.strip() == RESUME_MESSAGE
     (folder,) = (tmp_path / "mlruns" / "studies").iterdir()
-    done = command(*words[:-1], "budget.trials=3", cwd=tmp_path)
-    assert done.returncode == 0
+    assert search(folder.parents[1], *words[:-1], "budget.trials=3") == folder
     assert (folder / "trials.csv").is_file()
 
 

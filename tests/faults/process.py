@@ -19,6 +19,7 @@ from mlflow import MlflowClient
 import pipeline.tuner.search  # noqa: F401 -- forked processes have it then
 from pipeline import search, sync
 from pipeline.report import build
+from pipeline.report.drawing import render_matplotlib
 from pipeline.study.storage import TrialStorageReader
 from pipeline.tracking import process as tracking_process
 from pipeline.tracking.client import store_uri
@@ -30,8 +31,8 @@ TINY = ("dataset.count=90", "dataset.size=8", "cv.folds=3", "compute=cpu", "trai
 class Forked:
     """A search in a process of its own; what it says goes to a file.
 
-    before: what it does first, such as taking away its memory. report: whether it draws its report, which takes longer
-    than all of its trials.
+    before: what it does first, such as taking away its memory. report: whether it writes its report, the pixels of whose
+    PNG files are not drawn: that takes longer than all of its trials.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Forked:
             os.dup2(handle, 2)
             if not report:
                 build.build_report = lambda *_, **__: None  # type: ignore[assignment]
+            render_matplotlib.render_png = lambda _: b"PNG"
             before()
             code = search.main(words)
             sys.stdout.flush()
