@@ -15,7 +15,6 @@ from sklearn.datasets import load_digits
 
 from bench.cases import CASES, Case, asked, clouds, columns, labelled
 from bench.sides import fit
-from pipeline.artifact import model_files
 from pipeline.config.reader import read_search
 from pipeline.config.schema import Search
 from pipeline.data.examples import Examples
@@ -97,10 +96,7 @@ def _ours(search: Search, question: Problem, tracker: FollowerHandle, ended: Cal
     display.finish_trial = lambda *_: ended()  # type: ignore[method-assign, return-value, assignment]
     preparation = question.fold_data_builder()
     trials = TrialScheduler(question, study, folder, lambda: None, lambda: False)
-    described = model_files.build_architecture(
-        search.task, question.task.inputs, space.NO_HIDDEN_LAYERS, question.task.head
-    ).to_json()
-    StudyDescription.from_search(search, question, described).write(folder)
+    StudyDescription.from_search(search, question).write(folder)
     tracker.start(folder, print)
     _until_tracked(search.store)
     decided, begin = study.sampling_seconds, time.perf_counter()

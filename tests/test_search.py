@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,11 +17,13 @@ import torch
 from pipeline.artifact import model_files
 from pipeline.config.compose import list_options
 from pipeline.report import build
+from pipeline.report.comparison import ComparedStudy
 from pipeline.runtime import seeds
 from pipeline.runtime.arguments import RESUME_MESSAGE
 from pipeline.runtime.signals import SearchInterrupted
 from pipeline.search import main
 from pipeline.study import proposal_batches, summary
+from pipeline.study.problem import NUMERICS_VERSION
 from pipeline.study.storage import TrialStorageReader
 from pipeline.training.engine import batching_rule
 from pipeline.training.fit import cross_validate_trials
@@ -133,7 +136,7 @@ def test_finished_search_says_how_to_ask_for_more_and_goes_on(store: Path, capsy
     before = (folder / "trials.csv").read_text()
     capsys.readouterr()
     search(store, *words, "budget.trials=2")
-    assert "finished: for more trials, the same command with budget.trials=4" in capsys.readouterr().out
+    assert "Finished. For more trials, run the same command with budget.trials=4." in capsys.readouterr().out
     search(store, *words, "budget.trials=4")
     after = (folder / "trials.csv").read_text()
     assert after.startswith(before)
@@ -272,6 +275,30 @@ def test_second_process_on_one_study_is_refused(finished: Path, capsys: pytest.C
     with lock_study(finished):
         search(finished.parents[1], "task=cat_species", *TINY, "dataset.count=120", "budget.trials=4", expected=2)
     assert f"study={finished.name} is being searched by process {os.getpid()} on " in capsys.readouterr().err
+
+
+def test_study_of_earlier_code_is_refused_in_one_line_and_stays_readable(
+    finished: Path, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its facts had another form; its summary, description and trials are what compare reads."""
+    folder = store / "studies" / finished.name
+    shutil.copytree(finished, folder)
+    operations = [json.loads(line) for line in (folder / "trials.log").read_text().splitlines()]
+    for operation in operations:
+        if "facts" in operation.get("user_attr", {}):
+            operation["user_attr"]["facts"] |= {"head": "Softmax('softmax', 'cross_entropy', " * 10, "arithmetic": "3"}
+            del operation["user_attr"]["facts"]["pruner"]
+    (folder / "trials.log").write_text("".join(f"{json.dumps(operation)}\n" for operation in operations))
+    words = ["task=cat_species", *TINY, "dataset.count=120", "budget.trials=8", f"study={finished.name}"]
+    search(store, *words, expected=2)
+    assert capsys.readouterr().err == (
+        f"study={finished.name} holds another search; it differs in head; pruner: None there, median here; "
+        f"arithmetic: 3 there, {NUMERICS_VERSION} here; use another study=, or leave study out and it is named by what "
+        "it searches\n"
+    )
+    assert (
+        ComparedStudy.from_folder(folder, "cat_species").table.best.number == read_summary(finished)["best"]["number"]
+    )
 
 
 @pytest.mark.parametrize("wait", [2, 5, 8])

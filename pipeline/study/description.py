@@ -1,4 +1,4 @@
-"""What MLflow is to know of a study besides its trials: `<folder>/study.json`, from which all of it can be rebuilt."""
+"""Description of a study, `<folder>/study.json`: with trials.log, all that MLflow shows can be rebuilt from it."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ MODEL_ADAPTER = TypeAdapter(Model)
 
 @dataclass(frozen=True)
 class StudyDescription:
-    """A study, in plain words.
+    """Study as text and plain values; the fields are flat, since files of every release have these keys.
 
-    uri: the tracking address, or none where the store has its own; facts: what decides the result; rows: how many are
-    there, to develop on and to test; dataset, source: its kind and its settings; decides: what a registered version is
-    compared by; architecture: as a file has it, but for its layers, which each trial has its own of.
+    uri: tracking address, or None for the store's own database; facts: everything that decides the result; rows:
+    number of rows, in all, for development and for the test; dataset, source: kind and settings of the data;
+    decides: facts by which versions of a registered model are compared; architecture: as in the model file, without
+    the layers of a trial.
 
-    What came later has a default, so that older files can be read. columns: of the answers; question: in a sentence;
-    unit: of a number; splits, method: how it is judged and searched; budget: trials in total; searched, fixed: the
-    ranges, and the values that all trials share; before, after: a command's words around a trial's overrides; predict:
-    the command; environment: versions, and the commit of the code; constant: the score in cross-validation of the best
-    answer that looks at no input.
+    Fields with a default are missing in older files. columns: outputs of the head; question: title of the task; unit:
+    of a number; splits, method: of cross-validation and search; budget: number of trials; searched, fixed: ranges, and
+    values that all trials share; before, after: words of the command around a trial's overrides; predict: command for
+    predictions; environment: versions, device and commit; constant: constant baseline's score in cross-validation.
     """
 
     study: str
@@ -71,14 +71,26 @@ class StudyDescription:
     constant: float | None = None
 
     @classmethod
-    def from_search(cls, search: Search, problem: Problem, architecture: str) -> StudyDescription:
-        """The description of a search; architecture: the text of the file of a network without hidden layers."""
+    def from_search(cls, search: Search, problem: Problem) -> StudyDescription:
+        """Return the description of a search."""
+        # Here, since a search has torch loaded; a process that only reads this file starts without.
+        from pipeline.artifact.model_files import build_architecture
         from pipeline.preprocessing import TableInputs
-        from pipeline.study import summary  # the search has torch; a process that only reads this file does without
+        from pipeline.study import summary
 
-        examples, splits = problem.examples, problem.splits
-        command_prefix, command_suffix = follow_up_commands.search_command_parts(search)
-        folder, is_table = search.store / "studies" / problem.name, isinstance(problem.task.inputs, TableInputs)
+        examples = problem.examples
+        splits = problem.splits
+        inputs = problem.task.inputs
+        head = problem.task.head
+        synthetic = examples.is_synthetic
+        architecture = build_architecture(search.task, inputs, space.NO_HIDDEN_LAYERS, head, synthetic=synthetic)
+        before, after = follow_up_commands.search_command_parts(search)
+        folder = search.store / "studies" / problem.name
+        is_table = isinstance(inputs, TableInputs)
+        settings = search.space.settings.items()
+        dataset_settings = [(key, value) for key, value in asdict(search.dataset).items() if key != "kind"]
+        dataset_overrides = [f"dataset.{key}={format_override_value(value)}" for key, value in dataset_settings]
+        repeats = f", repeated {search.cv.repeats} times" if search.cv.repeats > 1 else ""
         return cls(
             study=problem.name,
             task=search.task,
@@ -88,10 +100,10 @@ class StudyDescription:
             facts=problem.facts,
             rows={"rows": len(examples), "development": len(splits.development), "test": len(splits.test)},
             dataset=search.dataset.kind,
-            source=_format_dataset_overrides(search),
+            source=" ".join([f"dataset={search.dataset.kind}", *dataset_overrides]),
             decides={
                 "study": problem.name,
-                "drawn": str(examples.is_synthetic).lower(),
+                "drawn": str(synthetic).lower(),
                 "test_rows": examples.take(splits.test).fingerprint,
                 "folds": splits.fingerprint,
                 "data": examples.fingerprint,
@@ -99,89 +111,70 @@ class StudyDescription:
             },
             configuration=search.yaml,
             typed=" ".join(search.overrides),
-            architecture=json.loads(architecture),
-            columns=problem.task.head.output_names,
+            architecture=json.loads(architecture.to_json()),
+            columns=head.output_names,
             question=search.question,
             unit=getattr(search.head, "unit", ""),
-            splits=f"{search.cv.folds} folds{format_repeats(search.cv.repeats)}",
+            splits=f"{search.cv.folds} folds{repeats}",
             method=f"sampler {search.sampler.name}, pruner {search.pruner.name}, seed {search.seed}",
             budget=search.budget.trials,
-            searched={
-                key: format_range(value) for key, value in search.space.settings.items() if isinstance(value, Range)
-            },
+            searched={key: _format_range(value) for key, value in settings if isinstance(value, Range)},
             fixed={
                 key: format_override_value(value)
-                for key, value in search.space.settings.items()
+                for key, value in settings
                 if not isinstance(value, Range) and key not in WIDTH_KEYS
             },
-            before=command_prefix,
-            after=command_suffix,
+            before=before,
+            after=after,
             predict=follow_up_commands.format_predict_command(search, folder, is_table=is_table),
-            environment={
-                **summary.library_versions(),
-                "device": problem.task.device.name,
-                **git_commit(Path(__file__).resolve()),
-            },
+            environment=summary.library_versions()
+            | {"device": problem.task.device.name}
+            | git_commit(Path(__file__).resolve()),
             constant=problem.constant_score,
         )
 
     @property
     def class_names(self) -> Sequence[str]:
-        """The classes or labels; none where a number is the answer."""
+        """Return the classes or labels; empty if the head predicts a number."""
         return () if self.architecture["head"]["kind"] == "number" else self.columns
 
     @property
     def input_columns(self) -> Sequence[str]:
-        """The columns of a table that a model answers for; none where it answers for pictures."""
+        """Return the columns of a table that the model takes; empty if it takes images."""
         inputs = self.architecture["inputs"]
         return [*inputs.get("numbers", ()), *inputs.get("categories", ())]
 
     def write(self, folder: Path) -> None:
-        """Into the study's folder."""
+        """Write the file into the study's folder."""
         write_file(folder / DESCRIPTION_FILE, (json.dumps(asdict(self), indent=2) + "\n").encode())
 
     def architecture_json(self, trial: TrialRecord) -> str:
-        """The architecture of a trial, as a file has it."""
+        """Return the architecture file of a trial."""
         model = MODEL_ADAPTER.dump_python(space.from_hyperparameters(trial.hyperparameters).model, mode="json")
         return json.dumps({**self.architecture, "model": model, "parameters": trial.n_parameters}, indent=2) + "\n"
 
 
-def format_range(setting: Range) -> str:
-    """A range as a person says it."""
+def _format_range(setting: Range) -> str:
+    """Return a range in words: "1 to 4, in steps of 1"."""
     if isinstance(setting, Choice):
         return ", ".join(map(format_override_value, setting.options))
     scale = ", on a logarithmic scale" if setting.log else f", in steps of {setting.step}" if setting.step else ""
     return f"{setting.low} to {setting.high}{scale}"
 
 
-def format_repeats(repeats: int) -> str:
-    """How often the folds are drawn, where it is more than once."""
-    return f", drawn {repeats} times" if repeats > 1 else ""
-
-
-def _format_dataset_overrides(search: Search) -> str:
-    """The data set's settings, as they are typed."""
-    settings = {key: value for key, value in asdict(search.dataset).items() if key != "kind"}
-    return " ".join(
-        [
-            f"dataset={search.dataset.kind}",
-            *(f"dataset.{key}={format_override_value(settings[key])}" for key in settings),
-        ]
-    )
-
-
 def git_commit(file: Path) -> dict[str, str]:
-    """The version of the code in a file, where git keeps it: it may also be installed below another repository."""
+    """Return the commit if git tracks the file: an installed package may lie inside another repository."""
     if shutil.which("git") is None:
         return {}
 
     def run_git(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(["git", *arguments], cwd=file.parent, capture_output=True, text=True, check=False)
 
-    tracked, head_commit = run_git("ls-files", "--error-unmatch", file.name), run_git("rev-parse", "HEAD")
+    tracked = run_git("ls-files", "--error-unmatch", file.name)
+    head_commit = run_git("rev-parse", "HEAD")
     return {"commit": head_commit.stdout.strip()} if tracked.returncode == head_commit.returncode == 0 else {}
 
 
 def read_description(folder: Path) -> StudyDescription:
-    """What the folder's file says; raises FileNotFoundError where no search has described itself there."""
+    """Return the description in the study's folder; raises FileNotFoundError if there is none."""
     return StudyDescription(**json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8")))

@@ -23,27 +23,23 @@ def format_network(hyperparameters: Mapping[str, Any]) -> str:
 
 def format_rows(summary: StudySummary) -> list[tuple[str, str, str, str]]:
     """Return the lines of the results table: name, hidden layers, cross-validation score, test score."""
-    best = summary.best
-    test = summary.test
-    baseline = summary.baseline
-    metric = test.metric
-    winner_row = (
-        f"winner (trial {best.number})",
-        format_hidden_layers(best),
-        format_mean(best, metric),
-        format_interval(test, metric),
-    )
-    constant_row = ("constant baseline", "", "", format_score(summary.majority.value, metric))
-    if baseline is None:
-        return [winner_row, constant_row]
-    baseline_row = (
-        "baseline",
-        format_hidden_layers(baseline),
-        format_mean(baseline, metric),
-        format_interval(baseline.test, metric),
-    )
-    validation_gain, test_gain = (format_gain(*pair, metric) for pair in score_pairs(summary))
-    return [baseline_row, winner_row, ("gain", "", validation_gain, test_gain), constant_row]
+    metric = summary.test.metric
+    rows = [_format_row(f"winner (trial {summary.best.number})", summary.best, summary.test, metric)]
+    if summary.baseline is not None:
+        validation_gain, test_gain = (format_gain(*pair, metric) for pair in score_pairs(summary))
+        baseline_row = _format_row("baseline", summary.baseline, summary.baseline.test, metric)
+        rows = [baseline_row, *rows, ("gain", "", validation_gain, test_gain)]
+    return [*rows, ("constant baseline", "", "", format_score(summary.majority.value, metric))]
+
+
+def _format_row(
+    name: str, network: BaselineSummary | WinnerSummary, test: IntervalScore | TestScore, metric: str
+) -> tuple[str, str, str, str]:
+    """Return the line of a network: cross-validation score ± its standard error, test score with its interval."""
+    scores = network.cross_validation
+    mean, error = (format_score(score, metric) for score in (scores.mean, scores.standard_error))
+    value, low, high = (format_score(score, metric) for score in (test.value, test.low, test.high))
+    return name, format_hidden_layers(network), f"{mean} ± {error}", f"{value} ({low} to {high})"
 
 
 def format_trial_counts(trials: TrialCounts) -> str:
@@ -59,22 +55,9 @@ def format_times(count: int) -> str:
 
 def format_hidden_layers(network: BaselineSummary | WinnerSummary) -> str:
     """Return the network of the baseline or of the winner, read from its overrides."""
-    overrides = dict(word.split("=", 1) for word in network.overrides)
-    return format_network(
-        {key: value.strip("[]") for key, value in overrides.items() if key in ("model.nodes", "model.channels")}
-    )
-
-
-def format_mean(network: BaselineSummary | WinnerSummary, metric: str) -> str:
-    """Return the cross-validation score ± its standard error."""
-    scores = network.cross_validation
-    return f"{format_score(scores.mean, metric)} ± {format_score(scores.standard_error, metric)}"
-
-
-def format_interval(test_score: IntervalScore | TestScore, metric: str) -> str:
-    """Return a test score with its interval."""
-    value, low, high = (format_score(score, metric) for score in (test_score.value, test_score.low, test_score.high))
-    return f"{value} ({low} to {high})"
+    overrides = dict(override.split("=", 1) for override in network.overrides)
+    keys = ("model.nodes", "model.channels")
+    return format_network({key: overrides[key].strip("[]") for key in keys if key in overrides})
 
 
 def score_pairs(summary: StudySummary) -> list[tuple[float, float]]:
@@ -82,10 +65,8 @@ def score_pairs(summary: StudySummary) -> list[tuple[float, float]]:
     baseline = summary.baseline
     if baseline is None:
         return []
-    return [
-        (summary.best.cross_validation.mean, baseline.cross_validation.mean),
-        (summary.test.value, baseline.test.value),
-    ]
+    means = (summary.best.cross_validation.mean, baseline.cross_validation.mean)
+    return [means, (summary.test.value, baseline.test.value)]
 
 
 def format_gain(winner: float, baseline: float, metric: str) -> str:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import optuna
-from numpy.typing import NDArray
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
@@ -44,22 +43,17 @@ def compute_importances(trials: Sequence[FrozenTrial], *, maximize: bool, seed: 
     rng = np.random.default_rng(seed)
     values = np.array([trial.value for trial in complete], dtype=float)
     shares = _importance_shares(complete, maximize)
-    permuted_shares = [
-        _importance_shares(_replace_values(complete, rng.permutation(values)), maximize) for _ in range(N_PERMUTATIONS)
-    ]
+    permuted_shares = []
+    for _ in range(N_PERMUTATIONS):
+        permuted = [copy(trial) for trial in complete]
+        for trial, value in zip(permuted, rng.permutation(values), strict=True):
+            trial.values = [float(value)]
+        permuted_shares.append(_importance_shares(permuted, maximize))
     max_permuted_share = max(max(each.values()) for each in permuted_shares)
     return [
         Importance(key, share, max(each[key] for each in permuted_shares), max_permuted_share)
         for key, share in sorted(shares.items(), key=lambda pair: (-pair[1], pair[0]))
     ]
-
-
-def _replace_values(trials: Sequence[FrozenTrial], values: NDArray[np.float64]) -> list[FrozenTrial]:
-    """Return copies of the trials with other scores."""
-    copies = [copy(trial) for trial in trials]
-    for trial, value in zip(copies, values, strict=True):
-        trial.values = [float(value)]
-    return copies
 
 
 def _importance_shares(trials: Sequence[FrozenTrial], maximize: bool) -> dict[str, float]:

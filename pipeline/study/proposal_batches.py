@@ -1,4 +1,4 @@
-"""Which trials are drawn before any of them has ended: a wave; a function of the configuration, never of a clock."""
+"""Waves: batches of trials sampled before any of them has finished; they depend on the configuration, not on time."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from pipeline.config.backbone_catalogue import CONVOLUTIONS
 from pipeline.config.schema import Search
 from pipeline.study.space import count_architectures
 
-INDEPENDENT_WAVE_SIZE = 16  # trials, where none of them looks at another
+INDEPENDENT_WAVE_SIZE = 16  # trials, if neither sampler nor pruner uses the results of others
 GPU_WAVE_SIZE = 8
 
 
 def choose_wave_size(search: Search, n_workers: int, *, on_gpu: bool) -> int:
-    """How many trials are drawn at a time.
+    """Return the number of trials to sample at a time.
 
-    Waiting for results is pointless where neither sampler nor pruner looks at them. Otherwise several at a time cost
-    the sampler knowledge: only for several workers, two each, so that few wait at a wave's end; and on a GPU, where
-    trials of one shape train side by side, if the space has so few shapes that they meet.
+    Sampler and pruner know less in a larger wave. It is worth it for several workers, with two trials each, so that few
+    wait at its end; and on a GPU, where trials of one shape train side by side, if the space has few enough shapes.
     """
     if not (search.sampler.uses_results or search.pruner.prunes):
         return INDEPENDENT_WAVE_SIZE
@@ -28,7 +27,7 @@ def choose_wave_size(search: Search, n_workers: int, *, on_gpu: bool) -> int:
 
 
 def wave_numbers(number: int, wave_size: int) -> range:
-    """The numbers of the trials drawn together with this one; the baseline is alone, so that a bug ends it at once."""
+    """Return the numbers of the wave of this trial; the baseline is a wave of its own, so that a bug ends at once."""
     if number == 0:
         return range(1)
     first = (number - 1) // wave_size * wave_size + 1

@@ -14,14 +14,11 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import FileWriteError
+from pipeline.study import compat
 from pipeline.study.trial_record import TrialRecord, trial_from_dict
 
-OPTUNA_STATES = {
-    "complete": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "diverged": TrialState.FAIL,
-    "failed": TrialState.FAIL,
-}
+MAX_FACT_CHARS = 80  # of both values of a fact that differs; a longer pair would hide the message, so it is only named
+OPTUNA_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}  # all other states are FAIL
 
 
 class _NoLock(JournalFileOpenLock):
@@ -36,9 +33,7 @@ class _NoLock(JournalFileOpenLock):
 
 def _truncate_partial_line(file: Path) -> None:
     """Remove the partial last line that a killed process or a full disk leaves."""
-    if not file.is_file():
-        return
-    content = file.read_bytes()
+    content = file.read_bytes() if file.is_file() else b""
     end_of_last_line = content.rfind(b"\n") + 1
     if end_of_last_line < len(content):
         with file.open("r+b") as stream:
@@ -86,8 +81,8 @@ class TrialStorage:
             storage = _open_journal(folder)
         except ValueError:
             raise UserError(f"study={name}: {self.file} was changed by another program; use another study=") from None
-        if any(study.study_name == name for study in storage.get_all_studies()):
-            self.optuna_study = optuna.load_study(storage=storage, study_name=name)  # loading writes nothing
+        if name in optuna.get_all_study_names(storage):
+            self.optuna_study = optuna.load_study(storage=storage, study_name=name)  # unlike load_if_exists, no write
         else:
             with _rollback_on_error(self.file):
                 self.optuna_study = optuna.create_study(
@@ -103,15 +98,16 @@ class TrialStorage:
         """Store the facts of a new study; raise UserError if those of an existing one differ."""
         stored_facts = self.optuna_study.user_attrs.get("facts")
         if stored_facts is None:
-            with _rollback_on_error(self.file):
-                self.optuna_study.set_user_attr("facts", dict(facts))
+            self._store("facts", facts)
             return
-        differences = [
-            f"{key}: {stored_facts.get(key)} there, {value} here"
-            for key, value in facts.items()
-            if stored_facts.get(key) != value
-        ]
-        if differences:
+        differing = {
+            key: (stored_facts.get(key), value) for key, value in facts.items() if stored_facts.get(key) != value
+        }
+        if differing:
+            differences = [
+                f"{key}: {stored} there, {value} here" if len(f"{stored}{value}") <= MAX_FACT_CHARS else key
+                for key, (stored, value) in differing.items()
+            ]
             raise UserError(
                 f"study={self.optuna_study.study_name} holds another search; it differs in {'; '.join(differences)}; "
                 "use another study=, or leave study out and it is named by what it searches"
@@ -125,10 +121,9 @@ class TrialStorage:
         previous = self.optuna_study.user_attrs.get("machine", {})
         if previous == environment:
             return []
-        with _rollback_on_error(self.file):
-            self.optuna_study.set_user_attr("machine", dict(environment))
-        changed_keys = [key for key, value in environment.items() if previous and previous.get(key) != value]
-        return [f"{key}: {previous.get(key, 'not there')} then, {environment[key]} now" for key in changed_keys]
+        self._store("machine", environment)
+        changes = [(key, previous.get(key, "none"), value) for key, value in environment.items() if previous]
+        return [f"{key}: {before} then, {now} now" for key, before, now in changes if before != now]
 
     @property
     def seconds(self) -> Mapping[str, float]:
@@ -137,21 +132,23 @@ class TrialStorage:
 
     def save_seconds(self, seconds: Mapping[str, float]) -> None:
         """Record the seconds of all calls, including this one."""
+        self._store("seconds", seconds)
+
+    def _store(self, name: str, values: Mapping[str, Any]) -> None:
         with _rollback_on_error(self.file):
-            self.optuna_study.set_user_attr("seconds", dict(seconds))
+            self.optuna_study.set_user_attr(name, dict(values))
 
     def append(self, proposed: FrozenTrial, trial_dict: Mapping[str, Any]) -> TrialRecord:
         """Append a finished trial: its sampled parameters and its result."""
+        epochs = enumerate(trial_from_dict(trial_dict).epoch_results, start=1)
         finished = create_trial(
-            state=OPTUNA_STATES[trial_dict["state"]],
+            state=OPTUNA_STATES.get(trial_dict["state"], TrialState.FAIL),
             value=trial_dict["value"] if trial_dict["state"] == "complete" else None,
             params=proposed.params,
             distributions=proposed.distributions,
-            intermediate_values={
-                step: epoch.mean_score for step, epoch in enumerate(trial_from_dict(trial_dict).epoch_results, start=1)
-            },
+            intermediate_values={step: epoch.mean_score for step, epoch in epochs},
             user_attrs={"record": dict(trial_dict)},
-            system_attrs={key: value for key, value in proposed.system_attrs.items() if key != "fixed_params"},
+            system_attrs={key: value for key, value in proposed.system_attrs.items() if key != compat.FIXED_PARAMS_KEY},
         )
         with _rollback_on_error(self.file):
             self.optuna_study.add_trial(finished)

@@ -23,10 +23,7 @@ from pipeline.training.trial_state import PruneCallback, TrialResult
 
 @dataclass(frozen=True)
 class TrialProposal:
-    """Candidate to train as a trial of a number.
-
-    duplicate_of: number of an earlier trial, of the same wave at the latest, with the same hyperparameters.
-    """
+    """Candidate of a trial; duplicate_of: number of an earlier trial (perhaps of its wave) with equal hyperparameters."""
 
     number: int
     candidate: Candidate
@@ -37,6 +34,7 @@ class Study:
     """Trials of one search; a study that is opened again continues after its recorded trials.
 
     wave_size: number of trials sampled at a time; sampling_seconds: time spent inside Optuna.
+    best_trial: the best complete trial; among equals the one with the fewest parameters, then the first.
     """
 
     def __init__(
@@ -51,7 +49,7 @@ class Study:
         with self._locked_and_timed():
             self.storage = TrialStorage(folder, name, facts, maximize=maximize)
             self.sampler = WaveSampler(search, self.storage, maximize)
-        self._best_trial: TrialRecord | None = None
+        self.best_trial: TrialRecord | None = None
         self._first_numbers: dict[tuple[Any, ...], int] = {}
         for trial in self.finished_trials():
             self._add(trial)
@@ -69,10 +67,6 @@ class Study:
         """Return whether the trial has finished."""
         return number in self.storage.records
 
-    def best_trial(self) -> TrialRecord | None:
-        """Return the best complete trial; among equals the one with the fewest parameters, then the first."""
-        return self._best_trial
-
     def _is_best(self, trial: TrialRecord) -> bool:
         """Return whether a trial is complete and better than all recorded ones."""
         sign = -1 if self.maximize else 1
@@ -80,11 +74,11 @@ class Study:
         def rank(candidate: TrialRecord) -> tuple[float, int, int]:
             return sign * candidate.value, candidate.n_parameters, candidate.number
 
-        return trial.state == "complete" and (self._best_trial is None or rank(trial) < rank(self._best_trial))
+        return trial.state == "complete" and (self.best_trial is None or rank(trial) < rank(self.best_trial))
 
     def _add(self, trial: TrialRecord) -> None:
         if self._is_best(trial):
-            self._best_trial = trial
+            self.best_trial = trial
         self._first_number_with(trial.hyperparameters, trial.number)
 
     def _first_number_with(self, hyperparameters: Mapping[str, Any], number: int) -> int:
@@ -115,7 +109,7 @@ class Study:
         return proposals
 
     def prune_callback(self, number: int, on_epoch: Callable[[int], None]) -> PruneCallback:
-        """Return a callback that decides after each epoch, from its mean scores over the folds, whether to prune the trial."""
+        """Return a callback that decides after each epoch whether to prune, and reports the epoch to `on_epoch`."""
 
         def should_prune(mean_scores: Sequence[float]) -> bool:
             on_epoch(len(mean_scores))
@@ -136,10 +130,9 @@ class Study:
 
         In this order the weights of the best trial exist whenever the process is killed.
         """
+        repeats = self.search.cv.repeats
         with self._locked_and_timed():
-            trial_dict = result_to_dict(
-                proposal.number, proposal.candidate, result, n_parameters, seconds, self.search.cv.repeats
-            )
+            trial_dict = result_to_dict(proposal.number, proposal.candidate, result, n_parameters, seconds, repeats)
             if self._is_best(trial_from_dict(trial_dict)):
                 save_weights()
             return self._append(proposal, trial_dict)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from pydantic import TypeAdapter
 
+from pipeline.config.metrics import Metric
 from pipeline.config.overrides import parse_override
 from pipeline.config.schema import Search
 from pipeline.runtime.files import write_file
-from pipeline.study.space import WIDTH_KEYS, format_override_value, from_hyperparameters
-from pipeline.study.trial_record import TrialRecord
+from pipeline.study.space import WIDTH_KEYS, from_hyperparameters
+from pipeline.study.trial_record import TrialRecord, TrialStatus, format_trials_csv
 
 if TYPE_CHECKING:  # it imports torch, and processes that only read a summary start faster without
     from pipeline.study.problem import Problem
@@ -39,13 +38,6 @@ class TrialCounts:
     failed: int
     diverged: int
 
-    @classmethod
-    def from_trials(cls, trials: Sequence[TrialRecord]) -> TrialCounts:
-        """Count the trials of each state."""
-        states = [trial.state for trial in trials]
-        counts = {state: states.count(state) for state in ("complete", "pruned", "failed", "diverged")}
-        return cls(len(trials), **counts)
-
 
 @dataclass(frozen=True)
 class CrossValidationScore:
@@ -56,6 +48,11 @@ class CrossValidationScore:
     mean: float
     standard_error: float
     folds: tuple[float, ...]
+
+    @classmethod
+    def from_trial(cls, trial: TrialRecord, metric: Metric) -> CrossValidationScore:
+        """Return the score of a trial that has one."""
+        return cls(metric.name, metric.direction, trial.value, trial.standard_error, tuple(trial.fold_scores))
 
 
 @dataclass(frozen=True)
@@ -69,11 +66,7 @@ class IntervalScore:
 
 @dataclass(frozen=True, kw_only=True)
 class TestScore:
-    """Score of the winner on the test set.
-
-    others: the other scores of the head, by name; rows: size of the test set; opened: how many times the test set was
-    evaluated for this study.
-    """
+    """Score of the winner on `rows` test rows, evaluated `opened` times for this study; others: by name of the score."""
 
     metric: str
     value: float
@@ -145,10 +138,7 @@ class RefitResult:
 
 @dataclass(frozen=True, kw_only=True)
 class StudySummary:
-    """Result of a study as summary.json has it: fields are its keys, in their order.
-
-    Keys that are younger than the first release have defaults, so that older files stay readable.
-    """
+    """Result of a study; fields are the keys of summary.json in order, with defaults for those that old files lack."""
 
     task: str
     study: str
@@ -190,24 +180,23 @@ def build_summary(
     seconds: SecondsSpent,
 ) -> StudySummary:
     """Return the summary of a study whose best trial was refit and tested; trials: in order of number."""
+    states = [trial.state for trial in trials]
+    metric = problem.task.metric
     first = trials[0]
-    winner = WinnerSummary(
-        number=best.number,
-        overrides=trial_overrides(search.overrides, best, first),
-        epoch=best.epoch,
-        cross_validation=_summarize_cross_validation(best, problem),
-    )
     baseline = None
     if first.is_finite:
         assert refit_result.baseline_test is not None
-        overrides = trial_overrides(search.overrides, first, first)
-        baseline = BaselineSummary(overrides, _summarize_cross_validation(first, problem), refit_result.baseline_test)
+        overrides = _trial_overrides(search.overrides, first, first)
+        scores = CrossValidationScore.from_trial(first, metric)
+        baseline = BaselineSummary(overrides, scores, refit_result.baseline_test)
+    overrides = _trial_overrides(search.overrides, best, first)
+    winner = WinnerSummary(best.number, overrides, best.epoch, CrossValidationScore.from_trial(best, metric))
     return StudySummary(
         task=search.task,
         study=problem.name,
         seed=search.seed,
         fingerprint=problem.fingerprint,
-        trials=TrialCounts.from_trials(trials),
+        trials=TrialCounts(len(trials), **{state: states.count(state) for state in get_args(TrialStatus)}),
         baseline=baseline,
         best=winner,
         **{key: part for key, part in vars(refit_result).items() if key != "baseline_test"},
@@ -222,40 +211,17 @@ def library_versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in REPORTED_LIBRARIES.split()}
 
 
-def trial_overrides(typed: Sequence[str], trial: TrialRecord, baseline: TrialRecord) -> tuple[str, ...]:
+def _trial_overrides(typed: Sequence[str], trial: TrialRecord, baseline: TrialRecord) -> tuple[str, ...]:
     """Return the overrides that run one trial by itself: those typed that decide a result, and the sampled values."""
-    fixed = [override for override in map(parse_override, typed) if not override.is_range]
     relevant = [
         override.text
-        for override in fixed
-        if override.key not in WIDTH_KEYS and not override.key.startswith(tuple(KEYS_WITHOUT_EFFECT.split()))
+        for override in map(parse_override, typed)
+        if not override.is_range
+        and override.key not in WIDTH_KEYS
+        and not override.key.startswith(tuple(KEYS_WITHOUT_EFFECT.split()))
     ]
     baseline_candidate = from_hyperparameters(baseline.hyperparameters)
     return (*relevant, *from_hyperparameters(trial.hyperparameters).to_overrides(baseline_candidate))
-
-
-def _summarize_cross_validation(trial: TrialRecord, problem: Problem) -> CrossValidationScore:
-    metric = problem.task.metric
-    scores = tuple(trial.fold_scores)
-    return CrossValidationScore(metric.name, metric.direction, trial.value, trial.standard_error, scores)
-
-
-def format_trials_csv(trials: Sequence[TrialRecord]) -> str:
-    """Return a line a trial with every number at full precision; without times, so that equal searches give equal bytes."""
-    n_folds = max((len(trial.fold_scores) for trial in trials), default=0)
-    hyperparameters = list(trials[0].hyperparameters) if trials else []
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(
-        ["number", "state", "value", "epoch", *hyperparameters, *(f"fold_{fold}" for fold in range(n_folds))]
-    )
-    for trial in trials:
-        scores = [repr(score) for score in trial.fold_scores] + [""] * (n_folds - len(trial.fold_scores))
-        values = trial.hyperparameters.values()
-        cells = [repr(each) if isinstance(each, float) else format_override_value(each) for each in values]
-        value = repr(trial.value) if trial.is_finite else ""
-        writer.writerow([trial.number, trial.state, value, trial.epoch or "", *cells, *scores])
-    return buffer.getvalue()
 
 
 def write_summary(folder: Path, summary: StudySummary, trials: Sequence[TrialRecord]) -> None:

@@ -1,19 +1,21 @@
-"""Record of a finished trial, and its plain form in trials.log."""
+"""Record of a finished trial, its plain form in trials.log, and its line in trials.csv."""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.runtime.errors import describe_error
+from pipeline.study.space import Candidate, format_override_value
 from pipeline.training.epoch import EpochResult
 
 if TYPE_CHECKING:
-    from pipeline.study.space import Candidate
     from pipeline.training.trial_state import TrialResult
 
 TrialStatus = Literal["complete", "pruned", "failed", "diverged"]
@@ -74,12 +76,7 @@ class TrialRecord:
 
 
 def result_to_dict(
-    number: int,
-    candidate: Candidate,
-    result: TrialResult | Exception,
-    n_parameters: int,
-    seconds: float,
-    repeats: int,
+    number: int, candidate: Candidate, result: TrialResult | Exception, n_parameters: int, seconds: float, repeats: int
 ) -> dict[str, Any]:
     """Return the plain form of a result; an exception or a NaN gives a record without a score."""
     common = {
@@ -125,3 +122,19 @@ def trial_from_dict(trial_dict: Mapping[str, Any]) -> TrialRecord:
         end_time=trial_dict["ended"],
         repeats=trial_dict.get("repeats", 1),  # records of the first release lack it
     )
+
+
+def format_trials_csv(trials: Sequence[TrialRecord]) -> str:
+    """Return a line a trial, numbers at full precision and no times: equal searches give equal bytes."""
+    n_folds = max((len(trial.fold_scores) for trial in trials), default=0)
+    hyperparameters = list(trials[0].hyperparameters) if trials else []
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    fold_columns = [f"fold_{fold}" for fold in range(n_folds)]
+    writer.writerow(["number", "state", "value", "epoch", *hyperparameters, *fold_columns])
+    for trial in trials:
+        value = trial.value if trial.is_finite else ""
+        cells = map(format_override_value, trial.hyperparameters.values())
+        padding = [""] * (n_folds - len(trial.fold_scores))
+        writer.writerow([trial.number, trial.state, value, trial.epoch or "", *cells, *trial.fold_scores, *padding])
+    return buffer.getvalue()

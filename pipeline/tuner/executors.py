@@ -1,4 +1,4 @@
-"""Who trains: this process, or workers, each a process of its own with one thread on a core of its own."""
+"""Trial executors: in this process, or in single-threaded worker processes pinned to a CPU core each."""
 
 from __future__ import annotations
 
@@ -27,16 +27,17 @@ from pipeline.training.fit import cross_validate_trials
 from pipeline.training.trial_state import PredictionTask, PruneCallback, TrialResult, TrialSpec
 
 AVAILABLE_CORES = available_cores()  # before this process is pinned to some of them
+WORKER_END_SECONDS = 4  # a worker writes its checkpoints in that time; then it is killed
 
 
 class WorkerError(Exception):
-    """What a trial died of in a worker, or that the worker itself is gone."""
+    """Error that a worker reported for a trial, or the end of the worker itself."""
 
 
 def resolve_worker_count(compute: ComputeConfig, device: Device) -> int:
-    """How many hands a search has: as many workers as it asks for; auto: one a core; on a GPU one.
+    """Return the number of workers: as configured; with auto one a CPU core; on a GPU one.
 
-    Raises UserError where several are asked for on a GPU.
+    Raises UserError if several are configured on a GPU.
     """
     if not device.is_gpu:
         return len(AVAILABLE_CORES) if compute.workers == "auto" else compute.workers
@@ -49,25 +50,20 @@ class TrialExecutor(Protocol):
     """Trains one group of trials at a time."""
 
     def train(self, proposals: Sequence[TrialProposal], prune_callbacks: Sequence[PruneCallback]) -> list[TrialResult]:
-        """How trials of one shape went, side by side; raises what they die of."""
+        """Train trials of one shape side by side and return their results; raises what training raises."""
 
     def save_weights(self, index: int, folder: Path) -> None:
-        """Writes each fold's weights of one of the trials that were trained last."""
+        """Write each fold's weights of one of the trials of the last `train` call into `folder`."""
 
 
 class InProcessExecutor:
-    """Trains in this process; what is in training is kept in the study's folder.
+    """Trains in this process; checkpoints of running trials are in the study's folder.
 
-    check: called after each step; raises `Stopped` where training is to stop.
+    check_stop: called after each step; raises SearchInterrupted to end training.
     """
 
     def __init__(
-        self,
-        task: PredictionTask,
-        folds: Sequence[FoldData],
-        seed: int,
-        folder: Path,
-        check_stop: Callable[[], None],
+        self, task: PredictionTask, folds: Sequence[FoldData], seed: int, folder: Path, check_stop: Callable[[], None]
     ) -> None:
         self.task = task
         self.folds = folds
@@ -77,14 +73,12 @@ class InProcessExecutor:
         self.last_results: list[TrialResult] = []
 
     def train(self, proposals: Sequence[TrialProposal], prune_callbacks: Sequence[PruneCallback]) -> list[TrialResult]:
-        """See `Hand`."""
-        self.last_results = []  # they hold every fold's weights
+        """Train trials of one shape side by side; see TrialExecutor."""
+        self.last_results = []  # frees the weights of every fold before the next group needs the memory
         trials = []
         for proposal, prune_callback in zip(proposals, prune_callbacks, strict=True):
-            candidate, stream_seeds = (
-                proposal.candidate,
-                StreamSeeds(self.seed, seeds.derive_seed(self.seed, proposal.number)),
-            )
+            candidate = proposal.candidate
+            stream_seeds = StreamSeeds(self.seed, seeds.derive_seed(self.seed, proposal.number))
             trials.append(TrialSpec(candidate.model, candidate.training, stream_seeds, prune_callback))
         trial_keys = {proposal.number: repr(dict(proposal.candidate.hyperparameters)) for proposal in proposals}
         checkpoint_policy = DiskCheckpointPolicy(self.checkpoints, trial_keys, self.check_stop)
@@ -92,85 +86,78 @@ class InProcessExecutor:
         return self.last_results
 
     def save_weights(self, index: int, folder: Path) -> None:
-        """See `Hand`."""
+        """Write each fold's weights of a trial; see TrialExecutor."""
         make_folder(folder)
         for fold, weights in enumerate(self.last_results[index].fold_weights):
             write_file(folder / f"fold_{fold}.safetensors", save(weights))
 
 
 class WorkerProcess:
-    """A process that is told what to train, a line of JSON at a time; `pipeline.worker` is its other side.
+    """Process that trains what it receives, one JSON object a line; pipeline.tuner.worker is the other side.
 
-    It asks back after each epoch whether a trial is to stop. It ends when this process does.
+    After each epoch it sends the scores back, and gets whether the trial is to stop. It ends with this process.
     """
 
     def __init__(self, overrides: Sequence[str], config_dir: Path | None, folder: Path, index: int) -> None:
-        config_dir_arguments = [] if config_dir is None else ["--config-dir", str(config_dir)]
-        core = AVAILABLE_CORES[index % len(AVAILABLE_CORES)]
-        self.command = [
-            sys.executable,
-            "-m",
-            "pipeline.tuner.worker",
-            str(core),
-            str(folder.resolve()),
-            *overrides,
-            *config_dir_arguments,
-        ]
-        self.process, self.fingerprint, self.is_stopping = self._start_process(), "", False
+        core = str(AVAILABLE_CORES[index % len(AVAILABLE_CORES)])
+        arguments = [core, str(folder.resolve()), str(config_dir or ""), *overrides]
+        self.command = [sys.executable, "-m", "pipeline.tuner.worker", *arguments]
+        self.process = self._start_process()
+        self.fingerprint = ""
+        self.is_stopping = False
 
     def wait_until_ready(self, fingerprint: str) -> None:
-        """Until it has its data; raises UserError where it does not start, or they are not those of the search."""
+        """Wait until the worker has loaded its data; raises UserError if it ends, or if the data differ."""
         line = self.process.stdout.readline() if self.process.stdout is not None else ""
         if not line:
-            raise UserError(
-                f"compute.workers: one did not start, exit code {self.process.wait()}; use compute.workers=1"
-            )
+            exit_code = self.process.wait()
+            raise UserError(f"compute.workers: one did not start, exit code {exit_code}; use compute.workers=1")
         if json.loads(line)["ready"] != fingerprint:
             raise UserError("dataset: the files changed while the search began; start it again")
         self.fingerprint = fingerprint
 
     def _start_process(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            self.command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-        )
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        return subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
     def train(self, proposals: Sequence[TrialProposal], prune_callbacks: Sequence[PruneCallback]) -> list[TrialResult]:
-        """See `Hand`."""
-        if self.process.poll() is not None:  # an earlier trial took it along
-            self.close()
-            self.process = self._start_process()
-            if self.is_stopping:
-                self.process.terminate()
-            try:
-                self.wait_until_ready(self.fingerprint)
-            except UserError as error:
-                raise WorkerError(str(error)) from None
+        """Train trials of one shape side by side; see TrialExecutor."""
+        if self.process.poll() is not None:  # an earlier trial ended it, for example by using up the memory
+            self._restart()
         trials = [{"number": each.number, "fields": dict(each.candidate.hyperparameters)} for each in proposals]
         try:
             reply = self._request({"train": trials})
-            while "judge" in reply:
-                reply = self._request({"stop": prune_callbacks[reply["judge"]](reply["means"])})
-        except BaseException:  # it may still wait for an answer
+            while "should_prune" in reply:
+                should_prune = prune_callbacks[reply["should_prune"]](reply["mean_scores"])
+                reply = self._request({"should_prune": should_prune})
+        except BaseException:  # the worker may still wait for a reply, and would take the next request for it
             self.close()
             raise
-        if "died" in reply:
-            raise WorkerError(reply["died"])
+        if "error" in reply:
+            raise WorkerError(reply["error"])
         return [
-            TrialResult(EpochResult.curve_from_lists(curve), best, ending, ())
-            for curve, best, ending in reply["outcomes"]
+            TrialResult(EpochResult.curve_from_lists(curve), best_epoch, stop_reason, ())
+            for curve, best_epoch, stop_reason in reply["results"]
         ]
 
+    def _restart(self) -> None:
+        self.close()
+        self.process = self._start_process()
+        if self.is_stopping:
+            self.process.terminate()
+        try:
+            self.wait_until_ready(self.fingerprint)
+        except UserError as error:
+            raise WorkerError(str(error)) from None
+
     def save_weights(self, index: int, folder: Path) -> None:
-        """See `Hand`."""
-        self._request({"keep": index, "folder": str(folder.resolve())})
+        """Write each fold's weights of a trial; see TrialExecutor."""
+        self._request({"save_weights": index, "folder": str(folder.resolve())})
 
     def _request(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Its answer; raises WorkerError where it is gone, NotWrittenError where the disk took nothing from it."""
-        stdin, stdout = self.process.stdin, self.process.stdout
+        """Send a message and return the reply; raises WorkerError if the worker has ended, FileWriteError as it did."""
+        stdin = self.process.stdin
+        stdout = self.process.stdout
         assert stdin is not None
         assert stdout is not None
         line = ""
@@ -181,19 +168,19 @@ class WorkerProcess:
         if not line:
             raise WorkerError(f"a worker ended by itself, with exit code {self.process.wait()}")
         reply: dict[str, Any] = json.loads(line)
-        if "unwritten" in reply:
-            raise FileWriteError(reply["unwritten"])
+        if "write_error" in reply:
+            raise FileWriteError(reply["write_error"])
         return reply
 
     def stop(self) -> None:
-        """It keeps what it has in training, and ends."""
+        """Ask the worker to write its checkpoints and to end."""
         self.is_stopping = True
         self.process.terminate()
 
     def close(self) -> None:
-        """Nothing more is to be trained."""
+        """Close the worker's input, which ends it after its checkpoints are written; kill it if it does not end."""
         try:
-            self.process.communicate(timeout=4)  # it ends where nothing more can be told, and keeps what it has
+            self.process.communicate(timeout=WORKER_END_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.communicate()

@@ -1,4 +1,4 @@
-"""Who searches a study: one process at a time, by a lock that the system frees however that process ends."""
+"""Lock of a study: one process searches it at a time; the system frees the lock however that process ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.runtime.files import make_folder, write_file
 
 
 def check_store_writable(store: Path) -> None:
-    """Raises UserError where nothing can be written to a store: before anything is read or trained."""
+    """Raise UserError if the store cannot be written to: called before anything is read or trained."""
     try:
         store.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=store):
@@ -28,19 +28,16 @@ def check_store_writable(store: Path) -> None:
 
 @contextmanager
 def lock_study(folder: Path) -> Iterator[None]:
-    """The study's folder, made where it is missing, is this process's own.
-
-    Raises UserError where another one has it, saying who.
-    """
+    """Lock the study's folder, which is made if missing; raises UserError naming the process that holds the lock."""
     make_folder(folder)
-    owner_file, lock = folder / ".owner", FileLock(folder / ".owner.lock", timeout=0)
+    owner_file = folder / ".owner"
+    lock = FileLock(folder / ".owner.lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:
         owner = owner_file.read_text(encoding="utf-8") if owner_file.is_file() else "another process"
-        raise UserError(
-            f"study={folder.name} is being searched by {owner}; wait for it, or use another study="
-        ) from None
+        message = f"study={folder.name} is being searched by {owner}; wait for it, or use another study="
+        raise UserError(message) from None
     try:
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
         write_file(owner_file, f"process {os.getpid()} on {platform.node() or 'this machine'} since {since}".encode())

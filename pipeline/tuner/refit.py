@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.artifact import model_files
-from pipeline.artifact.model_files import ARCHITECTURE_FILE, PARAMETERS_FILE, TrainedModel
+from pipeline.artifact.model_files import ARCHITECTURE_FILE, PARAMETERS_FILE, TrainedModel, build_architecture
 from pipeline.runtime import seeds
 from pipeline.runtime.progress_bars import progress_bar
 from pipeline.study import space
@@ -51,12 +50,13 @@ class WinnerRefit:
         if baseline is not None and baseline.number != best.number:
             baseline_score = self._score_on_test(self._refit(baseline, "baseline"), n_test_evaluations)
         architecture = winner.save(folder / "model")
+        files = (f"model/{ARCHITECTURE_FILE}", f"model/{PARAMETERS_FILE}")
         return RefitResult(
             baseline_test=IntervalScore(baseline_score.value, baseline_score.low, baseline_score.high),
             test=test_score,
             majority=ConstantScore(self.metric.name, self._score_constant_prediction()),
             parameters=architecture.parameters,
-            files=_describe_files(folder),
+            files=ModelFiles(*files, *(hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files)),
         )
 
     def _refit(self, trial: TrialRecord, label: str) -> TrainedModel:
@@ -67,10 +67,9 @@ class WinnerRefit:
         with progress_bar(f"training the {label} on all rows", trial.epoch) as on_epoch:
             weights = refit(self.problem.task, member, trial.epoch, on_epoch)
         input_constants = {key: value.cpu() for key, value in self.development_data.input_constants.items()}
-        is_synthetic = self.problem.examples.is_synthetic
-        architecture = model_files.build_architecture(
-            self.task, self.problem.task.inputs, candidate.model, self.problem.task.head, synthetic=is_synthetic
-        )
+        inputs = self.problem.task.inputs
+        synthetic = self.problem.examples.is_synthetic
+        architecture = build_architecture(self.task, inputs, candidate.model, self.head, synthetic=synthetic)
         return TrainedModel(architecture, weights, input_constants, self.development_data.target_constants)
 
     def _score_on_test(self, model: TrainedModel, n_test_evaluations: int) -> TestScore:
@@ -104,8 +103,3 @@ class WinnerRefit:
         prediction = self.head.constant_prediction(development_targets, self.metric)
         predictions = prediction.expand(len(self.test_targets), -1)
         return self.head.score(self.metric, predictions, self.test_targets, self.development_data.target_constants)
-
-
-def _describe_files(folder: Path) -> ModelFiles:
-    names = (f"model/{ARCHITECTURE_FILE}", f"model/{PARAMETERS_FILE}")
-    return ModelFiles(*names, *(hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names))

@@ -1,4 +1,4 @@
-"""A wave of trials: grouped by shape, trained by one hand or several, told to the study, shown."""
+"""Trial scheduler: groups the trials of a wave by shape, gives them to executors and the results to the study."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
@@ -19,7 +21,7 @@ from pipeline.study.study import Study, TrialProposal
 from pipeline.study.trial_record import TrialRecord
 from pipeline.training.checkpoints import CheckpointStore
 from pipeline.training.engine.batching_rule import StackKey, group_by_stack_key
-from pipeline.training.trial_state import PruneCallback, TrialResult
+from pipeline.training.trial_state import TrialResult
 from pipeline.tuner.executors import TrialExecutor, WorkerError
 from pipeline.tuner.live_display import LiveDisplay
 
@@ -27,19 +29,28 @@ MAX_CONSECUTIVE_FAILURES = 3
 
 
 class RepeatedFailureError(UserError):
-    """Trials die one after the other: what of, and what to do, in one line."""
+    """End of a search in which trials fail one after the other: the cause, and what to do."""
 
     exit_code = 1
 
 
 class ModelTooLargeError(Exception):
-    """A network that no model file takes."""
+    """Network with more parameters than a model file may hold."""
+
+
+@dataclass(frozen=True)
+class ExecutorSlot:
+    """Executor with its bar of the live display."""
+
+    executor: TrialExecutor
+    display: LiveDisplay
+    index: int
 
 
 class TrialScheduler:
-    """Trains what the study proposes; with several hands the groups of a wave are trained at once, the longest first.
+    """Trains what the study proposes; with several executors the groups of a wave run at once, the longest first.
 
-    check: raises where the search is to stop; spent: whether no new trial is to begin.
+    check_stop: raises SearchInterrupted to end the search; is_time_up: returns whether no new trial may begin.
     """
 
     def __init__(
@@ -50,164 +61,151 @@ class TrialScheduler:
         check_stop: Callable[[], None],
         is_time_up: Callable[[], bool],
     ) -> None:
-        self.problem, self.study = problem, study
-        self.folder, self.check_stop, self.is_time_up = folder, check_stop, is_time_up
+        self.task = problem.task
+        self.n_folds = len(problem.splits.folds)
+        self.study = study
+        self.weights_folder = folder / "leader"
+        self.check_stop = check_stop
+        self.is_time_up = is_time_up
         self.checkpoints = CheckpointStore(folder)
         self.tell_lock = Lock()
-        self.recent_failures: list[str] = []  # the causes of the latest, one after the other
+        self.latest_reasons: list[str] = []  # of failed trials the type of the error
 
     def run(self, executors: Sequence[TrialExecutor], display: LiveDisplay) -> None:
-        """Wave after wave, until the study has all its trials or the time is spent."""
-        with ThreadPoolExecutor(len(executors)) as pool:
-            idle_executors: SimpleQueue[int] = SimpleQueue()
-            for place in range(len(executors)):
-                idle_executors.put(place)
-
-            def train_group(group: Sequence[TrialProposal]) -> None:
-                executor_index = idle_executors.get()
-                try:
-                    self._run_group(executors[executor_index], group, display, executor_index)
-                finally:
-                    idle_executors.put(executor_index)
-
+        """Train wave after wave, until the study has all its trials or the time is up."""
+        slots = [ExecutorSlot(executor, display, index) for index, executor in enumerate(executors)]
+        with ThreadPoolExecutor(len(slots)) as pool:
             while not self.is_time_up() and (wave := self.study.ask()):
-                new_proposals = [proposal for proposal in wave if proposal.duplicate_of is None]
-                if len(executors) == 1:  # in this thread, where signals are heard
-                    for group in self._group_by_stack(new_proposals):
-                        self._run_group(executors[0], group, display, 0)
+                groups = self._group_by_stack([each for each in wave if each.duplicate_of is None])
+                if len(slots) == 1:  # in the main thread, which alone receives signals
+                    for group in groups:
+                        self._run_group(slots[0], group)
                 else:
-                    list(
-                        pool.map(
-                            train_group,
-                            sorted(self._group_by_stack(new_proposals), key=self._estimate_cost, reverse=True),
-                        )
-                    )
-                self._tell_duplicates(wave, display)
+                    self._run_in_parallel(pool, slots, groups)
+                for proposal in wave:
+                    if proposal.duplicate_of is not None and self.study.has_finished(proposal.duplicate_of):
+                        display.finish_trial(self.study.tell_duplicate(proposal), self.study.best_trial)
         if len(self.study.finished_trials()) >= self.study.n_trials:
             self.checkpoints.delete_all()
 
-    def _group_by_stack(self, wave: Sequence[TrialProposal]) -> list[list[TrialProposal]]:
-        """The trials that are trained side by side."""
-        task, folds = self.problem.task, len(self.problem.splits.folds)
-        stack_keys = [StackKey.from_trial(each.candidate.model, each.candidate.training) for each in wave]
-        index_groups = group_by_stack_key(
-            stack_keys, folds, task.inputs.feature_count, task.head.output_count, task.device.stack_limits
-        )
-        return [[wave[place] for place in group] for group in index_groups]
+    def _run_in_parallel(
+        self, pool: ThreadPoolExecutor, slots: Sequence[ExecutorSlot], groups: Sequence[Sequence[TrialProposal]]
+    ) -> None:
+        """Train the groups, the longest first, each on the first executor that is idle."""
+        idle_slots: SimpleQueue[ExecutorSlot] = SimpleQueue()
+        for slot in slots:
+            idle_slots.put(slot)
+
+        def run_on_idle_slot(group: Sequence[TrialProposal]) -> None:
+            slot = idle_slots.get()
+            try:
+                self._run_group(slot, group)
+            finally:
+                idle_slots.put(slot)
+
+        list(pool.map(run_on_idle_slot, sorted(groups, key=self._estimate_cost, reverse=True)))
+
+    def _group_by_stack(self, proposals: Sequence[TrialProposal]) -> list[list[TrialProposal]]:
+        """Return the groups of trials that train side by side in one stack."""
+        stack_keys = [StackKey.from_trial(each.candidate.model, each.candidate.training) for each in proposals]
+        n_features = self.task.inputs.feature_count
+        limits = self.task.device.stack_limits
+        groups = group_by_stack_key(stack_keys, self.n_folds, n_features, self.task.head.output_count, limits)
+        return [[proposals[index] for index in group] for group in groups]
 
     def _estimate_cost(self, group: Sequence[TrialProposal]) -> int:
-        """About how long a group takes, in no unit."""
-        features, outputs = self.problem.task.inputs.feature_count, self.problem.task.head.output_count
+        """Return the multiplications of a group over all its epochs: proportional to its training time."""
+        n_features = self.task.inputs.feature_count
+        n_outputs = self.task.head.output_count
         return sum(
-            count_multiplications(features, each.candidate.model, outputs) * each.candidate.training.total_epochs
+            count_multiplications(n_features, each.candidate.model, n_outputs) * each.candidate.training.total_epochs
             for each in group
         )
 
     def _count_parameters(self, candidate: Candidate) -> int:
-        task = self.problem.task
-        return count_parameters(task.inputs.feature_count, candidate.model, task.head.output_count)
+        return count_parameters(self.task.inputs.feature_count, candidate.model, self.task.head.output_count)
 
     def _check_model_size(self, proposal: TrialProposal) -> None:
-        """Raises TooLargeError, or for the baseline UserError, where no model file takes a network."""
-        key, message = "channels", find_size_error(self.problem.task.inputs.feature_count, proposal.candidate.model)
+        """Raise ModelTooLargeError, or UserError for the baseline, if a model file could not hold the network."""
+        key = "channels"
+        message = find_size_error(self.task.inputs.feature_count, proposal.candidate.model)
         if message is None:
-            if (n_parameters := self._count_parameters(proposal.candidate)) <= MAX_PARAMETERS:
+            n_parameters = self._count_parameters(proposal.candidate)
+            if n_parameters <= MAX_PARAMETERS:
                 return
-            key, message = "nodes", f"a model has at most {MAX_PARAMETERS:,} parameters; this one has {n_parameters:,}"
+            key = "nodes"
+            message = f"a model has at most {MAX_PARAMETERS:,} parameters; this one has {n_parameters:,}"
         if proposal.number == 0:
-            raise UserError(f"model.{key}: {message}; use fewer {key}, or smaller pictures (dataset.size=)")
+            raise UserError(f"model.{key}: {message}; use fewer {key}, or smaller images (dataset.size=)")
         raise ModelTooLargeError(message)
 
-    def _run_group(
-        self, executor: TrialExecutor, proposals: Sequence[TrialProposal], display: LiveDisplay, executor_index: int
-    ) -> None:
-        self._train_group(executor, proposals, display, executor_index)
+    def _run_group(self, slot: ExecutorSlot, proposals: Sequence[TrialProposal]) -> None:
+        self._train_group(slot, proposals)
         self.checkpoints.delete([each.number for each in proposals if self.study.has_finished(each.number)])
 
-    def _train_group(
-        self, executor: TrialExecutor, proposals: Sequence[TrialProposal], display: LiveDisplay, executor_index: int
-    ) -> None:
-        """Trains trials side by side, and tells how they went.
+    def _train_group(self, slot: ExecutorSlot, proposals: Sequence[TrialProposal]) -> None:
+        """Train trials side by side and tell the study their results.
 
-        Whatever several die of, each half of them is tried again: so the one whose fault it is dies alone, and a stack
-        that is too large for the memory becomes two. The search goes on; in the baseline it is a bug.
+        If several fail together, each half is trained again: the trial that causes the error fails alone, and a stack
+        that does not fit into memory becomes two. An error in the baseline is a bug, and is raised.
         """
         self.check_stop()
         if self.is_time_up():
             return
         start_time = time.monotonic()
-        display.start_trials(executor_index, proposals)
+        slot.display.start_trials(slot.index, proposals)
         results: Sequence[TrialResult | Exception] = []
         failure: Exception | None = None
         try:
             self._check_model_size(proposals[0])
-            results = executor.train(
-                proposals, [self._prune_callback(each.number, display, executor_index) for each in proposals]
-            )
+            on_epoch = partial(slot.display.update_epoch, slot.index)
+            prune_callbacks = [self.study.prune_callback(each.number, on_epoch) for each in proposals]
+            results = slot.executor.train(proposals, prune_callbacks)
         except UserError:
             raise
         except Exception as error:
-            self.check_stop()  # an interrupted search ends its workers, and that is no trial's fault
+            self.check_stop()  # an interrupt ends the workers, which is no failure of a trial
             if proposals[0].number == 0:
                 raise
-            failure = error.with_traceback(None)  # which holds the stack that did not fit
+            failure = error.with_traceback(None)  # its frames hold the stack that did not fit into memory
         if failure is not None and len(proposals) > 1:
             half = len(proposals) // 2
-            self._train_group(executor, proposals[:half], display, executor_index)
-            self._train_group(executor, proposals[half:], display, executor_index)
+            self._train_group(slot, proposals[:half])
+            self._train_group(slot, proposals[half:])
             return
-        if failure is not None:
-            results = [failure]
         seconds = (time.monotonic() - start_time) / len(proposals)
-        with self.tell_lock:
-            for index, (proposal, result) in enumerate(zip(proposals, results, strict=True)):
-                try:
-                    self._tell_study(executor, index, proposal, result, seconds, display)
-                except WorkerError as error:  # it died before it kept its weights: nothing was written down
-                    self.check_stop()
-                    raise RepeatedFailureError(f"trial {proposal.number}: {error}; the same command goes on") from None
+        self._tell_study(slot, proposals, results if failure is None else [failure], seconds)
 
     def _tell_study(
         self,
-        executor: TrialExecutor,
-        index: int,
-        proposal: TrialProposal,
-        result: TrialResult | Exception,
+        slot: ExecutorSlot,
+        proposals: Sequence[TrialProposal],
+        results: Sequence[TrialResult | Exception],
         seconds: float,
-        display: LiveDisplay,
     ) -> None:
-        """Writes down how a trial went; of several kept ones only the best trial's weights stay."""
-        weights_folder, n_parameters = self.folder / "leader", self._count_parameters(proposal.candidate)
-        trial = self.study.tell(
-            proposal,
-            result,
-            n_parameters,
-            seconds,
-            lambda: executor.save_weights(index, weights_folder / str(proposal.number)),
-        )
-        display.finish_trial(trial, self.study.best_trial())
-        delete_other_weights(weights_folder, self.study.best_trial())
-        self.recent_failures = (
-            [*self.recent_failures, trial.error_type][-MAX_CONSECUTIVE_FAILURES:] if trial.state == "failed" else []
-        )
-        if self.recent_failures.count(trial.error_type) == MAX_CONSECUTIVE_FAILURES:
+        """Record the results of trials, `seconds` each, and keep the weights of the best trial alone."""
+        with self.tell_lock:
+            for index, (proposal, result) in enumerate(zip(proposals, results, strict=True)):
+                n_parameters = self._count_parameters(proposal.candidate)
+                save_weights = partial(slot.executor.save_weights, index, self.weights_folder / str(proposal.number))
+                try:
+                    trial = self.study.tell(proposal, result, n_parameters, seconds, save_weights)
+                except WorkerError as error:  # it ended before it wrote the weights, so the trial is not recorded
+                    self.check_stop()
+                    message = f"trial {proposal.number}: {error}; run the same command again to resume"
+                    raise RepeatedFailureError(message) from None
+                best = self.study.best_trial
+                slot.display.finish_trial(trial, best)
+                for folder in self.weights_folder.glob("*"):
+                    if best is not None and folder.name != str(best.number):
+                        shutil.rmtree(folder)
+                self._check_repeated_failure(trial)
+
+    def _check_repeated_failure(self, trial: TrialRecord) -> None:
+        """Raise RepeatedFailureError if the latest three trials failed with one type of error."""
+        self.latest_reasons = [*self.latest_reasons, trial.error_type][-MAX_CONSECUTIVE_FAILURES:]
+        if trial.state == "failed" and self.latest_reasons.count(trial.error_type) == MAX_CONSECUTIVE_FAILURES:
             raise RepeatedFailureError(
-                f"{MAX_CONSECUTIVE_FAILURES} trials in a row have died of the same: {trial.reason}; mend that, or search smaller "
-                "networks (model.nodes, training.batch_size), and the same command goes on"
+                f"{MAX_CONSECUTIVE_FAILURES} trials in a row have died of the same: {trial.reason}; fix it, or search "
+                "smaller networks (model.nodes, training.batch_size), then run the same command again to resume"
             )
-
-    def _tell_duplicates(self, wave: Sequence[TrialProposal], display: LiveDisplay) -> None:
-        """Trials that try what has been tried are written down as that went."""
-        for proposal in wave:
-            if proposal.duplicate_of is not None and self.study.has_finished(proposal.duplicate_of):
-                display.finish_trial(self.study.tell_duplicate(proposal), self.study.best_trial())
-
-    def _prune_callback(self, number: int, display: LiveDisplay, executor_index: int) -> PruneCallback:
-        return self.study.prune_callback(number, lambda epoch: display.update_epoch(executor_index, epoch))
-
-
-def delete_other_weights(weights_folder: Path, best: TrialRecord | None) -> None:
-    """Of the kept weights only those of the best trial stay."""
-    for folder in weights_folder.iterdir() if weights_folder.is_dir() else ():
-        if best is not None and folder.name != str(best.number):
-            shutil.rmtree(folder)

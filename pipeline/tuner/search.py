@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from pipeline.artifact import model_files
 from pipeline.config import follow_up_commands
 from pipeline.config.schema import Search
 from pipeline.preprocessing import TableInputs
@@ -101,7 +101,7 @@ def _run_steps(prepared: PreparedSearch, signal_guard: SignalGuard) -> int:
         return 0
     try:
         run_trials(prepared, signal_guard)
-        best = study.best_trial()
+        best = study.best_trial
         if best is None:
             reasons = "; ".join(sorted({trial.reason for trial in study.finished_trials()}))
             print(f"no trial ended with a score, so there is no model: {reasons}", file=sys.stderr)
@@ -120,19 +120,14 @@ def prepare(
     device = problem.task.device
     n_workers = executors.resolve_worker_count(search.compute, device)
     wave_size = proposal_batches.choose_wave_size(search, n_workers, on_gpu=device.is_gpu)
-    study = Study(
-        search, problem.name, folder, problem.facts, maximize=problem.task.metric.maximize, wave_size=wave_size
-    )
+    maximize = search.metric.maximize
+    study = Study(search, problem.name, folder, problem.facts, maximize=maximize, wave_size=wave_size)
     stopwatch = Stopwatch(study, tracker, study.storage.seconds, start_time)
     prepared = PreparedSearch(search, problem, study, folder, n_workers, console, tracker, stopwatch)
     environment = {"workers": str(n_workers), **device.numerics_info, **summary.library_versions()}
     if differences := study.storage.update_environment(environment):
         prepared.print(f"Resumed in another environment; last digits may differ: {'; '.join(differences)}")
-    is_synthetic = problem.examples.is_synthetic
-    architecture = model_files.build_architecture(
-        search.task, problem.task.inputs, space.NO_HIDDEN_LAYERS, problem.task.head, synthetic=is_synthetic
-    )
-    StudyDescription.from_search(search, problem, architecture.to_json()).write(folder)
+    StudyDescription.from_search(search, problem).write(folder)
     tracker.start(folder, prepared.print)
     return prepared
 
@@ -144,18 +139,13 @@ def run_trials(prepared: PreparedSearch, signal_guard: SignalGuard) -> None:
     n_finished = len(study.finished_trials())
     if n_finished >= study.n_trials:
         return
-    best = study.best_trial()
-    live_display = LiveDisplay(
-        prepared.console, search.metric.name, study.n_trials, n_finished, best, prepared.n_workers
+    display = LiveDisplay(
+        prepared.console, search.metric.name, study.n_trials, n_finished, study.best_trial, prepared.n_workers
     )
-    scheduler = TrialScheduler(
-        prepared.problem,
-        study,
-        prepared.folder,
-        signal_guard.raise_if_interrupted,
-        lambda: prepared.stopwatch.is_time_up(search.budget.minutes),
-    )
-    with _start_executors(prepared, signal_guard) as started, signal_guard.deferred(), live_display as display:
+    check_stop = signal_guard.raise_if_interrupted
+    is_time_up = partial(prepared.stopwatch.is_time_up, search.budget.minutes)
+    scheduler = TrialScheduler(prepared.problem, study, prepared.folder, check_stop, is_time_up)
+    with _start_executors(prepared, signal_guard) as started, signal_guard.deferred(), display.progress:
         scheduler.run(started, display)
     signal_guard.raise_if_interrupted()
 
@@ -163,19 +153,17 @@ def run_trials(prepared: PreparedSearch, signal_guard: SignalGuard) -> None:
 @contextmanager
 def _start_executors(prepared: PreparedSearch, signal_guard: SignalGuard) -> Iterator[list[TrialExecutor]]:
     """Yield executors that have loaded their data: one in this process, or a worker process a core."""
+    search = prepared.search
     problem = prepared.problem
+    folder = prepared.folder
     builder = problem.fold_data_builder()
     if prepared.n_workers == 1:
         folds = builder.build_folds(problem.splits)
-        check_stop = signal_guard.raise_if_interrupted
-        yield [InProcessExecutor(problem.task, folds, prepared.search.seed, prepared.folder, check_stop)]
+        yield [InProcessExecutor(problem.task, folds, search.seed, folder, signal_guard.raise_if_interrupted)]
         return
     builder.check_memory(problem.splits, prepared.n_workers)
-    search = prepared.search
-    workers = [
-        WorkerProcess(search.overrides, search.config_dir, prepared.folder, index)
-        for index in range(prepared.n_workers)
-    ]
+    indices = range(prepared.n_workers)
+    workers = [WorkerProcess(search.overrides, search.config_dir, folder, index) for index in indices]
 
     def stop_workers() -> None:
         for worker in workers:
@@ -205,9 +193,8 @@ def refit_winner(prepared: PreparedSearch, best: TrialRecord, previous: StudySum
 def publish(prepared: PreparedSearch, best: TrialRecord, refit_result: RefitResult) -> None:
     """Write the summary and the report, wait for MLflow, and print the results."""
     trials = prepared.study.finished_trials()
-    study_summary = summary.build_summary(
-        prepared.search, prepared.problem, trials, best, refit_result, prepared.stopwatch.read()
-    )
+    seconds = prepared.stopwatch.read()
+    study_summary = summary.build_summary(prepared.search, prepared.problem, trials, best, refit_result, seconds)
     summary.write_summary(prepared.folder, study_summary, trials)
     _build_report(prepared, study_summary)  # before the tracker ends: it logs the report too
     _finish_tracking(prepared)
@@ -224,9 +211,9 @@ def show_finished(prepared: PreparedSearch, previous: StudySummary) -> None:
     _print_results(prepared, previous)
     if space.has_ranges(prepared.search.space):
         more = 2 * prepared.study.n_trials
-        prepared.print(f"finished: for more trials, the same command with budget.trials={more}")
+        prepared.print(f"Finished. For more trials, run the same command with budget.trials={more}.")
     else:
-        prepared.print("finished: there is no range to search, so one trial is all")
+        prepared.print("Finished. Without a range to search, a study has one trial.")
 
 
 def _build_report(prepared: PreparedSearch, study_summary: StudySummary) -> None:

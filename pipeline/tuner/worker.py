@@ -1,4 +1,4 @@
-"""The other side of `hands.Worker`: trains what it is told on one core; started by a search, never by hand."""
+"""Worker side of executors.WorkerProcess: trains the trials of each request on one core; only a search starts it."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from pipeline.training.fit import gc_unfrozen_on_exit
 from pipeline.training.trial_state import PruneCallback
 from pipeline.tuner.executors import InProcessExecutor
 
+SEARCH_GONE = 128 + signal.SIGTERM
+
 
 def main(arguments: Sequence[str]) -> None:
-    """words: the core to stay on, the study's folder, then those of the search."""
-    for signal_number in (signal.SIGINT, signal.SIGHUP):  # a terminal's come to the search, which ends its workers
-        signal.signal(signal_number, signal.SIG_IGN)
-    reply_stream = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no answer
-    core, folder, *rest = arguments
+    """Reply to requests until the input ends; arguments: core, study's folder, folder of YAML or "", overrides."""
+    # The terminal sends both signals to the search too, which ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # so that the output of a library is never taken for a reply
+    core, folder, config_dir, *overrides = arguments
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(core)})
     torch.set_num_threads(1)
-    config_dir_index = rest.index("--config-dir") if "--config-dir" in rest else len(rest)
-    search = read_search(
-        rest[:config_dir_index], Path(rest[config_dir_index + 1]) if config_dir_index < len(rest) else None
-    )
+    search = read_search(overrides, Path(config_dir) if config_dir else None)
     problem = build_problem(search)
     with (
         gc_unfrozen_on_exit(),
@@ -47,69 +47,60 @@ def main(arguments: Sequence[str]) -> None:
         SignalGuard(exit_on_second=False) as signal_guard,
         signal_guard.deferred(),
     ):
-        executor = InProcessExecutor(
-            problem.task,
-            problem.fold_data_builder().build_folds(problem.splits),
-            search.seed,
-            Path(folder),
-            signal_guard.raise_if_interrupted,
-        )
-        _send(reply_stream, {"ready": problem.fingerprint})
+        folds = problem.fold_data_builder().build_folds(problem.splits)
+        check_stop = signal_guard.raise_if_interrupted
+        executor = InProcessExecutor(problem.task, folds, search.seed, Path(folder), check_stop)
+        _send(replies, {"ready": problem.fingerprint})
         for line in sys.stdin:
-            request = json.loads(line)
             try:
-                _send(reply_stream, _handle_request(executor, request, reply_stream))
+                reply = _handle_request(executor, json.loads(line), replies)
             except FileWriteError as error:
-                _send(reply_stream, {"unwritten": str(error)})
+                reply = {"write_error": str(error)}
+            _send(replies, reply)
 
 
-def _handle_request(executor: InProcessExecutor, request: dict[str, Any], reply_stream: TextIO) -> dict[str, Any]:
+def _handle_request(executor: InProcessExecutor, request: dict[str, Any], replies: TextIO) -> dict[str, Any]:
     if "train" in request:
-        return _train_trials(executor, request["train"], reply_stream)
-    executor.save_weights(request["keep"], Path(request["folder"]))
-    return {"kept": request["keep"]}
+        return _train_trials(executor, request["train"], replies)
+    executor.save_weights(request["save_weights"], Path(request["folder"]))
+    return {}
 
 
-def _train_trials(
-    executor: InProcessExecutor, trials: Sequence[dict[str, Any]], reply_stream: TextIO
-) -> dict[str, Any]:
+def _train_trials(executor: InProcessExecutor, trials: Sequence[dict[str, Any]], replies: TextIO) -> dict[str, Any]:
+    """Train trials and return their results, or the first line of the error."""
     proposals = [TrialProposal(trial["number"], space.from_hyperparameters(trial["fields"])) for trial in trials]
+    prune_callbacks = [_remote_prune_callback(index, replies) for index in range(len(proposals))]
     try:
-        results = executor.train(
-            proposals, [_remote_prune_callback(place, reply_stream) for place in range(len(proposals))]
-        )
+        results = executor.train(proposals, prune_callbacks)
     except FileWriteError:
         raise
     except Exception as error:  # noqa: BLE001 -- the search decides what becomes of it
         traceback.print_exc()
-        return {"died": describe_error(error)}
-    return {
-        "outcomes": [
-            [[epoch.as_list for epoch in outcome.epoch_results], outcome.best_epoch, outcome.stop_reason]
-            for outcome in results
-        ]
-    }
+        return {"error": describe_error(error)}
+    curves = [[epoch.as_list for epoch in each.epoch_results] for each in results]
+    ends = [(each.best_epoch, each.stop_reason) for each in results]
+    return {"results": [(curve, *end) for curve, end in zip(curves, ends, strict=True)]}
 
 
-def _remote_prune_callback(index: int, reply_stream: TextIO) -> PruneCallback:
-    """The search judges: it is told of the epoch, and answers."""
+def _remote_prune_callback(index: int, replies: TextIO) -> PruneCallback:
+    """Return a callback that sends the scores to the search, whose study decides, and waits for its reply."""
 
     def should_prune(mean_scores: Sequence[float]) -> bool:
-        _send(reply_stream, {"judge": index, "means": mean_scores})
+        _send(replies, {"should_prune": index, "mean_scores": mean_scores})
         reply = sys.stdin.readline()
         if not reply:
-            raise SearchInterrupted(128 + signal.SIGTERM)  # the search is gone
-        return bool(json.loads(reply)["stop"])
+            raise SearchInterrupted(SEARCH_GONE)
+        return bool(json.loads(reply)["should_prune"])
 
     return should_prune
 
 
-def _send(reply_stream: TextIO, message: dict[str, Any]) -> None:
+def _send(replies: TextIO, message: dict[str, Any]) -> None:
     try:
-        reply_stream.write(json.dumps(message) + "\n")
-        reply_stream.flush()
+        replies.write(json.dumps(message) + "\n")
+        replies.flush()
     except BrokenPipeError:
-        raise SearchInterrupted(128 + signal.SIGTERM) from None  # the search is gone
+        raise SearchInterrupted(SEARCH_GONE) from None
 
 
 if __name__ == "__main__":

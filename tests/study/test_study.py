@@ -133,7 +133,7 @@ def test_what_diverged_or_failed_is_never_best(tmp_path: Path) -> None:
     rows = study.finished_trials()
     assert [row.state for row in rows] == ["complete", "diverged", "failed", "pruned"]
     assert rows[2].reason == "ValueError: no"
-    for best in (study.best_trial(), opened(tmp_path).best_trial()):
+    for best in (study.best_trial, opened(tmp_path).best_trial):
         assert best is not None
         assert best.number == 0
 
@@ -142,7 +142,7 @@ def test_of_equal_scores_the_smallest_network_is_best(tmp_path: Path) -> None:
     study = opened(tmp_path)
     for parameters in (30, 10, 20, 10):
         told(study, scored(0.003), parameters)
-    best = study.best_trial()
+    best = study.best_trial
     assert best is not None
     assert best.number == 1
 
