@@ -8,10 +8,13 @@ from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 
+from pipeline.config.compat import get_args_parser
 from pipeline.config.compose import CONF_FOLDER, CONFIG_GROUPS, ConfigError, list_options
+from pipeline.config.metrics import METRICS
 from pipeline.config.overrides import expand_sweep, parse_override
 from pipeline.config.reader import read_search
 from pipeline.config.schema import Search
+from pipeline.config.search_methods import OPTIMIZERS, PRUNERS, SAMPLERS
 from pipeline.runtime.arguments import UsageError
 
 SIGNAL_EXIT_CODE = 128
@@ -20,7 +23,7 @@ SIGNAL_EXIT_CODE = 128
 def run_command_line(argv: Sequence[str] | None, help_template: str, run_search: Callable[[Search], int]) -> int:
     """Run the command of `argv`, or of the process, and return its exit code; raise UsageError with every mistake.
 
-    help_template: the text of --help, with {task} and {dataset} for the names of those groups.
+    help_template: the text of --help, with {task}, {dataset}, {sampler}, ... for the names that each can take.
     """
     try:
         return _run_words(sys.argv[1:] if argv is None else argv, help_template, run_search)
@@ -30,8 +33,6 @@ def run_command_line(argv: Sequence[str] | None, help_template: str, run_search:
 
 
 def _run_words(argv: Sequence[str], help_template: str, run_search: Callable[[Search], int]) -> int:
-    from hydra._internal.utils import get_args_parser
-
     args, unknown = get_args_parser().parse_known_intermixed_args(list(argv))
     if unknown:
         raise ConfigError([_explain_dashes(word, argv) for word in unknown])
@@ -50,8 +51,10 @@ def _run_words(argv: Sequence[str], help_template: str, run_search: Callable[[Se
 
 
 def _format_help(template: str, config_dir: Path | None) -> str:
-    names = {group: ", ".join(list_options(group, config_dir)) for group in ("task", "dataset")}
-    return template.format(**{group: ("\n" + 10 * " ").join(textwrap.wrap(text, 68)) for group, text in names.items()})
+    groups = {group: ", ".join(list_options(group, config_dir)) for group in ("task", "dataset")}
+    registries = {"sampler": SAMPLERS, "pruner": PRUNERS, "optimizer": OPTIMIZERS, "metric": METRICS}
+    names = groups | {name: " | ".join(registry) for name, registry in registries.items()}
+    return template.format(**{key: ("\n" + 10 * " ").join(textwrap.wrap(text, 68)) for key, text in names.items()})
 
 
 def _run_all(searches: Sequence[Search], run_search: Callable[[Search], int]) -> int:

@@ -15,8 +15,8 @@ from pipeline.config.datasets import DatasetConfig
 from pipeline.config.heads import HeadConfig
 from pipeline.config.metrics import Metric
 from pipeline.config.model import BackboneConfig
-from pipeline.config.search_methods import Pruner, Sampler
-from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat, StrictInt
+from pipeline.config.search_methods import OPTIMIZERS, Pruner, Sampler
+from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat, StrictInt, entry_name
 
 MAX_VIEWS = 12  # as it is and five times closer up, each mirrored too: see `backbones.views`
 
@@ -45,7 +45,7 @@ class Training:
     batch_size: Annotated[StrictInt, Field(ge=1, le=65_536)]
     learning_rate: Annotated[FiniteFloat, Field(gt=0, le=100)]
     weight_decay: Annotated[FiniteFloat, Field(ge=0, le=100)]
-    optimizer: Literal["adamw", "sgd"]
+    optimizer: Annotated[str, entry_name(OPTIMIZERS)]
     patience: Annotated[StrictInt, Field(ge=1)] | None
     flip: StrictBool
     shift: Annotated[StrictInt, Field(ge=0, le=64)]

@@ -1,4 +1,4 @@
-"""Samplers and pruners: one entry each; `study` builds Optuna's class from it, and no other package names one."""
+"""The samplers, pruners and optimizers that a configuration may name: an entry each, from which its class is built."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class Pruner:
     arguments: Callable[[int], Mapping[str, Any]] = field(repr=False)
 
 
+OPTIMIZERS: Mapping[str, str] = {"adamw": "AdamW", "sgd": "SGD"}  # the class of `torch.optim` of each
 SAMPLERS: Mapping[str, Sampler] = {
     sampler.name: sampler
     for sampler in (

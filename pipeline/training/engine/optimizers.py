@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config.schema import Training
+from pipeline.config.search_methods import OPTIMIZERS
 from pipeline.training.engine import compat
 from pipeline.training.engine.parameters import StackedTensors, StackParameters
 
@@ -62,23 +63,13 @@ def _step_sgd(tensors: OptimizerTensors, training: Training) -> None:
     )
 
 
-@dataclass(frozen=True)
-class OptimizerKind:
-    """An optimizer in both engines: `torch_class` steps autograd's gradients, `step` those of the fused step."""
-
-    torch_class: Callable[..., torch.optim.Optimizer]
-    step: Callable[[OptimizerTensors, Training], None]
-
-
-OPTIMIZERS: Mapping[str, OptimizerKind] = {
-    "adamw": OptimizerKind(torch.optim.AdamW, _step_adamw),
-    "sgd": OptimizerKind(torch.optim.SGD, _step_sgd),
-}
+# The same update for each optimizer of `config/search_methods.py`, in one call for all slots of a stack.
+FUSED_STEPS: Mapping[str, Callable[[OptimizerTensors, Training], None]] = {"adamw": _step_adamw, "sgd": _step_sgd}
 
 
 def build_torch_optimizer(param_groups: list[dict[str, Any]], training: Training) -> torch.optim.Optimizer:
     """Return the optimizer of `training.optimizer` over the parameter groups, with torch's fused kernel."""
-    optimizer_class = OPTIMIZERS[training.optimizer].torch_class
+    optimizer_class: type[torch.optim.AdamW] = getattr(torch.optim, OPTIMIZERS[training.optimizer])
     return optimizer_class(param_groups, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
 
 
@@ -121,4 +112,4 @@ class OptimizerStep:
 
     def run(self) -> None:
         """Update the values from the gradients in place, as `torch.optim` does with `fused=True`."""
-        OPTIMIZERS[self.training.optimizer].step(self.tensors, self.training)
+        FUSED_STEPS[self.training.optimizer](self.tensors, self.training)
