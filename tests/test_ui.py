@@ -190,7 +190,7 @@ def test_refuses_taken_port_before_anything_starts(
 def test_refuses_store_without_searches_with_the_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert ui.main([f"store={tmp_path}"]) == 2
     (line,) = capfd.readouterr().err.splitlines()
-    assert line.startswith("store: nothing has been searched there yet")
+    assert line.startswith("store: no search has run there yet")
     assert line.endswith(f"python -m pipeline.search task=cat_species store={tmp_path}")
     assert list(tmp_path.iterdir()) == []
 

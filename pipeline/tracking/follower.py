@@ -39,7 +39,7 @@ class FollowerProcess:
 
     def run(self) -> int:
         """Return 0 when MLflow has everything, or 1 if it could not be written in time."""
-        while True:
+        while time.monotonic() <= self.deadline:
             try:
                 with FileLock(self.folder / ".tracking.lock"):  # an earlier search's follower may still hold it
                     self._sync_until_end()
@@ -54,8 +54,7 @@ class FollowerProcess:
             else:
                 self.search_ended.wait(self.retry_seconds)
             self.retry_seconds = min(2 * self.retry_seconds, MAX_RETRY_SECONDS)
-            if time.monotonic() > self.deadline:
-                return 1
+        return 1
 
     def _sync_until_end(self) -> None:
         study_sync = StudySync(self.folder)
@@ -70,9 +69,8 @@ class FollowerProcess:
 
     def _warn_once(self, error: Exception) -> None:
         if not self.has_warned:
-            self._print_line(
-                f"tracking: MLflow cannot be written to now; the search goes on and tries again ({first_line(error)[:200]})"
-            )
+            reason = first_line(error)[:200]
+            self._print_line(f"tracking: MLflow cannot be written to now; the search continues and retries ({reason})")
             self.has_warned = True
 
     def _print_line(self, line: str) -> None:
@@ -81,23 +79,21 @@ class FollowerProcess:
 
 
 def main() -> int:
-    """Read the study's folder from stdin and follow it; the end of stdin is the end of the search, also of a killed one."""
+    """Follow the study whose folder is the first line of stdin; stdin ends with the search, also with a killed one."""
     for signal_number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(signal_number, signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(5)
+    # The search shows the user what comes through this pipe: the prints of libraries go to stderr instead.
     output = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(
-        sys.stderr.fileno(), sys.stdout.fileno()
-    )  # the search forwards stdout to the user, and libraries print to it too
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     folder = sys.stdin.readline().rstrip("\n")
     search_ended = Event()
     if not folder:
         return 0
     Thread(target=_wait_for_search_end, args=(search_ended,), daemon=True).start()
-    Thread(
-        target=system_metrics.record_system_metrics, args=(Path(folder), search_ended, os.getppid()), daemon=True
-    ).start()
+    arguments = (Path(folder), search_ended, os.getppid())
+    Thread(target=system_metrics.record_system_metrics, args=arguments, daemon=True).start()
     return FollowerProcess(Path(folder), output, search_ended).run()
 
 

@@ -21,7 +21,7 @@ def escape_markdown(text: str) -> str:
 
 def format_inline_code(text: str) -> str:
     """Return the text as inline code."""
-    fence = "`" * (1 + _longest_backtick_run(text))
+    fence = _code_fence(text, 1)
     return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
 
 
@@ -34,12 +34,13 @@ def format_code_block(arguments: Sequence[str]) -> str:
             lines.append("   ")
         lines[-1] += f" {argument}" if lines[-1] else argument
     text = "\n".join(lines)
-    fence = "`" * max(3, 1 + _longest_backtick_run(text))
+    fence = _code_fence(text, 3)
     return f"{fence}\n{text}\n{fence}"
 
 
-def _longest_backtick_run(text: str) -> int:
-    return max((len(run) for run in re.findall("`+", text)), default=0)
+def _code_fence(text: str, min_length: int) -> str:
+    """Return more backticks than any run of them in the text."""
+    return "`" * max(min_length, 1 + max(map(len, re.findall("`+", text)), default=0))
 
 
 def format_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

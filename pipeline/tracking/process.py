@@ -28,9 +28,9 @@ def start_follower() -> subprocess.Popen[str]:
 
 
 class FollowerHandle:
-    """Follower process as a context manager, started before training's libraries are imported: MLflow takes as long.
+    """Context manager of the follower's process; wait_seconds: time for which the search has waited for it.
 
-    wait_seconds: time for which the search has waited for it.
+    It is started before the search imports its own libraries, since both take seconds.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class FollowerHandle:
         self.listener_thread: Thread | None = None
 
     def start(self, folder: Path, on_line: Callable[[str], object]) -> None:
-        """Follow the study in a folder from now on; on_line: called with each line for the user."""
+        """Send the process the folder of a study to follow; on_line: called with each line for the user."""
         assert self.process.stdin is not None
         self.listener_thread = Thread(target=self._forward_output, args=(on_line,), daemon=True)
         self.listener_thread.start()
@@ -56,10 +56,9 @@ class FollowerHandle:
     def finish(self) -> bool:
         """Wait until MLflow has the whole study, at most two minutes; return whether it has."""
         start_time = time.monotonic()
-        try:
-            return self._close_and_wait(FINISH_TIMEOUT_SECONDS) == 0
-        finally:
-            self.wait_seconds += time.monotonic() - start_time
+        exit_code = self._close_and_wait(FINISH_TIMEOUT_SECONDS)
+        self.wait_seconds += time.monotonic() - start_time
+        return exit_code == 0
 
     def _close_and_wait(self, timeout: float) -> int | None:
         assert self.process.stdin is not None

@@ -29,23 +29,17 @@ class ServedModel(PythonModel):
         from pipeline.inference.serving import ModelServer
         from pipeline.runtime.errors import UserError
 
-        weights_file = os.environ.get(WEIGHTS_VARIABLE)
-        is_server = is_model_server()
+        variable = os.environ.get(WEIGHTS_VARIABLE)
+        weights_file = Path(variable) if variable else None
         folder = Path(context.artifacts["architecture"]).parent
         try:
-            self.model_server = ModelServer(
-                model_files.load_trained_model(folder),
-                Path(weights_file) if weights_file else None,
-                _find_store() / "cache",
-            )
+            model = model_files.load_trained_model(folder)
+            self.model_server = ModelServer(model, weights_file, _find_store() / "cache")
         except UserError as error:
             is_model_error = isinstance(error, model_files.ModelError)
-            hint = "" if is_model_error else f"; {WEIGHTS_VARIABLE}=<file> names a file of weights"
-            message = f"{error}{hint}"
-            raise (
-                SystemExit(message) if is_server else MlflowException(message)
-            ) from None  # a server has no one to catch it
-        if is_server:
+            message = str(error) if is_model_error else f"{error}; {WEIGHTS_VARIABLE}=<file> names the weights file"
+            raise (SystemExit if is_model_server() else MlflowException)(message) from None
+        if is_model_server():
             install_error_handler()
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:

@@ -18,7 +18,6 @@ from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import BinaryIO
-from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 from pipeline.runtime.arguments import CommandOptions, UsageError, option, read_bool
@@ -29,11 +28,7 @@ DEFAULT_HOST = "127.0.0.1"
 START_TIMEOUT_SECONDS = 120.0  # it takes about 10 on an idle machine
 STOP_TIMEOUT_SECONDS = 5.0
 SERVER_EXITED = 0  # in the queue of signals: the server itself has exited
-
-NO_PASSWORD_WARNING = (
-    "anyone who reaches the port can read, change and delete all searches and models; there is no password"
-)
-
+NO_PASSWORD_WARNING = "without a password, anyone who reaches the port can read, change and delete searches and models"
 SignalQueue = SimpleQueue[int]
 
 
@@ -50,18 +45,12 @@ def _read_port(text: str) -> int:
 
 
 def _read_host(text: str) -> str:
-    if not _is_machine_address(text):
-        raise ValueError("an IPv4 address of this machine, such as host=192.168.1.5")
-    return text
-
-
-def _is_machine_address(host: str) -> bool:
-    """Return whether the text is the address of one machine: a browser has to send it as it is, so not 0.0.0.0."""
-    try:
-        address = IPv4Address(host)
-    except AddressValueError:
-        return False
-    return not (address.is_unspecified or address.is_multicast or address.is_reserved)
+    """Return the address of one machine: browsers name it in each request, so it cannot be 0.0.0.0."""
+    with suppress(AddressValueError):
+        address = IPv4Address(text)
+        if not (address.is_unspecified or address.is_multicast or address.is_reserved):
+            return text
+    raise ValueError("an IPv4 address of this machine, such as host=192.168.1.5")
 
 
 @dataclass(frozen=True)
@@ -83,6 +72,11 @@ class ServerOptions(CommandOptions):
         """Return the page of the searches; the bare address opens MLflow's pages for language models first."""
         return f"{self.server_url}/#/experiments?workflowType=machine_learning"
 
+    @property
+    def log_file(self) -> Path:
+        """Return the file of the server's output."""
+        return self.store / f"ui-{self.port}.log"
+
 
 def check_can_serve(options: ServerOptions) -> None:
     """Raise UsageError if the store has no searches, or the address or the port cannot be used."""
@@ -90,11 +84,10 @@ def check_can_serve(options: ServerOptions) -> None:
     if not database.is_file():
         store_argument = "" if options.store == Path(DEFAULT_STORE) else f" store={options.store}"
         command = f"python -m pipeline.search task=cat_species{store_argument}"
-        raise UsageError(f"store: nothing has been searched there yet, {database} does not exist; first {command}")
+        raise UsageError(f"store: no search has run there yet, {database} does not exist; first run {command}")
     with socket.socket() as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as the server does: a port that was closed a moment ago is free
+        # As the server does: a port that was closed a moment ago is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((options.host, options.port))
         except OSError as error:
@@ -111,15 +104,10 @@ def serve(options: ServerOptions) -> int:
         print(f"host={options.host}: {NO_PASSWORD_WARNING}", file=sys.stderr)
     with _open_log(options) as log:
         print("MLflow is starting ...", file=sys.stderr, flush=True)
-        server = (
-            subprocess.Popen(  # its own process group: Ctrl-C reaches this process alone, which then ends the group
-                build_server_command(options),
-                env=build_server_environment(os.environ),
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        )
+        command = build_server_command(options)
+        environment = build_server_environment(os.environ)
+        # A session of its own: Ctrl-C reaches this process alone, which then ends the server's process group.
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
         threading.Thread(target=_report_server_exit, args=(server, signal_queue), daemon=True).start()
         end_signal = _wait_until_up(options, signal_queue)
@@ -169,12 +157,8 @@ def build_server_command(options: ServerOptions) -> list[str]:
 
 def build_server_environment(base_environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment without settings of another MLflow server, which could open or redirect this one."""
-    inherited_variables = {
-        name: value
-        for name, value in base_environment.items()
-        if not name.lstrip("_").startswith(("MLFLOW_", "UVICORN_"))
-    }
-    return inherited_variables | {
+    others = [name for name in base_environment if not name.lstrip("_").startswith(("MLFLOW_", "UVICORN_"))]
+    return {name: base_environment[name] for name in others} | {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight more processes for features that are not used here
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -182,14 +166,10 @@ def build_server_environment(base_environment: Mapping[str, str]) -> dict[str, s
     }
 
 
-def _log_path(options: ServerOptions) -> Path:
-    return options.store / f"ui-{options.port}.log"
-
-
 def _open_log(options: ServerOptions) -> BinaryIO:
     """Open the log file of the server; raise UsageError if it cannot be written."""
     try:
-        return _log_path(options).open("wb")
+        return options.log_file.open("wb")
     except OSError as error:
         raise UsageError(f"store: a folder that can be written to; got {options.store} ({error.strerror})") from None
 
@@ -199,15 +179,11 @@ def _wait_until_up(options: ServerOptions, signal_queue: SignalQueue) -> int | N
     opener = build_opener(ProxyHandler({}))  # a proxy is for other machines
     start_time = time.monotonic()
     while time.monotonic() < start_time + START_TIMEOUT_SECONDS:
-        try:
+        with suppress(Empty):
             return signal_queue.get(timeout=0.1)
-        except Empty:
-            pass
-        try:
+        with suppress(OSError):  # a URLError is one
             opener.open(f"{options.server_url}/health", timeout=1).close()
-        except (URLError, OSError):
-            continue
-        return None
+            return None
     return SERVER_EXITED
 
 
@@ -224,7 +200,7 @@ def _stop_server(server: subprocess.Popen[bytes], signal_queue: SignalQueue) -> 
 
 def _describe_failure(options: ServerOptions, *, is_up: bool) -> str:
     """Return the last error in the server's log, with the log's path."""
-    lines = _log_path(options).read_text(errors="replace").strip().splitlines() or ["its log is empty"]
+    lines = options.log_file.read_text(errors="replace").strip().splitlines() or ["its log is empty"]
     errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
     reason = (errors or lines)[-1].strip()
-    return f"MLflow's server {'ended' if is_up else 'did not start'}: {reason} (log: {_log_path(options)})"
+    return f"MLflow's server {'ended' if is_up else 'did not start'}: {reason} (log: {options.log_file})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,21 +26,25 @@ class SyncOptions(CommandOptions):
 
     def find_mistakes(self) -> list[str]:
         """Return a line if the store has no study, or not the one that was named."""
-        folder_by_name = {folder.name: folder for folder in self._all_folders()}
-        if not folder_by_name:
-            return [f"store: nothing has been searched there yet; got {self.store}"]
-        if self.study is None or self.study in folder_by_name:
+        names = [folder.name for folder in _find_studies(self.store)]
+        if not names:
+            return [f"store: no search has run there yet; got {self.store}"]
+        if self.study is None or self.study in names:
             return []
-        hint = did_you_mean(self.study, folder_by_name, MAX_LISTED_STUDIES, 0.4)
-        return [f"study: one of {_list_newest(folder_by_name.values())}; got {self.study or 'nothing'}{hint}"]
+        newest = ", ".join(reversed(names[-MAX_LISTED_STUDIES:]))
+        more = f" and {len(names) - MAX_LISTED_STUDIES} more" if len(names) > MAX_LISTED_STUDIES else ""
+        hint = did_you_mean(self.study, names, MAX_LISTED_STUDIES, 0.4)
+        return [f"study: one of {newest}{more}; got {self.study or 'nothing'}{hint}"]
 
     @property
     def folders(self) -> list[Path]:
-        """Return the folders of the studies; those that ended first come first, so the newest becomes the champion."""
-        return [folder for folder in self._all_folders() if self.study in (None, folder.name)]
+        """Return the folders of the studies, the newest last, so that it becomes the champion."""
+        return [folder for folder in _find_studies(self.store) if self.study in (None, folder.name)]
 
-    def _all_folders(self) -> list[Path]:
-        return sorted((file.parent for file in (self.store / "studies").glob("*/study.json")), key=_get_end_time)
+
+def _find_studies(store: Path) -> list[Path]:
+    """Return the folders of all studies, in the order in which they ended."""
+    return sorted((file.parent for file in (store / "studies").glob("*/study.json")), key=_get_end_time)
 
 
 def _get_end_time(folder: Path) -> float:
@@ -49,18 +52,11 @@ def _get_end_time(folder: Path) -> float:
     return (file if file.is_file() else folder / "study.json").stat().st_mtime
 
 
-def _list_newest(folders: Collection[Path]) -> str:
-    """Return the names of the studies that ended last, and the number of the others."""
-    newest = sorted(folders, key=_get_end_time, reverse=True)[:MAX_LISTED_STUDIES]
-    more = f" and {len(folders) - MAX_LISTED_STUDIES} more" if len(folders) > MAX_LISTED_STUDIES else ""
-    return ", ".join(folder.name for folder in newest) + more
-
-
 def sync_studies(options: SyncOptions) -> int:
     """Write what MLflow lacks of each study, and return the exit code: 1 if a study could not be written."""
     folders = options.folders
     count = "1 study" if len(folders) == 1 else f"{len(folders)} studies"
-    print(f"Starting MLflow, which takes some seconds, and writing {count} to it ...", file=sys.stderr, flush=True)
+    print(f"Starting MLflow, which takes some seconds, to write {count} ...", file=sys.stderr, flush=True)
     is_complete = [_sync_study(folder, rebuild=options.rebuild) for folder in folders]
     return 0 if all(is_complete) else 1
 
@@ -76,10 +72,10 @@ def _sync_study(folder: Path, *, rebuild: bool) -> bool:
             written_count = study_sync.log_new_trials()
             registration_message = study_sync.finalize()
     except Timeout:
-        print(f"{folder.name}: a search is writing it at this moment; it needs nothing more")
+        print(f"{folder.name}: a running search is writing it to MLflow")
         return True
     except Exception as error:  # noqa: BLE001 -- MLflow, its server and its database raise errors of many types
-        print(f"{folder.name}: cannot be written to MLflow now, and is kept: {first_line(error)}", file=sys.stderr)
+        print(f"{folder.name}: cannot be written to MLflow now: {first_line(error)}", file=sys.stderr)
         return False
     status = f"{written_count} of them written now" if written_count else "up to date"
     print(f"{folder.name}: MLflow has {len(study_sync.logged_trials)} trials, {status}")

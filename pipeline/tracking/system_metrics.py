@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,7 +15,6 @@ import psutil
 SYSTEM_METRICS_FILE = "load.jsonl"
 FIRST_INTERVAL_SECONDS = 2.0
 INTERVAL_SECONDS = 10.0
-GPU_QUERY_TIMEOUT_SECONDS = 5.0
 BYTES_PER_MEGABYTE = 2**20
 GPU_QUERY_COMMAND = ["nvidia-smi", "--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
 
@@ -35,7 +33,7 @@ def record_system_metrics(folder: Path, search_ended: Event, search_pid: int) ->
 
 
 def get_file_size(folder: Path) -> int:
-    """Return the size in bytes of the file of measurements."""
+    """Return the size of the file in bytes."""
     file = folder / SYSTEM_METRICS_FILE
     return file.stat().st_size if file.is_file() else 0
 
@@ -54,7 +52,7 @@ def read_measurements(folder: Path, first_line: int) -> Iterator[tuple[int, floa
 
 
 def _measure_system(search_pid: int) -> dict[str, float]:
-    """Return the measurements by MLflow's names, in percent and megabytes."""
+    """Return the metrics by MLflow's names, in percent and megabytes."""
     memory = psutil.virtual_memory()
     return {
         "cpu_utilization_percentage": psutil.cpu_percent(),
@@ -67,30 +65,22 @@ def _measure_system(search_pid: int) -> dict[str, float]:
 
 def _measure_search_memory(search_pid: int) -> int:
     """Return the resident bytes of the search and its child processes, of which this one is small."""
+    total = 0
     with suppress(psutil.Error):
-        process = psutil.Process(search_pid)
-        return sum(_measure_process_memory(each) for each in (process, *process.children(recursive=True)))
-    return 0
-
-
-def _measure_process_memory(process: psutil.Process) -> int:
-    with suppress(psutil.Error):
-        return int(process.memory_info().rss)
-    return 0
+        search = psutil.Process(search_pid)
+        for process in (search, *search.children(recursive=True)):
+            with suppress(psutil.Error):  # it has ended
+                total += process.memory_info().rss
+    return total
 
 
 def _measure_gpus() -> dict[str, float]:
-    """Return the measurements of each NVIDIA GPU."""
-    if shutil.which(GPU_QUERY_COMMAND[0]) is None:
-        return {}
+    """Return utilization and memory of each NVIDIA GPU; nothing without `nvidia-smi`."""
+    values: dict[str, float] = {}
     with suppress(OSError, subprocess.SubprocessError, ValueError):
-        output = subprocess.run(
-            GPU_QUERY_COMMAND, capture_output=True, text=True, check=True, timeout=GPU_QUERY_TIMEOUT_SECONDS
-        ).stdout
-        pairs = [tuple(map(float, line.split(","))) for line in output.splitlines()]
-        return {
-            f"gpu_{place}_{name}": value
-            for place, pair in enumerate(pairs)
-            for name, value in zip(("utilization_percentage", "memory_usage_megabytes"), pair, strict=True)
-        }
-    return {}
+        output = subprocess.check_output(GPU_QUERY_COMMAND, text=True, timeout=5, stderr=subprocess.DEVNULL)
+        for index, line in enumerate(output.splitlines()):
+            utilization, memory = map(float, line.split(","))
+            values[f"gpu_{index}_utilization_percentage"] = utilization
+            values[f"gpu_{index}_memory_usage_megabytes"] = memory
+    return values

@@ -32,44 +32,30 @@ def log_trial(
         "study": description.study,
         "kind": "trial",
         "trial": str(trial.number),
+        "state": trial.state,
+        "reason": truncate(trial.reason, MAX_TAG_CHARS),
     }
-    reason = truncate(trial.reason, MAX_TAG_CHARS)
-    run_info = client.create_run(
-        experiment_id, start_ms, tags | {"state": trial.state, "reason": reason}, format_run_name(trial)
-    ).info
-    log_run_data(
-        client,
-        run_info.run_id,
-        _select_params(trial, description),
-        _collect_metrics(trial, description.metric),
-        {},
-        end_ms,
-    )
+    info = client.create_run(experiment_id, start_ms, tags, format_run_name(trial)).info
+    # The study's run has the hyperparameters that all trials share.
+    logged = {*LAYER_WIDTH_PARAMS, *description.searched} if description.searched else trial.hyperparameters
+    params = {key: value for key, value in trial.hyperparameters.items() if key in logged and value != ""}
+    log_run_data(client, info.run_id, params, _collect_metrics(trial, description.metric), {}, end_ms)
     with tempfile.TemporaryDirectory() as folder:  # the client's own method takes three queries a file
         file = Path(folder) / "architecture.json"
         file.write_text(description.architecture_json(trial), encoding="utf-8")
-        artifact_repository = get_artifact_repository(run_info.artifact_uri, client.tracking_uri)
+        artifact_repository = get_artifact_repository(info.artifact_uri, client.tracking_uri)
         artifact_repository.log_artifact(str(file))  # type: ignore[no-untyped-call]
-    client.set_terminated(run_info.run_id, "FINISHED" if trial.state in ("complete", "pruned") else "FAILED", end_ms)
+    client.set_terminated(info.run_id, "FINISHED" if trial.state in ("complete", "pruned") else "FAILED", end_ms)
 
 
 def format_run_name(trial: TrialRecord) -> str:
     """Return the name of a trial's run, such as `trial 17: 2 x 128,64 relu`."""
-    layers = trial.hyperparameters["model.layers"]
-    channels = trial.hyperparameters.get("model.channels", "")
-    nodes = str(trial.hyperparameters["model.nodes"]).replace("-", ",")
-    parts = [
-        f"{channels} channels".replace("-", ",") if channels else "",
-        f"{layers} x {nodes}" if nodes else "no hidden layer",
-        trial.hyperparameters["model.activation"],
-    ]
+    values = trial.hyperparameters
+    channels = str(values.get("model.channels", "")).replace("-", ",")
+    nodes = str(values["model.nodes"]).replace("-", ",")
+    layers = f"{values['model.layers']} x {nodes}" if nodes else "no hidden layer"
+    parts = [f"{channels} channels" if channels else "", layers, values["model.activation"]]
     return truncate(f"trial {trial.number}: {' '.join(filter(None, parts))}", 200)
-
-
-def _select_params(trial: TrialRecord, description: StudyDescription) -> dict[str, str]:
-    """Return the layer widths and searched hyperparameters; the study's run has those that all trials share."""
-    logged_keys = {*LAYER_WIDTH_PARAMS, *description.searched} if description.searched else trial.hyperparameters
-    return {key: str(value) for key, value in trial.hyperparameters.items() if key in logged_keys and value != ""}
 
 
 def _collect_metrics(trial: TrialRecord, metric: str) -> list[MetricPoint]:
@@ -86,15 +72,15 @@ def _collect_metrics(trial: TrialRecord, metric: str) -> list[MetricPoint]:
 def log_run_data(
     client: MlflowClient,
     run_id: str,
-    parameters: Mapping[str, Any],
+    params: Mapping[str, Any],
     points: Sequence[MetricPoint],
     tags: Mapping[str, str],
     timestamp_ms: int,
 ) -> None:
-    """Write params, metrics and tags in as few batches as MLflow allows; timestamp_ms: of every point, since 1970 (UTC)."""
+    """Write params, metrics and tags in few batches; timestamp_ms: of every point, milliseconds since 1970 (UTC)."""
     metrics = [Metric(name, value, timestamp_ms, step) for name, step, value in points]
-    params = [Param(key, str(value)) for key, value in parameters.items()]
+    run_params = [Param(key, str(value)) for key, value in params.items()]
     run_tags = [RunTag(key, value) for key, value in tags.items()]
-    client.log_batch(run_id, metrics[: METRICS_PER_BATCH - 200], params, run_tags, synchronous=True)
+    client.log_batch(run_id, metrics[: METRICS_PER_BATCH - 200], run_params, run_tags, synchronous=True)
     for start in range(METRICS_PER_BATCH - 200, len(metrics), METRICS_PER_BATCH):
         client.log_batch(run_id, metrics[start : start + METRICS_PER_BATCH], synchronous=True)

@@ -17,46 +17,35 @@ COLUMN_WIDTHS = {RUN_NAME_COLUMN: 250, "tags.`winner`": 250, "tags.`study`": 190
 
 
 def build_view_tags(metric: str, searched_keys: Sequence[str]) -> dict[str, str]:
-    """Return an experiment's tags with its views: searches as a tree, and all trials by their score.
-
-    searched_keys: keys of the search space.
-    """
-    test_metric = f"test/{metric}"
-    score_columns = _format_columns("metrics", "score", "standard_error")
-    cost_columns = _format_columns("metrics", "parameters", "seconds")
-    width_columns = _format_columns(
-        "params", *(key for key in LAYER_WIDTH_PARAMS if key in searched_keys or key in LAYER_WIDTH_PARAMS[2:])
-    )
-    searched_columns = _format_columns("params", *(key for key in searched_keys if key not in LAYER_WIDTH_PARAMS))
-    test_columns = _format_columns(
-        "metrics", test_metric, f"{test_metric}/low", f"{test_metric}/high", f"baseline/{test_metric}"
-    )
-    state_columns = _format_columns("tags", "state")
-    tree_columns = [
+    """Return an experiment's tags with its views: searches as a tree, and all trials, the best first."""
+    widths = [key for key in LAYER_WIDTH_PARAMS if key in searched_keys or key in LAYER_WIDTH_PARAMS[2:]]
+    others = [key for key in searched_keys if key not in LAYER_WIDTH_PARAMS]
+    test = f"test/{metric}"
+    shared_columns = [
+        *_format_columns("metrics", "score", "standard_error"),
+        *_format_columns("params", *widths),
+        *_format_columns("metrics", "parameters", "seconds"),
+        *_format_columns("tags", "state"),
+    ]
+    study_columns = [
         *_format_columns("tags", "winner"),
-        *score_columns,
-        *width_columns,
-        *cost_columns,
-        *state_columns,
-        *test_columns,
+        *shared_columns,
+        *_format_columns("metrics", test, f"{test}/low", f"{test}/high", f"baseline/{test}"),
     ]
     trial_columns = [
-        *score_columns,
-        *width_columns,
-        *cost_columns,
-        *state_columns,
+        *shared_columns,
         *_format_columns("metrics", "epoch"),
-        *searched_columns,
+        *_format_columns("params", *others),
         *_format_columns("tags", "study"),
     ]
     ascending = not METRICS[metric].maximize
     return {
         "mlflow.experimentKind": "custom_model_development",  # else MLflow takes it for one of language models
         SHARED_VIEW_TAG_PREFIX + SEARCHES_VIEW: _serialize_view(
-            "Searches and their trials", "", tree_columns, "attributes.start_time", ascending=False
+            "Searches and their trials", "", study_columns, "attributes.start_time", ascending=False
         ),
         SHARED_VIEW_TAG_PREFIX + TRIALS_VIEW: _serialize_view(
-            "Trials, the best first", "tags.kind = 'trial'", trial_columns, score_columns[0], ascending=ascending
+            "Trials, the best first", "tags.kind = 'trial'", trial_columns, "metrics.`score`", ascending=ascending
         ),
     }
 
@@ -74,17 +63,14 @@ def _format_columns(kind: str, *names: str) -> list[str]:
 def _serialize_view(name: str, search_filter: str, columns: Sequence[str], order_by: str, *, ascending: bool) -> str:
     """Return a saved view in the JSON of MLflow's page; search_filter: selects the runs."""
     column_order = [RUN_NAME_COLUMN, *columns]
-    column_widths = {
-        column: COLUMN_WIDTHS.get(column, max(100, 40 + 7 * len(column.split("`")[1]))) for column in column_order
-    }
+    name_widths = {column: max(100, 40 + 7 * len(column.split("`")[1])) for column in column_order}
     state = {
         "searchFilter": search_filter,
         "orderByKey": order_by,
         "orderByAsc": ascending,
         "selectedColumns": columns,
         "columnOrder": column_order,
-        "columnWidths": column_widths,
+        "columnWidths": name_widths | COLUMN_WIDTHS,
     }
-    return json.dumps(
-        {"name": name, "createdAt": VIEW_TIMESTAMP_MS, "updatedAt": VIEW_TIMESTAMP_MS, "state": json.dumps(state)}
-    )
+    timestamps = {"createdAt": VIEW_TIMESTAMP_MS, "updatedAt": VIEW_TIMESTAMP_MS}
+    return json.dumps({"name": name, **timestamps, "state": json.dumps(state)})

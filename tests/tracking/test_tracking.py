@@ -119,7 +119,7 @@ def test_lost_registry_says_what_makes_it_again(finished: Path, tmp_path: Path) 
     with pytest.raises(LookupError, match="say store=<folder>, or search first"):
         fetching("models:/cat_species@champion", tmp_path)
     shutil.copytree(finished.parent, tmp_path / "studies")
-    with pytest.raises(LookupError, match=rf"python -m pipeline\.sync store={tmp_path} makes it again"):
+    with pytest.raises(LookupError, match=rf"python -m pipeline\.sync store={tmp_path} rebuilds it"):
         fetching("models:/cat_species@champion", tmp_path)
 
 
@@ -290,7 +290,7 @@ def test_architecture_of_a_trial_is_that_of_its_network(finished: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["store=nowhere"], "store: nothing has been searched there yet; got nowhere"),
+        (["store=nowhere"], "store: no search has run there yet; got nowhere"),
         (["study=x"], "study: one of cat_species-"),
         (["study=cat_specie", "rebuild=yes"], "got cat_specie (did you mean cat_species-"),
         (["study=cat_specie", "rebuild=yes"], "rebuild: true or false; got yes"),
