@@ -69,7 +69,7 @@ def test_equals_a_plain_loop_of_the_library(optimizer: str) -> None:
         order = torch.randperm(len(data.train), generator=seeds.make_generator(1, 0, epoch, "order"))
         for rows in data.train[order].split(16):
             loss = torch.nn.functional.cross_entropy(
-                plain(question_.inputs.prepare_batch(data.inputs[rows], data.input_constants)), data.targets[rows]
+                plain(question_.task.inputs.prepare_batch(data.inputs[rows], data.input_constants)), data.targets[rows]
             )
             steps.zero_grad()
             loss.backward()
@@ -98,5 +98,5 @@ def test_table_learns_a_sum_by_linear_regression() -> None:
     networks = trained(stack(question_, slice(0, 1), Model((), "relu", 0.0), training), 60)
     data, answers = networks.members[0].data, networks.validate()[0]
     truth = torch.from_numpy(question_.examples.targets)[data.validation]
-    error = question_.head.score(METRICS["mean_absolute_error"], answers, truth, data.target_constants)
+    error = question_.task.head.score(METRICS["mean_absolute_error"], answers, truth, data.target_constants)
     assert error < 0.25 * float(truth.std())

@@ -45,9 +45,9 @@ def asked(head: HeadConfig, metric: str, rows: int, folds: int) -> Problem:
 
 def folds_of(question_: Problem, lost: tuple[int, ...] = ()) -> list[FoldData]:
     """The first folds lose so many training rows, so that their counts differ."""
-    made = FoldDataBuilder(question_.examples, question_.inputs, question_.head, torch.device("cpu")).build_folds(
-        question_.splits
-    )
+    made = FoldDataBuilder(
+        question_.examples, question_.task.inputs, question_.task.head, torch.device("cpu")
+    ).build_folds(question_.splits)
     for index, count in enumerate(lost[: len(made)]):
         made[index] = replace(made[index], train=made[index].train[count:])
     return made
@@ -66,7 +66,7 @@ def members(
 
 
 def trained(kind: type, question_: Problem, these: list[Member], precision: Precision = "fp32") -> object:
-    stack = kind(these, question_.inputs, question_.head, precision)
+    stack = kind(these, question_.task.inputs, question_.task.head, precision)
     losses = [stack.train_epoch(epoch) for epoch in range(these[0].training.epochs)]
     return stack, torch.stack(losses)
 
@@ -137,7 +137,10 @@ def test_member_is_bitwise_the_same_alone_and_in_any_stack(case: tuple[Problem, 
 def test_members_that_stay_are_bitwise_what_they_would_have_been(case: tuple[Problem, list[Member]]) -> None:
     question_, everyone = case
     whole, losses = trained(FusedDenseStack, question_, everyone)
-    fewer, kept = FusedDenseStack(everyone, question_.inputs, question_.head, "fp32"), list(range(len(everyone)))
+    fewer, kept = (
+        FusedDenseStack(everyone, question_.task.inputs, question_.task.head, "fp32"),
+        list(range(len(everyone))),
+    )
     for epoch in range(len(losses)):
         assert torch.equal(fewer.train_epoch(epoch), losses[epoch, kept])
         if len(kept) > 1:
@@ -197,7 +200,7 @@ def test_convolutional_member_is_bitwise_the_same_alone_and_where_others_leave(
     training = Training(3, 16, 0.01, 0.01, "adamw", None, flip=True, shift=2)
     model = Model((5,), "relu", 0.2, Convolutions((4, 6), kernel, pooling))
     everyone = members(question_, model, training, lost=(0, 3), trials=2)
-    together = build_stack(everyone, question_.inputs, question_.head, precision)
+    together = build_stack(everyone, question_.task.inputs, question_.task.head, precision)
     assert isinstance(together, AutogradStack)
     losses = [together.train_epoch(0)[[1, 4]]]
     together.retain([1, 4])
@@ -225,7 +228,7 @@ def test_what_is_judged_is_the_mean_of_the_first_steps() -> None:
     question_ = asked(*HEADS[0], 60, 3)
     training = Training(1, 16, 0.01, 0.0, "adamw", None, flip=False, shift=0)
     member = members(question_, Model((), "relu", 0.0, Convolutions((4,), 3, "max")), training)[:1]
-    loop, seen = AutogradStack(member, question_.inputs, question_.head, "fp32"), []
+    loop, seen = AutogradStack(member, question_.task.inputs, question_.task.head, "fp32"), []
     loop.train_epoch(0, lambda: seen.append(loop.training_state(0)["network.dense.layers.0.weight"]))
     assert len(seen) == 2
     assert torch.allclose(loop.state_dict(0)["dense.layers.0.weight"], torch.stack(seen).mean(0), atol=1e-6)
@@ -285,7 +288,7 @@ def test_digits_have_as_many_right_answers_as_a_plain_loop() -> None:
     ours, _ = trained(FusedDenseStack, question_, everyone)
     for fold, (member, answers) in enumerate(zip(ours.members, ours.validate(), strict=True)):
         plain = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 10))
-        first = FusedDenseStack([member], question_.inputs, question_.head, "fp32").state_dict(0)
+        first = FusedDenseStack([member], question_.task.inputs, question_.task.head, "fp32").state_dict(0)
         plain.load_state_dict(dict(zip(plain.state_dict(), first.values(), strict=True)))
         optimizer = torch.optim.AdamW(plain.parameters(), lr=0.001, weight_decay=0.01)
         data = member.data
