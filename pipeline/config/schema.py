@@ -16,7 +16,7 @@ from pipeline.config.heads import HeadConfig
 from pipeline.config.metrics import Metric
 from pipeline.config.model import BackboneConfig
 from pipeline.config.search_methods import OPTIMIZERS, Pruner, Sampler
-from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat, StrictInt, entry_name
+from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat, SearchField, StrictInt, entry_name
 
 MAX_VIEWS = 12  # as it is and five times closer up, each mirrored too: see `backbones.views`
 
@@ -39,6 +39,7 @@ class Training:
     patience: a trial ends after so many epochs without a better mean score; null: never.
     flip: pictures are mirrored left to right half of the time; shift: and moved by up to so many pixels.
     tuning: how the part of a backbone is trained that is trained along, if one is.
+    label_smoothing: the share of a target that is spread over all classes (Szegedy et al. 2016, arXiv:1512.00567).
     """
 
     epochs: Annotated[StrictInt, Field(ge=1, le=100_000)]
@@ -49,6 +50,7 @@ class Training:
     patience: Annotated[StrictInt, Field(ge=1)] | None
     flip: StrictBool
     shift: Annotated[StrictInt, Field(ge=0, le=64)]
+    label_smoothing: Annotated[FiniteFloat, Field(ge=0, lt=1), SearchField(heads=("softmax", "bands"))] = 0.0
     finetuning: FinetuneTraining | None = None
 
     @property

@@ -40,13 +40,20 @@ def one_hot_most_frequent(codes: Targets, class_count: int) -> Tensor:
 
 
 class SoftmaxOutputs(Head):
-    """Outputs of C classes, of which exactly one is correct: softmax and cross-entropy; encoded targets int64 [N]."""
+    """Outputs of C classes, of which exactly one is correct: softmax and cross-entropy; encoded targets int64 [N].
+
+    `label_smoothing` is part of the training loss alone, as in torch and Keras: no metric is smoothed.
+    """
 
     def loss(self, outputs: Tensor, encoded_targets: Tensor, training: Training) -> Tensor:
-        return functional.cross_entropy(outputs, encoded_targets)
+        if training.label_smoothing > 0:  # it reads every logarithm, and those of padding columns are infinite
+            outputs = outputs[:, : self.output_count]
+        return functional.cross_entropy(outputs, encoded_targets, label_smoothing=training.label_smoothing)
 
     def gradient_targets(self, encoded_targets: Tensor, training: Training) -> Tensor:
-        return functional.one_hot(encoded_targets, self.output_count).float()
+        one_hot = functional.one_hot(encoded_targets, self.output_count).float()
+        smoothing = training.label_smoothing
+        return one_hot.mul_(1 - smoothing).add_(smoothing / self.output_count)
 
     def gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> None:
         """Write the gradient of the mean cross-entropy, (softmax - target) / rows."""
