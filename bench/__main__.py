@@ -1,10 +1,10 @@
-"""`python -m bench`: how fast trials are trained, against the loops that people write; 1 where the scores differ.
+"""Benchmark the speed of training against common training loops: `python -m bench`; exit code 1 if scores differ.
 
 python -m bench [case=A,B,C,D,E] [pairs=5] [epochs=20] [side=ours,plain]  the training of one trial
 python -m bench search=digits,house_price [pairs=5] [trials=20] [...]     whole searches, tracking included
 python -m bench growth=trials|rows|nodes|folds                            how time and memory grow
 
-Words that are none of these are the searches' own, such as dataset.count=300.
+Other arguments are passed to the searches, such as dataset.count=300.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import growth
-from bench.cases import CASES, FOLDS, prepared
-from bench.searches import WORDS, ours, peer, posed
+from bench.cases import CASES, FOLDS, prepare_case
+from bench.searches import SEARCHES, prepare_search, run_ours, run_peer
 from bench.sides import SIDES
 from pipeline.training.fit import gc_unfrozen_on_exit
 
-OWN = ("case", "search", "growth", "pairs", "epochs", "side", "trials")
+OPTIONS = ("case", "search", "growth", "pairs", "epochs", "side", "trials")
 PEERS: Mapping[str, Mapping[str, bool]] = {
     "peer": {},
-    "peer, best epochs kept": {"keeps": True},
+    "peer, best epochs saved": {"saves_best": True},
     "tuned, untracked": {"tracked": False},
 }
-FAR = 0.01  # mean scores that differ by more, as a share of ours, are not the same work
+SCORE_TOLERANCE = 0.01  # a larger relative difference of the mean scores means that the work was not the same
 
 
-def main(words: Sequence[str]) -> int:
-    """The command; returns 1 where the sides did not do the same work."""
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; return 1 if the sides did not do the same work."""
     for library in ("pytorch_lightning", "mlflow", "alembic"):
         logging.getLogger(library).setLevel(logging.ERROR)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
-    given = dict(word.split("=", 1) for word in words)
-    more = [word for word in words if word.split("=")[0] not in OWN]
-    for key, known in (("case", CASES), ("search", WORDS), ("side", SIDES), ("growth", growth.KINDS)):
+    given = dict(argument.split("=", 1) for argument in arguments)
+    overrides = [argument for argument in arguments if argument.split("=")[0] not in OPTIONS]
+    for key, known in (("case", CASES), ("search", SEARCHES), ("side", SIDES), ("growth", growth.KINDS)):
         if unknown := sorted(set(given.get(key, next(iter(known))).split(",")) - set(known)):
             print(f"{key}: one of {', '.join(known)}; got {', '.join(unknown)}", file=sys.stderr)
             return 2
     console = Console(width=110)
     if "growth" in given:
-        console.print(growth.table(given["growth"]))
+        console.print(growth.build_table(given["growth"]))
         return 0
     pairs = int(given.get("pairs", "5"))
     measure: Callable[[str, Table], list[str]]
@@ -62,7 +62,7 @@ def main(words: Sequence[str]) -> int:
         names, unit = given["search"].split(","), "ms a trial"
 
         def measure(name: str, table: Table) -> list[str]:
-            return _search(name, int(given.get("trials", "20")), more, pairs, table)
+            return _search(name, int(given.get("trials", "20")), overrides, pairs, table)
     else:
         names, unit = given.get("case", ",".join(CASES)).split(","), "ms a fold-epoch"
 
@@ -75,14 +75,14 @@ def main(words: Sequence[str]) -> int:
     differ = [line for name in names for line in measure(name, table)]
     console.print(table)
     print(f"highest memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")
-    print(*(f"another score than ours: {line}" for line in differ), sep="\n", file=sys.stderr)
+    print(*(f"score differs from ours: {line}" for line in differ), sep="\n", file=sys.stderr)
     return 1 if differ else 0
 
 
 def _case(name: str, sides: Sequence[str], epochs: int, pairs: int, table: Table) -> list[str]:
-    """One shape of network: each side trains the folds of one trial, in turn."""
+    """Time one network: each side trains the folds of one trial, in turn; return the sides with other scores."""
     case = replace(CASES[name], epochs=epochs)
-    task, folds = prepared(case)
+    task, folds = prepare_case(case)
     times: dict[str, list[float]] = {side: [] for side in sides}
     scores: dict[str, float] = {}
     for round_ in range(pairs + 1):
@@ -92,43 +92,45 @@ def _case(name: str, sides: Sequence[str], epochs: int, pairs: int, table: Table
             scores[side] = statistics.mean(SIDES[side](case, task, folds))
             if round_:  # the first round warms up
                 times[side].append(1000 * (time.perf_counter() - begin) / (FOLDS * epochs))
-    return _rows(name, times, scores, {}, table)
+    return _add_rows(name, times, scores, {}, table)
 
 
-def _search(name: str, trials: int, more: Sequence[str], pairs: int, table: Table) -> list[str]:
-    """A whole search: ours draws the trials, the peers train the same ones."""
+def _search(name: str, trials: int, overrides: Sequence[str], pairs: int, table: Table) -> list[str]:
+    """Time a whole search: ours samples the trials, the peers train the same ones."""
     times: dict[str, list[float]] = {side: [] for side in ("ours", *PEERS)}
     scores: dict[str, float] = {}
     notes = {}
     for _ in range(pairs):
         with tempfile.TemporaryDirectory() as folder:
-            search, question = posed(name, trials, Path(folder), more)
-            first = ours(search, question)
-            took = {"ours": first}
-            took |= {side: peer(search, question, first.rows, side, **how) for side, how in PEERS.items()}
-        for side, each in took.items():
-            times[side].append(1000 * each.seconds / trials)
-            scores[side] = statistics.mean(each.scores)
-        share = (first.tracking + first.deciding) / first.seconds
-        notes["ours"] = f"tracking and deciding {share:.1%}; {60 * trials / first.seconds:.0f} trials a minute"
-    return _rows(name, times, scores, notes, table)
+            search, problem = prepare_search(name, trials, Path(folder), overrides)
+            first = run_ours(search, problem)
+            results = {"ours": first}
+            results |= {side: run_peer(search, problem, first.trials, side, **how) for side, how in PEERS.items()}
+        for side, result in results.items():
+            times[side].append(1000 * result.seconds / trials)
+            scores[side] = statistics.mean(result.scores)
+        share = (first.tracking_seconds + first.sampling_seconds) / first.seconds
+        notes["ours"] = f"tracking and sampling {share:.1%}; {60 * trials / first.seconds:.0f} trials a minute"
+    return _add_rows(name, times, scores, notes, table)
 
 
-def _rows(
+def _add_rows(
     name: str,
     times: Mapping[str, Sequence[float]],
     scores: Mapping[str, float],
     notes: Mapping[str, str],
     table: Table,
 ) -> list[str]:
-    """Adds a row a side; returns the sides whose scores are not ours."""
+    """Add a row for each side; return the sides whose scores differ from ours."""
     first, *_ = times
-    own, differ = statistics.median(times[first]), []
-    for side, taken in times.items():
-        middle = statistics.median(taken)
-        spread, ratio = f"{min(taken):.3g} to {max(taken):.3g}", f"{middle / own:.2f}"
+    own = statistics.median(times[first])
+    differ = []
+    for side, side_times in times.items():
+        middle = statistics.median(side_times)
+        spread = f"{min(side_times):.3g} to {max(side_times):.3g}"
+        ratio = f"{middle / own:.2f}"
         table.add_row(name, side, f"{middle:.4g}", spread, ratio, f"{scores[side]:.4f}", notes.get(side, ""))
-        if abs(scores[side] - scores[first]) > FAR * max(1.0, abs(scores[first])):
+        if abs(scores[side] - scores[first]) > SCORE_TOLERANCE * max(1.0, abs(scores[first])):
             differ.append(f"{name}, {side}: {scores[side]:.4f}")
     return differ
 

@@ -1,4 +1,4 @@
-"""What is trained: five shapes of networks on 2,000 rows in 5 folds, the same on every side."""
+"""Networks and data of the benchmark: five shapes on 2,000 rows in 5 folds, the same for every side."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ from pipeline.training.engine import FoldData, StreamSeeds
 from pipeline.training.fold_data import FoldDataBuilder
 from pipeline.training.trial_state import PredictionTask
 
-ROWS, CLASSES, FOLDS = 2_000, 12, 5
-NAMES = StreamSeeds(0, 1)
+ROWS = 2_000
+CLASSES = 12
+FOLDS = 5
+STREAM_SEEDS = StreamSeeds(0, 1)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network's hidden layers on so many features; 12,288 features are pictures of 64 x 64 pixels."""
+    """A benchmark case: number of input features and hidden layers; 12,288 features are images of 64 x 64 pixels."""
 
     name: str
     features: int
@@ -55,46 +57,45 @@ CASES = {
 }
 
 
-def clouds(case: Case, rows: int = ROWS) -> Examples:
-    """Classes that can be learned: clouds of points."""
-    chance = np.random.default_rng(0)
+def make_blobs(case: Case, rows: int = ROWS) -> Examples:
+    """Return Gaussian blobs, one for each class, with the number of features of the case."""
+    generator = np.random.default_rng(0)
     targets = np.arange(rows) % CLASSES
-    centres = chance.normal(0, 1, (CLASSES, case.features))
-    values = chance.normal(0, np.sqrt(case.features) / 2, (rows, case.features)) + centres[targets]
+    centres = generator.normal(0, 1, (CLASSES, case.features))
+    values = generator.normal(0, np.sqrt(case.features) / 2, (rows, case.features)) + centres[targets]
     if case.features == 12_288:
         scaled = 128 + 40 * values / values.std()
-        pictures = Images(scaled.clip(0, 255).astype(np.uint8).reshape(rows, 3, 64, 64))
-        return labelled(pictures, targets, CLASSES)
-    return labelled(columns(values), targets, CLASSES)
+        images = Images(scaled.clip(0, 255).astype(np.uint8).reshape(rows, 3, 64, 64))
+        return make_examples(images, targets, CLASSES)
+    return make_examples(make_table(values), targets, CLASSES)
 
 
-def columns(values: NDArray[np.floating]) -> Table:
-    """A table of numbers alone."""
+def make_table(values: NDArray[np.floating]) -> Table:
+    """Return a table whose columns are all numeric."""
     names = tuple(map(str, range(values.shape[1])))
     return Table(values.astype(np.float32), names, np.zeros((len(values), 0), np.int64), (), ())
 
 
-def labelled(raw: Images | Table, targets: NDArray[np.int64], classes: int) -> Examples:
-    """Examples of so many classes, with no test part of their own."""
+def make_examples(raw: Images | Table, targets: NDArray[np.int64], classes: int) -> Examples:
+    """Return examples with these targets, and without a test set of their own."""
     rows = len(targets)
-    names, known = tuple(map(str, range(rows))), tuple("abcdefghijkl"[:classes])
+    names = tuple(map(str, range(rows)))
+    class_names = tuple("abcdefghijkl"[:classes])
     test = np.zeros(rows, dtype=bool)
-    return Examples(raw, targets, "classes", names, np.arange(rows), test, known).with_fingerprint()
+    return Examples(raw, targets, "classes", names, np.arange(rows), test, class_names).with_fingerprint()
 
 
-def asked(examples: Examples, cv: CrossValidationConfig, metric: str = "accuracy") -> tuple[PredictionTask, Folds]:
-    """The classes of the examples, asked of one softmax."""
+def make_task(examples: Examples, cv: CrossValidationConfig, metric: str = "accuracy") -> tuple[PredictionTask, Folds]:
+    """Return the classification task with a softmax head, and its folds."""
     splits = make_folds(examples, cv, 0)
-    layout, head = (
-        preprocessing.build_inputs(examples, splits.development),
-        heads.build_head(SoftmaxConfig("softmax"), examples),
-    )
+    inputs = preprocessing.build_inputs(examples, splits.development)
+    head = heads.build_head(SoftmaxConfig("softmax"), examples)
     device = resolve_device(ComputeConfig("cpu", "fp32", 1, "auto"))
-    return PredictionTask(layout, head, METRICS[metric], torch.from_numpy(examples.targets.copy()), device), splits
+    return PredictionTask(inputs, head, METRICS[metric], torch.from_numpy(examples.targets.copy()), device), splits
 
 
-def prepared(case: Case, rows: int = ROWS, folds: int = FOLDS) -> tuple[PredictionTask, list[FoldData]]:
-    """The task and the data of its folds."""
-    examples = clouds(case, rows)
-    task, splits = asked(examples, CrossValidationConfig(folds, 1, 0.01))
+def prepare_case(case: Case, rows: int = ROWS, folds: int = FOLDS) -> tuple[PredictionTask, list[FoldData]]:
+    """Return the task of a case, and the data of each fold."""
+    examples = make_blobs(case, rows)
+    task, splits = make_task(examples, CrossValidationConfig(folds, 1, 0.01))
     return task, FoldDataBuilder(examples, task.inputs, task.head, task.device.torch_device).build_folds(splits)

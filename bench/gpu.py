@@ -1,8 +1,8 @@
-"""`python -m bench.gpu [device=cuda] [case=A,B,C,D] [members=5,20,80,320,640]`: the fused step on a GPU.
+"""Benchmark the fused step on a GPU: `python -m bench.gpu [device=cuda] [case=A,B,C,D] [members=5,20,80,320,640]`.
 
 For each shape and size of stack: microseconds a member and step, eager and as a CUDA graph, in float32, with TF32 and
-in bfloat16, each with its score; whether a member's digits depend on its company; and the plain Lightning loop. It
-needs no network. What the graph does better, the engine may take over; until it was measured, the engine is eager.
+in bfloat16, each with its score; whether the weights of a member depend on the others in its stack; and a plain
+Lightning loop. It needs no network.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bench.cases import CASES, NAMES, Case, prepared
+from bench.cases import CASES, STREAM_SEEDS, Case, prepare_case
 from pipeline.config.metrics import METRICS
 from pipeline.training.engine import FoldData, FusedDenseStack, Member, Precision, StreamSeeds
 from pipeline.training.trial_state import PredictionTask
@@ -25,50 +25,52 @@ from pipeline.training.trial_state import PredictionTask
 STEPS = 200
 
 
-def main(words: Sequence[str]) -> int:
-    """Prints one table; returns 1 without the device asked for."""
+def main(arguments: Sequence[str]) -> int:
+    """Print one table; return 1 if the device is not available."""
     given = {"device": "cuda", "case": "A,B,C,D", "members": "5,20,80,320,640"}
-    given |= dict(word.split("=", 1) for word in words)
+    given |= dict(argument.split("=", 1) for argument in arguments)
     if given["device"] == "cuda" and not torch.cuda.is_available():
-        print("bench.gpu: needs a GPU that torch can use; found none; device=cpu tries the script", file=sys.stderr)
+        print(
+            "bench.gpu: needs a GPU that torch can use; found none; use device=cpu to try the script", file=sys.stderr
+        )
         return 1
     device = torch.device(given["device"])
     table = Table("case", "members", "products", "eager", "graph", "plain", "score", "same alone")
     for name in given["case"].split(","):
-        task, folds = prepared(CASES[name])
-        folds = [_moved(data, device) for data in folds]
-        plain = _plain(CASES[name], task, folds[0])
+        task, folds = prepare_case(CASES[name])
+        folds = [_to_device(data, device) for data in folds]
+        plain = _time_lightning(CASES[name], task, folds[0])
         for count in map(int, given["members"].split(",")):
             for products in ("fp32", "tf32", "bf16"):
-                table.add_row(name, str(count), products, *_measured(CASES[name], task, folds, count, products, plain))
+                table.add_row(name, str(count), products, *_measure(CASES[name], task, folds, count, products, plain))
     Console(width=110).print(table)
     print("eager, graph, plain: microseconds a member and step")
     return 0
 
 
-def _moved(data: FoldData, device: torch.device) -> FoldData:
-    def there(value: Any) -> Any:
+def _to_device(data: FoldData, device: torch.device) -> FoldData:
+    def move(value: Any) -> Any:
         if isinstance(value, dict):
             return {name: each.to(device) for name, each in value.items()}
         return value.to(device) if isinstance(value, torch.Tensor) else value
 
-    moved = {name: there(value) for name, value in vars(data).items() if name != "target_constants"}
+    moved = {name: move(value) for name, value in vars(data).items() if name != "target_constants"}
     return replace(data, **moved)
 
 
 def _members(case: Case, folds: Sequence[FoldData], count: int) -> list[Member]:
     trials = -(-count // len(folds))
     return [
-        Member(case.model, case.training, StreamSeeds(NAMES.study, trial), data)
+        Member(case.model, case.training, StreamSeeds(STREAM_SEEDS.study, trial), data)
         for trial in range(trials)
         for data in folds
     ][:count]
 
 
-def _measured(
+def _measure(
     case: Case, task: PredictionTask, folds: Sequence[FoldData], count: int, products: str, plain: float
 ) -> tuple[str, ...]:
-    """A row of the table: eager, graph, plain, score, whether the first member is the same alone."""
+    """Return a row of the table: eager, graph, plain, score, and whether the first member is the same alone."""
     torch.backends.cuda.matmul.allow_tf32 = products == "tf32"
     precision: Precision = "bf16" if products == "bf16" else "fp32"
     members = _members(case, folds, count)
@@ -83,8 +85,8 @@ def _measured(
         data = members[0].data
         truth = task.targets[data.validation.cpu()]
         score = task.head.score(METRICS["accuracy"], whole.validate()[0], truth, data.target_constants)
-        eager = _timed(_step(whole), data.train.device) / count
-        graph = _timed(_graphed(_step(whole)), data.train.device) / count if data.train.is_cuda else float("nan")
+        eager = _time(_step(whole), data.train.device) / count
+        graph = _time(_capture(_step(whole)), data.train.device) / count if data.train.is_cuda else float("nan")
     except torch.OutOfMemoryError:
         return "out of memory", "", "", "", ""
     finally:
@@ -93,7 +95,7 @@ def _measured(
 
 
 def _step(stack: FusedDenseStack) -> Callable[[], None]:
-    """One full minibatch of every member: gathered by index, forward, backward, update; all of it on the device."""
+    """Return a function that trains one minibatch of every member on the device: gather, forward, backward, update."""
     block = max(stack.blocks, key=lambda each: (each.end_slot, each.steps))
     first, last, size = stack._block_key(block)
     step, (updates, counts) = (
@@ -117,8 +119,8 @@ def _step(stack: FusedDenseStack) -> Callable[[], None]:
     return torch.no_grad()(run)
 
 
-def _graphed(step: Callable[[], None]) -> Callable[[], None]:
-    """The step as a CUDA graph: its kernels are started at once. New rows would be copied into its index buffers."""
+def _capture(step: Callable[[], None]) -> Callable[[], None]:
+    """Capture the step as a CUDA graph, which launches all of its kernels at once, and return its replay."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -131,8 +133,8 @@ def _graphed(step: Callable[[], None]) -> Callable[[], None]:
     return graph.replay
 
 
-def _timed(step: Callable[[], None], device: torch.device) -> float:
-    """Microseconds a call, after a warm-up."""
+def _time(step: Callable[[], None], device: torch.device) -> float:
+    """Return the microseconds of a call, after a warm-up."""
 
     def wait() -> None:
         if device.type == "cuda":
@@ -149,18 +151,18 @@ def _timed(step: Callable[[], None], device: torch.device) -> float:
     return 1e6 * (time.perf_counter() - begin) / steps
 
 
-def _plain(case: Case, task: PredictionTask, data: FoldData) -> float:
-    """Microseconds a step of Lightning's own loop over a DataLoader, for one fold."""
+def _time_lightning(case: Case, task: PredictionTask, data: FoldData) -> float:
+    """Return the microseconds of a step in Lightning's loop over a DataLoader, for one fold."""
     import pytorch_lightning as lightning
     from torch.utils.data import DataLoader, TensorDataset
 
-    from bench.sides import Module, network_of
+    from bench.sides import Module, build_network
 
     epochs = 4
     training = replace(case.training, epochs=epochs)
-    cpu = _moved(data, torch.device("cpu"))
+    cpu = _to_device(data, torch.device("cpu"))
     inputs = task.inputs.prepare_batch(cpu.inputs[cpu.train], cpu.input_constants)
-    module = Module(task, cpu, network_of(task, cpu, case.model, NAMES), training, tuned=False)
+    module = Module(task, cpu, build_network(task, cpu, case.model, STREAM_SEEDS), training, tuned=False)
     loader = DataLoader(TensorDataset(inputs, cpu.targets[cpu.train]), training.batch_size, shuffle=True)
     trainer = lightning.Trainer(
         max_epochs=epochs,

@@ -1,4 +1,4 @@
-"""How many pictures a second are scanned and decoded, nothing kept: `python -m bench.pictures <folder> [rounds]`."""
+"""Measure how many images a second are scanned and decoded: `python -m bench.pictures <folder> [rounds]`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from pipeline.data.images.discovery import expand_folders
 SIZE = 64
 
 
-def main(words: Sequence[str]) -> int:
-    """Lists, decodes and keeps the folder's pictures once a round, each time with an empty cache."""
-    root, rounds = Path(words[0]), int(words[1]) if len(words) > 1 else 3
-    speeds = [_once(root) for _ in range(rounds)]
+def main(arguments: Sequence[str]) -> int:
+    """List, decode and cache the images of the folder once a round, each time with an empty cache."""
+    root = Path(arguments[0])
+    rounds = int(arguments[1]) if len(arguments) > 1 else 3
+    speeds = [_decode_once(root) for _ in range(rounds)]
     spread = f"lowest to highest {min(speeds):,.0f} to {max(speeds):,.0f}"
-    print(f"{len(expand_folders([root])):,} pictures: median {statistics.median(speeds):,.0f} a second, {spread}")
+    print(f"{len(expand_folders([root])):,} images: median {statistics.median(speeds):,.0f} a second, {spread}")
     return 0
 
 
-def _once(root: Path) -> float:
+def _decode_once(root: Path) -> float:
     with tempfile.TemporaryDirectory() as cache:
         begin = time.perf_counter()
         paths = expand_folders([root])

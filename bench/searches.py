@@ -1,4 +1,4 @@
-"""Whole searches, tracking included: ours, and Optuna with a Trainer a fold, MLFlowLogger and SQLite."""
+"""Whole searches with tracking: ours, and Optuna with a Trainer for each fold, MLFlowLogger and SQLite."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytorch_lightning.loggers import MLFlowLogger
 from rich.console import Console
 from sklearn.datasets import load_digits
 
-from bench.cases import CASES, Case, asked, clouds, columns, labelled
+from bench.cases import CASES, Case, make_blobs, make_examples, make_table, make_task
 from bench.sides import fit
 from pipeline.config.reader import read_search
 from pipeline.config.schema import Search
@@ -31,8 +31,8 @@ from pipeline.tuner.executors import InProcessExecutor
 from pipeline.tuner.live_display import LiveDisplay
 from pipeline.tuner.scheduler import TrialScheduler
 
-SAME = ("pruner=none", "model.dropout=0.0", "training.patience=null", "compute=cpu", "space=dense")
-WORDS = {
+COMMON = ("pruner=none", "model.dropout=0.0", "training.patience=null", "compute=cpu", "space=dense")
+SEARCHES = {
     "digits": ("task=cat_species", "model.nodes=[32]", "training.epochs=10"),
     "features_512": ("task=cat_species", "model.nodes=[64,64]", "training.epochs=10"),
     "heads": ("task=cat_species", "training.epochs=30"),
@@ -44,93 +44,97 @@ WORDS = {
 
 def _digits() -> Examples:
     pixels, digits = load_digits(return_X_y=True)
-    return labelled(columns(pixels), digits, 10)
+    return make_examples(make_table(pixels), digits, 10)
 
 
-MADE: Mapping[str, Callable[[], Examples]] = {
+EXAMPLES: Mapping[str, Callable[[], Examples]] = {
     "digits": _digits,
-    "features_512": lambda: clouds(CASES["B"]),
-    "heads": lambda: clouds(Case("heads", 1280, ()), 1_185 * 5 // 4),  # as many as a frozen backbone's, to develop on
+    "features_512": lambda: make_blobs(CASES["B"]),
+    "heads": lambda: make_blobs(Case("heads", 1280, ()), 1_185 * 5 // 4),  # rows: the photographs of breeds
 }
 
 
 @dataclass(frozen=True)
-class Took:
-    """seconds: of all trials, from the first draw to the last write; scores: each trial's, after its last epoch.
+class SearchResult:
+    """Result of a search: seconds from the first proposal to the last write, and each trial's last score.
 
-    tracking, deciding: the parts of the seconds that MLflow and Optuna took.
+    tracking_seconds, sampling_seconds: the parts of the seconds that MLflow and Optuna took.
     """
 
     seconds: float
     scores: tuple[float, ...]
-    rows: tuple[TrialRecord, ...] = ()
-    tracking: float = 0.0
-    deciding: float = 0.0
+    trials: tuple[TrialRecord, ...] = ()
+    tracking_seconds: float = 0.0
+    sampling_seconds: float = 0.0
 
 
-def posed(name: str, trials: int, store: Path, more: Sequence[str] = ()) -> tuple[Search, Problem]:
-    """A search of so many trials, and its data."""
-    search = read_search([*WORDS[name], *SAME, f"budget.trials={trials}", f"store={store}", *more])
-    if name not in MADE:
+def prepare_search(name: str, trials: int, store: Path, overrides: Sequence[str] = ()) -> tuple[Search, Problem]:
+    """Return the configuration of a search with this number of trials, and its problem."""
+    search = read_search([*SEARCHES[name], *COMMON, f"budget.trials={trials}", f"store={store}", *overrides])
+    if name not in EXAMPLES:
         return search, build_problem(search)
-    examples = MADE[name]()
-    task, splits = asked(examples, search.cv)
+    examples = EXAMPLES[name]()
+    task, splits = make_task(examples, search.cv)
     return search, Problem(name, "0" * 64, {}, examples, splits, task, None)
 
 
-def ours(search: Search, question: Problem, ended: Callable[[], object] = lambda: None) -> Took:
-    """As `pipeline.run` does it, from the first draw to the last write; `ended` is called after each trial.
+def run_ours(search: Search, problem: Problem, on_trial_end: Callable[[], object] = lambda: None) -> SearchResult:
+    """Run the trials as `pipeline.tuner.search` does; `on_trial_end` is called after each of them.
 
-    MLflow's process is up when that begins: in the command it starts before torch is imported.
+    The timing begins once MLflow's process is up: the command starts it before torch is imported.
     """
     with FollowerHandle() as tracker:
-        return _ours(search, question, tracker, ended)
+        return _run_trials(search, problem, tracker, on_trial_end)
 
 
-def _ours(search: Search, question: Problem, tracker: FollowerHandle, ended: Callable[[], object]) -> Took:
-    folder = search.store / "studies" / question.name
+def _run_trials(
+    search: Search, problem: Problem, tracker: FollowerHandle, on_trial_end: Callable[[], object]
+) -> SearchResult:
+    folder = search.store / "studies" / problem.name
     folder.mkdir(parents=True)
     wave = proposal_batches.choose_wave_size(search, 1, on_gpu=False)
-    study = Study(search, question.name, folder, {}, maximize=question.task.metric.maximize, wave_size=wave)
+    study = Study(search, problem.name, folder, {}, maximize=problem.task.metric.maximize, wave_size=wave)
     display = LiveDisplay(Console(quiet=True), search.metric.name, study.n_trials, 0, None)
-    display.finish_trial = lambda *_: ended()  # type: ignore[method-assign, return-value, assignment]
-    preparation = question.fold_data_builder()
-    trials = TrialScheduler(question, study, folder, lambda: None, lambda: False)
-    StudyDescription.from_search(search, question).write(folder)
+    display.finish_trial = lambda *_: on_trial_end()  # type: ignore[method-assign, return-value, assignment]
+    fold_builder = problem.fold_data_builder()
+    trials = TrialScheduler(problem, study, folder, lambda: None, lambda: False)
+    StudyDescription.from_search(search, problem).write(folder)
     tracker.start(folder, print)
-    _until_tracked(search.store)
-    decided, begin = study.sampling_seconds, time.perf_counter()
+    _wait_until_tracked(search.store)
+    sampling_before = study.sampling_seconds
+    begin = time.perf_counter()
     trials.run(
-        [InProcessExecutor(question.task, preparation.build_folds(question.splits), search.seed, folder, lambda: None)],
+        [InProcessExecutor(problem.task, fold_builder.build_folds(problem.splits), search.seed, folder, lambda: None)],
         display,
     )
     tracker.finish()
-    seconds, rows = time.perf_counter() - begin, tuple(study.finished_trials())
-    last = tuple(row.epoch_results[-1].mean_score if row.epoch_results else 0.0 for row in rows)
-    return Took(seconds, last, rows, tracker.wait_seconds, study.sampling_seconds - decided)
+    seconds = time.perf_counter() - begin
+    records = tuple(study.finished_trials())
+    scores = tuple(record.epoch_results[-1].mean_score if record.epoch_results else 0.0 for record in records)
+    return SearchResult(seconds, scores, records, tracker.wait_seconds, study.sampling_seconds - sampling_before)
 
 
-def _until_tracked(store: Path) -> None:
-    """Until the study has its run."""
+def _wait_until_tracked(store: Path) -> None:
+    """Wait until the study has its MLflow run."""
     client = connect(None, store)
-    while not (known := client.search_experiments(filter_string="name != 'Default'")) or not client.search_runs(
-        [known[0].experiment_id], max_results=1
+    while not (experiments := client.search_experiments(filter_string="name != 'Default'")) or not client.search_runs(
+        [experiments[0].experiment_id], max_results=1
     ):
         time.sleep(0.05)
 
 
-def peer(
+def run_peer(
     search: Search,
-    question: Problem,
-    rows: Sequence[TrialRecord],
+    problem: Problem,
+    trials: Sequence[TrialRecord],
     name: str,
     *,
     tracked: bool = True,
-    keeps: bool = False,
-) -> Took:
-    """The same trials with the same libraries, as they are mostly put together; untracked, it is the tuned loop.
+    saves_best: bool = False,
+) -> SearchResult:
+    """Run the same trials with the same libraries in the usual way; without tracking, with the tuned loop.
 
-    keeps: each fold's best epoch is kept, as ours keeps those of the best trial.
+    saves_best: save the parameters of each fold's best epoch, as ours does for the best trial.
     """
     folder = search.store / name
     folder.mkdir()
@@ -138,26 +142,31 @@ def peer(
     if tracked:
         MlflowClient(tracking).create_experiment("peer", artifact_location=str(folder.resolve()))
     study = optuna.create_study(storage=f"sqlite:///{folder}/optuna.db", direction="maximize")
-    preparation = question.fold_data_builder()
-    folds, scores = preparation.build_folds(question.splits), []
+    fold_builder = problem.fold_data_builder()
+    folds = fold_builder.build_folds(problem.splits)
+    scores = []
     begin = time.perf_counter()
-    for row in rows:
-        candidate = space.from_hyperparameters(row.hyperparameters)
-        known = space.to_optuna_params(search.space, candidate)
-        if known is not None:
-            study.enqueue_trial(known)
+    for record in trials:
+        candidate = space.from_hyperparameters(record.hyperparameters)
+        params = space.to_optuna_params(search.space, candidate)
+        if params is not None:
+            study.enqueue_trial(params)
         trial = study.ask()
-        if known is not None:
+        if params is not None:
             space.sample_candidate(search.space, space.optuna_suggester(trial))
-        names = StreamSeeds(search.seed, seeds.derive_seed(search.seed, row.number))
-        found = []
+        seeds_of_trial = StreamSeeds(search.seed, seeds.derive_seed(search.seed, record.number))
+        fold_scores = []
         for data in folds:
-            run = f"trial {row.number} fold {data.fold}"
+            run = f"trial {record.number} fold {data.fold}"
             logger = MLFlowLogger("peer", run_name=run, tracking_uri=tracking) if tracked else False
             if isinstance(logger, MLFlowLogger):
-                logger.log_hyperparams(dict(row.hyperparameters))
-            arguments = question.task, data, candidate.model, candidate.training, names
-            found.append(fit(*arguments, tuned=not tracked, logger=logger, kept=folder / run if keeps else None))
-        scores.append(sum(found) / len(found))
+                logger.log_hyperparams(dict(record.hyperparameters))
+            arguments = problem.task, data, candidate.model, candidate.training, seeds_of_trial
+            fold_scores.append(
+                fit(
+                    *arguments, tuned=not tracked, logger=logger, checkpoint_folder=folder / run if saves_best else None
+                )
+            )
+        scores.append(sum(fold_scores) / len(fold_scores))
         study.tell(trial, scores[-1])
-    return Took(time.perf_counter() - begin, tuple(scores))
+    return SearchResult(time.perf_counter() - begin, tuple(scores))

@@ -1,4 +1,4 @@
-"""Pictures of MLflow's pages for the README: `python docs/screenshots.py mlruns`."""
+"""Take screenshots of MLflow's pages for the README: `python docs/screenshots.py mlruns`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from pipeline.tracking import links
 from tests.browser import chromium
 
-PORT, WIDE, HIGH = "5899", 1280, 860  # pixels
-QUIET = """
+PORT = "5899"
+VIEWPORT = {"width": 1280, "height": 860}  # pixels
+SETTINGS = """
 localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true');
 localStorage.setItem('mlflow.assistant.panelOpen_v1', 'false');
 localStorage.setItem('mlflow.workflowType_v1', '"machine_learning"');
@@ -24,20 +25,20 @@ localStorage.setItem('mlflow.workflowType_v1', '"machine_learning"');
 
 
 def trials(page: Page, tasks: str) -> None:
-    """All trials of a task, the best first."""
+    """Open all trials of a task, the best first."""
     page.goto(tasks.replace("searches", "trials"))
     page.get_by_role("link", name="trial 0").wait_for()
 
 
 def study(page: Page, tasks: str) -> None:
-    """The page of the newest study."""
+    """Open the page of the newest study."""
     page.goto(tasks)
     page.locator(".ag-pinned-left-cols-container a, .ag-row a").first.click()
     page.get_by_text("Show more", exact=True).click()
 
 
 def curve(page: Page, tasks: str) -> None:
-    """The curves of the best trial."""
+    """Open the curves of the best trial."""
     trials(page, tasks)
     page.get_by_role("link", name=re.compile(r"^trial \d")).first.click()
     page.get_by_role("tab", name="Model metrics").click()
@@ -45,7 +46,7 @@ def curve(page: Page, tasks: str) -> None:
 
 
 def model(page: Page, tasks: str) -> None:
-    """The registered model's card."""
+    """Open the card of the registered model."""
     page.goto(tasks.partition("#")[0] + "#/models/cat_species")
     page.get_by_text("Intended use.").wait_for()
 
@@ -59,7 +60,7 @@ VIEWS: dict[str, Callable[[Page, str], None]] = {
 
 
 def main(store: str) -> None:
-    """Writes docs/mlflow_<view>.png for each view of a store that has a search of cat_species."""
+    """Write docs/mlflow_<view>.png for each view of a store that has a search of cat_species."""
     command = [sys.executable, "-m", "pipeline.ui", f"store={store}", f"port={PORT}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, chromium() as browser:
         try:
@@ -72,11 +73,11 @@ def main(store: str) -> None:
 
 
 def _take(browser: Browser, name: str, view: Callable[[Page, str], None], tasks: str) -> None:
-    visit = browser.new_context(viewport={"width": WIDE, "height": HIGH}, reduced_motion="reduce")
-    visit.add_init_script(QUIET)
+    visit = browser.new_context(viewport=VIEWPORT, reduced_motion="reduce")
+    visit.add_init_script(SETTINGS)
     page = visit.new_page()
     view(page, tasks)
-    page.wait_for_timeout(3_000)  # milliseconds: what is drawn last
+    page.wait_for_timeout(3_000)  # milliseconds, for the charts
     page.screenshot(path=Path(__file__).parent / f"mlflow_{name}.png")
     visit.close()
 

@@ -6,14 +6,14 @@ import pytest
 
 from bench import pictures
 from bench.__main__ import main
-from bench.cases import Case, prepared
+from bench.cases import Case, prepare_case
 from bench.sides import SIDES
 from tests.data.untrusted_images import encoded
 
 
 def test_every_side_names_the_same_rows_right() -> None:
     case = Case("tiny", 8, (4,), epochs=2)
-    task, folds = prepared(case, rows=240)
+    task, folds = prepare_case(case, rows=240)
     expected = SIDES["ours"](case, task, folds)
     assert len(expected) == 5
     for side in SIDES.values():
@@ -30,4 +30,4 @@ def test_speed_of_reading_is_told_also_where_some_are_bad(tmp_path: Path, capsys
     (tmp_path / "good.png").write_bytes(encoded("PNG"))
     (tmp_path / "bad.png").touch()
     assert pictures.main([str(tmp_path), "2"]) == 0
-    assert capsys.readouterr().out.startswith("2 pictures: median ")
+    assert capsys.readouterr().out.startswith("2 images: median ")
