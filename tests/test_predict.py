@@ -75,7 +75,7 @@ def test_bad_files_cost_a_line_and_the_others_are_answered(
     assert answered["answer"]
     assert not answered["error"]
     told, *errors = capsys.readouterr().err.splitlines()
-    assert told.startswith("cat_species: a demonstration, which learned from what the program made up")
+    assert told.startswith("cat_species: a demonstration, trained on synthetic data")
     assert len(errors) == 2
 
 
@@ -86,7 +86,7 @@ def errors(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 def test_folder_without_a_picture_is_said(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert predict.main([f"model={finished}/model", str(tmp_path)]) == 1
-    assert errors(capsys) == [f"{tmp_path}: no picture in this folder (JPEG, PNG, WEBP, BMP)"]
+    assert errors(capsys) == [f"{tmp_path}: no image in this folder (JPEG, PNG, WEBP, BMP)"]
 
 
 def test_champion_of_the_registry_is_used_by_its_task(
@@ -102,17 +102,20 @@ def test_champion_of_the_registry_is_used_by_its_task(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["model=x"], "say what to answer for"),
+        (["model=x"], "name the inputs: image files, folders of images or tables"),
         (["photo.png"], "model: say which"),
         (["modle=x", "photo.png"], "modle: no such key (did you mean model?)"),
         (["model=nowhere", "photo.png", "store=/nowhere"], "model: models:/nowhere@champion: no registry at /nowhere"),
         (["model=no/where", "photo.png"], "model: a folder that exists; got no/where"),
-        (["model=x", "photo.png", "output=/nowhere/a.csv"], "output: a file in a folder that exists"),
-        (["model=x", "photo.png", "output=/tmp"], "output: a file, such as /tmp/predictions.csv; got a folder"),
-        (["model=x", "photo.png", "output="], "output: a file in a folder that exists; got nothing"),
-        (["model=x", "photo.png", "output=a.json"], "output: a file that ends in .csv or .jsonl (JSON lines); got a.j"),
-        (["model=x", "photo.png", "sheet=a.jpg"], "sheet: a picture that ends in .png; got a.jpg"),
-        (["model=x", "photo.png", "sheet=/nowhere/a.png"], "sheet: a file in a folder that exists"),
+        (["model=x", "photo.png", "output=/nowhere/a.csv"], "output: must be a file in a folder that exists"),
+        (
+            ["model=x", "photo.png", "output=/tmp"],
+            "output: must be a file, such as /tmp/predictions.csv; got /tmp, which is a folder",
+        ),
+        (["model=x", "photo.png", "output="], "output: must be a file in a folder that exists; got nothing"),
+        (["model=x", "photo.png", "output=a.json"], "output: must end in .csv or .jsonl; got a.j"),
+        (["model=x", "photo.png", "sheet=a.jpg"], "sheet: must end in .png; got a.jpg"),
+        (["model=x", "photo.png", "sheet=/nowhere/a.png"], "sheet: must be a file in a folder that exists"),
         (["model=x", "photo.png", "shet=a.png"], "shet: no such key (did you mean sheet?)"),
         (["model=x", "model=y", "photo.png"], "model: given twice; got x and y"),
     ],
@@ -130,9 +133,9 @@ def test_wrong_word_is_one_line(
 def test_all_wrong_words_are_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert predict.main(["--model=x", "phto.jpg", "shet=a.png", "output=a.json"]) == 2
     assert capsys.readouterr().err.splitlines() == [
-        "--model=x: words have no dashes; model=x",
+        "--model=x: options have no dashes; type model=x",
         "shet: no such key (did you mean sheet?); known: model, output, sheet, store, weights",
-        "output: a file that ends in .csv or .jsonl (JSON lines); got a.json",
+        "output: must end in .csv or .jsonl; got a.json",
         "phto.jpg: no such file",
     ]
 
@@ -152,11 +155,11 @@ def test_what_is_answered_for_is_not_overwritten(
     before, words = photo.read_bytes(), [f"model={finished}/model", str(photo)]
     (tmp_path / "linked.png").symlink_to(photo)
     assert predict.main([*words, f"sheet={tmp_path}/linked.png"]) == 2
-    assert "sheet: not among the pictures that are to be answered for" in capsys.readouterr().err
+    assert "sheet: must not be one of the inputs, nor in a folder of them" in capsys.readouterr().err
     assert predict.main([f"model={finished}/model", str(tmp_path), f"sheet={tmp_path}/new.png"]) == 2
     photo.rename(tmp_path / "photo")
     assert predict.main([f"model={finished}/model", f"{tmp_path}/photo", f"output={tmp_path}/photo"]) == 2
-    assert "output: another file than what is to be answered for" in capsys.readouterr().err
+    assert "output: must not be one of the inputs" in capsys.readouterr().err
     assert (tmp_path / "photo").read_bytes() == before
 
 
@@ -224,7 +227,7 @@ def test_pipe_gets_the_answers_as_they_are(finished: Path, photo: Path) -> None:
     header, row, said = done.stdout.splitlines()
     assert header.startswith("file,")
     assert row.startswith(str(photo))
-    assert said == "1 answer in /dev/stdout"
+    assert said == "1 prediction in /dev/stdout"
     assert len(done.stderr.splitlines()) == 1  # that the model is a demonstration
 
 
@@ -242,10 +245,10 @@ def test_files_that_are_no_pictures_are_counted(
     for name in ("deep/notes.txt", ".hidden", "deep/.git/config"):
         (tmp_path / name).write_text("text")
     assert predict.main([f"model={finished}/model", str(tmp_path)]) == 0
-    assert errors(capsys) == ["passed over: 1 file that is no picture"]
+    assert errors(capsys) == ["skipped 1 file that is not an image"]
     (tmp_path / "more.csv").write_text("text")
     assert predict.main([f"model={finished}/model", str(tmp_path), str(photo)]) == 0
-    assert errors(capsys) == ["passed over: 2 files that are no pictures"]
+    assert errors(capsys) == ["skipped 2 files that are not images"]
 
 
 def test_copy_of_a_registered_model_does_not_stay(
@@ -281,7 +284,7 @@ def test_table_is_answered_row_by_row(store: Path, tmp_path: Path, capsys: pytes
     lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     assert [repr(line["prediction"]) for line in lines[:3]] == [row["prediction (USD)"] for row in answered[:3]]
     assert predict.main([f"model={folder}/model", str(tmp_path / "houses.csv"), f"sheet={tmp_path}/a.png"]) == 2
-    assert "sheet: shows pictures, and this model answers for the rows of a table" in capsys.readouterr().err
+    assert "sheet: shows images, and the inputs of this model are the rows of a table" in capsys.readouterr().err
     houses.drop(columns="wealth").to_csv(tmp_path / "less.csv", index=False)
     assert predict.main([f"model={folder}/model", str(tmp_path / "less.csv"), f"output={output}"]) == 1
     assert rows(output)[0]["error"] == "no column wealth; the model was trained with it"

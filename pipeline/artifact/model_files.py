@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +18,9 @@ from torch import Tensor
 from pipeline.artifact import tensors
 from pipeline.config.model import FinetuneSpec, Model
 from pipeline.config.strict_types import STRICT_CONFIG, StrictInt
-from pipeline.data.examples import BackboneFeatures, RawInputs
+from pipeline.data.examples import BackboneFeatures, Images, RawInputs
 from pipeline.models import networks
-from pipeline.models.backbones import split
+from pipeline.models.backbones import PretrainedBackbone, split
 from pipeline.models.heads import AnyHead
 from pipeline.models.networks import FinetunedNetwork, Network, StateDict
 from pipeline.preprocessing import Constants, FeatureInputs, ImageInputs, Inputs, ShortText, TableInputs
@@ -110,6 +110,20 @@ class TrainedModel:
         network = self.build_network()
         outputs = torch.cat([network(batch) for batch in self.batches(raw)])
         return self.architecture.head.to_predictions(outputs, self.target_constants)
+
+    def build_feature_extractor(self, weights_file: Path | None, cache: Path) -> Callable[[Images], RawInputs]:
+        """Return the function from images to raw inputs: those of the backbone, or the images if there is none.
+
+        weights_file: weights of the backbone, if not the published ones, which are looked for in `cache`.
+        Raises UserError if they are missing, or are not those of the search.
+        """
+        inputs = self.architecture.inputs
+        if not isinstance(inputs, FeatureInputs):
+            return lambda images: images
+        finetune = self.architecture.model.tail
+        backbone = PretrainedBackbone.from_trained_model(inputs, finetune, weights_file, cache)
+        _ = backbone.network  # built now, so that an error comes before the first prediction
+        return lambda images: backbone.extract(images, inputs.views)
 
     def batches(self, raw: RawInputs) -> Iterator[Tensor]:
         """Yield the network inputs [n, ...] of raw examples, batch by batch."""

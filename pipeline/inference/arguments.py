@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.runtime.arguments import (
     CommandOptions,
     UsageError,
+    fill_options,
     option,
     read_file,
     read_folder,
@@ -16,17 +17,38 @@ from pipeline.runtime.arguments import (
 )
 from pipeline.runtime.suggestions import did_you_mean, find_similar
 
-ALLOWED_KEYS = ("model", "output", "sheet", "store", "weights")
 EXPORT_FORMATS = ("onnx",)
 CSV_SUFFIX = ".csv"
 JSON_LINES_SUFFIX = ".jsonl"
 SHEET_SUFFIX = ".png"
+PREDICT_KEYS = ("model", "output", "sheet", "store", "weights")
 
 
 def _read_export_format(text: str) -> str:
     if text not in EXPORT_FORMATS:
-        raise ValueError("format=onnx is the one there is", did_you_mean(text, EXPORT_FORMATS))
+        raise ValueError(f"must be {' or '.join(EXPORT_FORMATS)}", did_you_mean(text, EXPORT_FORMATS))
     return text
+
+
+def _read_output(text: str) -> Path:
+    """Return the file of predictions: CSV, also without an ending, or JSON Lines."""
+    return _read_writable_file(text, "predictions.csv", ("", CSV_SUFFIX, JSON_LINES_SUFFIX))
+
+
+def _read_sheet(text: str) -> Path:
+    return _read_writable_file(text, "sheet.png", (SHEET_SUFFIX,))
+
+
+def _read_writable_file(text: str, example: str, suffixes: Sequence[str]) -> Path:
+    """Return the path of a file with one of the suffixes in a folder that exists."""
+    file = Path(text)
+    if not text or not file.parent.is_dir():
+        raise ValueError("must be a file in a folder that exists")
+    if file.is_dir():
+        raise ValueError(f"must be a file, such as {file / example}", ", which is a folder")
+    if file.suffix.lower() not in suffixes:
+        raise ValueError(f"must end in {' or '.join(filter(None, suffixes))}")
+    return file
 
 
 @dataclass(frozen=True)
@@ -41,67 +63,66 @@ class ExportOptions(CommandOptions):
 
 
 @dataclass(frozen=True)
-class PredictOptions:
+class PredictOptions(CommandOptions):
     """Options of `python -m pipeline.predict`; weights: file of the backbone's weights, sheet: of the contact sheet."""
 
-    model: str
+    model: str = field(metadata=option("", read_model_name))
     paths: tuple[Path, ...]
-    output: Path | None
-    store: Path
-    weights: Path | None = None
-    sheet: Path | None = None
+    output: Path | None = field(metadata=option(None, _read_output))
+    sheet: Path | None = field(metadata=option(None, _read_sheet))
+    store: Path = field(metadata=option("mlruns", Path))
+    weights: Path | None = field(metadata=option(None, read_file))
+
+    def find_mistakes(self) -> list[str]:
+        """Return a line if there are no paths, and one for each output that is an input of this call or the next."""
+        lines = [] if self.paths else ["name the inputs: image files, folders of images or tables"]
+        if self.output and any(_is_same_file(self.output, path) for path in self.paths):
+            lines.append(f"output: must not be one of the inputs; got {self.output}")
+        if self.sheet and any(_is_same_file(self.sheet, path) or _is_inside(self.sheet, path) for path in self.paths):
+            lines.append(f"sheet: must not be one of the inputs, nor in a folder of them; got {self.sheet}")
+        return lines
 
 
 def parse_arguments(argv: Sequence[str]) -> PredictOptions:
-    """Return the options; a word is an existing path, else `key=value` with a known key, else a missing path.
+    """Return the options; an argument is an existing path, else `key=value` with a known key, else a missing path.
 
-    Raises UsageError with every mistake.
+    Raises UsageError with every mistake; a path that does not exist is one beside others, and alone fails later.
     """
-    values, paths, mistakes = _split_arguments(argv)
-    if "model" not in values:
-        mistakes.append("model: say which, model=<folder, task or models:/...>")
-    if not paths:
-        mistakes.append("say what to answer for: a picture, a folder of pictures or a table")
-    files = dict[str, Path]()
-    for key, parse_file in FILE_PARSERS.items():
-        try:
-            files |= {key: parse_file(values[key], paths)} if key in values else {}
-        except UsageError as error:
-            mistakes += error.mistakes
-    if mistakes:
-        raise UsageError(*mistakes, *(f"{path}: no such file" for path in paths if not _exists(path)))
-    store = Path(values.get("store", "mlruns"))
-    return PredictOptions(
-        values["model"], tuple(paths), files.get("output"), store, files.get("weights"), files.get("sheet")
-    )
+    texts, paths, mistakes = _split_arguments(argv)
+    try:
+        return fill_options(PredictOptions, texts, mistakes, paths=tuple(paths))
+    except UsageError as error:
+        missing = [f"{path}: no such file" for path in paths if not _exists(path)]
+        raise UsageError(*error.mistakes, *missing) from None
 
 
 def _split_arguments(argv: Sequence[str]) -> tuple[dict[str, str], list[Path], list[str]]:
-    """Return the value of each key, the paths, and a line for each key that is misspelt or repeated.
+    """Return the text of each key, the paths, and a line for each key that is misspelt or repeated.
 
-    The value of a misspelt key counts for the key that was meant, so that it is checked too.
+    The text of a misspelt key counts for the key that was meant, so that it is checked too.
     """
-    values = dict[str, str]()
+    texts = dict[str, str]()
     paths = list[Path]()
     mistakes = list[str]()
-    for text in argv:
-        key, equals, value = text.partition("=")
-        if text.startswith("--") and not _exists(Path(text)):
+    for argument in argv:
+        key, equals, text = argument.partition("=")
+        if argument.startswith("--") and not _exists(Path(argument)):
             intended_key = key.lstrip("-")
-            mistakes.append(f"{text}: words have no dashes; {intended_key}={value or '<value>'}")
-            values.setdefault(intended_key, value)
-        elif not equals or _exists(Path(text)):
-            paths.append(Path(text))
-        elif key in values:
-            mistakes.append(f"{key}: given twice; got {values[key]} and {value}")
-        elif key in ALLOWED_KEYS:
-            values[key] = value
-        elif hint := did_you_mean(key, ALLOWED_KEYS):
-            mistakes.append(f"{key}: no such key{hint}; known: {', '.join(ALLOWED_KEYS)}")
-            values.setdefault(find_similar(key, ALLOWED_KEYS)[0], value)
+            mistakes.append(f"{argument}: options have no dashes; type {intended_key}={text or '<value>'}")
+            if intended_key in PREDICT_KEYS:
+                texts.setdefault(intended_key, text)
+        elif not equals or _exists(Path(argument)):
+            paths.append(Path(argument))
+        elif key in texts:
+            mistakes.append(f"{key}: given twice; got {texts[key]} and {text}")
+        elif key in PREDICT_KEYS:
+            texts[key] = text
+        elif hint := did_you_mean(key, PREDICT_KEYS):
+            mistakes.append(f"{key}: no such key{hint}; known: {', '.join(PREDICT_KEYS)}")
+            texts.setdefault(find_similar(key, PREDICT_KEYS)[0], text)
         else:
-            paths.append(Path(text))
-    return values, paths, mistakes
+            paths.append(Path(argument))
+    return texts, paths, mistakes
 
 
 def _exists(path: Path) -> bool:
@@ -111,53 +132,9 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _parse_output(text: str, paths: Sequence[Path]) -> Path:
-    """Return the file of predictions: CSV, also without an ending, or JSON Lines."""
-    file = _parse_writable_file("output", text, "predictions.csv")
-    if file.suffix.lower() not in ("", CSV_SUFFIX, JSON_LINES_SUFFIX):
-        raise UsageError(f"output: a file that ends in {CSV_SUFFIX} or {JSON_LINES_SUFFIX} (JSON lines); got {file}")
-    if any(_is_same_file(file, path) for path in paths):
-        raise UsageError(f"output: another file than what is to be answered for; got {file}")
-    return file
-
-
-def _parse_sheet(text: str, paths: Sequence[Path]) -> Path:
-    """Return the file of the contact sheet; in an input folder it would be an input of the next call."""
-    file = _parse_writable_file("sheet", text, "sheet.png")
-    if file.suffix.lower() != SHEET_SUFFIX:
-        raise UsageError(f"sheet: a picture that ends in {SHEET_SUFFIX}; got {file}")
-    if any(_is_same_file(file, path) or (path.is_dir() and _is_inside(file, path)) for path in paths if _exists(path)):
-        raise UsageError(f"sheet: not among the pictures that are to be answered for; got {file}")
-    return file
-
-
-def _parse_weights(text: str, _: Sequence[Path]) -> Path:
-    file = Path(text)
-    if not file.is_file():
-        raise UsageError(f"weights: a file that exists; got {file}")
-    return file
-
-
-def _parse_writable_file(key: str, text: str, example: str) -> Path:
-    """Return the path of a file in a folder that exists."""
-    file = Path(text)
-    if not text or not file.parent.is_dir():
-        raise UsageError(f"{key}: a file in a folder that exists; got {text or 'nothing'}")
-    if file.is_dir():
-        raise UsageError(f"{key}: a file, such as {file / example}; got a folder, {file}")
-    return file
-
-
 def _is_same_file(file: Path, path: Path) -> bool:
     return _exists(file) and _exists(path) and file.samefile(path)
 
 
 def _is_inside(file: Path, folder: Path) -> bool:
-    return file.resolve().is_relative_to(folder.resolve())
-
-
-FILE_PARSERS: Mapping[str, Callable[[str, Sequence[Path]], Path]] = {
-    "output": _parse_output,
-    "sheet": _parse_sheet,
-    "weights": _parse_weights,
-}
+    return _exists(folder) and folder.is_dir() and file.resolve().is_relative_to(folder.resolve())

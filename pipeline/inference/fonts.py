@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pipeline.runtime.text import escape_unprintable
 
 REGULAR_FONT = "DejaVuSans.ttf"  # Latin, Greek, Cyrillic and more; installed with matplotlib
 BOLD_FONT = "DejaVuSans-Bold.ttf"
-SYSTEM_FONTS = (  # for Korean, Chinese and Japanese; the first that is installed
+SYSTEM_FONTS = (  # for Korean, Chinese and Japanese, where they are installed
     "NotoSansCJK-Regular.ttc",
     "NotoSansKR-Regular.ttf",
     "NanumGothic.ttf",
@@ -29,20 +30,13 @@ MAX_TEXT_CHARS = 400  # no place is wider
 
 
 @cache
-def load_bundled_font(font_name: str, size: int) -> FreeTypeFont:
-    """Return one of matplotlib's fonts."""
-    return ImageFont.truetype(Path(mpl.get_data_path(), "fonts", "ttf", font_name), size)
-
-
-@cache
-def load_system_font(size: int) -> FreeTypeFont | None:
-    """Return the system's font for scripts that the bundled fonts lack, or None if there is none."""
-    for name in SYSTEM_FONTS:
-        try:
-            return ImageFont.truetype(name, size)
-        except OSError:
-            continue
-    return None
+def load_fonts(name: str, size: int) -> list[FreeTypeFont]:
+    """Return the font of matplotlib with this file name, then the installed system fonts; size in pixels."""
+    fonts = [ImageFont.truetype(Path(mpl.get_data_path(), "fonts", "ttf", name), size)]
+    for system_font in SYSTEM_FONTS:
+        with suppress(OSError):
+            fonts.append(ImageFont.truetype(system_font, size))
+    return fonts
 
 
 @cache
@@ -51,14 +45,14 @@ def has_glyph(font: FreeTypeFont, character: str) -> bool:
     return bytes(font.getmask(character)) != bytes(font.getmask(UNASSIGNED_CHARACTER))
 
 
-def choose_font(text: str, font_name: str, size: int) -> tuple[str, FreeTypeFont]:
-    """Return the text as it can be drawn, and a font for it; a character without a glyph becomes a square."""
-    printable_text = escape_unprintable(text[:MAX_TEXT_CHARS])
-    font = load_bundled_font(font_name, size)
-    for candidate in (font, load_system_font(size)):
-        if candidate is not None and all(has_glyph(candidate, letter) for letter in printable_text):
-            return printable_text, candidate
-    return "".join(letter if has_glyph(font, letter) else MISSING_GLYPH for letter in printable_text), font
+def choose_font(text: str, name: str, size: int) -> tuple[str, FreeTypeFont]:
+    """Return the text as it can be drawn and the first font for all of it; a character of no font becomes a square."""
+    printable = escape_unprintable(text[:MAX_TEXT_CHARS])
+    fonts = load_fonts(name, size)
+    for font in fonts:
+        if all(has_glyph(font, character) for character in printable):
+            return printable, font
+    return "".join(char if has_glyph(fonts[0], char) else MISSING_GLYPH for char in printable), fonts[0]
 
 
 def truncate_to_width(text: str, font: FreeTypeFont, max_width: float) -> str:

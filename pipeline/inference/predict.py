@@ -5,42 +5,41 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack, closing
 
-from pipeline.artifact.model_files import Architecture, TrainedModel
+from pipeline.artifact.model_files import TrainedModel
 from pipeline.data.images.decode import ignore_pillow_warnings
+from pipeline.data.images.discovery import count_other_files
 from pipeline.inference.arguments import PredictOptions
 from pipeline.inference.contact_sheet import ContactSheet
-from pipeline.inference.predictions import PredictionRequest, iter_predictions
-from pipeline.inference.writers import TerminalTable, open_writer
-from pipeline.preprocessing import TableInputs
-from pipeline.runtime.arguments import UsageError
-from pipeline.runtime.text import escape_unprintable
+from pipeline.inference.predictions import iter_predictions
+from pipeline.inference.writers import TerminalTable, Writer, open_writer
+from pipeline.runtime.arguments import UsageError, print_lines
 
-SYNTHETIC_DATA_NOTE = (
-    "a demonstration, which learned from what the program made up; for real ones, search with your own"
-)
+SYNTHETIC_DATA_NOTE = "a demonstration, trained on synthetic data; for real images and tables, search with your own"
 
 
-def run_prediction(trained_model: TrainedModel, options: PredictOptions) -> bool:
+def run_prediction(model: TrainedModel, options: PredictOptions) -> bool:
     """Predict, print a summary, and return whether every file and row has a prediction.
 
-    Raises UsageError if an option does not fit the model, FileWriteError, and OSError if a name is too long.
+    Raises UsageError if an option does not fit the model, FileWriteError, and OSError if a path is too long.
     """
-    head = trained_model.architecture.head
-    if options.sheet is not None and isinstance(trained_model.architecture.inputs, TableInputs):
-        raise UsageError("sheet: shows pictures, and this model answers for the rows of a table; leave it out")
-    request = PredictionRequest.from_paths(trained_model, options.paths)
-    table = TerminalTable(head.output_names)
-    sheet = ContactSheet(_format_sheet_title(trained_model.architecture), head)
+    architecture = model.architecture
+    is_table = architecture.inputs.kind == "table"
+    if options.sheet is not None and is_table:
+        raise UsageError("sheet: shows images, and the inputs of this model are the rows of a table; leave it out")
+    folders = [path for path in options.paths if path.is_dir()]
+    skipped_count = 0 if is_table else sum(map(count_other_files, folders))
+    table = TerminalTable(architecture.head.output_names)
+    note = " (trained on synthetic images)" if architecture.drawn else ""
+    sheet = ContactSheet(f"{architecture.task}{note}", architecture.head)
     errors = list[str]()
     predicted_count = 0
-    if trained_model.architecture.drawn:
-        print(f"{trained_model.architecture.task}: {SYNTHETIC_DATA_NOTE}", file=sys.stderr)
+    if architecture.drawn:
+        print(f"{architecture.task}: {SYNTHETIC_DATA_NOTE}", file=sys.stderr)
     with ExitStack() as stack, ignore_pillow_warnings():
-        write_prediction = (
-            stack.enter_context(open_writer(options.output, head)) if options.output is not None else table.add
-        )
-        predictions = stack.enter_context(closing(iter_predictions(trained_model, options, request)))
-        for prediction in predictions:
+        write_prediction: Writer = table.add
+        if options.output is not None:
+            write_prediction = stack.enter_context(open_writer(options.output, architecture.head))
+        for prediction in stack.enter_context(closing(iter_predictions(model, options))):
             write_prediction(prediction)
             sheet.add(prediction)
             predicted_count += not prediction.error
@@ -49,27 +48,21 @@ def run_prediction(trained_model: TrainedModel, options: PredictOptions) -> bool
         if options.sheet is not None and sheet.predictions:
             sheet.write(options.sheet)
     if options.output is not None:
-        print(f"{predicted_count:,} answer{'s' * (predicted_count != 1)} in {options.output}")
+        print(f"{predicted_count:,} prediction{'s' * (predicted_count != 1)} in {options.output}")
     if options.sheet is not None and sheet.predictions:
         print(f"{options.sheet}: {sheet.summary}")
-        if sheet.missing_glyph_count:
-            print(
-                f"on the sheet, letters that no font here has are squares: {sheet.missing_glyph_count} names",
-                file=sys.stderr,
-            )
-    _print_errors(request.skipped_count, errors)
+    _print_notes(skipped_count, sheet.missing_glyph_count)
+    if errors:
+        print_lines(errors)
     return not errors
 
 
-def _format_sheet_title(architecture: Architecture) -> str:
-    """Return the task, with a note if the model was trained on synthetic data."""
-    return f"{architecture.task} (learned from drawn pictures)" if architecture.drawn else architecture.task
-
-
-def _print_errors(skipped_count: int, errors: list[str]) -> None:
-    """Print a line for each error, and the number of skipped files."""
+def _print_notes(skipped_count: int, missing_glyph_count: int) -> None:
+    """Print the number of skipped files, and of texts on the sheet that no font can show."""
+    if missing_glyph_count:
+        print(
+            f"sheet: characters that no installed font has are squares in {missing_glyph_count} texts", file=sys.stderr
+        )
     if skipped_count:
-        files = "1 file that is no picture" if skipped_count == 1 else f"{skipped_count:,} files that are no pictures"
-        print(f"passed over: {files}", file=sys.stderr)
-    for line in errors:
-        print(escape_unprintable(line), file=sys.stderr)
+        files = "1 file that is not an image" if skipped_count == 1 else f"{skipped_count:,} files that are not images"
+        print(f"skipped {files}", file=sys.stderr)

@@ -6,7 +6,6 @@ import base64
 import binascii
 import math
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,8 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.parallel import map_in_order
 
 if TYPE_CHECKING:  # torch takes seconds, and the description of a model in MLflow does not need it
+    from collections.abc import Sequence
+
     from pipeline.artifact.model_files import TrainedModel
     from pipeline.preprocessing import TableInputs
 
@@ -28,7 +29,7 @@ IMAGE_COLUMN = "image"
 ANSWER_COLUMN = "answer"
 MAX_REQUEST_ROWS = 100_000  # takes seconds; MLflow's server gives up after a minute
 MAX_REQUEST_IMAGES = 256
-BASE64_RULE = "the bytes of a picture file in base64"
+BASE64_RULE = "the bytes of an image file in base64"
 
 
 class RequestError(UserError):
@@ -38,41 +39,22 @@ class RequestError(UserError):
 class ModelServer:
     """Model in memory, with its backbone; `predict` may be called from several threads."""
 
-    def __init__(self, trained_model: TrainedModel, weights: Path | None, cache: Path) -> None:
-        """Build the backbone, from the file `weights` or the published weights in the package or `cache`.
-
-        Raises DataError if the backbone's weights are missing, or differ from those of the search.
-        """
-        self.trained_model = trained_model
-        preprocessor = trained_model.architecture.inputs
-        finetune = trained_model.architecture.model.tail
-        self.extract_features: Callable[[Images], RawInputs] = lambda pictures: pictures
-        if preprocessor.kind == "features":
-            from pipeline.models.backbones import PretrainedBackbone
-
-            backbone = PretrainedBackbone.from_trained_model(preprocessor, finetune, weights, cache)
-            views = preprocessor.views
-            _ = backbone.network  # built now, so that the first request does not wait
-            self.extract_features = lambda pictures: backbone.extract(pictures, views)
+    def __init__(self, model: TrainedModel, weights_file: Path | None, cache: Path) -> None:
+        """Build the backbone, if the model has one; raise UserError, see `TrainedModel.build_feature_extractor`."""
+        self.model = model
+        self.extract_features = model.build_feature_extractor(weights_file, cache)
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return for each row `answer` and a column for each output of the head; raise RequestError."""
-        trained_model = self.trained_model
-        preprocessor = trained_model.architecture.inputs
-        raw = (
-            _parse_table(frame, preprocessor)
-            if preprocessor.kind == "table"
-            else self.extract_features(_decode_images(frame, preprocessor.size))
-        )
-        outputs = trained_model.predict(raw)
-        labels = pd.DataFrame(
-            {ANSWER_COLUMN: [trained_model.architecture.head.format_prediction(row) for row in outputs]}
-        )
-        return labels.join(
-            pd.DataFrame(
-                outputs.double().numpy(), columns=format_column_names(trained_model.architecture.head.output_names)
-            )
-        )
+        inputs = self.model.architecture.inputs
+        head = self.model.architecture.head
+        if inputs.kind == "table":
+            outputs = self.model.predict(_parse_table(frame, inputs))
+        else:
+            outputs = self.model.predict(self.extract_features(_decode_images(frame, inputs.size)))
+        labels = pd.DataFrame({ANSWER_COLUMN: [head.format_prediction(row) for row in outputs]})
+        columns = format_column_names(head.output_names)
+        return labels.join(pd.DataFrame(outputs.double().numpy(), columns=columns))
 
 
 def format_column_names(output_names: Sequence[str]) -> list[str]:
@@ -83,48 +65,47 @@ def format_column_names(output_names: Sequence[str]) -> list[str]:
 def _check_count(frame: pd.DataFrame, max_count: int, noun: str) -> None:
     """Raise RequestError for a wrong number of rows; a request without columns has a better error later."""
     if len(frame.columns) and not 1 <= len(frame) <= max_count:
-        raise RequestError(f"a request has 1 to {max_count:,} {noun}; got {len(frame):,}")
+        raise RequestError(f"a request must have 1 to {max_count:,} {noun}; got {len(frame):,}")
 
 
-def _parse_table(frame: pd.DataFrame, preprocessor: TableInputs) -> RawInputs:
+def _parse_table(frame: pd.DataFrame, inputs: TableInputs) -> RawInputs:
     """Return the rows of a table; raise RequestError for the first invalid one, counted from 1."""
     _check_count(frame, MAX_REQUEST_ROWS, "rows")
     try:
-        table, errors = parse_table(frame, preprocessor.numbers, preprocessor.categories)
+        table, errors = parse_table(frame, inputs.numbers, inputs.categories)
     except DataError as error:
         raise RequestError(str(error)) from None
-    if first_error := next((f"row {number}: {error}" for number, error in enumerate(errors, start=1) if error), None):
-        raise RequestError(first_error)
+    for number, reason in enumerate(errors, start=1):
+        if reason:
+            raise RequestError(f"row {number}: {reason}")
     return table
 
 
-def _decode_images(frame: pd.DataFrame, image_size: int) -> Images:
+def _decode_images(frame: pd.DataFrame, size: int) -> Images:
     """Return the images, decoded as from files; raise RequestError for the first unreadable one, counted from 1."""
-    _check_count(frame, MAX_REQUEST_IMAGES, "pictures")
+    _check_count(frame, MAX_REQUEST_IMAGES, "images")
     if IMAGE_COLUMN not in frame:
-        raise RequestError(f"each row has a column {IMAGE_COLUMN}: {BASE64_RULE}; got none")
-    with tempfile.TemporaryDirectory(prefix="pictures-") as folder:
+        raise RequestError(f"each row must have a column {IMAGE_COLUMN} with {BASE64_RULE}; got none")
+    with tempfile.TemporaryDirectory(prefix="images-") as folder:
         files = [Path(folder, str(number)) for number in range(1, len(frame) + 1)]
         for file, cell in zip(files, frame[IMAGE_COLUMN], strict=True):
             file.write_bytes(_decode_base64(cell, file.name))
-        return Images(np.stack(_require_images(map_in_order(partial(read_pixels_or_error, size=image_size), files))))
+        images = list[Pixels]()
+        for pixels_or_error in map_in_order(partial(read_pixels_or_error, size=size), files):
+            if isinstance(pixels_or_error, str):
+                raise RequestError(f"image {len(images) + 1}: {pixels_or_error}")
+            images.append(pixels_or_error)
+    return Images(np.stack(images))
 
 
 def _decode_base64(cell: object, number: str) -> bytes:
     """Return the decoded bytes of a cell; line breaks in it are ignored."""
     if not isinstance(cell, str):
         is_empty = cell is None or (isinstance(cell, float) and math.isnan(cell))
-        raise RequestError(f"picture {number}: {BASE64_RULE}; got {'nothing' if is_empty else type(cell).__name__}")
+        raise RequestError(
+            f"image {number}: must be {BASE64_RULE}; got {'nothing' if is_empty else type(cell).__name__}"
+        )
     try:
         return base64.b64decode("".join(cell.split()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise RequestError(f"picture {number}: {BASE64_RULE}; got something else ({error})") from None
-
-
-def _require_images(results: Iterable[Pixels | str]) -> list[Pixels]:
-    images = []
-    for number, image_or_error in enumerate(results, start=1):
-        if isinstance(image_or_error, str):
-            raise RequestError(f"picture {number}: {image_or_error}")
-        images.append(image_or_error)
-    return images
+        raise RequestError(f"image {number}: must be {BASE64_RULE}; got something else ({error})") from None

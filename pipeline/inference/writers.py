@@ -16,7 +16,7 @@ from rich.table import Table
 
 from pipeline.inference.arguments import JSON_LINES_SUFFIX
 from pipeline.inference.predictions import Prediction
-from pipeline.models.heads import AnyHead, NumberHead
+from pipeline.models.heads import AnyHead
 from pipeline.runtime.files import atomic_path
 from pipeline.runtime.text import escape_csv_cell, escape_unprintable, shorten
 
@@ -55,7 +55,7 @@ def _make_csv_writer(stream: TextIO, head: AnyHead) -> Writer:
 
 def _make_json_lines_writer(stream: TextIO, head: AnyHead) -> Writer:
     """Return a writer of JSON Lines: file, answer, probabilities by class (or prediction) and error, or null."""
-    is_number = isinstance(head, NumberHead)
+    is_number = head.prediction_kinds[0] == "numbers"
 
     def write_prediction(prediction: Prediction) -> None:
         values = [value if math.isfinite(value) else None for value in prediction.values]

@@ -15,7 +15,7 @@ from pipeline.inference.fonts import (
     MISSING_GLYPH,
     REGULAR_FONT,
     choose_font,
-    load_bundled_font,
+    load_fonts,
     truncate_to_width,
     wrap_text,
 )
@@ -71,7 +71,7 @@ def test_what_cannot_be_read_is_an_empty_tile_with_the_reason(tmp_path: Path) ->
     pixels = np.asarray(filled(broken).render())[60:280, 30:250]
     assert not (pixels == RED).all(axis=2).any()
     assert 0.9 < (pixels == GREY).all(axis=2).mean() < 0.995  # there is text in it
-    assert filled(broken, Prediction("empty", error="no picture in this folder")).summary == "1 picture"
+    assert filled(broken, Prediction("empty", error="no image in this folder")).summary == "1 image"
 
 
 def test_picture_that_has_gone_meanwhile_is_an_empty_tile(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_picture_that_has_gone_meanwhile_is_an_empty_tile(tmp_path: Path) -> Non
 def test_more_than_the_most_are_counted_and_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sheets, "MAX_IMAGES", 4)
     sheet = filled(*[red(tmp_path, f"{number}.png") for number in range(6)])
-    assert sheet.summary == "4 pictures, the first of 6; 2 are left out"
+    assert sheet.summary == "4 images, the first of 6 (2 omitted)"
     assert (np.asarray(sheet.render()) == RED).all(axis=2).sum() == 4 * 240 * 120
 
 
@@ -110,7 +110,7 @@ def test_text_of_any_length_and_script_fits_its_place(text: str) -> None:
 
 
 def test_long_name_keeps_its_beginning_and_its_end() -> None:
-    font = load_bundled_font(REGULAR_FONT, 12)
+    font = load_fonts(REGULAR_FONT, 12)[0]
     short = truncate_to_width("Bengal_on_the_sofa_in_the_evening_2023_0012.jpg", font, 180)
     assert short.startswith("Bengal_on")
     assert short.endswith("12.jpg")
@@ -136,8 +136,8 @@ def test_sheet_of_a_folder_shows_its_pictures(
     words = [f"model={finished}/model", f"output={tmp_path}/answers.csv", f"sheet={tmp_path}/sheet.PNG"]
     assert predict.main([*words, str(tmp_path / "photos")]) == 1
     assert capsys.readouterr().out.splitlines() == [
-        f"3 answers in {tmp_path}/answers.csv",
-        f"{tmp_path}/sheet.PNG: 4 pictures",
+        f"3 predictions in {tmp_path}/answers.csv",
+        f"{tmp_path}/sheet.PNG: 4 images",
     ]
     four = shape(tmp_path / "sheet.PNG")
     assert predict.main([*words, str(tmp_path / "alone.jpg")]) == 0

@@ -176,20 +176,20 @@ def large() -> str:
     return encoded(Image.new("1", (8001, MAX_IMAGE_PIXELS // 8000)), "PNG")
 
 
-PICTURE = "the bytes of a picture file in base64; got"
+PICTURE = "the bytes of an image file in base64; got"
 WRONG_PICTURES = [
-    (records({}), f"each row has a column image: {PICTURE} none"),
-    (records({"picture": "x"}), f"each row has a column image: {PICTURE} none"),
-    (records(), f"each row has a column image: {PICTURE} none"),
-    (records({"image": None}), f"picture 1: {PICTURE} nothing"),
-    (records({"image": 5}), f"picture 1: {PICTURE} int"),
-    (records({"image": ""}), "picture 1: empty file"),
-    (records({"image": encoded(photo())}, {"image": "%%%"}), f"picture 2: {PICTURE} something else"),
-    (records({"image": encoded(photo())[:-3]}), f"picture 1: {PICTURE} something else"),
-    (records({"image": encoded(photo())[:400]}), "picture 1: image file is truncated"),
-    (records({"image": base64.b64encode(b"no picture").decode()}), "picture 1: not a picture of a format that is read"),
-    (records({"image": large()}), "picture 1: 8001 x 8000 pixels; at most 64,000,000 are read"),
-    (records(*[{"image": "x"}] * 257), "a request has 1 to 256 pictures; got 257"),
+    (records({}), f"each row must have a column image with {PICTURE} none"),
+    (records({"picture": "x"}), f"each row must have a column image with {PICTURE} none"),
+    (records(), f"each row must have a column image with {PICTURE} none"),
+    (records({"image": None}), f"image 1: must be {PICTURE} nothing"),
+    (records({"image": 5}), f"image 1: must be {PICTURE} int"),
+    (records({"image": ""}), "image 1: empty file"),
+    (records({"image": encoded(photo())}, {"image": "%%%"}), f"image 2: must be {PICTURE} something else"),
+    (records({"image": encoded(photo())[:-3]}), f"image 1: must be {PICTURE} something else"),
+    (records({"image": encoded(photo())[:400]}), "image 1: image file is truncated"),
+    (records({"image": base64.b64encode(b"no picture").decode()}), "image 1: not a picture of a format that is read"),
+    (records({"image": large()}), "image 1: 8001 x 8000 pixels; at most 64,000,000 are read"),
+    (records(*[{"image": "x"}] * 257), "a request must have 1 to 256 images; got 257"),
 ]
 WRONG_ROWS = [
     (records({name: HOUSE[name] for name in HOUSE if name != "wealth"}), "no column wealth; the model was trained"),
@@ -197,7 +197,7 @@ WRONG_ROWS = [
     (records(HOUSE, HOUSE | {"bedrooms": 1e999}), "row 2: bedrooms: no number"),
     (records(HOUSE | {"bedrooms": "many"}), "Failed to convert column bedrooms to type 'float64'"),
     (records(HOUSE | {"bedrooms": [1]}), "Failed to convert column bedrooms to type 'float64'"),
-    ({"dataframe_split": {"columns": list(HOUSE), "data": []}}, "a request has 1 to 100,000 rows; got 0"),
+    ({"dataframe_split": {"columns": list(HOUSE), "data": []}}, "a request must have 1 to 100,000 rows; got 0"),
     ("", "Ensure that input is a valid JSON formatted string"),
     ("[" * 100_000, "It cannot be read (RecursionError)"),
     ("5", "The input must be a JSON dictionary"),
@@ -223,7 +223,7 @@ def test_wrong_request_is_one_sentence(ports: dict[str, int], kind: str, body: o
 @pytest.mark.parametrize(
     ("kind", "content", "status", "said"),
     [
-        ("text/csv", "bedrooms\n" + "1\n" * 1_000_001, 400, "a request has 1 to 100,000 rows; got 1,000,001"),
+        ("text/csv", "bedrooms\n" + "1\n" * 1_000_001, 400, "a request must have 1 to 100,000 rows; got 1,000,001"),
         ("text/csv", "", 400, "No columns to parse from file"),
         ("text/csv", "bedrooms\nmany", 400, "could not convert string to float"),
         ("application/vnd.apache.parquet", b"PAR1", 400, "Failed to parse input"),
@@ -320,5 +320,5 @@ def test_backbone_of_a_served_model_is_that_of_the_search(
 
 def test_request_of_another_shape_is_refused_before_it_is_read(finished: Path, tmp_path: Path) -> None:
     served = ModelServer(model_files.load_trained_model(finished / "model"), None, tmp_path)
-    with pytest.raises(RequestError, match=r"a request has 1 to 256 pictures; got 0"):
+    with pytest.raises(RequestError, match=r"a request must have 1 to 256 images; got 0"):
         served.predict(pd.DataFrame({"image": []}))

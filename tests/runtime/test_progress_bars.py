@@ -98,7 +98,7 @@ def test_answers_are_counted_on_the_terminal_and_the_pipe_gets_them_alone(finish
     said, seen = on_a_terminal("-m", "pipeline.predict", *words)
     assert said.count(".png") == 300 + 1
     assert "\x1b" not in said
-    assert "answering" in seen
+    assert "predicting" in seen
     assert "/300" in seen
     assert "contact sheet" in seen
 
