@@ -19,7 +19,7 @@ from rich.table import Table
 
 from bench.cases import CASES, STREAM_SEEDS, Case, prepare_case
 from pipeline.config.metrics import METRICS
-from pipeline.training.engine import FoldData, FusedDenseStack, Member, Precision, StreamSeeds
+from pipeline.training.engine import FoldData, FusedDenseStack, Member, Precision, StreamSeeds, compat
 from pipeline.training.trial_state import PredictionTask
 
 STEPS = 200
@@ -98,10 +98,9 @@ def _step(stack: FusedDenseStack) -> Callable[[], None]:
     """Return a function that trains one minibatch of every member on the device: gather, forward, backward, update."""
     block = max(stack.blocks, key=lambda each: (each.end_slot, each.steps))
     first, last, size = stack._block_key(block)
-    step, (updates, counts) = (
-        stack.forward_backwards[first, last, size],
-        stack.optimizer_steps[block.first_slot, block.end_slot],
-    )
+    step = stack.forward_backwards[first, last, size]
+    optimizer_steps = stack.optimizer_steps[stack.blocks.index(block)]
+    step_counts = list(stack.step_counts.values())  # this block has every slot
     features = stack.inputs.feature_count
     height = step.preactivations[0].shape[1]
     buffer = torch.zeros(last - first, height, features, device=stack.device)
@@ -112,9 +111,9 @@ def _step(stack: FusedDenseStack) -> Callable[[], None]:
             data = stack.slot_members[slot].data
             stack.inputs.gather(data.inputs, rows[slot], data.input_constants, buffer[slot - first, :size])
         step.run(buffer, stack.targets[first:last, :size], [])
-        torch._foreach_add_(counts, 1)
-        for update in updates:
-            update.run()
+        compat.foreach_add_(step_counts, 1)
+        for optimizer_step in optimizer_steps:
+            optimizer_step.run()
 
     return torch.no_grad()(run)
 
