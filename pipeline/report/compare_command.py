@@ -124,7 +124,7 @@ def _print_comparison(studies: Sequence[ComparedStudy]) -> None:
 def _write_comparison(file: Path, studies: Sequence[ComparedStudy]) -> None:
     """Write the figure as PNG, or as a page with the table; raise UsageError if the disk does not take it."""
     from pipeline.report import comparison, page
-    from pipeline.report.drawing import render_matplotlib
+    from pipeline.report.drawing import render_matplotlib, render_plotly
     from pipeline.runtime.files import FileWriteError, write_file
 
     figure = comparison.plot_comparison(studies)
@@ -134,7 +134,8 @@ def _write_comparison(file: Path, studies: Sequence[ComparedStudy]) -> None:
         headings, lines = comparison.build_comparison_table(studies)
         content = page.render_template(
             "compare.html",
-            figure=page.render_figure(figure),
+            figure=figure,
+            html=render_plotly.render_html(figure),
             studies=[comparison.describe_study(study) for study in studies],
             legend=comparison.TABLE_LEGEND,
             names=" and ".join(study.name for study in studies),

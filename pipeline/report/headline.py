@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
-
+from pipeline.models.heads import AnyHead, NumberHead
 from pipeline.report.network_selection import count_layers, select_by_one_se_rule
-from pipeline.report.phrases import describe_network, describe_trial, format_widths, join_with_and, pluralize
+from pipeline.report.phrases import (
+    add_unit,
+    describe_network,
+    describe_trial,
+    format_layer_count,
+    format_widths,
+    pluralize,
+)
 from pipeline.report.trials_table import TrialTable
 from pipeline.runtime.text import shorten
 from pipeline.study.formatting import format_gain, format_hidden_layers, score_pairs
@@ -15,41 +20,31 @@ from pipeline.study.summary import BaselineSummary, StudySummary
 MAX_LISTED_CLASSES = 40
 
 
-class MetricTile(NamedTuple):
-    """A value with its name and a note, shown at the top of the page."""
-
-    name: str
-    value: str
-    note: str
-
-
-def format_question(head: Mapping[str, Any]) -> str:
-    """Return a default question for the head of an architecture file."""
-    match head["kind"]:
-        case "softmax":
-            return f"which one of {len(head['classes'])}?"
-        case "sigmoid":
-            return f"{shorten(head['classes'][1])} or {shorten(head['classes'][0])}?"
-        case "sigmoids":
-            return f"which of {len(head['labels'])} labels?"
-        case "bands":
-            return f"which of {len(head['edges']) + 1} bands{_format_unit(head)}?"
-    return f"how much{_format_unit(head)}?"
+def format_question(head: AnyHead, unit: str) -> str:
+    """Return a default question: what the head predicts."""
+    n_outputs = len(head.output_names)
+    match head.prediction_kinds:
+        case ("numbers",):
+            return f"{add_unit('how much', shorten(unit))}?"
+        case ("labels",):
+            return f"which of {n_outputs} labels?"
+        case ("classes",):
+            return (
+                f"which of {n_outputs} classes?"
+                if n_outputs > 2
+                else f"{' or '.join(map(shorten, head.output_names))}?"
+            )
+    return f"{add_unit(f'which of {n_outputs} bands', shorten(unit))}?"
 
 
-def describe_outputs(head: Mapping[str, Any]) -> str:
+def describe_outputs(head: AnyHead, unit: str) -> str:
     """Return the classes, labels, bands or range of numbers that a network can predict."""
-    names = [shorten(name) for name in head.get("classes", head.get("labels", ()))]
-    if names:
-        more = f" and {len(names) - MAX_LISTED_CLASSES} more" if len(names) > MAX_LISTED_CLASSES else ""
-        return f"{', '.join(names[:MAX_LISTED_CLASSES])}{more}"
-    if head["kind"] == "bands":
-        return f"bands with the edges {join_with_and([f'{edge:g}' for edge in head['edges']])}{_format_unit(head)}"
-    return f"a number{_format_unit(head)}{', never below 0' if head['output'] == 'relu' else ''}"
-
-
-def _format_unit(head: Mapping[str, Any]) -> str:
-    return f" of {shorten(head['unit'])}" if head["unit"] else ""
+    if head.prediction_kinds[0] == "numbers":
+        minimum = ", never below 0" if isinstance(head, NumberHead) and head.output == "relu" else ""
+        return add_unit("a number", shorten(unit)) + minimum
+    names = list(map(shorten, head.output_names))
+    more = f" and {len(names) - MAX_LISTED_CLASSES} more" if len(names) > MAX_LISTED_CLASSES else ""
+    return f"{', '.join(names[:MAX_LISTED_CLASSES])}{more}"
 
 
 def describe_winner(summary: StudySummary, table: TrialTable) -> str:
@@ -91,34 +86,23 @@ def _compare_with_baseline(summary: StudySummary, baseline: BaselineSummary, tab
     return f"That is {table.format_value(improvement)} better than {score}{within}."
 
 
-def build_metric_tiles(summary: StudySummary, table: TrialTable) -> list[MetricTile]:
-    """Return the tiles of test score, gain over the baseline, constant baseline and number of parameters."""
+def build_metric_tiles(summary: StudySummary, table: TrialTable) -> list[tuple[str, str, str]]:
+    """Return name, value and note of test score, gain over the baseline, constant baseline and number of parameters."""
     test = summary.test
     metric = table.metric
-    baseline = summary.baseline
-    smallest = select_by_one_se_rule(table)
     between = f"{metric.format(test.low)} to {table.format_value(test.high)}, 95 % interval"
-    size_note = (
-        "no smaller network of the search is within one standard error"
-        if smallest is table.best
-        else f"{smallest.n_parameters:,} in the smallest network within one standard error, {describe_trial(smallest)}"
-    )
-    tiles = [
-        MetricTile(f"{metric.title}, held-out test", table.format_value(test.value), between),
-        MetricTile("constant baseline", table.format_value(summary.majority.value), "fitted to the training rows"),
-        MetricTile("parameters", f"{summary.parameters:,}", f"{_describe_depth(table)}; {size_note}"),
-    ]
-    if baseline is not None:
-        validated, tested = (format_gain(*pair, metric.name) for pair in score_pairs(summary))
+    tiles = [(f"{metric.title}, held-out test", table.format_value(test.value), between)]
+    if summary.baseline is not None:
         unit = f" {table.unit}" if table.unit else ""
-        tiles.insert(
-            1, MetricTile("gain over the baseline", f"{tested}{unit}", f"{validated}{unit} in cross-validation")
-        )
-    return tiles
-
-
-def _describe_depth(table: TrialTable) -> str:
-    count = count_layers(table.best)
-    return (
-        f"{pluralize(count, 'hidden layer')}: {describe_network(table.best)}" if count else describe_network(table.best)
-    )
+        validated, tested = (f"{format_gain(*pair, metric.name)}{unit}" for pair in score_pairs(summary))
+        tiles.append(("gain over the baseline", tested, f"{validated} in cross-validation"))
+    tiles.append(("constant baseline", table.format_value(summary.majority.value), "fitted to the training rows"))
+    smallest = select_by_one_se_rule(table)
+    size_note = "no smaller network of the search is within one standard error"
+    if smallest is not table.best:
+        size = f"{smallest.n_parameters:,}"
+        size_note = f"{size} in the smallest network within one standard error, {describe_trial(smallest)}"
+    depth = format_layer_count(count_layers(table.best))
+    network = describe_network(table.best)
+    layers = network if network == depth else f"{depth}: {network}"
+    return [*tiles, ("parameters", f"{summary.parameters:,}", f"{layers}; {size_note}")]

@@ -15,7 +15,7 @@ from pipeline.data.examples import Examples
 from pipeline.data.folds import Fold, stratified_subset
 from pipeline.report import learning_curve_fits, power_law
 from pipeline.report.drawing.figure import Chart, Figure
-from pipeline.report.figures.learning_curve import build_learning_curve_figure, plot_learning_curve
+from pipeline.report.figures.learning_curve import plot_learning_curve
 from pipeline.report.learning_curve_fits import LearningCurve
 from pipeline.report.trials_table import TrialTable
 from pipeline.runtime.signals import SearchInterrupted
@@ -215,27 +215,26 @@ def test_epochs_of_parts_are_as_long_as_those_of_all_rows_and_see_no_test_row(mo
 
 def test_it_is_trained_once_and_kept(tmp_path: Path) -> None:
     posed, best = asked(), best_of((0.8, 0.9, 1.0), 2)
-    tried = TrialTable((best,), best, METRICS["accuracy"])
     told: list[int] = []
 
     def watch(done: int, _: int) -> None:
         told.append(done)
 
-    first = build_learning_curve_figure(posed, 0, tried, tmp_path, watch)
+    first = learning_curve_fits.load_or_measure(posed, 0, best, tmp_path, watch)
     assert told
     told.clear()
-    assert build_learning_curve_figure(posed, 0, tried, tmp_path, watch).caption == first.caption
+    assert learning_curve_fits.load_or_measure(posed, 0, best, tmp_path, watch) == first
     assert not told
     file = tmp_path / learning_curve_fits.LEARNING_CURVE_FILE
     kept = json.loads(file.read_text())
     assert kept["trial"] == 3
     file.write_text(json.dumps(kept | {"trial": 4}))  # of an earlier winner
-    build_learning_curve_figure(posed, 0, tried, tmp_path, watch)
+    learning_curve_fits.load_or_measure(posed, 0, best, tmp_path, watch)
     assert told
     for damaged in ("", "[]", '{"study": 1}', json.dumps(kept | {"rows": ["x"]})):
         told.clear()
         file.write_text(damaged)
-        build_learning_curve_figure(posed, 0, tried, tmp_path, watch)
+        learning_curve_fits.load_or_measure(posed, 0, best, tmp_path, watch)
         assert told
 
 
@@ -249,7 +248,7 @@ def test_stopped_it_ends_at_once_and_keeps_nothing(tmp_path: Path) -> None:
             raise SearchInterrupted(130)
 
     with pytest.raises(SearchInterrupted):
-        build_learning_curve_figure(posed, 0, TrialTable((best,), best, METRICS["accuracy"]), tmp_path, stop)
+        learning_curve_fits.load_or_measure(posed, 0, best, tmp_path, stop)
     assert len(told) == 2
     assert not list(tmp_path.iterdir())
 

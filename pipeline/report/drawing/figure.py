@@ -94,3 +94,8 @@ class Figure:
     title: str
     caption: str
     content: Chart | Heatmap | ImageGrid
+
+    @property
+    def is_full_width(self) -> bool:
+        """Return whether the figure takes the whole width of a page: all except charts do."""
+        return not isinstance(self.content, Chart) or not self.content.series

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as plotly
+from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 from plotly.offline import get_plotlyjs
@@ -40,22 +41,23 @@ LAYOUT: dict[str, Any] = {
 }
 
 
-def build_script() -> str:
+def build_script() -> Markup:
     """Return the script that a page with figures includes once, at its end: plotly, and a loop that draws them all."""
-    return f"{get_plotlyjs()}{DRAW_SCRIPT}"
+    return Markup(f"{get_plotlyjs()}{DRAW_SCRIPT}")
 
 
-def render_html(figure: Figure) -> str:
+def render_html(figure: Figure) -> Markup:
     """Return the figure as HTML for a page with `build_script()`, every name escaped; "" for an empty chart."""
     content = figure.content
     if isinstance(content, ImageGrid):
-        return _render_image_grid(content)
+        return Markup(_render_image_grid(content))
     if isinstance(content, Chart) and not content.series:
-        return ""
+        return Markup()
     plot = _plot_chart(content) if isinstance(content, Chart) else _plot_heatmap(content)
     plot.update_layout(height=_compute_height(content), **LAYOUT)
     alt_text = escape_html(f"{figure.title}. {figure.caption}")
-    return f'<div class="plot" role="img" aria-label="{alt_text}" data-plot="{escape(plot.to_json())}"></div>'
+    plot_json = escape(plot.to_json())
+    return Markup(f'<div class="plot" role="img" aria-label="{alt_text}" data-plot="{plot_json}"></div>')
 
 
 def _compute_height(content: Chart | Heatmap) -> int:

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 
 from pipeline.report import power_law
 from pipeline.report.drawing.figure import Chart, Figure, Series
-from pipeline.report.learning_curve_fits import LearningCurve, ProgressCallback, load_or_measure
+from pipeline.report.learning_curve_fits import LearningCurve
 from pipeline.report.power_law import FloatArray, PowerLawFits
 from pipeline.report.trials_table import TrialTable
-from pipeline.study.problem import Problem
 
 # no confidence interval, which would hold the truth in 95 % of cases: see power_law.fit
 INTERVAL_NOTE = "95 % of the fits to resampled folds"
 MIN_GAIN = 0.01  # of accuracy or F1, and twice this part of an error: less is negligible
-
-
-def build_learning_curve_figure(
-    problem: Problem, seed: int, table: TrialTable, folder: Path, on_progress: ProgressCallback
-) -> Figure:
-    """Return the learning curve of the best trial, measured unless the folder has it; see `load_or_measure`."""
-    return plot_learning_curve(load_or_measure(problem, seed, table.best, folder, on_progress), table)
 
 
 def plot_learning_curve(learning_curve: LearningCurve, table: TrialTable) -> Figure:
