@@ -17,7 +17,7 @@ from pipeline.artifact import model_files
 from pipeline.artifact.model_files import TrainedModel
 from pipeline.config.model import BackboneConfig, Convolutions, FinetunePart, FinetuneSpec, Model
 from pipeline.data.examples import Images, Table
-from pipeline.data.images.decode import read_pixels
+from pipeline.data.images.decode import read_image
 from pipeline.inference import onnx_export
 from pipeline.models import heads, networks
 from pipeline.models.backbones import PretrainedBackbone, split
@@ -105,7 +105,7 @@ def test_pictures_are_answered_as_predict_answers(shape: Model, head: heads.AnyH
     session = exported(folder, "my_task_1-opset18-Nx3x16x16.onnx")
     for count in (1, 7):
         files = pictures(tmp_path, count)
-        pixels = np.stack([read_pixels(file, 16) for file in files])
+        pixels = np.stack([read_image(file, 16).pixels for file in files])
         (answers,) = session.run(None, {"pixels": pixels})
         assert answers == pytest.approx(np.array(predicted(folder, head.output_names, *files)), abs=1e-5)
 
@@ -120,7 +120,7 @@ def test_backbone_and_its_views_are_in_the_file(part: FinetunePart | None, tmp_p
     made(FeatureInputs("features", frozen.name, frozen.weights_sha256, 32, 3, 1280), shape, CLASSES, folder)
     session = exported(folder, "my_task_1-opset18-Nx3x32x32.onnx")
     files = pictures(tmp_path, 3)
-    (answers,) = session.run(None, {"pixels": np.stack([read_pixels(file, 32) for file in files])})
+    (answers,) = session.run(None, {"pixels": np.stack([read_image(file, 32).pixels for file in files])})
     assert answers == pytest.approx(np.array(predicted(folder, CLASSES.output_names, *files)), abs=1e-5)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from pipeline import predict
 from pipeline.artifact import model_files
 from pipeline.data.examples import Images, RawInputs
-from pipeline.data.images.decode import read_pixels
+from pipeline.data.images.decode import read_image
 from pipeline.inference import predictions, writers
 from pipeline.inference.predictions import Prediction
 from pipeline.models.heads import NumberHead
@@ -45,7 +45,7 @@ def test_picture_is_answered_as_the_network_answers(finished: Path, photo: Path,
     assert predict.main([f"model={finished}/model", str(photo), f"output={output}"]) == 0
     (row,) = rows(output)
     trained = model_files.load_trained_model(finished / "model")
-    expected = trained.predict(Images(read_pixels(photo, 8)[None]))[0]
+    expected = trained.predict(Images(read_image(photo, 8).pixels[None]))[0]
     columns = trained.architecture.head.output_names
     assert list(row) == ["file", *columns, "answer", "error"]
     assert [float(row[name]) for name in columns] == pytest.approx(expected.tolist(), abs=1e-6)

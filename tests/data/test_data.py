@@ -233,7 +233,7 @@ def test_downloads_say_within_seconds_what_to_do_without_a_network(tmp_path: Pat
 
 def test_pets_and_cifar_are_read_from_what_their_archives_hold(tmp_path: Path) -> None:
     from pipeline.config.datasets import Cifar, OxfordPets
-    from pipeline.data.sources.downloads import read_cifar, read_oxford_pets
+    from pipeline.data.sources.downloads import load_cifar, load_oxford_pets
 
     base = tmp_path / "oxford-iiit-pet"
     (base / "annotations").mkdir(parents=True)
@@ -241,9 +241,9 @@ def test_pets_and_cifar_are_read_from_what_their_archives_hold(tmp_path: Path) -
         (base / "annotations" / f"{part}.txt").write_text(f"{name} 1 1 1\nbeagle_{part} 2 2 1\n")
         picture(base / "images" / f"{name}.jpg", 1)
         picture(base / "images" / f"beagle_{part}.jpg", 2)
-    breeds = read_oxford_pets(OxfordPets("oxford_pets", tmp_path, "breed", 16), tmp_path / "cache")
+    breeds = load_oxford_pets(OxfordPets("oxford_pets", tmp_path, "breed", 16), "classes", tmp_path / "cache")
     assert (breeds.classes, breeds.test_mask.tolist()) == (("Bombay", "Maine_Coon"), [False, True])
-    pets = read_oxford_pets(OxfordPets("oxford_pets", tmp_path, "presence", 16), tmp_path / "cache")
+    pets = load_oxford_pets(OxfordPets("oxford_pets", tmp_path, "presence", 16), "classes", tmp_path / "cache")
     assert (pets.classes, pets.targets.tolist()) == (("dog", "cat"), [1, 0, 1, 0])
 
     draw = np.random.default_rng(0)
@@ -255,10 +255,10 @@ def test_pets_and_cifar_are_read_from_what_their_archives_hold(tmp_path: Path) -
         for name in names:
             records = [np.array([*label, *draw.integers(0, 255, 3072)], np.uint8) for label in labels]
             np.concatenate(records).tofile(tmp_path / folder / f"{name}.bin")
-    animals = read_cifar(Cifar("cifar", tmp_path, "animals", 32))
+    animals = load_cifar(Cifar("cifar", tmp_path, "animals", 32), "classes", Path("unused"))
     assert animals.targets.tolist() == [0] * 5 + [1, 2] + [0, 1, 2]
     assert animals.test_mask.tolist() == [False] * 7 + [True] * 3
-    presence = read_cifar(Cifar("cifar", tmp_path, "presence", 16))
+    presence = load_cifar(Cifar("cifar", tmp_path, "presence", 16), "classes", Path("unused"))
     assert (presence.inputs.pixels.shape[1:], int(presence.targets.sum()), len(presence)) == ((3, 16, 16), 6, 12)
 
 

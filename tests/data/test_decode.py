@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from pipeline.data.examples import DataError
-from pipeline.data.images.decode import read_pixels, read_pixels_or_error, resize_pixels
+from pipeline.data.images.decode import read_image, read_pixels_or_error, resize_pixels
 from pipeline.data.images.decoded_cache import decode_images
 from pipeline.data.images.discovery import expand_folders
 
@@ -23,12 +23,12 @@ def saved(path: Path, mode: str = "RGB", colour: object = RED, **options: object
 
 
 def colour_of(path: Path) -> list[int]:
-    return [int(value) for value in read_pixels(path, 16).mean(axis=(1, 2)).round()]
+    return [int(value) for value in read_image(path, 16).pixels.mean(axis=(1, 2)).round()]
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp"])
 def test_reads_the_four_formats(suffix: str, tmp_path: Path) -> None:
-    pixels = read_pixels(saved(tmp_path / f"a.{suffix}"), 16)
+    pixels = read_image(saved(tmp_path / f"a.{suffix}"), 16).pixels
     assert (pixels.shape, pixels.dtype) == ((3, 16, 16), np.uint8)
     assert np.abs(pixels.mean(axis=(1, 2)) - RED).max() < 6
 
@@ -36,7 +36,7 @@ def test_reads_the_four_formats(suffix: str, tmp_path: Path) -> None:
 def test_16_bit_grey_keeps_its_upper_8_bits(tmp_path: Path) -> None:
     grey = np.linspace(0, 65_535, 256).astype(np.uint16).reshape(16, 16)
     Image.fromarray(grey).save(tmp_path / "deep.png")
-    assert (read_pixels(tmp_path / "deep.png", 16) == (grey >> 8)[None]).all()
+    assert (read_image(tmp_path / "deep.png", 16).pixels == (grey >> 8)[None]).all()
 
 
 def test_16_bit_grey_is_read_with_little_memory(tmp_path: Path) -> None:
@@ -69,14 +69,14 @@ def test_one_bit_is_black_and_white(tmp_path: Path) -> None:
     Image.fromarray(board).save(tmp_path / "board.png")
     Image.fromarray(board).save(tmp_path / "board.bmp")
     for suffix in ("png", "bmp"):
-        assert (read_pixels(tmp_path / f"board.{suffix}", 16) == 255 * board[None].astype(np.uint8)).all()
+        assert (read_image(tmp_path / f"board.{suffix}", 16).pixels == 255 * board[None].astype(np.uint8)).all()
 
 
 def test_grey_with_alpha_lies_on_white(tmp_path: Path) -> None:
     layers = np.zeros((16, 16, 2), np.uint8)
     layers[:8] = (50, 255)
     Image.fromarray(layers, "LA").save(tmp_path / "grey.png")
-    pixels = read_pixels(tmp_path / "grey.png", 16)
+    pixels = read_image(tmp_path / "grey.png", 16).pixels
     assert (pixels[:, :8].min(), pixels[:, :8].max(), pixels[:, 8:].min()) == (50, 50, 255)
 
 
@@ -86,7 +86,7 @@ def test_photograph_held_sideways_is_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 3  # taken upside down
     Image.fromarray(pixels).save(tmp_path / "turned.jpg", exif=exif)
-    upright = read_pixels(tmp_path / "turned.jpg", 16)
+    upright = read_image(tmp_path / "turned.jpg", 16).pixels
     assert upright[:, 12:].mean() > 240
     assert upright[:, :4].mean() < 15
 
@@ -167,7 +167,7 @@ def test_every_way_to_hold_a_camera_is_turned_as_pillow_turns_it(orientation: in
     Image.fromarray(pixels).save(tmp_path / "held.png", exif=exif)
     with Image.open(tmp_path / "held.png") as picture:
         upright = np.asarray(ImageOps.exif_transpose(picture))
-    assert (read_pixels(tmp_path / "held.png", 16) == upright.transpose(2, 0, 1)).all()
+    assert (read_image(tmp_path / "held.png", 16).pixels == upright.transpose(2, 0, 1)).all()
 
 
 def test_whole_picture_is_squeezed_and_nothing_is_cut_off(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_whole_picture_is_squeezed_and_nothing_is_cut_off(tmp_path: Path) -> Non
     pixels[:, :100] = RED  # the leftmost and the rightmost quarter
     pixels[:, 300:] = (0, 200, 0)
     Image.fromarray(pixels).save(tmp_path / "wide.png")
-    small = read_pixels(tmp_path / "wide.png", 16)
+    small = read_image(tmp_path / "wide.png", 16).pixels
     assert small[:, 8, 1].tolist() == list(RED)
     assert small[:, 8, 14].tolist() == [0, 200, 0]
     assert small[:, :, 8].max() == 0
@@ -276,4 +276,4 @@ def test_decodes_at_least_500_small_pictures_a_second(tmp_path: Path) -> None:
 def test_arrays_are_resized_as_files_are(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (1, 40, 60, 3), dtype=np.uint8)
     Image.fromarray(pixels[0]).save(tmp_path / "a.png")
-    assert (resize_pixels(pixels, 16)[0].transpose(2, 0, 1) == read_pixels(tmp_path / "a.png", 16)).all()
+    assert (resize_pixels(pixels, 16)[0] == read_image(tmp_path / "a.png", 16).pixels).all()

@@ -13,7 +13,7 @@ from PIL import Image
 from pipeline import data
 from pipeline.config.datasets import Cifar, OxfordPets
 from pipeline.data.examples import DataError, Images
-from pipeline.data.sources.downloads import CIFAR_ARCHIVES, PETS_ARCHIVES, read_cifar, read_oxford_pets
+from pipeline.data.sources.downloads import CIFAR_10, CIFAR_100, PETS_ARCHIVES, load_cifar, load_oxford_pets
 from pipeline.data.sources.fetch import extract_archive
 
 TRAIN = [("Bombay_1", 1), ("Maine_Coon_7", 1), ("beagle_3", 2)]
@@ -55,7 +55,7 @@ def cifars(root: Path) -> Path:
 
 def online() -> bool:
     try:
-        requests.head(CIFAR_ARCHIVES[0].url, timeout=5)
+        requests.head(CIFAR_10.url, timeout=5)
     except requests.RequestException:
         return False
     return True
@@ -80,7 +80,7 @@ def test_without_a_network_the_ways_out_are_said_within_seconds(dataset: OxfordP
 def test_damaged_archive_is_not_unpacked(tmp_path: Path) -> None:
     if online():
         pytest.skip("there is a network, and a damaged archive is fetched again")
-    (tmp_path / CIFAR_ARCHIVES[0].name).write_bytes(b"damaged")
+    (tmp_path / CIFAR_10.name).write_bytes(b"damaged")
     with pytest.raises(DataError, match="cannot be downloaded"):
         data.load_examples(Cifar("cifar", tmp_path, "presence", 32), "classes", tmp_path / "cache")
     assert not (tmp_path / "cifar-10-batches-bin").exists()
@@ -97,7 +97,7 @@ def test_breeds_are_the_cats_in_the_official_split(tmp_path: Path) -> None:
 
 def test_presence_is_dog_or_cat(tmp_path: Path) -> None:
     pets(tmp_path)
-    examples = read_oxford_pets(OxfordPets("oxford_pets", tmp_path, "presence", 16), tmp_path / "cache")
+    examples = load_oxford_pets(OxfordPets("oxford_pets", tmp_path, "presence", 16), "classes", tmp_path / "cache")
     assert (examples.classes, examples.targets.tolist()) == (("dog", "cat"), [1, 1, 0, 1, 1, 0])
 
 
@@ -105,15 +105,15 @@ def test_archives_own_bad_pictures_are_left_out_and_missing_ones_are_an_error(tm
     base = pets(tmp_path)
     dataset = OxfordPets("oxford_pets", tmp_path, "breed", 16)
     Image.new("P", (9, 9)).save(base / "images" / "Bombay_1.jpg", format="GIF")
-    examples = read_oxford_pets(dataset, tmp_path / "cache")
+    examples = load_oxford_pets(dataset, "classes", tmp_path / "cache")
     assert examples.targets.tolist() == [1, 1, 0]
     assert examples.notes == ("left out, since they cannot be read: 1 files",)
     (base / "images" / "Maine_Coon_7.jpg").unlink()
     with pytest.raises(DataError, match=r"1 images are missing, such as Maine_Coon_7\.jpg; remove that folder"):
-        read_oxford_pets(dataset, tmp_path / "cache")
+        load_oxford_pets(dataset, "classes", tmp_path / "cache")
     (base / "annotations" / "test.txt").write_text("Bombay_1 cat\n")
     with pytest.raises(DataError, match=r"test\.txt cannot be read"):
-        read_oxford_pets(dataset, tmp_path / "cache")
+        load_oxford_pets(dataset, "classes", tmp_path / "cache")
 
 
 def test_animals_are_cats_lions_and_lizards(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_animals_are_cats_lions_and_lizards(tmp_path: Path) -> None:
 
 
 def test_presence_has_as_many_others_as_cats(tmp_path: Path) -> None:
-    examples = read_cifar(Cifar("cifar", cifars(tmp_path), "presence", 16))
+    examples = load_cifar(Cifar("cifar", cifars(tmp_path), "presence", 16), "classes", Path("unused"))
     assert examples.classes == ("no cat", "cat")
     assert examples.targets.tolist() == [0] * 5 + [1] * 5 + [0, 1]
     assert isinstance(examples.inputs, Images)
@@ -138,7 +138,7 @@ def test_refuses_binary_files_that_were_cut(tmp_path: Path) -> None:
     file = cifars(tmp_path) / "cifar-10-batches-bin" / "test_batch.bin"
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(DataError, match="cifar-10-batches-bin: not CIFAR's binary files"):
-        read_cifar(Cifar("cifar", tmp_path, "presence", 32))
+        load_cifar(Cifar("cifar", tmp_path, "presence", 32), "classes", Path("unused"))
 
 
 def test_archive_unpacks_whole_or_not_at_all_and_never_outside(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_archive_unpacks_whole_or_not_at_all_and_never_outside(tmp_path: Path) -
 
 
 def test_nothing_that_is_fetched_is_a_pickle() -> None:
-    for archive in (*PETS_ARCHIVES, *CIFAR_ARCHIVES):
+    for archive in (*PETS_ARCHIVES, CIFAR_10, CIFAR_100):
         assert archive.url.startswith("https://")
-        assert len(archive.md5) == 2 * hashlib.md5().digest_size
+        assert len(archive.known_hash.removeprefix("md5:")) == 2 * hashlib.md5().digest_size
         assert "python" not in archive.name

@@ -45,14 +45,14 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def said_of(url: str, file: Path, digest: str) -> str:
     with pytest.raises(DataError) as error:
-        download(url, file, f"md5:{digest}", str)
+        download(url, file, f"md5:{digest}", "not downloaded", "try again")
     assert list(file.parent.glob(".*")) == []
     return str(error.value)
 
 
 def test_file_is_written_whole(server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    download(f"{server}/whole", tmp_path / "new" / "file", f"md5:{MD5}", str)
-    download(f"{server}/whole", tmp_path / "other", f"sha256:{hashlib.sha256(CONTENT).hexdigest()[:8]}", str)
+    download(f"{server}/whole", tmp_path / "new" / "file", f"md5:{MD5}", "", "")
+    download(f"{server}/whole", tmp_path / "other", f"sha256:{hashlib.sha256(CONTENT).hexdigest()[:8]}", "", "")
     assert (tmp_path / "new" / "file").read_bytes() == (tmp_path / "other").read_bytes() == CONTENT
     assert capsys.readouterr() == ("", "")
 

@@ -57,12 +57,11 @@ class DecodedImage:
 def read_image(path: Path, size: int) -> DecodedImage:
     """Decode an image, rotate it upright by its EXIF tag and resize it to a square without cropping.
 
-    16-bit grey keeps its upper 8 bits, transparent pixels are blended with white. Only the first frame of an
+    16-bit grey keeps its upper 8 bits, transparent pixels are blended with white, and only the first frame of an
     animation is read. Raises ImageError.
     """
     with _open_image(path) as image:
-        small = _decode_resized(image, (size, size))
-        pixels = np.asarray(small, dtype=np.uint8).transpose(2, 0, 1)
+        pixels = np.asarray(_decode_resized(image, (size, size)), dtype=np.uint8).transpose(2, 0, 1)
         return DecodedImage(pixels, getattr(image, "n_frames", 1) > 1)
 
 
@@ -91,7 +90,7 @@ def _describe_error(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     reason = first_line(error)
-    plain = (words for beginning, words in PLAIN_MESSAGES.items() if reason.startswith(beginning))
+    plain = (text for beginning, text in PLAIN_MESSAGES.items() if reason.startswith(beginning))
     return next(plain, shorten(reason, MAX_REASON_CHARS))
 
 
@@ -101,13 +100,12 @@ def _decode_resized(image: ImageFile, target_size: tuple[int, int]) -> Image.Ima
     image.draft("RGB", target_size)  # a JPEG is decoded no larger than needed; in several scans, it is
     decoded_pixels = full_pixels if image.info.get("progressive") else image.width * image.height
     with LARGE_IMAGE_LOCK if decoded_pixels > LARGE_IMAGE_PIXELS else nullcontext():
-        resized_image = _to_resizable_mode(image).resize(target_size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return _apply_orientation(_to_rgb(resized_image), _exif_orientation(image))
+        resized = _resize(_to_resizable_mode(image), target_size)
+    return _rotate_upright(_to_rgb(resized), image)
 
 
-def read_pixels(path: Path, size: int) -> Pixels:
-    """Return the pixels of `read_image`: uint8 [3, size, size], RGB. Raises ImageError."""
-    return read_image(path, size).pixels
+def _resize(image: Image.Image, target_size: tuple[int, int]) -> Image.Image:
+    return image.resize(target_size, Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
 def _to_resizable_mode(image: Image.Image) -> Image.Image:
@@ -127,15 +125,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _exif_orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, or 1 if the EXIF data are missing or damaged."""
+def _rotate_upright(image: Image.Image, file: ImageFile) -> Image.Image:
+    """Transpose by the file's EXIF orientation; without one, or with damaged EXIF data, return the image as it is."""
     try:
-        return int(image.getexif().get(EXIF_ORIENTATION, 1))
+        orientation = int(file.getexif().get(EXIF_ORIENTATION, 1))
     except DECODE_ERRORS:
-        return 1
-
-
-def _apply_orientation(image: Image.Image, orientation: int) -> Image.Image:
+        return image
     return image.transpose(EXIF_TRANSPOSES[orientation]) if orientation in EXIF_TRANSPOSES else image
 
 
@@ -162,11 +157,7 @@ def ignore_pillow_warnings() -> Iterator[None]:
 
 
 def resize_pixels(pixels: Pixels, size: int) -> Pixels:
-    """Resize uint8 [N, H, W, 3] to [N, size, size, 3] with the filter of `read_image`."""
-    if pixels.shape[1:3] == (size, size):
-        return pixels
-    shape = (size, size)
-    resized_images = [
-        Image.fromarray(image).resize(shape, Image.Resampling.BILINEAR, reducing_gap=2.0) for image in pixels
-    ]
-    return np.stack([np.asarray(image) for image in resized_images])
+    """Resize uint8 [N, H, W, 3] to uint8 [N, 3, size, size] with the filter of `read_image`."""
+    if pixels.shape[1:3] != (size, size):
+        pixels = np.stack([np.asarray(_resize(Image.fromarray(image), (size, size))) for image in pixels])
+    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))

