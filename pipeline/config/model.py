@@ -89,8 +89,8 @@ class Model:
     hidden: Annotated[
         tuple[Annotated[StrictInt, Field(ge=1, le=65_536)], ...], Field(max_length=MAX_HIDDEN_LAYERS), FailFast()
     ]
-    activation: Annotated[ActivationName, SearchField(active_with=("hidden", "convolutions"))]
-    dropout: Annotated[FiniteFloat, Field(ge=0, lt=1), SearchField(active_with=("hidden",))]
+    activation: Annotated[ActivationName, SearchField(active_with=("nodes", "channels"))]
+    dropout: Annotated[FiniteFloat, Field(ge=0, lt=1), SearchField(active_with=("nodes",))]
     convolutions: Annotated[Convolutions | None, Field(exclude_if=lambda value: value is None)] = None
     tail: Annotated[FinetuneSpec | None, Field(exclude_if=lambda value: value is None)] = None
 

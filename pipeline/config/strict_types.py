@@ -28,7 +28,7 @@ def named_entry(registry: Mapping[str, Any]) -> Any:
 class SearchField:
     """Metadata of a searchable field of `Model` or `Training`, within its `Annotated` type.
 
-    active_with: fields of `Model` of which one must be non-empty for the field to have an effect; none: it always has.
+    active_with: settings of `model`, such as `nodes`, of which one must be non-empty for this one to have an effect.
     heads: the kinds of heads that it is for; none: all.
     """
 

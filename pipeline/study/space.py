@@ -1,41 +1,49 @@
-"""Draws a Model and a Training from a space of values and ranges."""
+"""Sample a Model and a Training from a space of values and ranges, and restore them from a table of trials."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from dataclasses import fields as dataclass_fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
-from typing import Any, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 from optuna.trial import Trial
 
-from pipeline.config.model import Convolutions, FinetuneSpec, Model
+from pipeline.config.model import ConvBlockSpace, Convolutions, FinetuneSpec, HiddenLayerSpace, Model
 from pipeline.config.ranges import Choice, Interval, Range, Setting
 from pipeline.config.schema import FinetuneTraining, SearchSpace, Training
 from pipeline.config.strict_types import SearchField
 
-MODEL_PARTS = ("hidden", "convolutions", "tail")  # of Model: derived from several settings
-CONVOLUTION_KEYS = tuple(f"model.{field.name}" for field in dataclass_fields(Convolutions) if field.name != "channels")
 SuggestFunction = Callable[[str, Range], Any]
 NO_HIDDEN_LAYERS = Model((), "relu", 0.0)
 SIGNIFICANT_DIGITS = 3
-HIDDEN_LAYER_KEYS = ("model.layers", "model.nodes", "model.shape")  # their count, widths and profile
-CONV_BLOCK_KEYS = ("model.blocks", "model.channels", "model.growth")
-WIDTH_KEYS = (*HIDDEN_LAYER_KEYS, *CONV_BLOCK_KEYS)
-WIDTH_RULES: Mapping[str, Callable[[int, int], int]] = {  # from the first width and a place to the width there
+
+
+class WidthKeys(NamedTuple):
+    """Keys of the settings that determine widths: their number, the width, and the rule from one width to the next."""
+
+    number: str
+    width: str
+    rule: str
+
+
+CONV_BLOCKS, HIDDEN_LAYERS = WIDTH_GROUPS = [
+    WidthKeys(*(f"model.{field.name}" for field in fields(space)[:3])) for space in (ConvBlockSpace, HiddenLayerSpace)
+]
+WIDTH_KEYS = (*CONV_BLOCKS, *HIDDEN_LAYERS)
+WIDTH_RULES: Mapping[str, Callable[[int, int], int]] = {  # from the first width and a position to the width there
     "same": lambda first, _: first,
-    "taper": lambda first, place: max(1, first >> place),
-    "double": lambda first, place: first << place,
+    "taper": lambda first, position: max(1, first >> position),
+    "double": lambda first, position: first << position,
 }
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What one trial tries.
+    """The hyperparameters of one trial.
 
-    fields: every searchable field by its key, as a table shows it: `model.nodes` as "128-64", and "" where a field is
-    idle because there is no hidden layer.
+    hyperparameters: the value of each setting by its key, as a table shows it: `model.nodes` as "128-64", and "" for a
+    setting that has no effect, such as the dropout without a hidden layer.
     """
 
     model: Model
@@ -43,20 +51,22 @@ class Candidate:
     hyperparameters: Mapping[str, Any]
 
     def to_overrides(self, baseline: Candidate) -> list[str]:
-        """What to type for this candidate: its widths, and every field in which it differs from the baseline."""
-        widths = [f"model.nodes={format_override_value(self.model.hidden)}"]
-        if self.model.convolutions is not None:
-            widths.insert(0, f"model.channels={format_override_value(self.model.convolutions.channels)}")
+        """Return the overrides for this candidate: its widths, and each setting that differs from the baseline."""
+        widths = {
+            keys.width: _parse_widths(self.hyperparameters[keys.width])
+            for keys in WIDTH_GROUPS
+            if keys.width in self.hyperparameters
+        }
         differing = {
             key: value
             for key, value in self.hyperparameters.items()
             if key not in WIDTH_KEYS and value not in ("", baseline.hyperparameters[key])
         }
-        return ["space=none", *widths, *(f"{key}={format_override_value(value)}" for key, value in differing.items())]
+        return ["space=none", *(f"{key}={format_override_value(value)}" for key, value in (widths | differing).items())]
 
 
 def format_override_value(value: Any) -> str:
-    """A value as it is typed on the command line."""
+    """Format a value as on the command line."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, tuple):
@@ -65,101 +75,82 @@ def format_override_value(value: Any) -> str:
 
 
 def has_ranges(space: SearchSpace) -> bool:
-    """Whether there is anything to search."""
+    """Return whether any setting is a range."""
     return any(isinstance(setting, Range) for setting in space.settings.values())
 
 
 def count_architectures(space: SearchSpace) -> int:
-    """How many different hidden parts of a network the space holds, at most."""
-    settings = space.settings
-    if isinstance(settings["model.nodes"], tuple):
+    """Return an upper bound of the number of different hidden layers in the space."""
+    counts, widths, rules = (space.settings[key] for key in HIDDEN_LAYERS)
+    if isinstance(widths, tuple):
         return 1
-    widths, width_rules = len(_possible_values(settings["model.nodes"])), _possible_values(settings["model.shape"])
+    n_widths = len(_possible_values(widths))
     return sum(
-        widths**layers if width_rule == "free" else widths ** min(1, layers)
-        for layers in _possible_values(settings["model.layers"])
-        for width_rule in (width_rules if layers else width_rules[:1])
+        n_widths**count if rule == "free" else n_widths ** min(1, count)
+        for count in _possible_values(counts)
+        for rule in (_possible_values(rules) if count else ("free",))
     )
 
 
 def _possible_values(setting: Setting) -> Sequence[Any]:
-    """Every whole number or word that a setting may come to."""
+    """Return all integers or names of a setting."""
     if isinstance(setting, Interval):
         return range(int(setting.low), int(setting.high) + 1, int(setting.step or 1))
     return setting.options if isinstance(setting, Choice) else (setting,)
 
 
 def sample_candidate(space: SearchSpace, suggest: SuggestFunction) -> Candidate:
-    """A candidate; `suggest` is asked for a value of each range that is not idle, in a fixed order."""
+    """Return a candidate; `suggest` gives a value for each range that has an effect, in the order of the settings."""
+    values: dict[str, Any] = {}
 
-    def resolve(key: str) -> Any:
+    def resolve(key: str, name: str = "") -> Any:
         setting = space.settings[key]
-        return suggest(key, setting) if isinstance(setting, Range) else setting
+        return suggest(name or key, setting) if isinstance(setting, Range) else setting
 
-    width_rules: dict[str, str] = {}
-    convolutions = None
-    if "model.channels" in space.settings:
-        channels, width_rules["model.growth"] = _sample_widths(space, suggest, resolve, *CONV_BLOCK_KEYS)
-        convolutions = _build_convolutions(
-            channels, {key: resolve(key) for key in CONVOLUTION_KEYS if key in space.settings}
-        )
-    hidden, width_rules["model.shape"] = _sample_widths(space, suggest, resolve, *HIDDEN_LAYER_KEYS)
-    model = replace(NO_HIDDEN_LAYERS, hidden=hidden, convolutions=convolutions, tail=_finetune_spec(space.settings))
-    active = {name: resolve(key) for name, key in _active_fields(model).items() if key in space.settings}
-    model = replace(model, **active)
-    training = _build_training({key: resolve(key) for key in space.settings if key.startswith("training.")})
-    hyperparameters = _collect_hyperparameters(model, training, width_rules)
-    return Candidate(model, training, {key: value for key, value in hyperparameters.items() if key in space.settings})
+    groups = {keys.number: keys for keys in WIDTH_GROUPS}
+    for key in space.settings:
+        if key in groups:
+            values |= _sample_widths(groups[key], space.settings[groups[key].width], resolve)
+        elif key not in values:
+            active_with = _search_fields().get(key, SearchField()).active_with
+            is_active = not active_with or any(values.get(f"model.{name}") for name in active_with)
+            values[key] = resolve(key) if is_active else ""
+    return from_hyperparameters({key: values[key] for key in space.settings})
 
 
 @cache
-def _model_fields() -> dict[str, SearchField]:
-    """Return what the fields of Model that are searched one by one say about themselves, by name."""
+def _search_fields() -> dict[str, SearchField]:
+    """Return the metadata of the fields of Model by key."""
     hints = get_type_hints(Model, include_extras=True)
-    found = {
-        name: [each for each in getattr(hint, "__metadata__", ()) if isinstance(each, SearchField)]
-        for name, hint in hints.items()
-        if name not in MODEL_PARTS
-    }
-    return {name: metadata[0] if metadata else SearchField() for name, metadata in found.items()}
-
-
-def _active_fields(model: Model) -> dict[str, str]:
-    """Return the keys of the fields of Model that have an effect beside its layers and blocks, by name."""
     return {
-        name: f"model.{name}"
-        for name, field in _model_fields().items()
-        if not field.active_with or any(getattr(model, part) for part in field.active_with)
+        f"model.{name}": metadata
+        for name, hint in hints.items()
+        for metadata in getattr(hint, "__metadata__", ())
+        if isinstance(metadata, SearchField)
     }
 
 
-def _build_convolutions(channels: tuple[int, ...], settings: Mapping[str, Any]) -> Convolutions:
-    values = {key.removeprefix("model."): settings[key] for key in CONVOLUTION_KEYS if key in settings}
-    return Convolutions(channels, **values)
+def _sample_widths(keys: WidthKeys, width_setting: Setting, resolve: Callable[..., Any]) -> dict[str, Any]:
+    """Return the three values of hidden layers or blocks, as a table shows them; the rule is "" without an effect."""
+    rule = ""
+    widths: Sequence[int] = ()
+    if isinstance(width_setting, tuple):
+        widths = width_setting
+    elif number := resolve(keys.number):
+        rule = resolve(keys.rule)
+        n_sampled = number if rule == "free" else 1
+        widths = [int(resolve(keys.width, f"{keys.width}.{position}")) for position in range(n_sampled)]
+        if rule != "free":
+            widths = [WIDTH_RULES[rule](widths[0], position) for position in range(number)]
+    return {keys.number: len(widths), keys.width: "-".join(map(str, widths)), keys.rule: rule}
 
 
-def _finetune_spec(settings: Mapping[str, Any]) -> FinetuneSpec | None:
-    """What of the backbone is trained along: the same in all trials of a search."""
-    return (
-        FinetuneSpec(settings["model.backbone"], settings["model.finetune"]) if "model.finetune" in settings else None
-    )
-
-
-def _build_training(settings: Mapping[str, Any]) -> Training:
-    """From fields by their keys; those of others are passed over."""
-    training_values = {
-        key.removeprefix("training."): value for key, value in settings.items() if key.startswith("training.")
-    }
-    finetune_values = {
-        field.name: training_values.pop(field.name)
-        for field in dataclass_fields(FinetuneTraining)
-        if field.name in training_values
-    }
-    return Training(**training_values, finetuning=FinetuneTraining(**finetune_values) if finetune_values else None)
+def _parse_widths(text: str) -> tuple[int, ...]:
+    return tuple(int(width) for width in text.split("-") if width)
 
 
 def without_ranges(space: SearchSpace) -> Candidate:
-    """The candidate of a space that holds no range."""
+    """Return the candidate of a space without ranges."""
 
     def suggest(key: str, _: Range) -> Any:
         raise AssertionError(f"{key} is a range")
@@ -168,77 +159,33 @@ def without_ranges(space: SearchSpace) -> Candidate:
 
 
 def from_hyperparameters(hyperparameters: Mapping[str, Any]) -> Candidate:
-    """The candidate that has these fields."""
-    hidden = _parse_widths(hyperparameters["model.nodes"])
-    channels = _parse_widths(hyperparameters.get("model.channels", ""))
-    convolutions = _build_convolutions(channels, hyperparameters) if channels else None
-    model = replace(NO_HIDDEN_LAYERS, hidden=hidden, convolutions=convolutions, tail=_finetune_spec(hyperparameters))
-    active = {name: hyperparameters[key] for name, key in _active_fields(model).items() if key in hyperparameters}
-    return Candidate(replace(model, **active), _build_training(hyperparameters), hyperparameters)
+    """Return the candidate with these hyperparameters; one without an effect, or absent, has its default."""
 
+    def pick(section: str, section_class: type) -> dict[str, Any]:
+        keys = {field.name: f"{section}.{field.name}" for field in fields(section_class)}
+        return {name: hyperparameters[key] for name, key in keys.items() if hyperparameters.get(key, "") != ""}
 
-def _parse_widths(text: str) -> tuple[int, ...]:
-    return tuple(int(width) for width in text.split("-") if width)
-
-
-def _sample_widths(
-    space: SearchSpace,
-    suggest: SuggestFunction,
-    resolve: Callable[[str], Any],
-    count_key: str,
-    width_key: str,
-    rule_key: str,
-) -> tuple[tuple[int, ...], str]:
-    """The widths of hidden layers or blocks, and the way they were drawn by ("" where that is idle)."""
-    setting = space.settings[width_key]
-    if isinstance(setting, tuple):
-        return setting, ""
-    positions = range(resolve(count_key))
-    if not positions:
-        return (), ""
-
-    def sample_width(position: int) -> int:
-        return int(suggest(f"{width_key}.{position}", setting) if isinstance(setting, Range) else setting)
-
-    width_rule = resolve(rule_key)
-    if width_rule == "free":
-        return tuple(sample_width(place) for place in positions), width_rule
-    first_width = sample_width(0)
-    return tuple(WIDTH_RULES[width_rule](first_width, place) for place in positions), width_rule
-
-
-def _collect_hyperparameters(model: Model, training: Training, width_rules: Mapping[str, str]) -> dict[str, Any]:
-    blocks: dict[str, Any] = {}
-    if model.convolutions is not None:
-        blocks = {
-            "model.blocks": len(model.convolutions.channels),
-            "model.channels": "-".join(map(str, model.convolutions.channels)),
-            "model.growth": width_rules["model.growth"],
-            **{key: getattr(model.convolutions, key.removeprefix("model.")) for key in CONVOLUTION_KEYS},
-        }
-    active = _active_fields(model)
-    training_values = asdict(training)
-    training_values |= training_values.pop("finetuning") or {}
-    finetune = model.tail
-    finetune_values = {} if finetune is None else {"model.backbone": finetune.backbone, "model.finetune": finetune.part}
-    return {
-        **finetune_values,
-        **blocks,
-        "model.layers": len(model.hidden),
-        "model.nodes": "-".join(map(str, model.hidden)),
-        "model.shape": width_rules["model.shape"],
-        **{f"model.{name}": getattr(model, name) if name in active else "" for name in _model_fields()},
-        **{f"training.{name}": value for name, value in training_values.items()},
-    }
+    channels = _parse_widths(hyperparameters.get(CONV_BLOCKS.width, ""))
+    part = hyperparameters.get("model.finetune")
+    finetuning = pick("training", FinetuneTraining)
+    model = replace(
+        NO_HIDDEN_LAYERS,
+        hidden=_parse_widths(hyperparameters[HIDDEN_LAYERS.width]),
+        convolutions=Convolutions(**pick("model", Convolutions) | {"channels": channels}) if channels else None,
+        tail=FinetuneSpec(hyperparameters["model.backbone"], part) if part else None,
+        **pick("model", Model),
+    )
+    training = Training(**pick("training", Training), finetuning=FinetuneTraining(**finetuning) if finetuning else None)
+    return Candidate(model, training, hyperparameters)
 
 
 def optuna_suggester(trial: Trial) -> SuggestFunction:
-    """Asks Optuna; a choice of numbers is drawn by its place in their order, so that neighbours count as near."""
+    """Return a function that samples with Optuna: a choice of numbers by rank, so that neighbours are close."""
 
     def suggest(key: str, setting: Range) -> Any:
         if isinstance(setting, Interval):
             return _suggest_from_interval(trial, key, setting)
-        if _is_numeric(setting):
+        if _are_numbers(setting.options):
             return sorted(setting.options)[trial.suggest_int(key, 0, len(setting.options) - 1)]
         return trial.suggest_categorical(key, setting.options)
 
@@ -253,28 +200,24 @@ def _suggest_from_interval(trial: Trial, key: str, interval: Interval) -> float:
     return min(max(rounded, interval.low), interval.high)
 
 
-def _is_numeric(choice: Choice) -> bool:
-    return all(isinstance(option, int | float) and not isinstance(option, bool) for option in choice.options)
+def _are_numbers(options: Sequence[Any]) -> bool:
+    return all(isinstance(option, int | float) and not isinstance(option, bool) for option in options)
 
 
 def to_optuna_params(space: SearchSpace, candidate: Candidate) -> dict[str, Any] | None:
-    """The candidate as Optuna's parameters of this space; None where it lies outside."""
+    """Return the candidate as Optuna's parameters of this space, or None if it lies outside."""
     params: dict[str, Any] = {}
-    convolutions, hidden = candidate.model.convolutions, candidate.model.hidden
-    values = {
-        key: value for key, value in candidate.hyperparameters.items() if key not in ("model.nodes", "model.channels")
-    }
-    values |= {f"model.nodes.{layer}": width for layer, width in enumerate(hidden)}
-    values |= {
-        f"model.channels.{block}": width for block, width in enumerate(convolutions.channels if convolutions else ())
-    }
+    values = dict(candidate.hyperparameters)
+    for keys in WIDTH_GROUPS:
+        for position, width in enumerate(_parse_widths(values.get(keys.width, ""))):
+            values[f"{keys.width}.{position}"] = width
 
     def suggest(key: str, setting: Range) -> Any:
         value = values[key]
         if value not in setting:
             raise LookupError(key)
-        is_numeric = isinstance(setting, Choice) and _is_numeric(setting)
-        params[key] = sorted(setting.options).index(value) if is_numeric and isinstance(setting, Choice) else value
+        options = setting.options if isinstance(setting, Choice) else ()
+        params[key] = sorted(options).index(value) if options and _are_numbers(options) else value
         return value
 
     try:
