@@ -29,7 +29,7 @@ from pipeline.tracking.process import FollowerHandle
 from pipeline.training.engine import StreamSeeds
 from pipeline.tuner.executors import InProcessExecutor
 from pipeline.tuner.live_display import LiveDisplay
-from pipeline.tuner.scheduler import TrialScheduler
+from pipeline.tuner.trial_runner import TrialRunner
 
 COMMON = ("pruner=none", "model.dropout=0.0", "training.patience=null", "compute=cpu", "space=dense")
 SEARCHES = {
@@ -92,12 +92,12 @@ def _run_trials(
 ) -> SearchResult:
     folder = search.store / "studies" / problem.name
     folder.mkdir(parents=True)
-    wave = proposal_batches.choose_wave_size(search, 1, on_gpu=False)
-    study = Study(search, problem.name, folder, {}, maximize=problem.task.metric.maximize, wave_size=wave)
+    batch_size = proposal_batches.choose_batch_size(search, 1, on_gpu=False)
+    study = Study(search, problem.name, folder, {}, batch_size)
     display = LiveDisplay(Console(quiet=True), search.metric.name, study.n_trials, 0, None)
     display.finish_trial = lambda *_: on_trial_end()  # type: ignore[method-assign, return-value, assignment]
     fold_builder = problem.fold_data_builder()
-    trials = TrialScheduler(problem, study, folder, lambda: None, lambda: False)
+    trials = TrialRunner(problem, study, folder, lambda: None, lambda: False)
     StudyDescription.from_search(search, problem).write(folder)
     tracker.start(folder, print)
     _wait_until_tracked(search.store)

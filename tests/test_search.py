@@ -103,7 +103,7 @@ def test_trials_side_by_side_leave_the_table_of_one_after_the_other(
     words = ["task=day_night", *TINY, "sampler=random", "pruner=none", "model.nodes={choice: [4, 8]}"]
     words += ["model.layers={low: 0, high: 1}", "budget.trials=12", "training.patience=1"]
     together = search(store, *words)
-    monkeypatch.setattr(proposal_batches, "INDEPENDENT_WAVE_SIZE", 1)
+    monkeypatch.setattr(proposal_batches, "INDEPENDENT_BATCH_SIZE", 1)
     monkeypatch.setattr(batching_rule, "MAX_TRIALS_PER_CPU_STACK", 1)
     alone = search(tmp_path / "other", *words)
     assert (together / "trials.csv").read_bytes() == (alone / "trials.csv").read_bytes()

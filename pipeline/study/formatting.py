@@ -1,4 +1,4 @@
-"""Text of scores, networks and results, shared by the live display, the results table, the report and MLflow's pages."""
+"""Text of scores, networks and results for the live display, the results table, the report and MLflow's pages."""
 
 from __future__ import annotations
 

@@ -12,12 +12,13 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from pipeline.config.metrics import Direction
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import FileWriteError
 from pipeline.study import compat
 from pipeline.study.trial_record import TrialRecord, trial_from_dict
 
-MAX_FACT_CHARS = 80  # of both values of a fact that differs; a longer pair would hide the message, so it is only named
+MAX_FACT_CHARS = 80  # a longer pair of values would hide the message, so that only the name of the fact is shown
 OPTUNA_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}  # all other states are FAIL
 
 
@@ -74,7 +75,7 @@ class TrialStorage:
     facts: everything that decides the result; raises UserError if the study was started with other facts.
     """
 
-    def __init__(self, folder: Path, name: str, facts: Mapping[str, str], *, maximize: bool) -> None:
+    def __init__(self, folder: Path, name: str, facts: Mapping[str, str], direction: Direction) -> None:
         self.file = folder / "trials.log"
         try:
             _truncate_partial_line(self.file)
@@ -85,9 +86,7 @@ class TrialStorage:
             self.optuna_study = optuna.load_study(storage=storage, study_name=name)  # unlike load_if_exists, no write
         else:
             with _rollback_on_error(self.file):
-                self.optuna_study = optuna.create_study(
-                    storage=storage, study_name=name, direction="maximize" if maximize else "minimize"
-                )
+                self.optuna_study = optuna.create_study(storage=storage, study_name=name, direction=direction)
         self._check_facts(facts)
         self.frozen_trials: dict[int, FrozenTrial] = {}
         self.records: dict[int, TrialRecord] = {}
@@ -96,18 +95,12 @@ class TrialStorage:
 
     def _check_facts(self, facts: Mapping[str, str]) -> None:
         """Store the facts of a new study; raise UserError if those of an existing one differ."""
-        stored_facts = self.optuna_study.user_attrs.get("facts")
-        if stored_facts is None:
+        stored = self.optuna_study.user_attrs.get("facts")
+        if stored is None:
             self._store("facts", facts)
-            return
-        differing = {
-            key: (stored_facts.get(key), value) for key, value in facts.items() if stored_facts.get(key) != value
-        }
-        if differing:
-            differences = [
-                f"{key}: {stored} there, {value} here" if len(f"{stored}{value}") <= MAX_FACT_CHARS else key
-                for key, (stored, value) in differing.items()
-            ]
+        elif differing := [key for key, value in facts.items() if stored.get(key) != value]:
+            values = {key: f": {stored.get(key)} there, {facts[key]} here" for key in differing}
+            differences = [key + text if len(text) <= MAX_FACT_CHARS else key for key, text in values.items()]
             raise UserError(
                 f"study={self.optuna_study.study_name} holds another search; it differs in {'; '.join(differences)}; "
                 "use another study=, or leave study out and it is named by what it searches"
@@ -140,6 +133,7 @@ class TrialStorage:
 
     def append(self, proposed: FrozenTrial, trial_dict: Mapping[str, Any]) -> TrialRecord:
         """Append a finished trial: its sampled parameters and its result."""
+        system_attrs = {key: value for key, value in proposed.system_attrs.items() if key != compat.FIXED_PARAMS_KEY}
         epochs = enumerate(trial_from_dict(trial_dict).epoch_results, start=1)
         finished = create_trial(
             state=OPTUNA_STATES.get(trial_dict["state"], TrialState.FAIL),
@@ -148,7 +142,7 @@ class TrialStorage:
             distributions=proposed.distributions,
             intermediate_values={step: epoch.mean_score for step, epoch in epochs},
             user_attrs={"record": dict(trial_dict)},
-            system_attrs={key: value for key, value in proposed.system_attrs.items() if key != compat.FIXED_PARAMS_KEY},
+            system_attrs=system_attrs,
         )
         with _rollback_on_error(self.file):
             self.optuna_study.add_trial(finished)

@@ -14,16 +14,16 @@ import optuna
 
 from pipeline.config.schema import Search
 from pipeline.study import proposal_batches, space
-from pipeline.study.sampling import WaveSampler
+from pipeline.study.sampling import TrialProposer
 from pipeline.study.space import Candidate
 from pipeline.study.storage import TrialStorage
-from pipeline.study.trial_record import TrialRecord, duplicate_trial_dict, result_to_dict, trial_from_dict
+from pipeline.study.trial_record import TrialRecord, result_to_dict, trial_from_dict
 from pipeline.training.trial_state import PruneCallback, TrialResult
 
 
 @dataclass(frozen=True)
 class TrialProposal:
-    """Candidate of a trial; duplicate_of: number of an earlier trial (perhaps of its wave) with equal hyperparameters."""
+    """Candidate of a trial; duplicate_of: an earlier trial, perhaps of its batch, with the same hyperparameters."""
 
     number: int
     candidate: Candidate
@@ -33,22 +33,19 @@ class TrialProposal:
 class Study:
     """Trials of one search; a study that is opened again continues after its recorded trials.
 
-    wave_size: number of trials sampled at a time; sampling_seconds: time spent inside Optuna.
+    batch_size: number of trials sampled at a time; sampling_seconds: time spent inside Optuna.
     best_trial: the best complete trial; among equals the one with the fewest parameters, then the first.
     """
 
-    def __init__(
-        self, search: Search, name: str, folder: Path, facts: Mapping[str, str], *, maximize: bool, wave_size: int = 1
-    ) -> None:
+    def __init__(self, search: Search, name: str, folder: Path, facts: Mapping[str, str], batch_size: int = 1) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.search = search
-        self.maximize = maximize
-        self.wave_size = wave_size
+        self.batch_size = batch_size
         self.sampling_seconds = 0.0
         self._lock = Lock()
         with self._locked_and_timed():
-            self.storage = TrialStorage(folder, name, facts, maximize=maximize)
-            self.sampler = WaveSampler(search, self.storage, maximize)
+            self.storage = TrialStorage(folder, name, facts, search.metric.direction)
+            self.proposer = TrialProposer(search, self.storage)
         self.best_trial: TrialRecord | None = None
         self._first_numbers: dict[tuple[Any, ...], int] = {}
         for trial in self.finished_trials():
@@ -69,7 +66,7 @@ class Study:
 
     def _is_best(self, trial: TrialRecord) -> bool:
         """Return whether a trial is complete and better than all recorded ones."""
-        sign = -1 if self.maximize else 1
+        sign = -1 if self.search.metric.maximize else 1
 
         def rank(candidate: TrialRecord) -> tuple[float, int, int]:
             return sign * candidate.value, candidate.n_parameters, candidate.number
@@ -88,7 +85,7 @@ class Study:
         return self._first_numbers[key]
 
     def ask(self) -> list[TrialProposal]:
-        """Return the unfinished trials of the next wave, sampled from the trials before it; empty after the last.
+        """Return the unfinished trials of the next batch, sampled from the trials before it; empty after the last.
 
         A trial that an earlier call did not finish is sampled again, with the same result.
         """
@@ -97,13 +94,13 @@ class Study:
             return []
         proposals = []
         with self._locked_and_timed():
-            numbers = proposal_batches.wave_numbers(next_number, self.wave_size)
-            self.sampler.add_finished_trials(numbers.start)
+            numbers = proposal_batches.batch_numbers(next_number, self.batch_size)
+            self.proposer.add_finished_trials(numbers.start)
             for number in numbers:
                 if number in self.storage.records:
-                    self.sampler.restore_running(number)
+                    self.proposer.restore_running(number)
                 elif number < self.n_trials:
-                    candidate = self.sampler.sample(number)
+                    candidate = self.proposer.sample(number)
                     first = self._first_number_with(candidate.hyperparameters, number)
                     proposals.append(TrialProposal(number, candidate, first if first < number else None))
         return proposals
@@ -114,7 +111,8 @@ class Study:
         def should_prune(mean_scores: Sequence[float]) -> bool:
             on_epoch(len(mean_scores))
             with self._locked_and_timed():
-                return self.sampler.should_prune(number, mean_scores)
+                trial = self.proposer.running_trials[number]
+                return self.proposer.pruner.should_prune(self.proposer.optuna_study, trial, number, mean_scores)
 
         return should_prune
 
@@ -142,10 +140,12 @@ class Study:
         assert proposal.duplicate_of is not None
         with self._locked_and_timed():
             original = self.storage.frozen_trials[proposal.duplicate_of].user_attrs["record"]
-            return self._append(proposal, duplicate_trial_dict(original, proposal.number))
+            reason = f"a repeat of trial {original['number']}: {original['reason']}"
+            changes = {"number": proposal.number, "reason": reason, "seconds": 0.0, "ended": time.time()}
+            return self._append(proposal, original | changes)
 
     def _append(self, proposal: TrialProposal, trial_dict: Mapping[str, Any]) -> TrialRecord:
-        trial = self.storage.append(self.sampler.running_frozen_trial(proposal.number), trial_dict)
+        trial = self.storage.append(self.proposer.running_frozen_trial(proposal.number), trial_dict)
         self._add(trial)
         return trial
 

@@ -66,7 +66,7 @@ class IntervalScore:
 
 @dataclass(frozen=True, kw_only=True)
 class TestScore:
-    """Score of the winner on `rows` test rows, evaluated `opened` times for this study; others: by name of the score."""
+    """Score of the winner on `rows` test rows, evaluated `opened` times for this study; others: scores by name."""
 
     metric: str
     value: float

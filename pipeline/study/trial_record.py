@@ -99,12 +99,6 @@ def result_to_dict(
     }
 
 
-def duplicate_trial_dict(trial_dict: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """Return the record of a trial with the hyperparameters of a recorded one: it is not trained again."""
-    reason = f"a repeat of trial {trial_dict['number']}: {trial_dict['reason']}"
-    return {**trial_dict, "number": number, "reason": reason, "seconds": 0.0, "ended": time.time()}
-
-
 def trial_from_dict(trial_dict: Mapping[str, Any]) -> TrialRecord:
     """Return the record that a plain form holds."""
     epoch_results = EpochResult.curve_from_lists(trial_dict["curve"])

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from safetensors.torch import save
 
@@ -46,18 +46,8 @@ def resolve_worker_count(compute: ComputeConfig, device: Device) -> int:
     return 1
 
 
-class TrialExecutor(Protocol):
-    """Trains one group of trials at a time."""
-
-    def train(self, proposals: Sequence[TrialProposal], prune_callbacks: Sequence[PruneCallback]) -> list[TrialResult]:
-        """Train trials of one shape side by side and return their results; raises what training raises."""
-
-    def save_weights(self, index: int, folder: Path) -> None:
-        """Write each fold's weights of one of the trials of the last `train` call into `folder`."""
-
-
 class InProcessExecutor:
-    """Trains in this process; checkpoints of running trials are in the study's folder.
+    """Trains one group of trials at a time in this process; their checkpoints are in the study's folder.
 
     check_stop: called after each step; raises SearchInterrupted to end training.
     """
@@ -73,7 +63,7 @@ class InProcessExecutor:
         self.last_results: list[TrialResult] = []
 
     def train(self, proposals: Sequence[TrialProposal], prune_callbacks: Sequence[PruneCallback]) -> list[TrialResult]:
-        """Train trials of one shape side by side; see TrialExecutor."""
+        """Train trials of one shape side by side and return their results; raises what training raises."""
         self.last_results = []  # frees the weights of every fold before the next group needs the memory
         trials = []
         for proposal, prune_callback in zip(proposals, prune_callbacks, strict=True):
@@ -86,7 +76,7 @@ class InProcessExecutor:
         return self.last_results
 
     def save_weights(self, index: int, folder: Path) -> None:
-        """Write each fold's weights of a trial; see TrialExecutor."""
+        """Write each fold's weights of one of the trials of the last `train` call into `folder`."""
         make_folder(folder)
         for fold, weights in enumerate(self.last_results[index].fold_weights):
             write_file(folder / f"fold_{fold}.safetensors", save(weights))
@@ -121,7 +111,7 @@ class WorkerProcess:
         return subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
     def train(self, proposals: Sequence[TrialProposal], prune_callbacks: Sequence[PruneCallback]) -> list[TrialResult]:
-        """Train trials of one shape side by side; see TrialExecutor."""
+        """Train trials of one shape side by side; raises WorkerError with what training raised, or if the worker ended."""
         if self.process.poll() is not None:  # an earlier trial ended it, for example by using up the memory
             self._restart()
         trials = [{"number": each.number, "fields": dict(each.candidate.hyperparameters)} for each in proposals]
@@ -151,7 +141,7 @@ class WorkerProcess:
             raise WorkerError(str(error)) from None
 
     def save_weights(self, index: int, folder: Path) -> None:
-        """Write each fold's weights of a trial; see TrialExecutor."""
+        """Write each fold's weights of one of the trials of the last `train` call into `folder`."""
         self._request({"save_weights": index, "folder": str(folder.resolve())})
 
     def _request(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -184,3 +174,6 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.communicate()
+
+
+TrialExecutor = InProcessExecutor | WorkerProcess

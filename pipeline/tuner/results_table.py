@@ -24,10 +24,10 @@ def print_results(console: Console, summary: StudySummary, commands: Mapping[str
     for row in format_rows(summary):
         table.add_row(*row)
     console.print(table)
-    caveat = f"* optimistic: the best of {summary.trials.total} is chosen by it"
+    caveat = f"* optimistic: the best of {summary.trials.total} trials is selected by it"
     console.print(f"{caveat}; test set evaluated {format_times(test.opened)}.")
     seconds = summary.seconds
-    timing = f"the trials took {seconds.training:,.0f} s, the whole {seconds.total:,.0f} s"
-    console.print(f"{summary.parameters:,} parameters, {test.rows:,} test rows; {timing}.")
+    timing = f"{seconds.training:,.0f} s for the trials, {seconds.total:,.0f} s in total"
+    console.print(f"{summary.parameters:,} parameters; {test.rows:,} test rows; {timing}.")
     for label, command in commands.items():
         console.print(f"{label:<8}{command}", soft_wrap=True, markup=False)

@@ -30,8 +30,8 @@ from pipeline.tuner import executors, results_table
 from pipeline.tuner.executors import InProcessExecutor, TrialExecutor, WorkerProcess
 from pipeline.tuner.live_display import LiveDisplay
 from pipeline.tuner.lock import check_store_writable, lock_study
-from pipeline.tuner.refit import WinnerRefit
-from pipeline.tuner.scheduler import TrialScheduler
+from pipeline.tuner.refit_and_test import WinnerRefit
+from pipeline.tuner.trial_runner import TrialRunner
 
 EXIT_NO_RESULT = 1
 
@@ -119,9 +119,8 @@ def prepare(
     """Open the study in its locked folder, describe it there, and let the tracker follow it."""
     device = problem.task.device
     n_workers = executors.resolve_worker_count(search.compute, device)
-    wave_size = proposal_batches.choose_wave_size(search, n_workers, on_gpu=device.is_gpu)
-    maximize = search.metric.maximize
-    study = Study(search, problem.name, folder, problem.facts, maximize=maximize, wave_size=wave_size)
+    batch_size = proposal_batches.choose_batch_size(search, n_workers, on_gpu=device.is_gpu)
+    study = Study(search, problem.name, folder, problem.facts, batch_size)
     stopwatch = Stopwatch(study, tracker, study.storage.seconds, start_time)
     prepared = PreparedSearch(search, problem, study, folder, n_workers, console, tracker, stopwatch)
     environment = {"workers": str(n_workers), **device.numerics_info, **summary.library_versions()}
@@ -144,9 +143,9 @@ def run_trials(prepared: PreparedSearch, signal_guard: SignalGuard) -> None:
     )
     check_stop = signal_guard.raise_if_interrupted
     is_time_up = partial(prepared.stopwatch.is_time_up, search.budget.minutes)
-    scheduler = TrialScheduler(prepared.problem, study, prepared.folder, check_stop, is_time_up)
+    trial_runner = TrialRunner(prepared.problem, study, prepared.folder, check_stop, is_time_up)
     with _start_executors(prepared, signal_guard) as started, signal_guard.deferred(), display.progress:
-        scheduler.run(started, display)
+        trial_runner.run(started, display)
     signal_guard.raise_if_interrupted()
 
 

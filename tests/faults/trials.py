@@ -71,7 +71,7 @@ def dying_workers(_: int, folder: Path) -> Measured:
         for pid in found.stdout.split():
             subprocess.run(["kill", "-9", pid], check=False)
     last = (folder / "said.txt").read_text().strip().splitlines()[-1]
-    clear = last.startswith("3 trials in a row have died of the same: WorkerError: ")
+    clear = last.startswith("3 trials in a row failed with the same error: WorkerError: ")
     return Measured(f"exit {code}: {last}", code == 1 and clear)
 
 

@@ -140,7 +140,7 @@ def test_resampling_draws_as_many_folds_as_the_rows_are_in_at_a_time() -> None:
 
 
 def test_best_is_found_by_its_number_where_numbers_are_missing() -> None:
-    """Of a wave whose minutes were over, some trials have not ended."""
+    """Of a batch whose minutes were over, some trials have not ended."""
     summary = SimpleNamespace(best=SimpleNamespace(number=5), test=SimpleNamespace(metric="accuracy"))
     rows = [row(number, (score,) * 3, 10) for number, score in ((5, 0.9), (0, 0.5), (2, 0.7), (7, 0.6))]
     study = TrialTable.from_records(rows, summary, "years")

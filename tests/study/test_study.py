@@ -21,8 +21,8 @@ def searched(*words: str) -> Search:
     return read_search(["task=cat_species", "pruner=none", *words])
 
 
-def opened(folder: Path, *words: str, facts: dict[str, str] = FACTS, wave: int = 1) -> Study:
-    return Study(searched("budget.trials=100", *words), "study", folder, facts, maximize=True, wave_size=wave)
+def opened(folder: Path, *words: str, facts: dict[str, str] = FACTS, batch: int = 1) -> Study:
+    return Study(searched("budget.trials=100", *words), "study", folder, facts, batch_size=batch)
 
 
 def scored(learning_rate: float, ending: str = "complete") -> TrialResult:
@@ -47,7 +47,7 @@ def told(study: Study, outcome: TrialResult | Exception, parameters: int = 10) -
 def test_baseline_is_trial_0(tmp_path: Path) -> None:
     study = opened(tmp_path)
     (row,) = tried(study, 1)
-    assert row.hyperparameters == study.sampler.baseline.hyperparameters
+    assert row.hyperparameters == study.proposer.baseline.hyperparameters
     assert row.hyperparameters["model.nodes"] == "64"
 
 
@@ -84,29 +84,29 @@ def test_unfinished_baseline_is_the_next_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp"])
-def test_interrupted_waves_end_with_the_same_draws(sampler: str, tmp_path: Path) -> None:
-    """A call ends after every third trial, in the middle of a wave, and the last of the wave ended first."""
+def test_interrupted_batches_end_with_the_same_draws(sampler: str, tmp_path: Path) -> None:
+    """A call ends after every third trial, in the middle of a batch, and the last of the batch ended first."""
     folders = [tmp_path / name for name in ("one", "two")]
     for folder in folders:
         folder.mkdir()
     words = f"sampler={sampler}", "budget.trials=25"
-    whole = tried(opened(folders[0], *words, wave=4), 25)
-    while len(opened(folders[1], *words, wave=4).finished_trials()) < 25:
-        study = opened(folders[1], *words, wave=4)
+    whole = tried(opened(folders[0], *words, batch=4), 25)
+    while len(opened(folders[1], *words, batch=4).finished_trials()) < 25:
+        study = opened(folders[1], *words, batch=4)
         for proposal in reversed(study.ask()[-3:]):
             study.tell(proposal, scored(proposal.candidate.training.learning_rate), 10, 0.1)
-    again = opened(folders[1], *words, wave=4).finished_trials()
+    again = opened(folders[1], *words, batch=4).finished_trials()
     assert [row.number for row in again] == list(range(25))
     assert [row.hyperparameters for row in again] == [row.hyperparameters for row in whole]
 
 
-def test_a_wave_cut_by_the_budget_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+def test_a_batch_cut_by_the_budget_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("one", "two")]
     for folder in folders:
         folder.mkdir()
-    whole = tried(opened(folders[0], wave=8), 20)
-    tried(opened(folders[1], "budget.trials=12", wave=8), 12)
-    assert [row.hyperparameters for row in tried(opened(folders[1], wave=8), 8)] == [
+    whole = tried(opened(folders[0], batch=8), 20)
+    tried(opened(folders[1], "budget.trials=12", batch=8), 12)
+    assert [row.hyperparameters for row in tried(opened(folders[1], batch=8), 8)] == [
         row.hyperparameters for row in whole
     ]
 
@@ -117,11 +117,11 @@ def test_long_study_opened_again_draws_the_same(tmp_path: Path) -> None:
     study = opened(tmp_path, *words)
     tried(study, 310)
     study.search = opened(tmp_path, "budget.trials=400").search
-    study.sampler.search = study.search
+    study.proposer.search = study.search
     here = study.ask()
     again = opened(tmp_path, "budget.trials=400")
     assert again.ask() == here
-    assert len(again.sampler.optuna_study.trials) == 25 + 260 + 1
+    assert len(again.proposer.optuna_study.trials) == 25 + 260 + 1
 
 
 def test_what_diverged_or_failed_is_never_best(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_of_equal_scores_the_smallest_network_is_best(tmp_path: Path) -> None:
 
 
 def test_pruner_stops_what_falls_behind_and_never_the_baseline(tmp_path: Path) -> None:
-    study = Study(read_search(["task=cat_species", "pruner=median"]), "study", tmp_path, FACTS, maximize=True)
+    study = Study(read_search(["task=cat_species", "pruner=median"]), "study", tmp_path, FACTS)
     stopped = []
     for _ in range(7):
         (proposal,) = study.ask()
@@ -162,7 +162,7 @@ def test_pruner_stops_what_falls_behind_and_never_the_baseline(tmp_path: Path) -
 
 
 def test_trial_that_is_trained_again_is_judged_from_its_first_epoch(tmp_path: Path) -> None:
-    study = Study(read_search(["task=cat_species", "pruner=median"]), "study", tmp_path, FACTS, maximize=True)
+    study = Study(read_search(["task=cat_species", "pruner=median"]), "study", tmp_path, FACTS)
     good = EpochResult(1.0, (0.9, 0.9))
     for _ in range(5):
         told(study, TrialResult((good,) * 8, 1, "complete", ()))
@@ -187,7 +187,7 @@ def test_pruned_search_opened_again_prunes_the_same(pruner: str, tmp_path: Path)
 
     def search(folder: Path) -> Study:
         folder.mkdir(exist_ok=True)
-        return Study(read_search(["task=cat_species", f"pruner={pruner}"]), "study", folder, FACTS, maximize=True)
+        return Study(read_search(["task=cat_species", f"pruner={pruner}"]), "study", folder, FACTS)
 
     whole = search(tmp_path / "one")
     for _ in range(20):
@@ -208,7 +208,7 @@ def test_trial_that_goes_on_from_a_checkpoint_is_pruned_where_it_would_have_been
         folder.mkdir()
 
         def opened_study() -> Study:
-            return Study(read_search(["task=cat_species", f"pruner={pruner}"]), "study", folder, FACTS, maximize=True)
+            return Study(read_search(["task=cat_species", f"pruner={pruner}"]), "study", folder, FACTS)
 
         study, lengths = opened_study(), []
         for _ in range(16):
@@ -283,12 +283,12 @@ def test_record_from_before_repeats_were_kept_is_read(tmp_path: Path) -> None:
     assert trial_from_dict(kept) == study.finished_trials()[0]
 
 
-def test_waves_take_every_number_once_and_the_baseline_alone() -> None:
+def test_batches_take_every_number_once_and_the_baseline_alone() -> None:
     for size in (1, 3, 16):
-        found = [proposal_batches.wave_numbers(number, size) for number in range(100)]
-        assert all(number in wave for number, wave in enumerate(found))
+        found = [proposal_batches.batch_numbers(number, size) for number in range(100)]
+        assert all(number in batch for number, batch in enumerate(found))
         assert found[0] == range(1)
-        assert {len(wave) for wave in found[1:]} == {size}
+        assert {len(batch) for batch in found[1:]} == {size}
 
 
 def test_several_are_drawn_at_a_time_only_where_it_costs_nothing_or_was_asked_for() -> None:
@@ -298,13 +298,13 @@ def test_several_are_drawn_at_a_time_only_where_it_costs_nothing_or_was_asked_fo
     )
     few = read_search(["task=cat_species", "model.shape=same", "model.nodes={choice: [32, 64]}"])
     assert (
-        proposal_batches.choose_wave_size(default, 1, on_gpu=False)
-        == proposal_batches.choose_wave_size(few, 1, on_gpu=False)
+        proposal_batches.choose_batch_size(default, 1, on_gpu=False)
+        == proposal_batches.choose_batch_size(few, 1, on_gpu=False)
         == 1
     )
-    assert proposal_batches.choose_wave_size(blind, 1, on_gpu=False) == 16
-    assert proposal_batches.choose_wave_size(default, 2, on_gpu=False) == 4
+    assert proposal_batches.choose_batch_size(blind, 1, on_gpu=False) == 16
+    assert proposal_batches.choose_batch_size(default, 2, on_gpu=False) == 4
     assert (
-        proposal_batches.choose_wave_size(default, 1, on_gpu=True),
-        proposal_batches.choose_wave_size(few, 1, on_gpu=True),
+        proposal_batches.choose_batch_size(default, 1, on_gpu=True),
+        proposal_batches.choose_batch_size(few, 1, on_gpu=True),
     ) == (1, 8)

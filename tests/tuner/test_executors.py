@@ -20,11 +20,11 @@ from tests.conftest import TINY, search
 WORDS = ("task=day_night", *TINY, "budget.trials=9")
 
 
-def test_workers_leave_the_table_that_one_process_leaves_for_the_same_waves(
+def test_workers_leave_the_table_that_one_process_leaves_for_the_same_batches(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     several = search(store, *WORDS, "compute.workers=2")
-    monkeypatch.setattr(proposal_batches, "choose_wave_size", lambda *_, **__: 4)
+    monkeypatch.setattr(proposal_batches, "choose_batch_size", lambda *_, **__: 4)
     one = search(tmp_path / "other", *WORDS)
     assert (several / "trials.csv").read_bytes() == (one / "trials.csv").read_bytes()
     assert len(list((several / "leader").rglob("*.safetensors"))) == 3

@@ -1,4 +1,4 @@
-"""Trial scheduler: groups the trials of a wave by shape, gives them to executors and the results to the study."""
+"""Trial runner: groups the trials of a batch by shape, gives them to executors and their results to the study."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class ExecutorSlot:
     index: int
 
 
-class TrialScheduler:
-    """Trains what the study proposes; with several executors the groups of a wave run at once, the longest first.
+class TrialRunner:
+    """Trains what the study proposes; with several executors the groups of a batch run at once, the longest first.
 
     check_stop: raises SearchInterrupted to end the search; is_time_up: returns whether no new trial may begin.
     """
@@ -72,17 +72,17 @@ class TrialScheduler:
         self.latest_reasons: list[str] = []  # of failed trials the type of the error
 
     def run(self, executors: Sequence[TrialExecutor], display: LiveDisplay) -> None:
-        """Train wave after wave, until the study has all its trials or the time is up."""
+        """Train batch after batch, until the study has all its trials or the time is up."""
         slots = [ExecutorSlot(executor, display, index) for index, executor in enumerate(executors)]
         with ThreadPoolExecutor(len(slots)) as pool:
-            while not self.is_time_up() and (wave := self.study.ask()):
-                groups = self._group_by_stack([each for each in wave if each.duplicate_of is None])
+            while not self.is_time_up() and (batch := self.study.ask()):
+                groups = self._group_by_stack([each for each in batch if each.duplicate_of is None])
                 if len(slots) == 1:  # in the main thread, which alone receives signals
                     for group in groups:
                         self._run_group(slots[0], group)
                 else:
                     self._run_in_parallel(pool, slots, groups)
-                for proposal in wave:
+                for proposal in batch:
                     if proposal.duplicate_of is not None and self.study.has_finished(proposal.duplicate_of):
                         display.finish_trial(self.study.tell_duplicate(proposal), self.study.best_trial)
         if len(self.study.finished_trials()) >= self.study.n_trials:
@@ -146,8 +146,8 @@ class TrialScheduler:
     def _train_group(self, slot: ExecutorSlot, proposals: Sequence[TrialProposal]) -> None:
         """Train trials side by side and tell the study their results.
 
-        If several fail together, each half is trained again: the trial that causes the error fails alone, and a stack
-        that does not fit into memory becomes two. An error in the baseline is a bug, and is raised.
+        If training a group fails, each half is trained separately: the trial that causes the error fails alone, and a
+        stack that does not fit into memory becomes two. A failure of trial 0, the baseline, is raised.
         """
         self.check_stop()
         if self.is_time_up():
@@ -206,6 +206,6 @@ class TrialScheduler:
         self.latest_reasons = [*self.latest_reasons, trial.error_type][-MAX_CONSECUTIVE_FAILURES:]
         if trial.state == "failed" and self.latest_reasons.count(trial.error_type) == MAX_CONSECUTIVE_FAILURES:
             raise RepeatedFailureError(
-                f"{MAX_CONSECUTIVE_FAILURES} trials in a row have died of the same: {trial.reason}; fix it, or search "
-                "smaller networks (model.nodes, training.batch_size), then run the same command again to resume"
+                f"{MAX_CONSECUTIVE_FAILURES} trials in a row failed with the same error: {trial.reason}; fix it, or "
+                "search smaller networks (model.nodes, training.batch_size), then run the same command again to resume"
             )
