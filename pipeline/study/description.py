@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from pipeline.config import follow_up_commands
+from pipeline.config.heads import HEADS
 from pipeline.config.model import Model
 from pipeline.config.ranges import Choice, Range
 from pipeline.runtime.files import write_file
@@ -136,7 +137,8 @@ class StudyDescription:
     @property
     def class_names(self) -> Sequence[str]:
         """Return the classes or labels; empty if the head predicts a number."""
-        return () if self.architecture["head"]["kind"] == "number" else self.columns
+        kind = self.architecture["head"]["kind"]
+        return () if HEADS[kind].prediction_kinds[0] == "numbers" else self.columns
 
     @property
     def input_columns(self) -> Sequence[str]:
