@@ -1,4 +1,4 @@
-"""A command's words become a Search, or one line for every mistake in them; nothing slow is imported here."""
+"""Read a command line into a Search, or into a line for every mistake; nothing slow is imported here."""
 
 from __future__ import annotations
 
@@ -8,44 +8,45 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.config import rules, rules_convolutions, rules_finetuning, sections, suggestions
+from pipeline.config import rules, rules_convolutions, rules_finetuning, sections, unknown_keys
 from pipeline.config.backbone_catalogue import BACKBONE_NAMES, BACKBONES, PIXELS
 from pipeline.config.compose import ConfigError, compose_config, resolve_groups
 from pipeline.config.datasets import DATASETS
 from pipeline.config.model import BackboneConfig
 from pipeline.config.overrides import Override, parse_override
-from pipeline.config.ranges import error_text, is_range_mapping, parse_range
+from pipeline.config.ranges import error_text, parse_range
 from pipeline.config.schema import Search, SearchSpace
 from pipeline.runtime.suggestions import did_you_mean
 
-MISSING = "???"  # as Hydra writes a value that a person is to give
+MISSING = "???"  # Hydra's mark of a value that has no default
+PLAIN_PHRASES = {"a valid integer": "a whole number", "a valid number": "a number", "a valid boolean": "true or false"}
+EXAMPLE_VALUES = {
+    "dataset.root": "my_photos",
+    "dataset.file": "my_table.csv",
+    "dataset.target": "price",
+    "dataset.train": "train.h5",
+}
 
 
 def read_search(arguments: Sequence[str], config_dir: Path | None = None) -> Search:
-    """The search that these overrides describe.
+    """Return the search that the overrides describe.
 
-    Raises ConfigError with **all** mistakes: each with the key as typed, the rule, what it got, the nearest name.
+    Raises ConfigError with **all** mistakes: each with the key as typed, the rule, the value and the nearest name.
     """
     overrides, mistakes = _parse_overrides(arguments)
-    resolved, unknown = resolve_groups(overrides, config_dir)
-    mistakes += unknown
-    if any(word.key == "task" for word in resolved):
-        return _ConfigReader(resolved, config_dir, mistakes).build_search(*_compose_with_baseline(resolved, config_dir))
-    raise ConfigError(mistakes)
-
-
-def _compose_with_baseline(
-    overrides: Sequence[Override], config_dir: Path | None
-) -> tuple[dict[str, Any], dict[str, Any], str]:
-    """The configuration, the baseline's (with every range left out), and the first as YAML."""
-    config, yaml = compose_config(overrides, config_dir)
-    fixed = [word for word in overrides if word.key != "space" and not word.is_range]
-    baseline, _ = compose_config([*fixed, parse_override("space=none")], config_dir)
-    return config, baseline, yaml
+    resolved, group_mistakes = resolve_groups(overrides, config_dir)
+    mistakes += group_mistakes
+    if not any(override.key == "task" for override in resolved):
+        raise ConfigError(mistakes)
+    config, yaml = compose_config(resolved, config_dir)
+    without_ranges = [override for override in resolved if override.key != "space" and not override.is_range]
+    baseline, _ = compose_config([*without_ranges, parse_override("space=none")], config_dir)
+    return _ConfigReader(resolved, config_dir, mistakes).build_search(config, baseline, yaml)
 
 
 def _parse_overrides(arguments: Sequence[str]) -> tuple[list[Override], list[str]]:
-    overrides, mistakes = [], []
+    overrides = []
+    mistakes = []
     for text in arguments:
         try:
             override = parse_override(text)
@@ -61,133 +62,120 @@ def _parse_overrides(arguments: Sequence[str]) -> tuple[list[Override], list[str
 
 
 class _ConfigReader:
-    """Collects mistakes while it reads, so that a person sees them all at once."""
+    """Reads the sections of a configuration and collects the mistakes, so that all can be reported at once."""
 
     def __init__(self, overrides: Sequence[Override], config_dir: Path | None, mistakes: list[str]) -> None:
-        self.overrides, self.config_dir, self.mistakes = overrides, config_dir, mistakes
+        self.overrides = overrides
+        self.config_dir = config_dir
+        self.mistakes = mistakes
 
     def build_search(self, config: dict[str, Any], baseline_config: dict[str, Any], yaml: str) -> Search:
         backbone = self.read_backbone(config.get("model"))
         parts: dict[str, Any] = {
-            "dataset": self.read_kind("dataset", _with_image_size(config, backbone), sections.DATASET_CLASSES),
+            "dataset": self.read_kind("dataset", _with_image_size(config.get("dataset"), backbone)),
             "backbone": backbone,
-            "head": self.read_kind("head", config, sections.HEAD_CLASSES),
+            "head": self.read_kind("head", config.get("head")),
+            **{
+                name: self.read_section(name, config.get(name), kind) for name, kind in sections.SECTION_CLASSES.items()
+            },
+            **{key: self.validate(key, kind, config.get(key)) for key, kind in sections.SCALAR_TYPES.items()},
         }
-        parts |= {
-            name: self.read_section(name, config.get(name), kind) for name, kind in sections.SECTION_CLASSES.items()
-        }
-        parts |= {key: self.read_scalar(key, config.get(key), kind) for key, kind in sections.SCALAR_TYPES.items()}
-        self.report_unknown_keys(
-            "",
-            config,
-            [*(key for key in parts if key != "backbone"), *sections.INTERPOLATION_KEYS, "model", "training"],
-        )
-        settings = _without_augmentation(self.read_settings(config), backbone)
-        baseline_settings = _without_augmentation(self.read_settings(baseline_config, quiet=True), backbone)
+        top_keys = [*parts, *sections.INTERPOLATION_KEYS, *sections.SEARCHABLE_CLASSES]
+        self.report_unknown_keys("", config, [key for key in top_keys if key != "backbone"])
+        settings = self.read_settings(config, backbone)
+        baseline = self.read_settings(baseline_config, backbone)
         self.mistakes += rules.check_settings(parts, settings, self.overrides)
         if self.mistakes:
             raise ConfigError(list(dict.fromkeys(self.mistakes)))
-        unused = {
-            key
-            for key, default in sections.searchable_defaults().items()
-            if settings[key] == default and baseline_settings[key] == default
-        }
-        task = next(str(word.value) for word in reversed(self.overrides) if word.key == "task")
-        overrides = tuple(word.text for word in self.overrides)
-        parts |= {
-            "space": _build_space(settings, backbone, unused),
-            "baseline": _build_space(baseline_settings, backbone, unused),
-            "config_dir": self.config_dir,
-        }
-        return Search(task=task, overrides=overrides, yaml=yaml, **parts)
+        defaults = sections.searchable_defaults()
+        unused = {key for key, default in defaults.items() if settings[key] == default == baseline[key]}
+        return Search(
+            task=next(str(override.value) for override in reversed(self.overrides) if override.key == "task"),
+            overrides=tuple(override.text for override in self.overrides),
+            yaml=yaml,
+            config_dir=self.config_dir,
+            space=_build_space(settings, backbone, unused),
+            baseline=_build_space(baseline, backbone, unused),
+            **parts,
+        )
 
-    def read_kind(self, section: str, config: Mapping[str, Any], kinds: Mapping[str, type]) -> Any:
-        """The section as the dataclass its `kind` names."""
-        raw = config.get(section)
+    def read_kind(self, section: str, raw: object) -> Any:
+        """Return the section as the dataclass of its `kind`, or None."""
+        classes = sections.KIND_CLASSES[section]
         name = raw.get("kind") if isinstance(raw, Mapping) else None
-        if name not in kinds:
-            known = ", ".join(kinds)
-            self.mistakes.append(f"{section}.kind: one of {known}; got {name!r}{did_you_mean(str(name), list(kinds))}")
-            return None
-        return self.read_section(section, raw, kinds[str(name)])
+        if name in classes:
+            return self.read_section(section, raw, classes[str(name)])
+        known = ", ".join(classes)
+        self.mistakes.append(f"{section}.kind: one of {known}; got {name!r}{did_you_mean(str(name), list(classes))}")
+        return None
 
     def read_backbone(self, raw: object) -> BackboneConfig | None:
-        """What stands before the hidden layers: three fields of `model`, of which none is searched."""
+        """Return the fields of `model` that all trials of a search share."""
         model = raw if isinstance(raw, Mapping) else {}
         for key in sections.BACKBONE_KEYS:
-            if is_range_mapping(model.get(key)):
+            if isinstance(model.get(key), Mapping):
                 self.mistakes.append(f"model.{key}: one for a search, whose trials share it; got {model[key]}")
                 return None
-        name = model.get("backbone")
+        fields = {key: model.get(key) for key in sections.BACKBONE_KEYS}
+        name = fields.pop("backbone")
         if name not in BACKBONE_NAMES:
             known = "pixels, convolutions, efficientnet_lite0 or a network of torchvision's, such as resnet18"
             self.mistakes.append(f"model.backbone: {known}; got {name!r}{did_you_mean(str(name), BACKBONE_NAMES)}")
-            name = PIXELS  # so that the rest is judged too
-        rest = {key: model.get(key) for key in sections.BACKBONE_KEYS if key != "backbone"}
-        return cast(
-            "BackboneConfig | None", self.validate("model", TypeAdapter(BackboneConfig), {"name": name, **rest})
-        )
+            name = PIXELS  # so that the rest is checked too
+        return cast("BackboneConfig | None", self.validate("model", BackboneConfig, {"name": name, **fields}))
 
-    def read_section(self, section: str, raw: object, kind: type) -> Any:
+    def read_section(self, section: str, raw: object, section_class: type) -> Any:
+        names = sections.list_field_names(section_class)
         if not isinstance(raw, Mapping):
-            self.mistakes.append(f"{section}: holds {', '.join(sections.list_field_names(kind))}; got {raw!r}")
+            self.mistakes.append(f"{section}: holds {', '.join(names)}; got {raw!r}")
             return None
-        self.report_unknown_keys(section, raw, sections.list_field_names(kind))
-        known = {
-            key: _list_to_tuple(raw[key])
-            for key in sections.list_field_names(kind)
-            if not self.is_missing(f"{section}.{key}", raw.get(key, MISSING))
-        }
-        return self.validate(section, TypeAdapter(kind), known)
+        self.report_unknown_keys(section, raw, names)
+        values = {}
+        for name in names:
+            value = raw.get(name, MISSING)
+            if value == MISSING:
+                key = f"{section}.{name}"
+                self.mistakes.append(f"{key}: needs a value, such as {key}={EXAMPLE_VALUES.get(key, '...')}")
+            else:
+                values[name] = tuple(value) if isinstance(value, list) else value
+        return self.validate(section, section_class, values)
 
-    def read_scalar(self, key: str, raw: object, kind: Any) -> Any:
-        return self.validate(key, TypeAdapter(kind), raw)
-
-    def read_settings(self, config: Mapping[str, Any], quiet: bool = False) -> dict[str, Any]:
-        """A value or a range for each searchable field."""
+    def read_settings(self, config: Mapping[str, Any], backbone: BackboneConfig | None) -> dict[str, Any]:
+        """Return a value or a range for each searchable field."""
         settings: dict[str, Any] = {}
         defaults = sections.searchable_defaults()
-        for section, kinds in sections.SEARCHABLE_CLASSES.items():
-            hints = sections.list_searchable_fields(kinds)
+        for section, classes in sections.SEARCHABLE_CLASSES.items():
+            hints = sections.list_searchable_fields(classes)
             raw = config.get(section)
             raw = raw if isinstance(raw, Mapping) else {}
-            if not quiet:
-                self.report_unknown_keys(
-                    section, raw, [*(sections.BACKBONE_KEYS if section == "model" else ()), *hints]
-                )
+            self.report_unknown_keys(section, raw, [*(sections.BACKBONE_KEYS if section == "model" else ()), *hints])
             for name, hint in hints.items():
                 key = f"{section}.{name}"
                 settings[key] = self.read_setting(key, raw.get(name, defaults.get(key)), hint)
+        if backbone is not None and backbone.is_pretrained:  # its outputs are computed once, before any augmentation
+            settings |= {"training.flip": False, "training.shift": 0}
         return settings
 
     def read_setting(self, key: str, raw: object, hint: Any) -> Any:
-        adapter: TypeAdapter[Any] = TypeAdapter(hint)
-        if is_range_mapping(raw):
-            assert isinstance(raw, Mapping)
+        if isinstance(raw, Mapping):
             try:
-                return parse_range(raw, adapter)
+                return parse_range(raw, TypeAdapter(hint))
             except ValueError as error:
                 self.mistakes.append(f"{key}: {error_text(error)}")
                 return None
         if key in sections.LIST_KEYS and isinstance(raw, list):
-            return self.validate(key, TypeAdapter(tuple[hint, ...]), tuple(raw))
-        return self.validate(key, adapter, raw)
+            return self.validate(key, tuple[hint, ...], tuple(raw))
+        return self.validate(key, hint, raw)
 
-    def validate(self, key: str, adapter: TypeAdapter[Any], raw: object) -> Any:
+    def validate(self, key: str, hint: Any, raw: object) -> Any:
         try:
-            return adapter.validate_python(raw)
+            return TypeAdapter(hint).validate_python(raw)
         except ValidationError as error:
             for detail in error.errors(include_url=False):
                 field = f".{detail['loc'][0]}" if detail["loc"] and isinstance(detail["loc"][0], str) else ""
-                if detail["type"] != "missing":
+                if detail["type"] != "missing":  # read_section has reported it
                     self.mistakes.append(_format_validation_error(key + field, detail))
             return None
-
-    def is_missing(self, key: str, value: object) -> bool:
-        if value == MISSING:
-            self.mistakes.append(f"{key}: needs a value, such as {key}={EXAMPLE_VALUES.get(key, '...')}")
-            return True
-        return False
 
     def report_unknown_keys(self, group: str, raw: Mapping[str, Any], known: Sequence[str]) -> None:
         elsewhere = [] if group else sections.list_all_keys()
@@ -195,24 +183,10 @@ class _ConfigReader:
             if name not in known:
                 other_datasets = sections.find_datasets_with_key(name) if group == "dataset" else []
                 self.mistakes.append(
-                    suggestions.describe_key_of_other_datasets(name, other_datasets)
-                    or suggestions.describe_unknown_key(group, name, known, elsewhere)
+                    unknown_keys.describe_key_of_other_datasets(name, other_datasets)
+                    if other_datasets
+                    else unknown_keys.describe_unknown_key(group, name, known, elsewhere)
                 )
-
-
-PLAIN_PHRASES = {"a valid integer": "a whole number", "a valid number": "a number", "a valid boolean": "true or false"}
-EXAMPLE_VALUES = {
-    "dataset.root": "my_photos",
-    "dataset.file": "my_table.csv",
-    "dataset.target": "price",
-    "dataset.train": "train.h5",
-}
-
-
-def _without_augmentation(settings: dict[str, Any], backbone: BackboneConfig | None) -> dict[str, Any]:
-    """A space for pictures moves them; what a pretrained backbone has seen stays where it is."""
-    is_pretrained = backbone is not None and backbone.is_pretrained
-    return settings | {"training.flip": False, "training.shift": 0} if is_pretrained else settings
 
 
 def _build_space(settings: Mapping[str, Any], backbone: BackboneConfig | None, unused: set[str]) -> SearchSpace:
@@ -226,23 +200,18 @@ def _build_space(settings: Mapping[str, Any], backbone: BackboneConfig | None, u
     return SearchSpace(rules_finetuning.resolve_finetune_settings(used, backbone))
 
 
-def _with_image_size(config: Mapping[str, Any], backbone: BackboneConfig | None) -> dict[str, Any]:
-    """The configuration with the side of the pictures, where that is to be the backbone's own."""
-    dataset = config.get("dataset")
+def _with_image_size(dataset: Any, backbone: BackboneConfig | None) -> Any:
+    """Return the data set's section with size=auto replaced by the backbone's image size or the data set's own."""
     if not isinstance(dataset, Mapping) or dataset.get("size") != "auto" or dataset.get("kind") not in DATASETS:
-        return dict(config)
+        return dataset
     is_pretrained = backbone is not None and backbone.is_pretrained
     spec = BACKBONES[backbone.name] if backbone and is_pretrained else DATASETS[dataset["kind"]]
-    return {**config, "dataset": {**dataset, "size": spec.image_size}}
-
-
-def _list_to_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
+    return {**dataset, "size": spec.image_size}
 
 
 def _format_validation_error(key: str, detail: Any) -> str:
     text = str(detail["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
-    text = PLAIN_PHRASES.get(text, text)
     expected = detail.get("ctx", {}).get("expected", "")
-    options = [word.strip(" '") for word in expected.replace(" or ", ", ").split(",")] if expected else []
-    return f"{key}: {text}; got {detail['input']!r}{did_you_mean(str(detail['input']), options)}"
+    options = [name.strip(" '") for name in expected.replace(" or ", ", ").split(",")] if expected else []
+    got = f"got {detail['input']!r}{did_you_mean(str(detail['input']), options)}"
+    return f"{key}: {PLAIN_PHRASES.get(text, text)}; {got}"

@@ -1,7 +1,8 @@
-"""What fits together and what does not: rules between settings, and the paths they name."""
+"""Check rules between settings, and the paths in them."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,33 +19,37 @@ from pipeline.config.search_methods import Pruner
 
 
 def check_settings(parts: Mapping[str, Any], settings: Mapping[str, Any], overrides: Sequence[Override]) -> list[str]:
-    """A line for each rule between settings that is broken; parts that could not be read are passed over."""
+    """Return a line for each broken rule between settings; parts that could not be read (None) are not checked."""
     mistakes = [
         *_check_nodes(settings, overrides),
         *_check_store(parts["store"]),
         *_check_workers(parts["compute"], parts["pruner"]),
     ]
-    dataset, head, backbone = parts["dataset"], parts["head"], parts["backbone"]
+    dataset = parts["dataset"]
+    head = parts["head"]
+    backbone = parts["backbone"]
     mistakes += rules_convolutions.check_convolutions(backbone, dataset, settings, overrides)
     if dataset is not None:
         mistakes += [*_check_paths(dataset), *_check_image_settings(dataset, settings)]
     if backbone is not None:
-        mistakes += [
-            *_check_backbone(backbone, parts["features"], dataset, overrides),
-            *rules_finetuning.check_finetuning(backbone, settings, overrides),
-        ]
+        mistakes += _check_backbone(backbone, parts["features"], dataset, overrides)
+        mistakes += rules_finetuning.check_finetuning(backbone, settings, overrides)
     if head is not None:
-        mistakes += [*_check_metric(head, parts["metric"]), *_check_band_edges(head)]
-        mistakes += _check_heads_of_fields(head, settings)
-    if dataset is not None and head is not None:
-        mistakes += _check_targets(dataset, head)
+        mistakes += [*_check_head(head, parts["metric"], dataset), *_check_heads_of_fields(head, settings)]
     return mistakes
 
 
-def _check_metric(head: HeadConfig, metric: Metric | None) -> Iterator[str]:
+def _check_head(head: HeadConfig, metric: Metric | None, dataset: DatasetConfig | None) -> Iterator[str]:
     allowed = [each.name for each in head.spec.metrics]
     if metric is not None and metric.name not in allowed:
         yield f"metric: head={head.kind} is scored by {' or '.join(allowed)}; got {metric.name}"
+    if isinstance(head, BandsConfig) and list(head.edges) != sorted(set(head.edges)):
+        yield f"head.edges: rising numbers, such as [1, 3, 7]; got {list(head.edges)}"
+    target_kind = None if dataset is None else dataset.target_kind
+    if dataset is not None and target_kind is not None and target_kind != head.spec.target_kind:
+        subject = getattr(dataset, "subject", None)
+        name = f"dataset={dataset.kind}" + (f" with subject={subject}" if subject else "")
+        yield f"head: {name} gives {target_kind}, for {recommend_heads(target_kind)}; got head={head.kind}"
 
 
 def _check_heads_of_fields(head: HeadConfig, settings: Mapping[str, Any]) -> Iterator[str]:
@@ -56,33 +61,13 @@ def _check_heads_of_fields(head: HeadConfig, settings: Mapping[str, Any]) -> Ite
             yield f"{key}: is for {' or '.join(f'head={kind}' for kind in heads)}; got {got} for head={head.kind}"
 
 
-def _check_band_edges(head: HeadConfig) -> Iterator[str]:
-    if isinstance(head, BandsConfig) and list(head.edges) != sorted(set(head.edges)):
-        yield f"head.edges: rising numbers, such as [1, 3, 7]; got {list(head.edges)}"
-
-
-def _check_targets(dataset: DatasetConfig, head: HeadConfig) -> Iterator[str]:
-    """Where the kind of data set alone says what its answers are."""
-    target_kind = dataset.target_kind
-    if target_kind is not None and target_kind != head.spec.target_kind:
-        yield f"head: {_format_dataset(dataset)} gives {target_kind}, for {recommend_heads(target_kind)}; got head={head.kind}"
-
-
-def _format_dataset(dataset: DatasetConfig) -> str:
-    subject = getattr(dataset, "subject", None)
-    return f"dataset={dataset.kind} with subject={subject}" if subject else f"dataset={dataset.kind}"
-
-
 def _check_image_settings(dataset: DatasetConfig, settings: Mapping[str, Any]) -> Iterator[str]:
     if dataset.spec.is_table:
         for key, neutral in (("training.flip", False), ("training.shift", 0)):
             if settings.get(key) not in (neutral, None):
-                yield f"{key}: is for pictures, and dataset={dataset.kind} has none; use space=dense"
-    elif (
-        isinstance(image_size := getattr(dataset, "size", None), int)
-        and (max_shift := upper_bound(settings.get("training.shift"))) >= image_size
-    ):
-        yield f"training.shift: fewer pixels than a picture has, {image_size}; got {max_shift}"
+                yield f"{key}: is for images, and dataset={dataset.kind} has none; use space=dense"
+    elif (max_shift := upper_bound(settings.get("training.shift"))) >= (size := getattr(dataset, "size", math.inf)):
+        yield f"training.shift: fewer pixels than the side of the images, {size}; got {max_shift}"
 
 
 def _check_backbone(
@@ -91,9 +76,9 @@ def _check_backbone(
     dataset: DatasetConfig | None,
     overrides: Sequence[Override],
 ) -> Iterator[str]:
-    """What has no effect beside this backbone, and what it cannot work with."""
+    """Yield a mistake for each setting that has no effect with this backbone, or that it cannot work with."""
     if backbone.name != PIXELS and dataset is not None and dataset.spec.is_table:
-        yield f"model.backbone: is for pictures, and dataset={dataset.kind} has none; got {backbone.name}"
+        yield f"model.backbone: is for images, and dataset={dataset.kind} has none; got {backbone.name}"
     if not backbone.is_pretrained:
         for key, neutral in (("weights", None), ("finetune", "none")):
             if (value := getattr(backbone, key)) != neutral:
@@ -103,13 +88,14 @@ def _check_backbone(
     if not backbone.is_pretrained and features is not None and features.views > 1:
         yield "features.views: is for a pretrained backbone, such as model.backbone=efficientnet_lite0"
     if backbone.is_pretrained:
-        for key in sorted({word.key for word in overrides} & {"training.flip", "training.shift"}):
-            yield f"{key}: a pretrained backbone sees each picture once; say features.views for changed pictures"
+        for key in sorted({override.key for override in overrides} & {"training.flip", "training.shift"}):
+            yield f"{key}: a pretrained backbone reads each image once; for augmentation use features.views"
 
 
 def _check_nodes(settings: Mapping[str, Any], overrides: Sequence[Override]) -> Iterator[str]:
-    """A list of nodes fixes the layers and the shape; saying another thing beside it would be ignored."""
-    nodes, override_keys = settings.get("model.nodes"), {word.key for word in overrides}
+    """Yield a mistake if a list of nodes, which fixes layers and shape, comes with another value of them."""
+    nodes = settings.get("model.nodes")
+    override_keys = {override.key for override in overrides}
     if not isinstance(nodes, tuple):
         return
     if len(nodes) > model.MAX_HIDDEN_LAYERS:
@@ -121,21 +107,21 @@ def _check_nodes(settings: Mapping[str, Any], overrides: Sequence[Override]) -> 
 
 
 def _check_paths(dataset: DatasetConfig) -> Iterator[str]:
-    """Files and folders that a person named must be there; what is downloaded need not."""
+    """Yield a mistake for each file or folder that does not exist and is not downloaded."""
     if dataset.spec.is_downloaded:
         return
     for field in ("root", "file", "train", "test"):
         path = getattr(dataset, field, None)
         if path is None:
             continue
-        is_expected, expected = (Path.is_dir, "folder") if field == "root" else (Path.is_file, "file")
-        if not is_expected(path):
+        expected = "folder" if field == "root" else "file"
+        if not (path.is_dir() if expected == "folder" else path.is_file()):
             explanation = f"{path.resolve()} is none" if path.exists() else f"there is none at {path.resolve()}"
             yield f"dataset.{field}: a {expected} that exists; got {path} ({explanation})"
 
 
 def _check_workers(compute: schema.ComputeConfig | None, pruner: Pruner | None) -> Iterator[str]:
-    """Yield a mistake if the table of trials would depend on which worker is ahead."""
+    """Yield a mistake if the table of trials would depend on which worker is faster."""
     if pruner is not None and pruner.compares_running_trials and compute is not None and compute.workers != 1:
         yield (
             f"compute.workers: pruner={pruner.name} compares trials that still run, so there is one worker; "
@@ -144,7 +130,7 @@ def _check_workers(compute: schema.ComputeConfig | None, pruner: Pruner | None) 
 
 
 def _check_store(store: Path | None) -> Iterator[str]:
-    """The store is made where it is missing, so the nearest folder above it must take files."""
+    """Yield a mistake if the store can neither be written to nor be created."""
     if store is None:
         return
     existing_parent = next(folder for folder in [store.resolve(), *store.resolve().parents] if folder.exists())

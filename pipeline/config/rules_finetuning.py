@@ -1,4 +1,4 @@
-"""The rules of `model.finetune`: which backbones it is for, and whose words its settings are."""
+"""Check the rules of `model.finetune` and of its settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FINETUNE_KEYS = tuple(f"training.{field.name}" for field in fields(schema.Finetu
 
 
 def resolve_finetune_settings(settings: Mapping[str, Any], backbone: model.BackboneConfig | None) -> dict[str, Any]:
-    """The settings with what is trained along of the backbone, or without how that is done where nothing is."""
+    """Return the settings with the finetuned part of the backbone, or without those of finetuning if there is none."""
     if backbone is None or backbone.finetune_part is None:
         return {key: value for key, value in settings.items() if key not in FINETUNE_KEYS}
     return {"model.backbone": backbone.name, "model.finetune": backbone.finetune_part, **settings}
@@ -24,8 +24,8 @@ def resolve_finetune_settings(settings: Mapping[str, Any], backbone: model.Backb
 def check_finetuning(
     backbone: model.BackboneConfig, settings: Mapping[str, Any], overrides: Sequence[Override]
 ) -> Iterator[str]:
-    """A line for each rule about fine-tuning that is broken."""
-    override_keys = {word.key for word in overrides}
+    """Yield a line for each broken rule about finetuning."""
+    override_keys = {override.key for override in overrides}
     ignored = [key for key in FINETUNE_KEYS if key in override_keys or isinstance(settings[key], Range)]
     if backbone.finetune == "none" and ignored:
         yield f"{', '.join(ignored)}: for model.finetune=last or all alone; got model.finetune=none"

@@ -1,8 +1,8 @@
-"""The sections of a configuration: which class each becomes, and every key that may be typed."""
+"""The sections of a configuration: the class of each, and all keys."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -20,9 +20,11 @@ INTERPOLATION_KEYS = ("subject", "unit")
 BACKBONE_KEYS = ("backbone", "weights", "finetune")
 LIST_KEYS = ("model.nodes", "model.channels")  # a value for each layer or block
 DERIVED_FIELDS = ("hidden", "convolutions", "tail", "finetuning")
-DATASET_CLASSES = {kind: spec.config_class for kind, spec in DATASETS.items()}
-HEAD_CLASSES = {kind: spec.config_class for kind, spec in HEADS.items()}
-SECTION_CLASSES = {
+KIND_CLASSES: Mapping[str, Mapping[str, type]] = {
+    "dataset": {kind: spec.config_class for kind, spec in DATASETS.items()},
+    "head": {kind: spec.config_class for kind, spec in HEADS.items()},
+}
+SECTION_CLASSES: Mapping[str, type] = {
     "features": schema.FeaturesConfig,
     "cv": schema.CrossValidationConfig,
     "budget": schema.BudgetConfig,
@@ -46,7 +48,7 @@ SCALAR_TYPES = {
 
 
 def searchable_defaults() -> dict[str, Any]:
-    """Return the default of each searchable field that has one, by its full key: a field of a later release."""
+    """Return the default of each searchable field that has one, by full key: a field of a later release."""
     return {
         f"{section}.{field.name}": field.default
         for section, classes in SEARCHABLE_CLASSES.items()
@@ -57,7 +59,7 @@ def searchable_defaults() -> dict[str, Any]:
 
 
 def searchable_heads() -> dict[str, tuple[str, ...]]:
-    """Return the kinds of heads of each searchable field that is not for all, by its full key."""
+    """Return the kinds of heads of each searchable field that is not for all, by full key."""
     return {
         f"{section}.{name}": metadata.heads
         for section, classes in SEARCHABLE_CLASSES.items()
@@ -68,31 +70,27 @@ def searchable_heads() -> dict[str, tuple[str, ...]]:
 
 
 def list_searchable_fields(classes: Sequence[type]) -> dict[str, Any]:
-    """The type of each field that can be searched."""
+    """Return the type of each searchable field by name."""
     type_hints = [get_type_hints(kind, include_extras=True) for kind in classes]
     return {name: hint for hints in type_hints for name, hint in hints.items() if name not in DERIVED_FIELDS}
 
 
 def list_all_keys() -> list[str]:
-    """All that lies in a group, in full; of a name that several have, the first is meant first."""
-    fixed = [f"model.{name}" for name in BACKBONE_KEYS]
-    searched = [
-        f"{section}.{name}" for section, kinds in SEARCHABLE_CLASSES.items() for name in list_searchable_fields(kinds)
+    """Return all full keys; of several with the same last name, a suggestion takes the first."""
+    sections = [*SECTION_CLASSES.items()]
+    sections += [(section, kind) for section, kinds in KIND_CLASSES.items() for kind in kinds.values()]
+    return [
+        *(f"model.{name}" for name in BACKBONE_KEYS),
+        *(f"{name}.{key}" for name, classes in SEARCHABLE_CLASSES.items() for key in list_searchable_fields(classes)),
+        *(f"{name}.{key}" for name, section_class in sections for key in list_field_names(section_class)),
     ]
-    others = [f"{section}.{name}" for section, kind in SECTION_CLASSES.items() for name in list_field_names(kind)]
-    kinds = [("dataset", kind) for kind in DATASET_CLASSES.values()] + [
-        ("head", kind) for kind in HEAD_CLASSES.values()
-    ]
-    return (
-        fixed + searched + others + [f"{section}.{name}" for section, kind in kinds for name in list_field_names(kind)]
-    )
 
 
 def find_datasets_with_key(key: str) -> list[str]:
-    """The kinds of data set that have such a key."""
-    return [kind for kind, section in DATASET_CLASSES.items() if key in list_field_names(section)]
+    """Return the kinds of data set with this key."""
+    return [kind for kind, config_class in KIND_CLASSES["dataset"].items() if key in list_field_names(config_class)]
 
 
-def list_field_names(section_class: type) -> list[str]:
-    """Of the keys of a section."""
-    return [field.name for field in fields(section_class)]
+def list_field_names(section_class: type) -> tuple[str, ...]:
+    """Return the names of the fields of a dataclass."""
+    return tuple(field.name for field in fields(section_class))

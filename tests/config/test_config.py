@@ -192,14 +192,14 @@ def test_missing_task_lists_the_tasks() -> None:
         (["features.views=2"], "features.views: is for a pretrained backbone"),
         (
             ["model.backbone=resnet18", "training.flip=true"],
-            "training.flip: a pretrained backbone sees each picture once",
+            "training.flip: a pretrained backbone reads each image once",
         ),
         (
             ["task=house_price", "model.backbone=resnet18"],
-            "model.backbone: is for pictures, and dataset=drawn_houses has",
+            "model.backbone: is for images, and dataset=drawn_houses has",
         ),
         (["cache.max_gb=0"], "cache.max_gb: "),
-        (["training.shift=64"], "training.shift: fewer pixels than a picture has, 64; got 64"),
+        (["training.shift=64"], "training.shift: fewer pixels than the side of the images, 64; got 64"),
         (["model.activation={low: 1, high: 2}"], "model.activation: "),
         (["training.learning_rate={low: 0.1}"], "a range is {low: .., high: ..}"),
         (["training.learning_rate={low: 0, high: 1, log: true}"], "greater than 0"),
@@ -223,7 +223,7 @@ def test_refuses_with_rule_and_key(words: list[str], said: str) -> None:
 
 def test_table_refuses_what_is_for_pictures() -> None:
     (line,) = mistakes("task=house_price", "training.flip=true")
-    assert line.startswith("training.flip: is for pictures, and dataset=drawn_houses has none")
+    assert line.startswith("training.flip: is for images, and dataset=drawn_houses has none")
 
 
 def test_own_tasks_may_live_outside_the_repo(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_number_of_workers_or_trials_side_by_side_is_refused_in_one_line(typed: 
         ),
         (["model.backbone=convolutions", "model.pooling=min"], "model.pooling: 'max' or 'average'; got 'min'"),
         (["model.backbone=convolutions", "model.blocks=9"], "model.blocks: less than or equal to 8; got 9"),
-        (["model.backbone=convolutions", "model.channels=[]"], "model.channels: of one block at least; got []"),
+        (["model.backbone=convolutions", "model.channels=[]"], "model.channels: at least one block; got []"),
         (
             ["model.backbone=convolutions", "model.chanels=8"],
             "model.chanels: no such key (did you mean model.channels?)",
@@ -305,7 +305,7 @@ def test_number_of_workers_or_trials_side_by_side_is_refused_in_one_line(typed: 
         ),
         (
             ["model.backbone=convolutions", "model.channels=[8,9]", "model.growth=same"],
-            "model.growth: model.channels=[8, 9] fixes how they grow already; leave one of the two out",
+            "model.growth: model.channels=[8, 9] fixes the growth already; leave one of the two out",
         ),
         (
             ["model.backbone=convolutions", "model.channels={choice: [16, 1024]}", "model.blocks={low: 1, high: 4}"],
@@ -313,11 +313,11 @@ def test_number_of_workers_or_trials_side_by_side_is_refused_in_one_line(typed: 
         ),
         (
             ["model.backbone=convolutions", "model.blocks={low: 2, high: 4}", "dataset.size=8"],
-            "model.blocks: pictures of 8 x 8 take at most 3, since each block halves them; got 4; use fewer, or larger",
+            "model.blocks: images of 8 x 8 take at most 3, since each block halves them; got 4; use fewer, or larger",
         ),
         (
             ["model.backbone=convolutions", "model.channels=[1,2,3,4]", "dataset.size=8"],
-            "model.channels: pictures of 8 x 8 take at most 3, since each block halves them; got [1, 2, 3, 4]",
+            "model.channels: images of 8 x 8 take at most 3, since each block halves them; got [1, 2, 3, 4]",
         ),
     ],
 )
@@ -328,7 +328,7 @@ def test_mistakes_about_blocks_are_told_in_one_line(words: list[str], said: str)
 
 def test_convolutions_on_a_table_are_refused() -> None:
     (line,) = mistakes("task=house_price", "model.backbone=convolutions")
-    assert line.startswith("model.backbone: is for pictures, and dataset=drawn_houses has none; got convolutions")
+    assert line.startswith("model.backbone: is for images, and dataset=drawn_houses has none; got convolutions")
 
 
 def test_list_of_channels_replaces_their_range() -> None:
