@@ -25,7 +25,7 @@ from pipeline.study.problem import Problem, build_problem
 from pipeline.study.study import Study
 from pipeline.study.trial_record import TrialRecord
 from pipeline.tracking.client import connect
-from pipeline.tracking.process import FollowerHandle
+from pipeline.tracking.process import Tracker
 from pipeline.training.engine import StreamSeeds
 from pipeline.tuner.executors import InProcessExecutor
 from pipeline.tuner.live_display import LiveDisplay
@@ -83,13 +83,11 @@ def run_ours(search: Search, problem: Problem, on_trial_end: Callable[[], object
 
     The timing begins once MLflow's process is up: the command starts it before torch is imported.
     """
-    with FollowerHandle() as tracker:
+    with Tracker() as tracker:
         return _run_trials(search, problem, tracker, on_trial_end)
 
 
-def _run_trials(
-    search: Search, problem: Problem, tracker: FollowerHandle, on_trial_end: Callable[[], object]
-) -> SearchResult:
+def _run_trials(search: Search, problem: Problem, tracker: Tracker, on_trial_end: Callable[[], object]) -> SearchResult:
     folder = search.store / "studies" / problem.name
     folder.mkdir(parents=True)
     batch_size = proposal_batches.choose_batch_size(search, 1, on_gpu=False)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pipeline.config import command_line
 from pipeline.config.schema import Search
 from pipeline.runtime.arguments import RESUME_MESSAGE, run_reporting_errors
-from pipeline.tracking.process import FollowerHandle
+from pipeline.tracking.process import Tracker
 
 HELP = """\
 How many layers and nodes? Tries them on cross-validated splits, keeps every
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def search(config: Search) -> int:
     """Run one search and return its exit code; slow libraries are imported only after the configuration is checked."""
-    with FollowerHandle() as tracker:
+    with Tracker() as tracker:
         from pipeline.tuner.search import run_search
 
         return run_reporting_errors(lambda: run_search(config, tracker), RESUME_MESSAGE)

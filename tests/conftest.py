@@ -26,7 +26,7 @@ from pipeline.report import build
 from pipeline.runtime.arguments import run_reporting_errors
 from pipeline.study.problem import Problem
 from pipeline.tracking import process
-from pipeline.tracking.process import FollowerHandle
+from pipeline.tracking.process import Tracker
 from pipeline.training.device import resolve_device
 from pipeline.training.trial_state import PredictionTask
 from pipeline.tuner.search import run_search
@@ -174,7 +174,7 @@ def search(store: Path, *words: str, expected: int = 0, report: bool = False) ->
     """Run a whole search for real, and return the folder of its study; the report only where a test reads it."""
     before = set((store / "studies").glob("*"))
     drawing = nullcontext() if report else mock.patch.object(build, "build_report")
-    with FollowerHandle() as tracker, drawing:
+    with Tracker() as tracker, drawing:
         config = read_search([*words, f"store={store}"])
         assert run_reporting_errors(lambda: run_search(config, tracker), "interrupted") == expected
     after = set((store / "studies").glob("*"))

@@ -29,7 +29,7 @@ def run_command_line(argv: Sequence[str] | None, help_template: str, run_search:
         return _run_words(sys.argv[1:] if argv is None else argv, help_template, run_search)
     except ConfigError as error:
         hint = "nothing was started; python -m pipeline.search --help shows what can be said"
-        raise UsageError(*error.mistakes, hint) from None
+        raise UsageError(*error.lines, hint) from None
 
 
 def _run_words(argv: Sequence[str], help_template: str, run_search: Callable[[Search], int]) -> int:

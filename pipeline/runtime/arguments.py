@@ -1,10 +1,10 @@
-"""Commands: their `key=value` words, their help, and the one place where a user error becomes an exit code."""
+"""Commands: their `key=value` arguments, their help, and the one place where a user error becomes an exit code."""
 
 from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,16 +19,11 @@ RESUME_MESSAGE = "Stopped. Progress is saved; run the same command again to resu
 
 
 class UsageError(UserError):
-    """A command that cannot be carried out as typed; `mistakes` has a line for each reason."""
+    """Mistakes in a command, one line each."""
 
-    def __init__(self, *mistakes: str) -> None:
-        super().__init__("\n".join(mistakes))
-        self.mistakes = mistakes
-
-    @property
-    def lines(self) -> Sequence[str]:
-        """Return the mistakes: a name among them may hold a line break, which is printed escaped."""
-        return self.mistakes
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines  # a name in them may hold a line break, which is printed escaped
 
 
 def run_command(
@@ -37,7 +32,7 @@ def run_command(
     action: Callable[[Sequence[str]], int],
     interrupt_message: str = "Stopped. Nothing was written.",
 ) -> int:
-    """Run a command on `argv`, or on the words typed, and return its exit code; -h and --help print its help."""
+    """Run a command on `argv`, or on the arguments typed, and return its exit code; -h and --help print its help."""
     args = sys.argv[1:] if argv is None else argv
     if {"-h", "--help"} & set(args):
         print(help_text, end="")
@@ -60,7 +55,9 @@ def run_reporting_errors(action: Callable[[], int], interrupt_message: str) -> i
     try:
         return action()
     except UserError as error:
-        print_lines(error.lines)
+        from pipeline.runtime.text import escape_unprintable  # it compiles patterns, and --help does without
+
+        print(*map(escape_unprintable, error.lines), sep="\n", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         exit_code = 128 + signal.SIGINT
@@ -70,20 +67,12 @@ def run_reporting_errors(action: Callable[[], int], interrupt_message: str) -> i
     return exit_code
 
 
-def print_lines(lines: Iterable[str]) -> None:
-    """Print lines to stderr with unprintable characters escaped: names in them may hold anything."""
-    # runtime.text compiles patterns, and --help does without
-    from pipeline.runtime.text import escape_unprintable
-
-    print(*map(escape_unprintable, lines), sep="\n", file=sys.stderr)
-
-
 @dataclass(frozen=True)
 class CommandOptions:
-    """Options of a command: each field with metadata of `option` is a key of its `key=value` words."""
+    """Options of a command: each field, with metadata of `option`, is a key of its `key=value` arguments."""
 
     def find_mistakes(self) -> list[str]:
-        """Return a line for each mistake that more than one key makes; a value that could not be read is None here."""
+        """Return a line for each mistake that needs several values; one that could not be read is None here."""
         return []
 
 
@@ -91,11 +80,10 @@ OptionsT = TypeVar("OptionsT", bound=CommandOptions)
 
 
 def option(default: str | None, read: Callable[[str], Any]) -> Mapping[str, Any]:
-    """Return the metadata of a key's field.
+    """Return the metadata of a field.
 
-    default: the text without the key, which is read too; with None the value is None.
-    read: makes the value of the text, or raises ValueError with the rule that the text breaks and, as a second
-    argument, the text to add after what it got.
+    default: the text that is read if the key is missing; None for the value None.
+    read: makes the value of the text; raises ValueError(rule) or ValueError(rule, hint to print after the text).
     """
     return {"default": default, "read": read}
 
@@ -103,13 +91,13 @@ def option(default: str | None, read: Callable[[str], Any]) -> Mapping[str, Any]
 def read_options(options_class: type[OptionsT], args: Sequence[str]) -> OptionsT:
     """Return the options as typed; raise UsageError with every mistake among them."""
     keys = [each.name for each in fields(options_class)]
-    return fill_options(options_class, *parse_key_values(args, keys))
+    return fill_options(options_class, *_parse_key_values(args, keys))
 
 
 def fill_options(
     options_class: type[OptionsT], texts: Mapping[str, str], mistakes: Sequence[str], **values: Any
 ) -> OptionsT:
-    """Return the options of the texts of keys, and of values that are no key's; raise UsageError with every mistake.
+    """Return the options of texts by key, and of values that have no key; raise UsageError with every mistake.
 
     mistakes: lines that were found before.
     """
@@ -128,6 +116,23 @@ def fill_options(
     if lines:
         raise UsageError(*lines)
     return options
+
+
+def _parse_key_values(args: Sequence[str], keys: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Return the text of each key given, and a line for each argument that is no `key=value` of these keys."""
+    texts: dict[str, str] = {}
+    mistakes: list[str] = []
+    *first, last = [f"{key}=" for key in keys]
+    for argument in args:
+        key, equals, text = argument.partition("=")
+        if not equals or key not in keys:
+            hint = did_you_mean(f"{key.lstrip('-')}=", [*first, last])
+            mistakes.append(f"{key}: the keys are {', '.join(first)} and {last}; got {argument}{hint}")
+        elif key in texts:
+            mistakes.append(f"{key}: given twice; got {texts[key]} and {text}")
+        else:
+            texts[key] = text
+    return texts, mistakes
 
 
 def read_bool(text: str) -> bool:
@@ -156,25 +161,3 @@ def read_model_name(text: str) -> str:
     if not text:
         raise ValueError("say which, model=<folder, task or models:/...>")
     return text
-
-
-def parse_key_values(args: Sequence[str], keys: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the value of each key, and a line for each word that is no such value."""
-    mistakes = list[str]()
-    values = dict[str, str]()
-    for argument in args:
-        key, equals, value = argument.partition("=")
-        if not equals or key not in keys:
-            mistakes.append(_describe_unknown_argument(argument, key, keys))
-        elif key in values:
-            mistakes.append(f"{key}: given twice; got {values[key]} and {value}")
-        else:
-            values[key] = value
-    return values, mistakes
-
-
-def _describe_unknown_argument(argument: str, key: str, keys: Sequence[str]) -> str:
-    """Return why a word is not one of the command's, with the key that may have been meant."""
-    hint = did_you_mean(f"{key.lstrip('-')}=", [f"{known}=" for known in keys])
-    *first, last = [f"{known}=" for known in keys]
-    return f"{key}: the keys are {', '.join(first)} and {last}; got {argument}{hint}"

@@ -42,21 +42,17 @@ def touch(file: Path) -> None:
 def store_cached(file: Path, shape: tuple[int, ...], dtype: DTypeLike, chunks: Iterable[NDArray[Any]]) -> NDArray[Any]:
     """Write the chunks of an array, in order, to a file atomically, and return it memory-mapped read-only.
 
-    Raises FileWriteError if the disk refuses it. Written, not mapped: a full disk kills a process that maps.
+    Raises FileWriteError. The file is written and not mapped, because a full disk kills a process that maps.
     """
     make_folder(file.parent)
+    header = BytesIO()
+    fields = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, fields)
     digest = hashlib.sha256()
     with atomic_path(file) as temporary, temporary.open("wb") as stream:
-        for content in chain([_build_npy_header(shape, dtype)], (part.tobytes() for part in chunks)):
+        for content in chain([header.getvalue()], (chunk.tobytes() for chunk in chunks)):
             stream.write(content)
             digest.update(content)
         stream.write(digest.digest())
     array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
     return array
-
-
-def _build_npy_header(shape: tuple[int, ...], dtype: DTypeLike) -> bytes:
-    stream = BytesIO()
-    header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(stream, header)
-    return stream.getvalue()

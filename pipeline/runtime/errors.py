@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 
 class UserError(Exception):
-    """Mistake or state that the user can mend; its message is one line, or one line a reason."""
+    """Mistake or state that the user can mend: the command prints its lines and ends with its exit code."""
 
     exit_code = 2
 
-    @property
-    def lines(self) -> Sequence[str]:
-        """Return the message, one item a line to print."""
-        return str(self).split("\n")
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.lines: Sequence[str] = message.split("\n")
 
 
 def first_line(error: BaseException) -> str:

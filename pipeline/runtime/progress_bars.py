@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 ItemT = TypeVar("ItemT")
@@ -25,15 +25,11 @@ def format_time_left(seconds: float) -> str:
 
 @contextmanager
 def progress_bar(description: str, total: int | None, unit: str = "") -> Iterator[Callable[[int], None]]:
-    """Show a progress bar, and yield the function that advances it.
-
-    total: None if it is unknown. unit: `bytes` shows megabytes.
-    """
-    amount_column = _CompletedMegabytes() if unit == "bytes" else CompletedCount()
+    """Show a progress bar, and yield the function that advances it; total: None if it is unknown."""
     with Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(BAR_WIDTH),
-        amount_column,
+        DownloadColumn() if unit == "bytes" else CompletedCount(),
         TimeRemaining(),
         console=Console(file=sys.stderr, highlight=False, emoji=False),
         transient=True,
@@ -66,10 +62,7 @@ def spinner(description: str) -> Iterator[None]:
 
 
 class TimeRemaining(ProgressColumn):
-    """Time remaining at the mean pace so far; the latest pace jumps with work that comes in batches.
-
-    Empty for a bar with the field `timed=False`, which began before.
-    """
+    """Time remaining at the mean pace so far, as the latest pace jumps with work in batches; not if `timed=False`."""
 
     def render(self, task: Task) -> Text:
         """Return `about 12 s left` after the first second."""
@@ -85,11 +78,3 @@ class CompletedCount(ProgressColumn):
     def render(self, task: Task) -> Text:
         total = "" if task.total is None else f"/{task.total:,.0f}"
         return Text(f"{task.completed:,.0f}{total}")
-
-
-class _CompletedMegabytes(ProgressColumn):
-    """Megabytes received, with the total if it is known."""
-
-    def render(self, task: Task) -> Text:
-        total = f"/{task.total / 1e6:.0f}" if task.total else ""
-        return Text(f"{task.completed / 1e6:.0f}{total} MB")

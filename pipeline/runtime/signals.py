@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Self
 
-STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAME_SIGNAL_SECONDS = 0.3  # Ctrl-C reaches a process and, once more, its group
 
 
@@ -26,10 +26,8 @@ class SearchInterrupted(BaseException):
 class SignalGuard:
     """Context manager that handles SIGINT, SIGTERM and SIGHUP; a signal that `nohup` ignores stays ignored.
 
-    In `deferred`, the first signal waits for `raise_if_interrupted`, so that no library swallows it and no write is cut
-    in two; otherwise SearchInterrupted is raised at once. A second signal ends the process immediately.
-
-    on_first_signal: called with the first signal, to stop other processes.
+    The first signal calls `on_first_signal` and raises SearchInterrupted; within `deferred` it waits for
+    `raise_if_interrupted`, so that no library swallows it and no write is cut in two. A second one ends the process.
     """
 
     def __init__(self, *, exit_on_second: bool = True) -> None:
@@ -40,8 +38,7 @@ class SignalGuard:
         self.on_first_signal: Callable[[], None] = lambda: None
 
     def __enter__(self) -> Self:
-        signal_numbers = [getattr(signal, name) for name in STOP_SIGNALS if hasattr(signal, name)]
-        self.previous_handlers = {number: signal.getsignal(number) for number in signal_numbers}
+        self.previous_handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
         for number, handler in self.previous_handlers.items():
             if handler != signal.SIG_IGN:
                 signal.signal(number, self._handle_signal)

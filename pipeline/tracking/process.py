@@ -27,7 +27,7 @@ def start_follower() -> subprocess.Popen[str]:
     )
 
 
-class FollowerHandle:
+class Tracker:
     """Context manager of the follower's process; wait_seconds: time for which the search has waited for it.
 
     It is started before the search imports its own libraries, since both take seconds.

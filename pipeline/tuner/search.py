@@ -24,7 +24,7 @@ from pipeline.study.problem import Problem, build_problem
 from pipeline.study.study import Study
 from pipeline.study.summary import RefitResult, SecondsSpent, StudySummary
 from pipeline.study.trial_record import TrialRecord
-from pipeline.tracking.process import FollowerHandle
+from pipeline.tracking.process import Tracker
 from pipeline.training.fit import gc_unfrozen_on_exit
 from pipeline.tuner import executors, results_table
 from pipeline.tuner.executors import InProcessExecutor, TrialExecutor, WorkerProcess
@@ -41,7 +41,7 @@ class Stopwatch:
     """Wall time of a study: of this call, and of the calls before it except killed ones."""
 
     study: Study
-    tracker: FollowerHandle
+    tracker: Tracker
     earlier: Mapping[str, float]
     start_time: float
 
@@ -70,7 +70,7 @@ class PreparedSearch:
     folder: Path
     n_workers: int
     console: Console
-    tracker: FollowerHandle
+    tracker: Tracker
     stopwatch: Stopwatch
 
     def print(self, line: str) -> None:
@@ -78,7 +78,7 @@ class PreparedSearch:
         self.console.print(line, soft_wrap=True, markup=False)
 
 
-def run_search(search: Search, tracker: FollowerHandle) -> int:
+def run_search(search: Search, tracker: Tracker) -> int:
     """Search, print the result, and return the exit code; raises UserError and SearchInterrupted."""
     start_time = time.monotonic()
     console = Console(highlight=False)
@@ -114,7 +114,7 @@ def _run_steps(prepared: PreparedSearch, signal_guard: SignalGuard) -> int:
 
 
 def prepare(
-    search: Search, problem: Problem, folder: Path, console: Console, tracker: FollowerHandle, start_time: float
+    search: Search, problem: Problem, folder: Path, console: Console, tracker: Tracker, start_time: float
 ) -> PreparedSearch:
     """Open the study in its locked folder, describe it there, and let the tracker follow it."""
     device = problem.task.device

@@ -15,7 +15,7 @@ from pipeline.runtime.arguments import run_reporting_errors
 def mistakes(*words: str) -> tuple[str, ...]:
     with pytest.raises(ConfigError) as refused:
         read_search(words)
-    return refused.value.mistakes
+    return refused.value.lines
 
 
 def test_every_task_reads_with_its_embedded_data() -> None:
@@ -258,7 +258,7 @@ def test_own_task_that_is_no_yaml_is_one_line(content: bytes, said: str, tmp_pat
     (tmp_path / "task" / "mine.yaml").write_bytes(content)
     with pytest.raises(ConfigError) as refused:
         read_search(["task=mine"], tmp_path)
-    (line,) = refused.value.mistakes
+    (line,) = refused.value.lines
     assert line.startswith("each file of the configuration is YAML, with a value for each key; got another (")
     assert said in line
     assert "\n" not in line
@@ -278,7 +278,7 @@ def test_refuses_several_workers_where_trials_are_compared_while_they_run() -> N
 def test_number_of_workers_or_trials_side_by_side_is_refused_in_one_line(typed: str, key: str) -> None:
     with pytest.raises(ConfigError) as refused:
         read_search(["task=cat_species", f"compute.{key}={typed}"])
-    (line,) = refused.value.mistakes
+    (line,) = refused.value.lines
     assert line.startswith(f"compute.{key}: a whole number from 1 to 256, or auto; got ")
 
 

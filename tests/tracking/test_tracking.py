@@ -24,7 +24,7 @@ from pipeline.study import description
 from pipeline.study.storage import TrialStorageReader
 from pipeline.tracking import sync as view
 from pipeline.tracking.client import connect, download_model, store_uri
-from pipeline.tracking.process import FollowerHandle
+from pipeline.tracking.process import Tracker
 from pipeline.tuner.live_display import LiveDisplay
 from pipeline.tuner.search import run_search as run_search
 from tests.conftest import TINY, search
@@ -225,7 +225,7 @@ def everything(store: Path) -> list[tuple]:
 
 def test_killed_follower_loses_no_trial_and_doubles_none(store: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words = ["task=cat_species", *TINY, "budget.trials=6", f"store={store}"]
-    with FollowerHandle() as tracker:
+    with Tracker() as tracker:
         say = LiveDisplay.finish_trial
 
         def kill(*given: Any) -> None:
