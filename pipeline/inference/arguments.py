@@ -93,7 +93,7 @@ def parse_arguments(argv: Sequence[str]) -> PredictOptions:
         return fill_options(PredictOptions, texts, mistakes, paths=tuple(paths))
     except UsageError as error:
         missing = [f"{path}: no such file" for path in paths if not _exists(path)]
-        raise UsageError(*error.mistakes, *missing) from None
+        raise UsageError(*error.lines, *missing) from None
 
 
 def _split_arguments(argv: Sequence[str]) -> tuple[dict[str, str], list[Path], list[str]]:

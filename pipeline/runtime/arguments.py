@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,9 +55,7 @@ def run_reporting_errors(action: Callable[[], int], interrupt_message: str) -> i
     try:
         return action()
     except UserError as error:
-        from pipeline.runtime.text import escape_unprintable  # it compiles patterns, and --help does without
-
-        print(*map(escape_unprintable, error.lines), sep="\n", file=sys.stderr)
+        print_lines(error.lines)
         return error.exit_code
     except KeyboardInterrupt:
         exit_code = 128 + signal.SIGINT
@@ -65,6 +63,13 @@ def run_reporting_errors(action: Callable[[], int], interrupt_message: str) -> i
         exit_code = interrupt.exit_code
     print(interrupt_message, file=sys.stderr)
     return exit_code
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines to stderr with unprintable characters escaped: names in them may hold anything."""
+    from pipeline.runtime.text import escape_unprintable  # it compiles patterns, and --help does without
+
+    print(*map(escape_unprintable, lines), sep="\n", file=sys.stderr)
 
 
 @dataclass(frozen=True)

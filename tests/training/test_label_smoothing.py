@@ -124,4 +124,4 @@ def test_fixed_value_is_that_of_every_trial() -> None:
 def test_refuses_other_heads_and_values_in_one_line(words: list[str], message: str) -> None:
     with pytest.raises(ConfigError) as error:
         read_search(words)
-    assert error.value.mistakes == (message,)
+    assert error.value.lines == (message,)
