@@ -19,7 +19,7 @@ from pipeline.models import heads
 from pipeline.training.device import resolve_device
 from pipeline.training.engine import FoldData, StreamSeeds
 from pipeline.training.fold_data import FoldDataBuilder
-from pipeline.training.trial_state import PredictionTask
+from pipeline.training.trials import PredictionTask
 
 ROWS = 2_000
 CLASSES = 12

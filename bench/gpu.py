@@ -20,7 +20,7 @@ from rich.table import Table
 from bench.cases import CASES, STREAM_SEEDS, Case, prepare_case
 from pipeline.config.metrics import METRICS
 from pipeline.training.engine import FoldData, FusedDenseStack, Member, Precision, StreamSeeds, compat
-from pipeline.training.trial_state import PredictionTask
+from pipeline.training.trials import PredictionTask
 
 STEPS = 200
 

@@ -23,7 +23,7 @@ from pipeline.runtime import seeds
 from pipeline.training.engine import FoldData, Member, StreamSeeds, build_stack
 from pipeline.training.engine.compat import onednn_matmul
 from pipeline.training.fit import cross_validate_trials
-from pipeline.training.trial_state import PredictionTask, TrialSpec
+from pipeline.training.trials import PredictionTask, TrialSpec
 
 Accuracies = list[float]  # one for each fold
 

@@ -28,7 +28,7 @@ from pipeline.study.problem import Problem
 from pipeline.tracking import process
 from pipeline.tracking.process import Tracker
 from pipeline.training.device import resolve_device
-from pipeline.training.trial_state import PredictionTask
+from pipeline.training.trials import PredictionTask
 from pipeline.tuner.search import run_search
 from tests.preloaded import PreloadedServer
 

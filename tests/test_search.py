@@ -27,7 +27,7 @@ from pipeline.study.problem import NUMERICS_VERSION
 from pipeline.study.storage import TrialStorageReader
 from pipeline.training.engine import batching_rule
 from pipeline.training.fit import cross_validate_trials
-from pipeline.training.trial_state import TrialResult, TrialSpec
+from pipeline.training.trials import TrialResult, TrialSpec
 from pipeline.tuner import executors
 from pipeline.tuner.lock import lock_study
 from tests.conftest import TINY, search

@@ -20,7 +20,7 @@ from pipeline.training.engine import FoldData, StreamSeeds
 from pipeline.training.engine.batching_rule import StackKey, group_by_stack_key
 from pipeline.training.fit import fit_trials
 from pipeline.training.fold_data import FoldDataBuilder
-from pipeline.training.trial_state import TrialSpec
+from pipeline.training.trials import TrialSpec
 
 TRAIN_SHARES = (0.1, 0.25, 0.5)
 MIN_ROWS = 10

@@ -23,7 +23,7 @@ from pipeline.models import heads
 from pipeline.runtime.errors import UserError
 from pipeline.training.device import Device, resolve_device
 from pipeline.training.fold_data import FoldDataBuilder
-from pipeline.training.trial_state import PredictionTask
+from pipeline.training.trials import PredictionTask
 
 NUMERICS_VERSION = "4"  # raise it when a change of the code gives the same search other digits or another trials.log
 

@@ -18,7 +18,7 @@ from pipeline.study.sampling import TrialProposer
 from pipeline.study.space import Candidate
 from pipeline.study.storage import TrialStorage
 from pipeline.study.trial_record import TrialRecord, result_to_dict, trial_from_dict
-from pipeline.training.trial_state import PruneCallback, TrialResult
+from pipeline.training.trials import PruneCallback, TrialResult
 
 
 @dataclass(frozen=True)

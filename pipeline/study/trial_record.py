@@ -16,7 +16,7 @@ from pipeline.study.space import Candidate, format_override_value
 from pipeline.training.epoch import EpochResult
 
 if TYPE_CHECKING:
-    from pipeline.training.trial_state import TrialResult
+    from pipeline.training.trials import TrialResult
 
 TrialStatus = Literal["complete", "pruned", "failed", "diverged"]
 STOP_REASONS = {

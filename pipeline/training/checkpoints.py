@@ -18,10 +18,9 @@ from torch import Tensor
 from pipeline.runtime.files import FileWriteError, atomic_path
 from pipeline.training.engine import NetworkStack, StateDict
 from pipeline.training.epoch import EpochResult
-from pipeline.training.trial_state import TrialState
+from pipeline.training.trials import RunningTrial
 
 CHECKPOINT_INTERVAL_SECONDS = 15.0  # a checkpoint of the largest case takes 0.4 to 1.0 s to write
-TrialKeys = Mapping[int, str]  # trial number -> its hyperparameters, which differ for another number of workers
 
 
 @dataclass(frozen=True)
@@ -37,33 +36,40 @@ class TrialCheckpoint:
     tensors: Mapping[str, Tensor]
 
     @classmethod
-    def capture(cls, trial_states: Sequence[TrialState], stack: NetworkStack, fold_count: int) -> TrialCheckpoint:
+    def capture(cls, trials: Sequence[RunningTrial], stack: NetworkStack, fold_count: int) -> TrialCheckpoint:
         """Return the state of the trials and of the stack that trains those still running."""
         tensors: dict[str, Tensor] = {}
-        running = 0
-        for trial_index, trial_state in enumerate(trial_states):
-            for fold, state in enumerate(trial_state.fold_weights):
-                tensors |= {f"{trial_index}.{fold}.best.{name}": value for name, value in state.items()}
-            if trial_state.stop_reason is None:
-                for fold in range(fold_count):
-                    state = stack.training_state(running * fold_count + fold)
-                    tensors |= {f"{trial_index}.{fold}.stack.{name}": value for name, value in state.items()}
-                running += 1
-        return cls(stack.position, [_state_to_dict(trial_state) for trial_state in trial_states], tensors)
+        member = 0
+        for index, trial in enumerate(trials):
+            for fold, state in enumerate(trial.fold_weights):
+                tensors |= {f"{index}.{fold}.best.{name}": value for name, value in state.items()}
+            for fold in range(fold_count if trial.stop_reason is None else 0):
+                state = stack.training_state(member)
+                tensors |= {f"{index}.{fold}.stack.{name}": value for name, value in state.items()}
+                member += 1
+        trial_states = [
+            {
+                "curve": [epoch.as_list for epoch in trial.epoch_results],
+                "best": trial.best_epoch,
+                "ending": trial.stop_reason,
+            }
+            for trial in trials
+        ]
+        return cls(stack.position, trial_states, tensors)
 
-    def restore(self, trial_states: Sequence[TrialState]) -> None:
+    def restore(self, trials: Sequence[RunningTrial]) -> None:
         """Set the trials to this checkpoint."""
-        for trial_index, (trial_state, saved_state) in enumerate(zip(trial_states, self.trial_states, strict=True)):
-            trial_state.epoch_results = list(EpochResult.curve_from_lists(saved_state["curve"]))
-            trial_state.best_epoch = saved_state["best"]
-            trial_state.stop_reason = saved_state["ending"]
-            trial_state.fold_weights = tuple(self._fold_states(trial_index, "best"))
+        for index, (trial, state) in enumerate(zip(trials, self.trial_states, strict=True)):
+            trial.epoch_results = list(EpochResult.curve_from_lists(state["curve"]))
+            trial.best_epoch = state["best"]
+            trial.stop_reason = state["ending"]
+            trial.fold_weights = tuple(self._fold_states(index, "best"))
 
     def restore_stack(self, stack: NetworkStack, trial_indices: Sequence[int]) -> None:
         """Set a new stack of the running trials at these indices to this checkpoint."""
         states = [state for index in trial_indices for state in self._fold_states(index, "stack")]
-        for index, state in enumerate(states):
-            stack.load_training_state(index, state)
+        for member, state in enumerate(states):
+            stack.load_training_state(member, state)
         stack.position = self.position
 
     def _fold_states(self, trial_index: int, kind: str) -> list[StateDict]:
@@ -82,16 +88,12 @@ class TrialCheckpoint:
         return TrialCheckpoint(self.position, [self.trial_states[index] for index in trial_indices], tensors)
 
 
-def _state_to_dict(trial_state: TrialState) -> dict[str, Any]:
-    return {
-        "curve": [epoch.as_list for epoch in trial_state.epoch_results],
-        "best": trial_state.best_epoch,
-        "ending": trial_state.stop_reason,
-    }
-
-
 class CheckpointStore:
-    """The checkpoint files of a study: one for each stack of trials in training."""
+    """The checkpoint files of a study: one for each stack of trials in training.
+
+    hyperparameters: those of each trial by its number, as text. A checkpoint with others is of another trial: with
+    another number of workers the sampler proposes others under the same number.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "checkpoints"
@@ -99,24 +101,21 @@ class CheckpointStore:
     def _path(self, trial_number: int) -> Path:
         return self.folder / f"trial-{trial_number}.safetensors"
 
-    def load_latest(self, trial_keys: TrialKeys) -> TrialCheckpoint | None:
+    def load_latest(self, hyperparameters: Mapping[int, str]) -> TrialCheckpoint | None:
         """Return the latest checkpoint that has all of these trials, or None; damaged files are ignored."""
         checkpoints = []
         for path in self.folder.glob("trial-*.safetensors"):
             with suppress(SafetensorError, OSError, ValueError, KeyError):
-                checkpoints.append(_read_checkpoint(path, trial_keys))
+                checkpoints.append(_read_checkpoint(path, hyperparameters))
         return max(checkpoints, key=lambda checkpoint: checkpoint.position, default=None)
 
-    def save(self, trial_keys: TrialKeys, checkpoint: TrialCheckpoint) -> None:
+    def save(self, hyperparameters: Mapping[int, str], checkpoint: TrialCheckpoint) -> None:
         """Write a checkpoint atomically in place of the previous one; raises FileWriteError."""
-        state = {
-            "trials": list(trial_keys.items()),
-            "position": checkpoint.position,
-            "courses": checkpoint.trial_states,
-        }
+        trials = list(hyperparameters.items())
+        state = {"trials": trials, "position": checkpoint.position, "courses": checkpoint.trial_states}
         state_json = json.dumps(state, sort_keys=True)
         tensors = {name: value.contiguous() for name, value in checkpoint.tensors.items()}
-        path = self._path(min(trial_keys))
+        path = self._path(min(hyperparameters))
         try:
             self.folder.mkdir(exist_ok=True)
             with atomic_path(path) as temporary:
@@ -135,12 +134,12 @@ class CheckpointStore:
             path.unlink(missing_ok=True)
 
 
-def _read_checkpoint(path: Path, trial_keys: TrialKeys) -> TrialCheckpoint:
+def _read_checkpoint(path: Path, hyperparameters: Mapping[int, str]) -> TrialCheckpoint:
     """Return the checkpoint of these trials; raises ValueError if the file lacks one or its checksum differs."""
     with safe_open(path, "pt") as content:
         metadata = content.metadata()
         state = json.loads(metadata["state"])
-        trial_indices = [state["trials"].index(list(trial)) for trial in trial_keys.items()]
+        trial_indices = [state["trials"].index(list(trial)) for trial in hyperparameters.items()]
         tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 -- it is no mapping
     if metadata["sha256"] != _compute_digest(metadata["state"], tensors):
         raise ValueError(f"{path}: the checksum differs")
@@ -155,22 +154,27 @@ def _compute_digest(state_json: str, tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-class DiskCheckpointPolicy:
-    """Policy that saves every `CHECKPOINT_INTERVAL_SECONDS`, and when `raise_if_stopped` raises SearchInterrupted."""
+class CheckpointPolicy:
+    """Decides after every step whether to save a checkpoint: every `CHECKPOINT_INTERVAL_SECONDS`, and when stopped."""
 
-    def __init__(self, store: CheckpointStore, trial_keys: TrialKeys, raise_if_stopped: Callable[[], None]) -> None:
+    def __init__(
+        self, store: CheckpointStore, hyperparameters: Mapping[int, str], raise_if_stopped: Callable[[], None]
+    ) -> None:
         self.store = store
-        self.trial_keys = trial_keys
+        self.hyperparameters = hyperparameters
         self.raise_if_stopped = raise_if_stopped
         self.last_save_time = monotonic()
 
     def load(self) -> TrialCheckpoint | None:
-        return self.store.load_latest(self.trial_keys)
+        """Return the checkpoint of an interrupted call with these trials, or None."""
+        return self.store.load_latest(self.hyperparameters)
 
     def is_due(self) -> bool:
+        """Return whether to save now; raises SearchInterrupted to stop, after which `save` is called."""
         self.raise_if_stopped()
         return monotonic() - self.last_save_time >= CHECKPOINT_INTERVAL_SECONDS
 
     def save(self, checkpoint: TrialCheckpoint) -> None:
-        self.store.save(self.trial_keys, checkpoint)
+        """Store a checkpoint in place of the previous one."""
+        self.store.save(self.hyperparameters, checkpoint)
         self.last_save_time = monotonic()

@@ -28,3 +28,8 @@ class EpochResult:
     def mean_score(self) -> float:
         """Return the mean score over the folds."""
         return math.fsum(self.fold_scores) / len(self.fold_scores)
+
+    @property
+    def is_finite(self) -> bool:
+        """Return whether loss and mean score are finite; a trial without that has diverged."""
+        return math.isfinite(self.train_loss) and math.isfinite(self.mean_score)

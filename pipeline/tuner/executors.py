@@ -19,12 +19,12 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import FileWriteError, make_folder, write_file
 from pipeline.runtime.parallel import available_cores
 from pipeline.study.study import TrialProposal
-from pipeline.training.checkpoints import CheckpointStore, DiskCheckpointPolicy
+from pipeline.training.checkpoints import CheckpointPolicy, CheckpointStore
 from pipeline.training.device import Device
 from pipeline.training.engine import FoldData, StreamSeeds
 from pipeline.training.epoch import EpochResult
 from pipeline.training.fit import cross_validate_trials
-from pipeline.training.trial_state import PredictionTask, PruneCallback, TrialResult, TrialSpec
+from pipeline.training.trials import PredictionTask, PruneCallback, TrialResult, TrialSpec
 
 AVAILABLE_CORES = available_cores()  # before this process is pinned to some of them
 WORKER_END_SECONDS = 4  # a worker writes its checkpoints in that time; then it is killed
@@ -71,7 +71,7 @@ class InProcessExecutor:
             stream_seeds = StreamSeeds(self.seed, seeds.derive_seed(self.seed, proposal.number))
             trials.append(TrialSpec(candidate.model, candidate.training, stream_seeds, prune_callback))
         trial_keys = {proposal.number: repr(dict(proposal.candidate.hyperparameters)) for proposal in proposals}
-        checkpoint_policy = DiskCheckpointPolicy(self.checkpoints, trial_keys, self.check_stop)
+        checkpoint_policy = CheckpointPolicy(self.checkpoints, trial_keys, self.check_stop)
         self.last_results = cross_validate_trials(self.task, self.folds, trials, checkpoint_policy)
         return self.last_results
 

@@ -21,7 +21,7 @@ from pipeline.study.study import Study, TrialProposal
 from pipeline.study.trial_record import TrialRecord
 from pipeline.training.checkpoints import CheckpointStore
 from pipeline.training.engine.batching_rule import StackKey, group_by_stack_key
-from pipeline.training.trial_state import TrialResult
+from pipeline.training.trials import TrialResult
 from pipeline.tuner.executors import TrialExecutor, WorkerError
 from pipeline.tuner.live_display import LiveDisplay
 

@@ -22,7 +22,7 @@ from pipeline.study import space
 from pipeline.study.problem import build_problem
 from pipeline.study.study import TrialProposal
 from pipeline.training.fit import gc_unfrozen_on_exit
-from pipeline.training.trial_state import PruneCallback
+from pipeline.training.trials import PruneCallback
 from pipeline.tuner.executors import InProcessExecutor
 
 SEARCH_GONE = 128 + signal.SIGTERM

@@ -25,7 +25,7 @@ from pipeline.study.trial_record import TrialRecord
 from pipeline.training.engine import StreamSeeds
 from pipeline.training.epoch import EpochResult
 from pipeline.training.fit import cross_validate_trials, fit_trials
-from pipeline.training.trial_state import PredictionTask, TrialResult, TrialSpec
+from pipeline.training.trials import PredictionTask, TrialResult, TrialSpec
 from tests.conftest import picture_examples, question, table_examples
 
 ROWS = (100.0, 250.0, 500.0, 1000.0)

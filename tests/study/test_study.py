@@ -12,7 +12,7 @@ from pipeline.study import proposal_batches
 from pipeline.study.study import Study
 from pipeline.study.trial_record import TrialRecord, trial_from_dict
 from pipeline.training.epoch import EpochResult
-from pipeline.training.trial_state import TrialResult
+from pipeline.training.trials import TrialResult
 
 FACTS = {"seed": "0", "data": "abc"}
 

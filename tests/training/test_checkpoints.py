@@ -15,10 +15,10 @@ from pipeline.config.schema import Training
 from pipeline.runtime.signals import SearchInterrupted, SignalGuard
 from pipeline.study.problem import Problem
 from pipeline.training import checkpoints
-from pipeline.training.checkpoints import CheckpointStore, DiskCheckpointPolicy
+from pipeline.training.checkpoints import CheckpointPolicy, CheckpointStore
 from pipeline.training.engine import FoldData, FusedDenseStack, StreamSeeds
 from pipeline.training.fit import cross_validate_trials
-from pipeline.training.trial_state import TrialResult, TrialSpec
+from pipeline.training.trials import TrialResult, TrialSpec
 from tests.conftest import picture_examples, question
 
 MODEL = Model((8, 5), "gelu", 0.2)
@@ -75,7 +75,7 @@ def tried(numbers: Iterable[int]) -> dict[int, str]:
 def train(
     asked: Problem, folds: Sequence[FoldData], folder: Path, numbers: Sequence[int], steps: int = 10**9
 ) -> list[TrialResult]:
-    keeper = DiskCheckpointPolicy(CheckpointStore(folder), tried(numbers), Stopping(steps))
+    keeper = CheckpointPolicy(CheckpointStore(folder), tried(numbers), Stopping(steps))
     return cross_validate_trials(asked.task, folds, [ALL[number] for number in numbers], keeper)
 
 
@@ -180,7 +180,7 @@ def test_sigterm_between_the_steps_of_two_epochs_is_heard_by_us_and_not_by_light
 
     monkeypatch.setattr(FusedDenseStack, "validate", signalled)
     with SignalGuard() as interrupt, interrupt.deferred():
-        keeper = DiskCheckpointPolicy(CheckpointStore(tmp_path), tried(TRIALS), interrupt.raise_if_interrupted)
+        keeper = CheckpointPolicy(CheckpointStore(tmp_path), tried(TRIALS), interrupt.raise_if_interrupted)
         with pytest.raises(SearchInterrupted, match="143"):
             cross_validate_trials(asked.task, folds, list(TRIALS.values()), keeper)
     saved = CheckpointStore(tmp_path).load_latest(tried(TRIALS))

@@ -28,11 +28,11 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.parallel import available_cpus
 from pipeline.runtime.signals import SearchInterrupted
 from pipeline.study.problem import Problem, build_problem
-from pipeline.training.checkpoints import CheckpointStore, DiskCheckpointPolicy
+from pipeline.training.checkpoints import CheckpointPolicy, CheckpointStore
 from pipeline.training.engine import AutogradStack, FoldData, Member, StreamSeeds, build_stack
 from pipeline.training.engine.finetuning import BACKBONE_TAIL_PREFIX, FinetunedSingleNetwork, FinetuneStack
 from pipeline.training.fit import cross_validate_trials
-from pipeline.training.trial_state import TrialSpec
+from pipeline.training.trials import TrialSpec
 from tests.conftest import picture_examples, question, search
 from tests.training.test_checkpoints import Stopping, assert_equal, never
 
@@ -281,7 +281,7 @@ def test_interrupted_anywhere_it_is_what_it_would_have_been(asked: Problem, step
     assert len(whole[0].epoch_results) == 4
     calls = 0
     for calls in range(100):  # noqa: B007 -- looked at below
-        keeper = DiskCheckpointPolicy(CheckpointStore(tmp_path), {3: "it"}, Stopping(steps))
+        keeper = CheckpointPolicy(CheckpointStore(tmp_path), {3: "it"}, Stopping(steps))
         try:
             found = cross_validate_trials(asked.task, folds_of(asked), trials, keeper)
             break

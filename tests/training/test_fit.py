@@ -15,7 +15,7 @@ from pipeline.study.problem import Problem
 from pipeline.training.device import NoDeviceError, resolve_device
 from pipeline.training.engine import FoldData, FusedDenseStack, Member, StreamSeeds
 from pipeline.training.fit import cross_validate_trials, refit
-from pipeline.training.trial_state import TrialResult, TrialSpec
+from pipeline.training.trials import TrialResult, TrialSpec
 from tests.conftest import picture_examples, question
 
 

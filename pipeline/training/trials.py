@@ -1,4 +1,4 @@
-"""The state of a trial: scores of each epoch, weights of the best one, pruning and early stopping."""
+"""Trials in training: their options, the scores of each epoch, pruning and early stopping, and their results."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ class TrialSpec:
         return [Member(self.model, self.training, self.seeds, fold_data) for fold_data in folds]
 
 
-class TrialState:
-    """State of a running trial: see `TrialResult`; stop_reason is None while it runs."""
+class RunningTrial:
+    """State of a trial in training: see `TrialResult`; stop_reason is None while it runs."""
 
     def __init__(self, task: PredictionTask, spec: TrialSpec) -> None:
         self.task = task
@@ -96,38 +96,28 @@ class TrialState:
 
     def should_prune(self, epoch_result: EpochResult) -> bool:
         """Return whether the callback prunes the trial after this epoch."""
-        return _is_finite(epoch_result) and self.spec.prune_callback(
-            [each.mean_score for each in (*self.epoch_results, epoch_result)]
-        )
-
-    def _patience_start(self, training: Training) -> int:
-        """Return the epoch that patience counts from: the best one, or the start of finetuning if that is later."""
-        return self.best_epoch if training.finetuning is None else max(self.best_epoch, training.epochs)
+        mean_scores = [each.mean_score for each in (*self.epoch_results, epoch_result)]
+        return epoch_result.is_finite and self.spec.prune_callback(mean_scores)
 
     def record_epoch(
         self, epoch_result: EpochResult, is_pruned: bool, get_fold_weights: Callable[[], tuple[StateDict, ...]]
     ) -> None:
         """Add an epoch and set the stop reason; `get_fold_weights` is called only if it is the best so far."""
-        if not _is_finite(epoch_result):
+        if not epoch_result.is_finite:
             self.stop_reason = "diverged"
             return
+        best_score = self.epoch_results[self.best_epoch - 1].mean_score if self.best_epoch else math.nan
         self.epoch_results.append(epoch_result)
-        if self.best_epoch == 0 or self.task.metric.is_better(
-            epoch_result.mean_score, self.epoch_results[self.best_epoch - 1].mean_score
-        ):
-            self.best_epoch = len(self.epoch_results)
+        epochs_done = len(self.epoch_results)
+        if self.task.metric.is_better(epoch_result.mean_score, best_score):
+            self.best_epoch = epochs_done
             self.fold_weights = get_fold_weights()
         training = self.spec.training
+        # The heads' epochs do not count against a backbone that has only begun to learn.
+        patience_start = self.best_epoch if training.finetuning is None else max(self.best_epoch, training.epochs)
         if is_pruned:
             self.stop_reason = "pruned"
-        elif (
-            training.patience is not None
-            and len(self.epoch_results) - self._patience_start(training) >= training.patience
-        ):
+        elif training.patience is not None and epochs_done - patience_start >= training.patience:
             self.stop_reason = "patience"
-        elif len(self.epoch_results) >= training.total_epochs:
+        elif epochs_done >= training.total_epochs:
             self.stop_reason = "complete"
-
-
-def _is_finite(epoch_result: EpochResult) -> bool:
-    return math.isfinite(epoch_result.train_loss) and math.isfinite(epoch_result.mean_score)
