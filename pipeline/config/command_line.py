@@ -1,4 +1,4 @@
-"""The command line of a search: one search, a --multirun of several, or what Hydra shows with --cfg and --info."""
+"""Run the command line of a search: one search, several with --multirun, or Hydra's --cfg and --info."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 
 from pipeline.config.compat import get_args_parser
-from pipeline.config.compose import CONF_FOLDER, CONFIG_GROUPS, ConfigError, list_options
+from pipeline.config.compose import CONF_FOLDER, ConfigError, list_options, to_hydra_overrides
 from pipeline.config.metrics import METRICS
 from pipeline.config.overrides import expand_sweep, parse_override
 from pipeline.config.reader import read_search
@@ -26,13 +26,13 @@ def run_command_line(argv: Sequence[str] | None, help_template: str, run_search:
     help_template: the text of --help, with {task}, {dataset}, {sampler}, ... for the names that each can take.
     """
     try:
-        return _run_words(sys.argv[1:] if argv is None else argv, help_template, run_search)
+        return _run_arguments(sys.argv[1:] if argv is None else argv, help_template, run_search)
     except ConfigError as error:
-        hint = "nothing was started; python -m pipeline.search --help shows what can be said"
+        hint = "nothing was started; python -m pipeline.search --help lists the settings"
         raise UsageError(*error.lines, hint) from None
 
 
-def _run_words(argv: Sequence[str], help_template: str, run_search: Callable[[Search], int]) -> int:
+def _run_arguments(argv: Sequence[str], help_template: str, run_search: Callable[[Search], int]) -> int:
     args, unknown = get_args_parser().parse_known_intermixed_args(list(argv))
     if unknown:
         raise ConfigError([_explain_dashes(word, argv) for word in unknown])
@@ -43,7 +43,7 @@ def _run_words(argv: Sequence[str], help_template: str, run_search: Callable[[Se
     if config_dir is not None and not config_dir.is_dir():
         raise ConfigError([f"--config-dir: a folder that exists; got {config_dir}"])
     if args.multirun:
-        return _run_all(_expand_multirun(args.overrides, config_dir), run_search)
+        return _run_all(_read_multirun(args.overrides, config_dir), run_search)
     if args.hydra_help or args.shell_completion:
         return _run_hydra(argv, args.overrides)
     config = read_search(args.overrides, config_dir)
@@ -58,7 +58,7 @@ def _format_help(template: str, config_dir: Path | None) -> str:
 
 
 def _run_all(searches: Sequence[Search], run_search: Callable[[Search], int]) -> int:
-    """One search after the other, until a signal ends one; the highest of their exit codes."""
+    """Run the searches in order, until a signal ends one, and return the highest exit code."""
     exit_code = 0
     for search_config in searches:
         exit_code = max(exit_code, run_search(search_config))
@@ -68,15 +68,15 @@ def _run_all(searches: Sequence[Search], run_search: Callable[[Search], int]) ->
 
 
 def _explain_dashes(argument: str, argv: Sequence[str]) -> str:
-    """What a word with dashes may have been meant to be; its value may be the word after it."""
+    """Return the message for a setting with dashes; its value may be the next argument."""
     key, equals, value = argument.lstrip("-").partition("=")
     following = argv[argv.index(argument) + 1 :]
     suggested_value = value if equals else following[0] if following and "=" not in following[0] else "<value>"
     return f"{argument}: settings have no dashes and an equals sign; {key}={suggested_value}"
 
 
-def _expand_multirun(overrides: Sequence[str], config_dir: Path | None) -> list[Search]:
-    """Every combination of the swept values, all read before the first starts."""
+def _read_multirun(overrides: Sequence[str], config_dir: Path | None) -> list[Search]:
+    """Return a search for each combination of the swept values; all are read before the first starts."""
     try:
         expanded = [expand_sweep(text, lambda group: list_options(group, config_dir)) for text in overrides]
     except ValueError as error:
@@ -85,22 +85,17 @@ def _expand_multirun(overrides: Sequence[str], config_dir: Path | None) -> list[
 
 
 def _run_hydra(argv: Sequence[str], overrides: Sequence[str]) -> int:
-    """Hydra's own main, which shows things, with the overrides in the form that replaces."""
+    """Print what Hydra's own flags show, with the overrides in Hydra's form."""
     import hydra
 
     def job(_: object) -> None:
-        raise AssertionError("Hydra only shows things here")
+        raise AssertionError("Hydra runs no job here")
 
-    flags = [word for word in argv if word not in overrides]
-    sys.argv[1:] = [*flags, *(text for word in overrides for text in _to_hydra_overrides(word))]
-    hydra.main(config_path=str(CONF_FOLDER), config_name="search", version_base="1.3")(job)()
-    return 0
-
-
-def _to_hydra_overrides(text: str) -> list[str]:
-    """An override as Hydra is to see it; groups as they are."""
     try:
-        override = parse_override(text)
+        parsed = [parse_override(text) for text in overrides]
     except ValueError as error:
         raise ConfigError([str(error)]) from None
-    return [text] if override.key in CONFIG_GROUPS else override.to_hydra()
+    flags = [argument for argument in argv if argument not in overrides]
+    sys.argv[1:] = [*flags, *(text for override in parsed for text in to_hydra_overrides(override))]
+    hydra.main(config_path=str(CONF_FOLDER), config_name="search", version_base="1.3")(job)()
+    return 0

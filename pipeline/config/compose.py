@@ -1,4 +1,4 @@
-"""Hydra: the files of conf/ and the overrides become one plain mapping. The only file that composes."""
+"""Compose the files of conf/ and the overrides into one plain mapping with Hydra."""
 
 from __future__ import annotations
 
@@ -22,52 +22,49 @@ CONFIG_GROUPS = ("task", "dataset", "head", "space", "compute")
 
 
 class ConfigError(UsageError):
-    """Everything that is wrong with the settings, one line a mistake."""
+    """All mistakes in the settings, one line each."""
 
     def __init__(self, mistakes: Sequence[str]) -> None:
         super().__init__(*mistakes)
 
 
 def list_options(group: str, config_dir: Path | None) -> list[str]:
-    """The names a group can take: the files of its folder in conf/ and in the person's own folder."""
+    """Return the options of a group: the files of its folder in conf/ and in the user's own folder."""
     folders = [CONF_FOLDER / group] + ([config_dir / group] if config_dir else [])
     return sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
 
 
 def resolve_groups(overrides: Sequence[Override], config_dir: Path | None) -> tuple[list[Override], list[str]]:
-    """The words with each misspelt group replaced by the nearest known or left out, and a line for each mistake.
+    """Return the overrides and the mistakes in groups.
 
-    So the rest of the command can still be checked, and all mistakes are said at once.
+    A misspelt option is replaced by the nearest one, or left out, so that the rest of the command is checked too.
     """
-    resolved, mistakes = [], []
+    resolved = []
+    mistakes = []
     for override in overrides:
         names = list_options(override.key, config_dir) if override.key in CONFIG_GROUPS else []
         if override.key not in CONFIG_GROUPS or override.value in names:
             resolved.append(override)
             continue
-        folder_hint = (
-            f"; for a folder of your own, dataset=folder dataset.root={override.value}" if _is_folder(override) else ""
-        )
-        hint = folder_hint or did_you_mean(str(override.value), names)
+        value = str(override.value)
+        is_folder = override.key == "dataset" and Path(value).is_dir()
+        folder_hint = f"; for a folder of your own, dataset=folder dataset.root={value}" if is_folder else ""
+        hint = folder_hint or did_you_mean(value, names)
         mistakes.append(f"{override.text}: no such {override.key}{hint}; known: {', '.join(names)}")
-        resolved += [parse_override(f"{override.key}={name}") for name in find_similar(str(override.value), names)]
-    if not any(word.key == "task" for word in overrides):
+        resolved += [parse_override(f"{override.key}={name}") for name in find_similar(value, names)]
+    if not any(override.key == "task" for override in overrides):
         mistakes.append(f"task: say which, task=<name>; tasks: {', '.join(list_options('task', config_dir))}")
     return resolved, mistakes
 
 
-def _is_folder(override: Override) -> bool:
-    return override.key == "dataset" and Path(str(override.value)).is_dir()
+def to_hydra_overrides(override: Override) -> list[str]:
+    """Return an override in Hydra's form: a group as typed, any other so that it replaces the value."""
+    return [override.text] if override.key in CONFIG_GROUPS else override.to_hydra()
 
 
 def compose_config(overrides: Sequence[Override], config_dir: Path | None) -> tuple[dict[str, Any], str]:
-    """The composed configuration as a plain mapping, and as YAML; "???" where a value is missing.
-
-    Raises ConfigError where Hydra cannot compose.
-    """
-    hydra_overrides = [
-        text for word in overrides for text in ([word.text] if word.key in CONFIG_GROUPS else word.to_hydra())
-    ]
+    """Return the configuration as a plain mapping, with "???" for a missing value, and as YAML; raises ConfigError."""
+    hydra_overrides = [text for override in overrides for text in to_hydra_overrides(override)]
     if config_dir:
         folder = QuotedString(f"file://{config_dir.resolve()}", Quote.single).with_quotes()
         hydra_overrides.append(f"hydra.searchpath=[{folder}]")
@@ -79,7 +76,7 @@ def compose_config(overrides: Sequence[Override], config_dir: Path | None) -> tu
         raise ConfigError([_format_error(error)]) from error
     except (YAMLError, OSError, ValueError) as error:
         rule = "each file of the configuration is YAML, with a value for each key"
-        raise ConfigError([f"{rule}; got another ({_format_error(error)}); mend that file"]) from error
+        raise ConfigError([f"{rule}; got another ({_format_error(error)}); correct that file"]) from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}, OmegaConf.to_yaml(config, resolve=True)
 

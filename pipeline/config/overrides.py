@@ -1,4 +1,4 @@
-"""What a person typed after the command, word by word: which key, which value, is it a range, is it a group."""
+"""Parse the overrides of the command line with Hydra's grammar."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ from pipeline.runtime.errors import first_line
 
 @dataclass(frozen=True)
 class Override:
-    """One override: `text` as typed, and what Hydra's grammar reads in it.
-
-    sweeps: it has several values, of which each is for a search of its own.
-    """
+    """One override: `text` as typed, and its parts; is_sweep: it has several values, each for its own search."""
 
     text: str
     key: str
@@ -29,13 +26,13 @@ class Override:
 
     @property
     def is_range(self) -> bool:
-        """Whether it puts a range where a value would stand."""
+        """Return whether its value is a range."""
         return self.key.startswith(("model.", "training.")) and isinstance(self.value, dict)
 
     def to_hydra(self) -> list[str]:
-        """The same override in the form that replaces what stands there; Hydra by itself merges into it.
+        """Return the overrides that replace the value in the configuration; Hydra alone would merge into it.
 
-        A list or a mapping cannot be merged over another kind of value: null goes ahead and clears the place.
+        A list or mapping cannot be merged into another kind of value, so that null comes first and clears it.
         """
         if self.is_deletion or self.key.startswith("hydra.") or self.key == "hydra":
             return [self.text]
@@ -45,7 +42,7 @@ class Override:
 
 
 def parse_override(text: str) -> Override:
-    """Reads one override; raises ValueError where it is none."""
+    """Parse one override; raises ValueError if it is none."""
     key, equals, _ = text.partition("=")
     if not (key and equals) and not text.startswith("~"):
         raise ValueError(f"{text}: a setting is key=value, without a space on either side of the equals sign")
@@ -60,9 +57,9 @@ def parse_override(text: str) -> Override:
 
 
 def expand_sweep(text: str, list_group_options: Callable[[str], Sequence[str]]) -> list[str]:
-    """The overrides that a sweep (`seed=0,1`, `seed=range(0,3)`, `task=glob(*)`) stands for; any other text is itself.
+    """Return an override for each value of a sweep (`seed=0,1`, `seed=range(0,3)`, `task=glob(*)`); others unchanged.
 
-    names: what a group's glob may match. Raises ValueError where the text is no override, or sweeps over an interval.
+    Raises ValueError if the text is no override, or sweeps over an interval.
     """
     parse_override(text)
     override = OverridesParser.create().parse_override(text)
@@ -70,16 +67,15 @@ def expand_sweep(text: str, list_group_options: Callable[[str], Sequence[str]]) 
         return [text]
     value: object = override.value()
     if isinstance(value, Glob):
-        return [
-            f"{override.key_or_group}={name}" for name in value.filter(list(list_group_options(override.key_or_group)))
-        ]
+        group = override.key_or_group
+        return [f"{group}={name}" for name in value.filter(list(list_group_options(group)))]
     if not override.is_discrete_sweep():
-        raise ValueError(f"{text}: an interval has no end of values; use a list, seed=0,1, or range(0,3)")
+        raise ValueError(f"{text}: an interval has infinitely many values; use a list, seed=0,1, or range(0,3)")
     return [f"{override.get_key_element()}={choice}" for choice in override.sweep_string_iterator()]
 
 
 def _read_value(override: HydraOverride) -> Any:
-    """The value without the marks of quoting; a sweep (`seed=1,2`) stays the text it is."""
+    """Return the value without quotes; that of a sweep (`seed=1,2`) as text."""
     if override.is_sweep_override():
         return override.get_value_string()
     return _unquote(override.value())
