@@ -1,4 +1,4 @@
-"""Shows or clears the cache of a store: `python -m pipeline.cache`, `python -m pipeline.cache clear=true`."""
+"""Show or clear the cache of a store: `python -m pipeline.cache`, `python -m pipeline.cache clear=true`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ backbones, downloaded weights.
 clear=true     deletes all of it; searches compute it again when they need it
 store=mlruns   the folder that the searches write to
 
-A search keeps it below cache.max_gb=20: least recently used entries go first.
+A search keeps it below cache.max_gb=20, and evicts least recently used entries.
 """
 
 

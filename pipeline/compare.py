@@ -9,14 +9,14 @@ from pipeline.report.compare_command import CompareOptions, compare_studies
 from pipeline.runtime.arguments import read_options, run_command
 
 HELP = """\
-Does a harder task need more layers and nodes? Sets finished searches side by
-side: score against size, and the smallest network as good as the best.
+Does a harder task need more layers and nodes? Compares finished searches:
+score against size, and the smallest network as good as the best.
 
   python -m pipeline.compare tasks=[<task>,<task>,...] [key=value ...]
 
-tasks          of each task its newest finished search
+tasks          the newest finished search of each task
 studies        searches by name, such as studies=[cat_species-1a2b3c4d]
-output         compare.html or compare.png; without it both, in the store
+output         compare.html or compare.png; without it, both in the store
 store=mlruns   the folder that the searches wrote to
 
 Skill score: 0 % for the constant baseline, 100 % for perfect predictions.

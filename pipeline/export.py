@@ -9,18 +9,18 @@ from pipeline.inference.arguments import ExportOptions
 from pipeline.runtime.arguments import read_options, run_command
 
 HELP = """\
-A model for other programs: one file, from pixels or columns to answers.
+Exports a model for other programs: one file, from inputs to predictions.
 
   python -m pipeline.export model=<model> format=onnx [output=<folder>]
 
 model     a folder with architecture.json and parameters.safetensors,
           the name of a task (its champion), or models:/<task>@<alias>
-format    onnx: preprocessing, backbone and head are inside, any number of rows;
-          its metadata say what goes in (pixels, or numbers and codes of
-          categories) and what comes out. It is checked with onnxruntime: what
-          does not answer as the network does, within 1e-5, is not written
+format    onnx: with preprocessing, backbone and head, for any number of rows;
+          its metadata describe the inputs (pixels, or numbers and category
+          codes) and the outputs. It is written only if its predictions in
+          onnxruntime are those of the model within 1e-5
 output    the folder for <task>-opset<version>-<shape>.onnx, . by default
-store     where the registry is, mlruns by default
+store     the folder with the registry, mlruns by default
 weights   the file of the backbone's weights, if the search had model.weights
 
 examples

@@ -1,4 +1,4 @@
-"""Predict with a trained model: `python -m pipeline.predict model=cat_species photo.jpg output=answers.csv`."""
+"""Predict with a trained model: `python -m pipeline.predict model=cat_species photo.jpg output=predictions.csv`."""
 
 from __future__ import annotations
 
@@ -6,29 +6,27 @@ import sys
 from collections.abc import Sequence
 
 from pipeline.inference.arguments import parse_arguments
-from pipeline.runtime.arguments import MAX_REASON_CHARS, USAGE_ERROR_EXIT_CODE, UsageError, run_command
-
-__all__ = ["EXIT_INCOMPLETE", "USAGE_ERROR_EXIT_CODE", "main", "parse_arguments"]
+from pipeline.runtime.arguments import MAX_REASON_CHARS, UsageError, run_command
 
 HELP = """\
-Answers with a trained model: its two files, and pictures or a table.
+Predicts with a trained model, for images or for the rows of a table.
 
-  python -m pipeline.predict model=<model> <picture, folder or table> ...
-                             [output=answers.csv] [sheet=sheet.png]
+  python -m pipeline.predict model=<model> <image, folder or table> ...
+                             [output=predictions.csv] [sheet=sheet.png]
 
 model     a folder with architecture.json and parameters.safetensors,
           the name of a task (its champion), or models:/<task>@<alias>
-output    a CSV file: file, a column for each class or label (or prediction),
-          answer, error; or answers.jsonl, an object a line: file, answer,
+output    a CSV file: file, a column per class or label (or prediction), answer,
+          error; or predictions.jsonl, an object per line: file, answer,
           probabilities (or prediction), error; without it a table is printed
-sheet     a PNG of the pictures with their answers
-store     where the registry is, mlruns by default
+sheet     a PNG of the images with their predictions
+store     the folder with the registry, mlruns by default
 weights   the file of the backbone's weights, if the search had model.weights
 
 examples
   python -m pipeline.predict model=cat_species photo.jpg
   python -m pipeline.predict model=models:/day_night@champion photos/ \\
-      output=answers.jsonl sheet=sheet.png
+      output=predictions.jsonl sheet=sheet.png
   python -m pipeline.predict model=mlruns/studies/house_price-1a2b3c4d/model houses.csv
 """
 EXIT_INCOMPLETE = 1
@@ -38,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit code: 1 if a file or row has no prediction, 2 for a mistake."""
     if not argv:
         print(HELP, end="")
-        return USAGE_ERROR_EXIT_CODE
+        return UsageError.exit_code
     return run_command(argv, HELP, _run)
 
 

@@ -11,8 +11,8 @@ from pipeline.runtime.arguments import RESUME_MESSAGE, run_reporting_errors
 from pipeline.tracking.process import Tracker
 
 HELP = """\
-How many layers and nodes? Tries them on cross-validated splits, keeps every
-trial in MLflow, and leaves a model.
+How many layers and nodes? Compares networks by cross-validation, logs every
+trial to MLflow, and trains the best one on all rows but the test set.
 
   python -m pipeline.search task=<name> [key=value ...] [--config-dir <folder>]
 

@@ -13,12 +13,12 @@ Writes what MLflow lacks of the studies in a store: trials, scores, models.
 
   python -m pipeline.sync [study=<name>] [rebuild=true] [store=<folder>]
 
-study          one study; without it all of the store, in the order in which they ended
-rebuild=true   every trial is written anew, also those that MLflow has
+study          one study; without it, all of the store in the order they ended
+rebuild=true   writes every trial again, also those that MLflow has
 store=mlruns   the folder that the searches wrote to
 
-A search does this by itself; this is for a server that was away at its end, and
-for a mlflow.db that was lost.
+A search does this by itself. The command is for a server that was unavailable
+at its end, and for a lost mlflow.db.
 """
 
 

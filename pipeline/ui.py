@@ -1,4 +1,4 @@
-"""Shows the searches of a store in a browser, on this machine only: `python -m pipeline.ui store=mlruns port=5000`."""
+"""Show the searches of a store in a browser, on this machine only: `python -m pipeline.ui store=mlruns port=5000`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Shows the searches of a store in a browser: MLflow's pages, on this machine only
   python -m pipeline.ui [store=<folder>] [port=<number>] [host=<address>] [open=true]
 
 store=mlruns     the folder that the searches wrote to
-port=5000        a port that is free, 1024 to 65535
-host=127.0.0.1   another IPv4 address of this machine, such as host=192.168.1.5, lets in
-                 anyone who reaches it, without a password
+port=5000        a free port, 1024 to 65535
+host=127.0.0.1   the IPv4 address to serve on; another one of this machine, such as
+                 host=192.168.1.5, gives access to other machines, without a password
 open=false       true: opens the browser at the task that was searched last
 
-It prints the addresses once it answers, after about ten seconds. Ctrl-C ends it.
+It prints the addresses when the server is up, after about ten seconds. Ctrl-C ends it.
 """
 
 

@@ -13,7 +13,6 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.signals import SearchInterrupted
 from pipeline.runtime.suggestions import did_you_mean
 
-USAGE_ERROR_EXIT_CODE = UserError.exit_code
 MAX_REASON_CHARS = 200  # the system's own reason repeats a name of any length
 RESUME_MESSAGE = "Stopped. Progress is saved; run the same command again to resume."
 

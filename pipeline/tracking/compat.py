@@ -16,7 +16,7 @@ def is_model_server() -> bool:
 
 
 def replace_invocations(wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    """Wrap the function by which MLflow's model server in this process answers a request; wrap it once only."""
+    """Wrap the function by which MLflow's model server in this process handles a request, unless it is wrapped."""
     from mlflow.pyfunc import scoring_server
 
     if not hasattr(scoring_server.invocations, "__wrapped__"):

@@ -15,7 +15,7 @@ from pipeline.tracking.compat import SHARED_VIEW_TAG_PREFIX
 from pipeline.tracking.ui_views import SEARCHES_VIEW, format_experiment_link
 
 MAX_EXPERIMENTS = 20
-# Without one of these, `webbrowser` would open a browser of text in this terminal.
+# Without one of these, `webbrowser` would open a text browser in this terminal.
 DISPLAY_VARIABLES = {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"}
 
 

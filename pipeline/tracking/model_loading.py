@@ -1,4 +1,4 @@
-"""Trained models by their name: a folder, a task, or an address in MLflow's registry."""
+"""Trained models by their name: a folder, a task, or a model URI of MLflow's registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handle of the follower process, which writes to MLflow so that training never waits for it."""
+"""Tracker of a search: the handle of the follower's process, which writes to MLflow while the search trains."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
-from types import TracebackType
 from typing import Self
 
 FINISH_TIMEOUT_SECONDS = 120.0  # for which a finished search waits for MLflow
@@ -28,9 +27,9 @@ def start_follower() -> subprocess.Popen[str]:
 
 
 class Tracker:
-    """Context manager of the follower's process; wait_seconds: time for which the search has waited for it.
+    """Context manager of the follower's process, which starts while the search imports its own libraries.
 
-    It is started before the search imports its own libraries, since both take seconds.
+    wait_seconds: time for which the search has waited for it.
     """
 
     def __init__(self) -> None:
@@ -72,9 +71,7 @@ class Tracker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         """Let the process end by itself, or kill it if it follows no study."""
         if self.listener_thread is None:
             self.process.kill()

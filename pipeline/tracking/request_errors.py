@@ -1,4 +1,4 @@
-"""Error answers of MLflow's model server: one sentence for the client, the traceback for the server's log."""
+"""Error responses of MLflow's model server: one sentence for the client, the traceback for the server's log."""
 
 from __future__ import annotations
 
@@ -12,34 +12,33 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from pipeline.tracking.compat import replace_invocations
 
-MAX_MESSAGE_CHARS = 300  # letters of MLflow's own sentence, which may repeat the request
+MAX_MESSAGE_CHARS = 300  # of MLflow's own sentence, which may repeat the request
 LOGGER = logging.getLogger("uvicorn.error")
 
 
 class BadRequestError(MlflowException):
-    """A request that is answered with the status 400 and one sentence."""
+    """Invalid request; the response has the status 400 and one sentence."""
 
     def __init__(self, client_message: str) -> None:
         super().__init__(client_message, error_code=INVALID_PARAMETER_VALUE)
         self.client_message = client_message
 
     def serialize_as_json(self) -> str:
-        """Return the body of the answer; MLflow's own `message` repeats the request before the sentence."""
+        """Return the body of the response; MLflow's own `message` repeats the request before the sentence."""
         return json.dumps({"error_code": self.error_code, "message": self.client_message})
 
 
 def install_error_handler() -> None:
-    """Make the model server in this process answer a bad request with the status 400 and one sentence.
+    """Make the model server in this process respond to an invalid request with the status 400 and one sentence.
 
-    By itself MLflow's server sends tracebacks to clients (for a malformed CSV file), repeats the whole body in its
-    message, and answers a request without a content type with the status 500. It has no hook for errors, so its
-    function is replaced in the server's own process.
+    MLflow's server sends tracebacks to clients (for a malformed CSV file), repeats the whole body in its message, and
+    responds with the status 500 if there is no content type. It has no hook for errors, so its function is replaced.
     """
     replace_invocations(_wrap_invocations)
 
 
 def _wrap_invocations(invocations: Callable[..., Any]) -> Callable[..., Any]:
-    def answered(data: bytes, content_type: str | None, *args: Any) -> Any:
+    def respond(data: bytes, content_type: str | None, *args: Any) -> Any:
         try:
             return invocations(data, content_type or "none", *args)
         except BadRequestError:
@@ -52,8 +51,8 @@ def _wrap_invocations(invocations: Callable[..., Any]) -> Callable[..., Any]:
             LOGGER.exception("a request that MLflow cannot read")
             raise BadRequestError(f"Invalid input. It cannot be read ({type(error).__name__})") from None
 
-    answered.__dict__["__wrapped__"] = invocations
-    return answered
+    respond.__dict__["__wrapped__"] = invocations
+    return respond
 
 
 def _extract_message(message: str) -> str:
