@@ -1,4 +1,4 @@
-"""A real Chromium without a window, for the tests that look at pages, and what its console complains of."""
+"""Start a headless Chromium for the tests that load pages, and collect the errors of its console."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-NOT_OURS = (
-    "/mlflow/users/current",  # MLflow asks who it is talking to, also where nobody can log in
-    "ResizeObserver loop completed with undelivered notifications",  # a chart that was drawn again
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+MLFLOW_ERRORS = (
+    "/mlflow/users/current",  # MLflow requests the user, also where no login exists
+    "ResizeObserver loop completed with undelivered notifications",  # a chart that MLflow's page redraws
 )
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The browser of this machine, never one that Playwright downloads; without one the test is left out, or fails."""
-    program = next(filter(None, map(shutil.which, NAMES)), None)
+    """Yield this machine's browser, never one that Playwright downloads; without one skip the test, or fail it in CI."""
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         missing = "Chromium is not installed; make browser installs it"
         pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
@@ -32,18 +32,18 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
-def complaints(page: Page) -> list[str]:
-    """The errors of a page's console and programs, as they come, but for those of MLflow's own."""
-    found: list[str] = []
+def collect_errors(page: Page) -> list[str]:
+    """Return a list that fills with the errors of a page's console and scripts, except MLflow's own."""
+    errors: list[str] = []
 
-    def note(text: str) -> None:
-        if not any(known in text for known in NOT_OURS):
-            found.append(text)
+    def add(text: str) -> None:
+        if not any(known in text for known in MLFLOW_ERRORS):
+            errors.append(text)
 
-    def listen(message: ConsoleMessage) -> None:
+    def on_message(message: ConsoleMessage) -> None:
         if message.type == "error":
-            note(f"{message.text} ({message.location.get('url')})")
+            add(f"{message.text} ({message.location.get('url')})")
 
-    page.on("console", listen)
-    page.on("pageerror", lambda error: note(str(error)))
-    return found
+    page.on("console", on_message)
+    page.on("pageerror", lambda error: add(str(error)))
+    return errors

@@ -22,7 +22,7 @@ from pipeline.config.schema import Training
 from pipeline.training.engine import Member, StreamSeeds
 from pipeline.training.fit import refit
 from tests.conftest import picture_examples, question, table_examples
-from tests.crash import kills
+from tests.crash import kill_at_every_step
 
 TRAINING = Training(2, 16, 0.01, 0.0, "adamw", None, flip=False, shift=0)
 
@@ -207,18 +207,18 @@ def test_refuses_a_folder_without_the_files(tmp_path: Path) -> None:
 def test_killed_at_any_step_it_is_the_old_model_or_the_new_one_or_none(old: bool, tmp_path: Path) -> None:
     """There is none where none was, and between the two moves that put the new one in the old one's place."""
     setup = "from tests.artifact.test_model_files import trained; first, second = trained(), trained('table')"
-    before = "first.save(place / 'model')" if old else ""
-    places = kills(setup, before, "second.save(place / 'model')", tmp_path)
-    folders = [place / "model" for place in places]
+    before = "first.save(directory / 'model')" if old else ""
+    directories = kill_at_every_step(setup, before, "second.save(directory / 'model')", tmp_path)
+    folders = [directory / "model" for directory in directories]
     found = [
         model_files.load_trained_model(folder).architecture.inputs.kind if folder.exists() else "none"
         for folder in folders
     ]
-    assert len(places) > 10
+    assert len(directories) > 10
     assert found == sorted(found, key=["pictures", "none", "table"].index)
     assert found.count("none") == (1 if old else found.index("table"))
     assert found[-1] == "table"
-    for place, folder in zip(places, folders, strict=True):
+    for directory, folder in zip(directories, folders, strict=True):
         trained_once.save(folder)
-        assert [file.name for file in place.iterdir()] == ["model"]
+        assert [file.name for file in directory.iterdir()] == ["model"]
         assert sorted(file.name for file in folder.iterdir()) == [ARCHITECTURE_FILE, PARAMETERS_FILE]

@@ -30,7 +30,7 @@ from pipeline.artifact import model_files
 from pipeline.artifact import tensors as parameters
 from pipeline.artifact.model_files import ARCHITECTURE_FILE, MODEL_FILES_HINT, PARAMETERS_FILE, ModelError
 from tests.artifact.test_model_files import trained
-from tests.watched import NO_PICTURE
+from tests.watched import MISSING_IMAGE
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS, MEGABYTES = 1.0, 300.0
@@ -413,7 +413,7 @@ def test_is_refused_in_one_line(name: str, asked: dict[str, dict[str, Any]]) -> 
     assert MODEL_FILES_HINT in line or name in WORDS
     assert line.isprintable()
     assert len(line) < 700
-    assert (found["code"], found["said"], found["events"]) == (2, "", [])
+    assert (found["code"], found["output"], found["events"]) == (2, "", [])
     assert len(found["opened"]) == len(set(found["opened"])) <= 2
     assert found["seconds"] < SECONDS
     assert found["megabytes"] < MEGABYTES
@@ -430,7 +430,7 @@ def test_watch_sees_what_a_good_model_needs(asked: dict[str, dict[str, Any]]) ->
 def test_command_itself_refuses_in_one_line(tmp_path: Path) -> None:
     OURS.save(tmp_path / "model")
     changed(_target_="os.system")(tmp_path / "model")
-    command = [sys.executable, "-m", "pipeline.predict", f"model={tmp_path}/model", NO_PICTURE]
+    command = [sys.executable, "-m", "pipeline.predict", f"model={tmp_path}/model", MISSING_IMAGE]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     said = f'{tmp_path}/model/architecture.json: _target_: Unexpected keyword argument; got "os.system"; {MODEL_FILES_HINT}'

@@ -19,7 +19,7 @@ from PIL import Image
 from pipeline import data, sync
 from pipeline.config.datasets import ImageFolder
 from pipeline.tracking.client import MODEL_ARTIFACTS_FOLDER, store_uri
-from tests.crash import KILLED, Steps
+from tests.crash import KILLED_EXIT_CODE, StepKiller
 from tests.data.untrusted_images import HOSTILE, make_all
 from tests.faults.process import TINY, Forked, same_table, study, synced, whole
 from tests.faults.row import Measured, Row
@@ -35,12 +35,17 @@ def every_write(count: int, folder: Path) -> Measured:
         store = folder / str(step)
         store.mkdir()
         words = [*WORDS, f"store={store}"]
-        code = Forked(words, folder / "said.txt", before=lambda step=step: Steps(step), report=True).wait()  # type: ignore[misc]
+        code = Forked(words, folder / "said.txt", before=lambda step=step: StepKiller(step), report=True).wait()  # type: ignore[misc]
         if code == 0:
             break
-        killed += code == KILLED
+        killed += code == KILLED_EXIT_CODE
         again = Forked(words, folder / "said.txt", report=True).wait()
-        if code != KILLED or again != 0 or not same_table(study(store), expected) or (wrong := synced(study(store))):
+        if (
+            code != KILLED_EXIT_CODE
+            or again != 0
+            or not same_table(study(store), expected)
+            or (wrong := synced(study(store)))
+        ):
             odd.append(f"step {step}: exit {code}, then {again}; {wrong if again == 0 else ''}")
         shutil.rmtree(store, ignore_errors=True)
     return Measured(f"killed at {killed} of {step - 1} writes, {len(odd)} wrong {odd[:3]}", not odd and killed > 3)

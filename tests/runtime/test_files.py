@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.runtime.files import write_file, write_folder
-from tests.crash import kills
+from tests.crash import kill_at_every_step
 
 SETUP = "from pipeline.runtime.files import write_file, write_folder"
 
@@ -18,35 +18,35 @@ def state(folder: Path) -> dict[str, bytes] | None:
 
 @pytest.mark.parametrize("before", [b"", b"old"])
 def test_file_is_the_old_or_the_new_one_at_every_kill(before: bytes, tmp_path: Path) -> None:
-    lay = f"(place / 'file').write_bytes({before})" if before else ""
-    places = kills(SETUP, lay, "write_file(place / 'file', b'new' * 9)", tmp_path)
-    found = [(place / "file").read_bytes() if (place / "file").exists() else b"" for place in places]
-    assert len(places) == 7, "opened, written, flushed, moved, tidied up, the folder flushed; and one that passes"
+    lay = f"(directory / 'file').write_bytes({before})" if before else ""
+    directories = kill_at_every_step(SETUP, lay, "write_file(directory / 'file', b'new' * 9)", tmp_path)
+    found = [(directory / "file").read_bytes() if (directory / "file").exists() else b"" for directory in directories]
+    assert len(directories) == 7, "opened, written, flushed, moved, tidied up, the folder flushed; and one that passes"
     assert set(found) == {before, b"new" * 9}
-    for place in places:
-        write_file(place / "file", b"newer")
-        assert state(place) == {"file": b"newer"}
+    for directory in directories:
+        write_file(directory / "file", b"newer")
+        assert state(directory) == {"file": b"newer"}
 
 
 @pytest.mark.parametrize("before", [{}, {"a": b"old", "c": b"older"}])
 def test_folder_is_the_old_or_the_new_one_or_none_at_every_kill(before: dict[str, bytes], tmp_path: Path) -> None:
-    lay = f"write_folder(place / 'both', {before})" if before else ""
+    lay = f"write_folder(directory / 'both', {before})" if before else ""
     new = {"a": b"new" * 9, "b": b"newer"}
-    places = kills(SETUP, lay, f"write_folder(place / 'both', {new})", tmp_path)
-    found = [state(place / "both") for place in places]
-    assert len(places) > 10
+    directories = kill_at_every_step(SETUP, lay, f"write_folder(directory / 'both', {new})", tmp_path)
+    found = [state(directory / "both") for directory in directories]
+    assert len(directories) > 10
     assert all(each in (before or None, new, None) for each in found)
     assert found.count(None) == (1 if before else found.index(new))
-    for place in places:
-        write_folder(place / "both", new)
-        assert (state(place / "both"), [each.name for each in place.iterdir()]) == (new, ["both"])
+    for directory in directories:
+        write_folder(directory / "both", new)
+        assert (state(directory / "both"), [each.name for each in directory.iterdir()]) == (new, ["both"])
 
 
 def test_killed_twice_the_old_folder_is_still_there(tmp_path: Path) -> None:
     """The first kill falls between the two moves, the second anywhere in the next write."""
-    lay = "write_folder(place / '.both.999999999.old', {'a': b'old'})"
-    places = kills(SETUP, lay, "write_folder(place / 'both', {'a': b'new'})", tmp_path)
-    found = [state(place / "both") for place in places[1:]]
+    lay = "write_folder(directory / '.both.999999999.old', {'a': b'old'})"
+    directories = kill_at_every_step(SETUP, lay, "write_folder(directory / 'both', {'a': b'new'})", tmp_path)
+    found = [state(directory / "both") for directory in directories[1:]]
     assert found.count(None) == 1
     assert [each for each in found if each not in ({"a": b"old"}, {"a": b"new"}, None)] == []
 

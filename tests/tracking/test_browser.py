@@ -20,7 +20,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from pipeline.tracking.server import DEFAULT_HOST
-from tests.browser import chromium, complaints
+from tests.browser import chromium, collect_errors
 from tests.conftest import TINY, search
 from tests.data.test_data import picture
 from tests.test_ui import running
@@ -92,7 +92,7 @@ def page(browser: Browser) -> Iterator[Page]:
     visit = browser.new_context(viewport={"width": 1800, "height": 1000})
     page = visit.new_page()
     page.set_default_timeout(PATIENCE)
-    said = complaints(page)
+    said = collect_errors(page)
     yield page
     visit.close()
     assert said == []
