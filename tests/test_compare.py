@@ -53,9 +53,9 @@ def test_table_words_and_both_pictures(
     monkeypatch.setenv("COLUMNS", "80")
     assert compare.main(["tasks=[cat_species,cat_age_bands]", f"store={store}"]) == 0
     said = capsys.readouterr().out
-    assert max(map(len, said.split("drawn in")[0].splitlines())) <= 80
+    assert max(map(len, said.split("written: ")[0].splitlines())) <= 80
     assert "The skill scores are" in said.replace("\n", " ")
-    assert f"drawn in {store}/compare.html\ndrawn in {store}/compare.png\n" in said
+    assert f"written: {store}/compare.html\nwritten: {store}/compare.png\n" in said
     with Image.open(store / "compare.png") as picture:
         assert picture.size[0] == 1_200
     text = (store / "compare.html").read_text()
@@ -85,7 +85,7 @@ def test_two_ways_to_ask_for_an_age_are_compared_in_years(
         (["taks=[a,b]"], "taks: the keys are tasks=, studies=, output= and store=; got taks=[a,b] (did you mean"),
         (["tasks=[cat_species,cat_age_years]", "output=x.gif"], "output: a file that ends in .html or .png"),
         (["tasks=[cat_species,cat_age_years]", "output=no/x.png"], "output: a file in a folder that exists; got no/"),
-        (["studies=[cat_species-0,x]"], "studies: finished are"),
+        (["studies=[cat_species-0,x]"], "studies: the finished studies are"),
     ],
 )  # fmt: skip
 def test_mistake_is_told_in_a_line(

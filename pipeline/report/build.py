@@ -134,7 +134,7 @@ def _build_trial_figures(study: Study, table: TrialTable) -> list[Figure]:
     from pipeline.study.importance import compute_importances
 
     frozen_trials = [study.storage.frozen_trials[trial.number] for trial in table.trials]
-    return build_trial_figures(table, compute_importances(frozen_trials, maximize=table.maximize))
+    return build_trial_figures(table, compute_importances(frozen_trials, maximize=table.metric.maximize))
 
 
 def _render_both(figure: Figure) -> tuple[Markup, bytes]:

@@ -35,18 +35,18 @@ ABSOLUTE_ERROR = METRICS["mean_absolute_error"]
 MIN_DIFFERENCE_IN_ERRORS = 2
 MIN_COMPLETE_TRIALS = 10  # with fewer, a need for more layers or nodes is reported with a warning
 TABLE_LEGEND = (
-    "Skill score: 0 % for the constant baseline, 100 % for perfect predictions. Smallest as good: smallest network within "
-    "one standard error of the best. 80 % of resamples: range of its number of parameters over resamples of the folds."
+    "Skill score: 0 % for the constant baseline, 100 % for perfect predictions. Smallest within 1 SE: the smallest network "
+    "within one standard error of the best. 80 % of resamples: the range of its parameters over resamples of the folds."
 )
 MIN_PLOTTED_SKILL = -0.1  # scores far below the constant baseline are drawn here
 
 
 @dataclass(frozen=True)
 class ComparedStudy:
-    """A finished study, and the smallest network within one standard error of its best.
+    """A finished study, and its smallest network within one standard error of the best.
 
-    name: the task, or the study if two have the same task; resampled_trials: for each resample of the folds, all trials
-    within one standard error of the best.
+    name: the task, or the study if two have one task; resampled_trials: all trials within one standard error of the
+    best, for each resample of the folds.
     """
 
     name: str
@@ -67,15 +67,14 @@ class ComparedStudy:
         return cls(name, table, summary, study_description, select_by_one_se_rule(table), resample_one_se_trials(table))
 
     def skill_score(self, score: float) -> float:
-        """Return the skill score: 0 for the constant baseline, 1 for perfect predictions, negative if worse than constant.
+        """Return the skill score: 0 for the constant baseline, 1 for perfect predictions, below 0 if it is worse.
 
         Normalized like Cohen's kappa (1960, Educ. Psychol. Meas. 20, 37) and the skill scores of forecasting. The
         baseline's score is that in cross-validation, since a predefined test set may have other class frequencies;
         older descriptions lack it, and then it is that on the test set.
         """
-        described_constant = self.description.constant
-        constant = self.summary.majority.value if described_constant is None else described_constant
-        perfect = 1.0 if self.table.maximize else 0.0
+        constant = self.summary.majority.value if self.description.constant is None else self.description.constant
+        perfect = 1.0 if self.table.metric.maximize else 0.0
         return (score - constant) / (perfect - constant) if constant != perfect else math.nan
 
     @property
@@ -93,6 +92,12 @@ class ComparedStudy:
         """Return the standard error of a trial's skill score."""
         return abs(self.skill_score(trial.value + trial.standard_error) - self.skill_score(trial.value))
 
+    @property
+    def absolute_error(self) -> float | None:
+        """Return the mean absolute error of the winner on the test set, or None if it predicts no numbers."""
+        test = self.summary.test
+        return test.value if test.metric == ABSOLUTE_ERROR.name else test.others.get(ABSOLUTE_ERROR.name)
+
     def resampled_range(self, measure: Callable[[TrialRecord], int]) -> tuple[int, int]:
         """Return the 10 % and 90 % quantile of the smallest measure over the resamples of the folds."""
         minima = [min(map(measure, trials)) for trials in self.resampled_trials]
@@ -102,32 +107,30 @@ class ComparedStudy:
 
 def plot_comparison(studies: Sequence[ComparedStudy]) -> Figure:
     """Return the best skill score up to each size for each study, the smallest as good highlighted."""
-    lines = [_plot_front(study) for study in studies]
-    highlights = [
-        Series(study.name, "points", [study.smallest.n_parameters], [study.skill_score(study.smallest.value)],
-               point_labels=[f"{study.name}: {study.table.format_hover_text(study.smallest)}"], is_highlighted=True)
-        for study in studies
-    ]  # fmt: skip
-    chart = Chart("parameters", "skill score", (*lines, *highlights), log_x=True)
+    series = [*map(_plot_front, studies), *map(_plot_smallest, studies)]
+    chart = Chart("parameters", "skill score", tuple(series), log_x=True)
     title = "Skill score against number of parameters (ring: smallest within one standard error)"
     return Figure("compare", title, describe_comparison(studies), chart)
 
 
 def _plot_front(study: ComparedStudy) -> Series:
     x, best = build_front_steps(study.table)
+    skills = np.array([study.skill_score(trial.value) for trial in best])
+    errors = np.array([study.skill_error(trial) for trial in best])
+    clipped = [np.maximum(MIN_PLOTTED_SKILL, each).tolist() for each in (skills, skills - errors, skills + errors)]
+    return Series(study.name, "line", x, *clipped)
 
-    def skills_at(error_multiple: int) -> list[float]:
-        return [
-            max(MIN_PLOTTED_SKILL, study.skill_score(trial.value) + error_multiple * study.skill_error(trial))
-            for trial in best
-        ]
 
-    return Series(study.name, "line", x, skills_at(0), skills_at(-1), skills_at(1))
+def _plot_smallest(study: ComparedStudy) -> Series:
+    x = [study.smallest.n_parameters]
+    y = [study.skill_score(study.smallest.value)]
+    labels = [f"{study.name}: {study.table.format_hover_text(study.smallest)}"]
+    return Series(study.name, "points", x, y, point_labels=labels, is_highlighted=True)
 
 
 def build_comparison_table(studies: Sequence[ComparedStudy]) -> tuple[list[str], list[list[str]]]:
     """Return the headings, and one line per study."""
-    headings = ["", "best", "skill score", "smallest as good", "parameters", "80 % of resamples"]
+    headings = ["", "best", "skill score", "smallest within 1 SE", "parameters", "80 % of resamples"]
     return headings, [
         [
             study.name,
@@ -149,11 +152,12 @@ def _format_range(bounds: tuple[int, int]) -> str:
 def describe_comparison(studies: Sequence[ComparedStudy]) -> str:
     """Return which task is harder, and whether it needs more layers or nodes, or why that is undecided."""
     hardest, *_, easiest = sorted(studies, key=lambda study: study.best_skill)
+    extractors = " and ".join(f"{study.feature_extractor} in {study.name}" for study in (hardest, easiest))
+    needs = [f"The hidden layers follow {extractors}, so layers and nodes cannot be compared."]
     if hardest.feature_extractor == easiest.feature_extractor:
-        needs = [_describe_needs(hardest, easiest), _warn_few_trials(studies), _warn_different_inputs(studies)]
-    else:
-        extractors = " and ".join(f"{study.feature_extractor} in {study.name}" for study in (hardest, easiest))
-        needs = [f"The hidden layers follow {extractors}, so layers and nodes cannot be compared."]
+        needs = [_describe_needs(hardest, easiest), _warn_few_trials(studies)]
+        if len({json.dumps(study.description.architecture["inputs"], sort_keys=True) for study in studies}) > 1:
+            needs.append("Their inputs differ, so compare nodes rather than parameters.")
     sentences = [_describe_difficulty(hardest, easiest), *needs, _describe_absolute_errors(studies)]
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -189,7 +193,7 @@ def _describe_needs(hardest: ComparedStudy, easiest: ComparedStudy) -> str:
 
 
 def _compare_needs(hardest: ComparedStudy, easiest: ComparedStudy, measure: Callable[[TrialRecord], int]) -> str:
-    """Return how the ranges of the smallest networks as good differ, "untried" if a study has no trial as small."""
+    """Return how the ranges of the smallest networks differ, "untried" if a study has no trial as small."""
     hardest_range = hardest.resampled_range(measure)
     easiest_range = easiest.resampled_range(measure)
     if hardest_range[0] > easiest_range[1]:
@@ -206,44 +210,32 @@ def _warn_few_trials(studies: Sequence[ComparedStudy]) -> str:
     return f"With only {join_with_and([f'{count:,}' for count in counts])} complete trials, more may change this."
 
 
-def _warn_different_inputs(studies: Sequence[ComparedStudy]) -> str:
-    distinct_inputs = {json.dumps(study.description.architecture["inputs"], sort_keys=True) for study in studies}
-    return "" if len(distinct_inputs) == 1 else "Their inputs differ, so compare nodes rather than parameters."
-
-
 def _describe_absolute_errors(studies: Sequence[ComparedStudy]) -> str:
     """Return the mean absolute errors on the test sets, or "" unless all studies have one in the same unit."""
+    errors = [study.absolute_error for study in studies if study.absolute_error is not None]
     unit = studies[0].description.unit
-    absolute_errors = [_get_absolute_error(study) for study in studies]
-    known_errors = [error for error in absolute_errors if error is not None]
-    if not unit or len(known_errors) < len(studies) or any(study.description.unit != unit for study in studies):
+    if not unit or len(errors) < len(studies) or any(study.description.unit != unit for study in studies):
         return ""
-    pairs = zip(studies, known_errors, strict=True)
-    errors = join_with_and([f"{ABSOLUTE_ERROR.format(error)} {unit} ({study.name})" for study, error in pairs])
-    sentence = f"On the test set the winners have a mean absolute error of {errors}"
+    pairs = zip(studies, errors, strict=True)
+    listed = join_with_and([f"{ABSOLUTE_ERROR.format(error)} {unit} ({study.name})" for study, error in pairs])
+    sentence = f"On the test set the winners have a mean absolute error of {listed}"
     test_sets = {study.description.decides["test_rows"] for study in studies}
     differ = "" if len(test_sets) == 1 else "; the test sets differ"
-    return f"{sentence}{_describe_interval_overlap(studies, known_errors)}{differ}."
+    return f"{sentence}{_describe_interval_overlap(studies, errors)}{differ}."
 
 
 def _describe_interval_overlap(studies: Sequence[ComparedStudy], errors: Sequence[float]) -> str:
     """Return whether all errors are within the 95 % interval of the first study with this metric."""
     for study in studies:
         if study.table.metric == ABSOLUTE_ERROR:
-            low = study.summary.test.low
-            high = study.summary.test.high
-            within = "all" if all(low <= error <= high for error in errors) else "not all"
-            ends = " to ".join(map(study.table.format_value, (low, high)))
+            test = study.summary.test
+            within = "all" if all(test.low <= error <= test.high for error in errors) else "not all"
+            ends = " to ".join(map(study.table.format_value, (test.low, test.high)))
             return f", {within} within the 95 % interval of {study.name}, {ends}"
     return ""
 
 
-def _get_absolute_error(study: ComparedStudy) -> float | None:
-    test = study.summary.test
-    return test.value if test.metric == ABSOLUTE_ERROR.name else test.others.get(ABSOLUTE_ERROR.name)
-
-
 def describe_study(study: ComparedStudy) -> str:
-    """Return the name of a study, its number of trials and its smallest network as good, in one line."""
-    smallest = f"the smallest as good is trial {study.smallest.number}"
-    return f"{study.name}: {study.summary.study}, {pluralize(len(study.table.trials), 'trial')}; {smallest}"
+    """Return the name of a study, its number of trials and its smallest network within one standard error."""
+    n_trials = pluralize(len(study.table.trials), "trial")
+    return f"{study.name}: {study.summary.study}, {n_trials}; smallest within 1 SE: trial {study.smallest.number}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -43,18 +44,18 @@ class LearningCurve:
 def load_or_measure(
     problem: Problem, seed: int, best: TrialRecord, folder: Path, on_progress: ProgressCallback
 ) -> LearningCurve:
-    """Return the learning curve of the best trial, from the folder if it has it; else measure and write it there.
+    """Return the learning curve of the best trial from a file in the folder; measure and write it if it is missing.
 
-    seed: the search's. Raises DataError if the folds do not fit into the memory.
+    seed: the search's. Raises UserError if the folds do not fit into the memory.
     """
     file = folder / LEARNING_CURVE_FILE
     key = {"study": problem.fingerprint, "trial": best.number}
-    learning_curve = _load_cached(file, key)
-    if learning_curve is None:
-        learning_curve = measure_learning_curve(problem, seed, best, on_progress)
+    curve = _load_cached(file, key)
+    if curve is None:
+        curve = measure_learning_curve(problem, seed, best, on_progress)
         make_folder(folder)
-        write_file(file, (json.dumps({**key, **asdict(learning_curve)}, indent=2) + "\n").encode())
-    return learning_curve
+        write_file(file, (json.dumps({**key, **asdict(curve)}, indent=2) + "\n").encode())
+    return curve
 
 
 def _load_cached(file: Path, key: dict[str, object]) -> LearningCurve | None:
@@ -87,8 +88,15 @@ def measure_learning_curve(
         if min(map(len, samples)) >= MIN_ROWS:
             row_counts.append(_mean_row_count(samples))
             entries.append((_build_trial(best, seed, share), _build_folds(builder, folds, samples)))
-    progress = _EpochProgress(on_progress, sum(trial.training.epochs for trial, _ in entries))
-    entries = [(replace(trial, prune_callback=progress.count_epoch), data) for trial, data in entries]
+    total_epochs = sum(trial.training.epochs for trial, _ in entries)
+    epochs_done = itertools.count(1)
+
+    def report_epoch(_mean_scores: Sequence[float]) -> bool:
+        on_progress(next(epochs_done), total_epochs)
+        return False  # prunes no trial
+
+    on_progress(0, total_epochs)
+    entries = [(replace(trial, prune_callback=report_epoch), data) for trial, data in entries]
     measured = list(zip(row_counts, _score_trials(problem, entries), strict=True))
     measured.append((_mean_row_count([fold.train for fold in folds]), tuple(best.fold_scores)))
     scored = [(rows, scores) for rows, scores in measured if scores]
@@ -126,7 +134,7 @@ def _build_trial(best: TrialRecord, seed: int, share: float) -> TrialSpec:
 
 
 def _score_trials(problem: Problem, entries: Sequence[TrialWithFolds]) -> list[tuple[float, ...]]:
-    """Return each trial's fold scores at its best epoch, or () if it diverged; trained as one stack if that is faster."""
+    """Return each trial's fold scores at its best epoch, or () if it diverged; stacked if that is faster."""
     task = problem.task
     keys = [StackKey.from_trial(trial.model, trial.training) for trial, _ in entries]
     limits = task.device.stack_limits
@@ -135,19 +143,3 @@ def _score_trials(problem: Problem, entries: Sequence[TrialWithFolds]) -> list[t
     )
     results = [result for group in groups for result in fit_trials(task, [entries[index] for index in group])]
     return [result.epoch_results[result.best_epoch - 1].fold_scores if result.best_epoch else () for result in results]
-
-
-class _EpochProgress:
-    """Count of the finished epochs of all trials; its prune callback reports each one and prunes no trial."""
-
-    def __init__(self, on_progress: ProgressCallback, total_epochs: int) -> None:
-        self.on_progress = on_progress
-        self.total_epochs = total_epochs
-        self.epochs_done = 0
-        on_progress(0, total_epochs)
-
-    def count_epoch(self, _mean_scores: Sequence[float]) -> bool:
-        """Report one more finished epoch; return False, which continues the trial."""
-        self.epochs_done += 1
-        self.on_progress(self.epochs_done, self.total_epochs)
-        return False

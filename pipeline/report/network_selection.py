@@ -65,7 +65,7 @@ def resample_one_se_trials(table: TrialTable, seed: int = 0) -> list[list[TrialR
     trials = table.complete_trials
     count = table.best.folds_per_repeat
     scores = np.array([trial.fold_scores for trial in trials])
-    if not table.maximize:
+    if not table.metric.maximize:
         scores = -scores
     folds = scores.shape[1]
     generator = np.random.default_rng(seed)

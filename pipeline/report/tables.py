@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from pipeline.report.phrases import add_unit
 from pipeline.report.trials_table import TrialTable
 from pipeline.runtime.text import shorten
 from pipeline.study.formatting import format_network
@@ -17,41 +18,32 @@ MAX_LISTED_REASONS = 20
 
 def build_headings(table: TrialTable) -> list[str]:
     """Return the column headings; the last ones are the hyperparameters that differ among the trials."""
-    score = f"score ({table.unit})" if table.unit else "score"
-    hyperparameters = [key.partition(".")[2].replace("_", " ") for key in _find_varied_fields(table)]
-    result = ["trial", "state", f"{score} ± standard error", "hidden layers", "parameters", "epoch", "seconds"]
-    return [*result, *hyperparameters]
+    hyperparameters = [key.partition(".")[2].replace("_", " ") for key in _find_varied_keys(table)]
+    score = f"{add_unit('score', table.unit)} ± standard error"
+    return ["trial", "state", score, "hidden layers", "parameters", "epoch", "seconds", *hyperparameters]
 
 
-def _find_varied_fields(table: TrialTable) -> list[str]:
-    return [
-        key
-        for key in table.trials[0].hyperparameters
-        if key not in WIDTH_KEYS and len({trial.hyperparameters[key] for trial in table.trials}) > 1
-    ]
+def _find_varied_keys(table: TrialTable) -> list[str]:
+    keys = [key for key in table.trials[0].hyperparameters if key not in WIDTH_KEYS]
+    return [key for key in keys if len({trial.hyperparameters[key] for trial in table.trials}) > 1]
 
 
 def format_trials(table: TrialTable) -> list[list[str]]:
     """Return one line per trial: complete trials first, the best on top; of the others, those without a score last."""
-    keys = _find_varied_fields(table)
-    return [_format_trial(table, trial, keys) for trial in _rank_trials(table)[:MAX_LISTED_TRIALS]]
 
-
-def _rank_trials(table: TrialTable) -> Sequence[TrialRecord]:
     def sort_key(trial: TrialRecord) -> tuple[bool, bool, float, int, int]:
         score = -table.improvement(trial.value, 0) if trial.is_finite else 0
         return trial.state != "complete", not trial.is_finite, score, trial.n_parameters, trial.number
 
-    return sorted(table.trials, key=sort_key)
+    keys = _find_varied_keys(table)
+    return [_format_trial(table, trial, keys) for trial in sorted(table.trials, key=sort_key)[:MAX_LISTED_TRIALS]]
 
 
 def _format_trial(table: TrialTable, trial: TrialRecord, keys: Sequence[str]) -> list[str]:
     metric = table.metric
     score = f"{metric.format(trial.value)} ± {metric.format(trial.standard_error)}" if trial.is_finite else "none"
-    values = [
-        "" if trial.hyperparameters[key] == "" else format_override_value(trial.hyperparameters[key]) for key in keys
-    ]
     facts = [f"{trial.n_parameters:,}", str(trial.epoch or ""), f"{trial.seconds:.1f}"]
+    values = ["" if value == "" else format_override_value(value) for value in map(trial.hyperparameters.get, keys)]
     return [str(trial.number), trial.state, score, format_network(trial.hyperparameters), *facts, *values]
 
 
@@ -61,8 +53,6 @@ def count_endings(table: TrialTable) -> list[tuple[str, int, str]]:
         (trial.state, trial.reason.partition("a repeat of trial")[2].partition(": ")[2] or trial.reason)
         for trial in table.trials
     )
-    listed_endings = [
-        (state, count, shorten(reason)) for (state, reason), count in counts.most_common(MAX_LISTED_REASONS)
-    ]
-    remaining = len(table.trials) - sum(count for _, count, _ in listed_endings)
-    return [*listed_endings, ("other", remaining, "see MLflow for more reasons")] if remaining else listed_endings
+    endings = [(state, count, shorten(reason)) for (state, reason), count in counts.most_common(MAX_LISTED_REASONS)]
+    remaining = len(table.trials) - sum(count for _, count, _ in endings)
+    return [*endings, ("other", remaining, "see MLflow for more reasons")] if remaining else endings

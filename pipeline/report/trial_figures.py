@@ -30,8 +30,7 @@ def plot_param_importances(table: TrialTable, importances: Sequence[Importance])
     """Return each hyperparameter's share of the importance, beside its 95 % quantile for shuffled scores."""
     names = [_format_param_name(each.hyperparameter) for each in importances]
     shares = Series("importance", "bars", names, [each.share for each in importances])
-    chance_levels = [each.chance_level for each in importances]
-    chance = Series("95 % quantile for shuffled scores", "points", names, chance_levels)
+    chance = Series("95 % quantile for shuffled scores", "points", names, [each.chance_level for each in importances])
     chart = Chart("hyperparameter", "share of the importance", (shares, chance) if importances else ())
     return Figure("importance", "Hyperparameter importances", _format_caption(table, importances), chart)
 
@@ -52,9 +51,9 @@ def _format_caption(table: TrialTable, importances: Sequence[Importance]) -> str
     first = [f"{_format_param_name(each.hyperparameter)} {format_percent(each.share)}" for each in importances[:3]]
     method = f"Importance for being one of the best of {complete} complete trials, by PED-ANOVA"
     level = "the 95 % quantile of the largest share for shuffled scores"
-    significant = [
-        _format_param_name(each.hyperparameter) for each in importances if each.share > each.max_chance_level
-    ]
+    significant = [each.hyperparameter for each in importances if each.share > each.max_chance_level]
     if not significant:
         return f"{method}: {join_with_and(first)}. None is above {level}, so none is significant."
-    return f"{method}: {join_with_and(first)}. Above {level}: {join_with_and(significant)}."
+    return (
+        f"{method}: {join_with_and(first)}. Above {level}: {join_with_and(list(map(_format_param_name, significant)))}."
+    )

@@ -9,13 +9,12 @@ from functools import cached_property
 import numpy as np
 
 from pipeline.config.metrics import METRICS, Metric
-from pipeline.report.phrases import describe_network
+from pipeline.report.phrases import add_unit, describe_network
 from pipeline.study.summary import StudySummary
 from pipeline.study.trial_record import TrialRecord
 
-OUTLIER_IQR_FACTOR = (
-    3.0  # interquartile ranges from the worse quartile; a score beyond would compress the axis for all others
-)
+# Interquartile ranges from the worse quartile; a score beyond would compress the axis for all others.
+OUTLIER_IQR_FACTOR = 3.0
 
 
 @dataclass(frozen=True)
@@ -32,16 +31,11 @@ class TrialTable:
 
     @classmethod
     def from_records(cls, records: Iterable[TrialRecord], summary: StudySummary, unit: str) -> TrialTable:
-        """Return the trials of a finished study; unit: of the target. Numbers are missing if budget.minutes ended the search."""
-        ordered = sorted(records, key=lambda trial: trial.number)
+        """Return the trials of a finished study; unit: of the target."""
+        ordered = sorted(records, key=lambda trial: trial.number)  # some are missing if budget.minutes ended the search
         (best,) = (trial for trial in ordered if trial.number == summary.best.number)
         metric = METRICS[summary.test.metric]
         return cls(tuple(ordered), best, metric, unit if metric.in_target_unit else "")
-
-    @property
-    def maximize(self) -> bool:
-        """Return whether a higher score is better."""
-        return self.metric.maximize
 
     @property
     def complete_trials(self) -> list[TrialRecord]:
@@ -51,8 +45,7 @@ class TrialTable:
     @property
     def score_axis_title(self) -> str:
         """Return the title of an axis of cross-validation scores."""
-        unit = f" ({self.unit})" if self.unit else ""
-        return f"{self.metric.title} in cross-validation{unit}"
+        return add_unit(f"{self.metric.title} in cross-validation", self.unit)
 
     def format_value(self, value: float) -> str:
         """Return a score with its unit."""
@@ -80,15 +73,15 @@ class TrialTable:
         values = np.array(scores)
         low, high = np.quantile(values, [0.25, 0.75])
         margin = OUTLIER_IQR_FACTOR * (high - low) or np.ptp(values)
-        return float(max(low - margin, values.min()) if self.maximize else min(high + margin, values.max()))
+        return float(max(low - margin, values.min()) if self.metric.maximize else min(high + margin, values.max()))
 
     def clip_score(self, value: float) -> float:
         """Return a score as drawn: outliers and scores that are not finite at the edge."""
-        pick = max if self.maximize else min
+        pick = max if self.metric.maximize else min
         return pick(value, self.plot_limit) if np.isfinite(value) else self.plot_limit
 
     def format_hover_text(self, trial: TrialRecord) -> str:
         """Return the hover text of a trial's point."""
-        score = f"{self.format_trial_score(trial)}" if trial.is_finite else "no score"
+        score = self.format_trial_score(trial) if trial.is_finite else "no score"
         ending = "" if trial.state == "complete" else f", {trial.state}: {trial.reason}"
         return f"trial {trial.number}: {score}, {describe_network(trial)}, {trial.n_parameters:,} parameters{ending}"

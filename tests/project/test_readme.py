@@ -126,7 +126,7 @@ def test_comparisons_of_the_readme_run(finished: Path, place: Path, capsys: pyte
     for line in COMMANDS:
         if "pipeline.compare" in line:
             assert compare.main(shlex.split(line)[3:]) == 0
-    assert "drawn in mlruns/compare.html" in capsys.readouterr().out
+    assert "written: mlruns/compare.html" in capsys.readouterr().out
 
 
 def test_make_targets_of_the_readme_are_there() -> None:

@@ -43,7 +43,7 @@ def plot_learning_curve(learning_curve: LearningCurve, table: TrialTable) -> Fig
 
 def _scores_to_errors(scores: FloatArray, table: TrialTable) -> FloatArray:
     """Return the errors of scores, which fall with more data; or the scores of such errors."""
-    return 1 - scores if table.maximize else scores
+    return 1 - scores if table.metric.maximize else scores
 
 
 def _plot_fit(fits: PowerLawFits, rows: FloatArray, table: TrialTable) -> Series:
@@ -63,7 +63,7 @@ def _describe_gain(
     """Return the gain from twice the data, or that it is negligible, or that the fit does not tell."""
     gain, low, high = fits.gain_from_doubling
     interval = f"{_format_gain(low, high, table)} ({INTERVAL_NOTE})"
-    min_gain = MIN_GAIN if table.maximize else 2 * MIN_GAIN * float(errors[-1])
+    min_gain = MIN_GAIN if table.metric.maximize else 2 * MIN_GAIN * float(errors[-1])
     deviations = np.abs(fits.predict_errors(rows)[0] - errors)
     if (deviations > np.maximum(2 * standard_errors, min_gain)).any():
         return "The gain from more data cannot be predicted: the scores do not follow a power law."
@@ -76,13 +76,13 @@ def _describe_gain(
 
 def _format_upper_gain(high: float, table: TrialTable) -> str:
     """Return the upper end of a negligible gain."""
-    if table.maximize:
+    if table.metric.maximize:
         return f"at most {100 * high:.1f} points" if high >= 0.0005 else "no gain"
     return f"at most {table.metric.format(high)} {table.unit}".strip() + " less error"
 
 
 def _format_gain(low: float, high: float, table: TrialTable) -> str:
     """Return an interval of the gain, in percentage points or in the unit of the error."""
-    if table.maximize:
+    if table.metric.maximize:
         return f"{100 * low:.1f} to {100 * high:.1f} points"
     return f"{table.metric.format(low)} to {table.metric.format(high)} {table.unit}".strip() + " less error"

@@ -60,7 +60,7 @@ def _describe_best(table: TrialTable) -> str:
         return f"{score}: it is the first one, the baseline, and no other was better."
     if first.is_finite:
         score += f"; the first one, the baseline, has {table.format_value(first.value)}"
-    if best.value == (1.0 if table.maximize else 0.0):
+    if best.value == (1.0 if table.metric.maximize else 0.0):
         return f"{score}. No score can be better."
     last = len(table.trials) - 1
     index = table.trials.index(best)  # not its number: numbers may be missing
