@@ -98,9 +98,7 @@ class ViewsModule(PixelModule):
         if isinstance(self.network, FinetunedNetwork):
             finetune = trained_model.architecture.model.tail
             assert finetune is not None
-            self.body = nn.Sequential(
-                split.build_stem(backbone.network, finetune) or nn.Identity(), self.network.backbone.tail
-            )
+            self.body = nn.Sequential(split.build_stem(backbone.network, finetune), self.network.backbone.tail)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the predictions from the mean of the features over the views."""

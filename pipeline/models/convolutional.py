@@ -52,17 +52,9 @@ class ConvBlock(nn.Module):
         """Map [n, in_channels, H, W] to [n, out_channels, H / 2, W / 2], before the activation."""
         pooled = self.pooling(functional.conv2d(images, self.weight, padding="same"), 2)
         # The variance of a single value per channel is 0, and torch refuses it in training.
-        use_batch_statistics = self.training and pooled.numel() > pooled.shape[1]
-        return functional.batch_norm(
-            pooled,
-            self.mean,
-            self.variance,
-            self.scale,
-            self.offset,
-            use_batch_statistics,
-            BATCH_NORM_MOMENTUM,
-            BATCH_NORM_EPSILON,
-        )
+        use_batch = self.training and pooled.numel() > pooled.shape[1]
+        tensors = (pooled, self.mean, self.variance, self.scale, self.offset)
+        return functional.batch_norm(*tensors, use_batch, BATCH_NORM_MOMENTUM, BATCH_NORM_EPSILON)
 
 
 class ConvBlocks(nn.Module):
@@ -70,10 +62,9 @@ class ConvBlocks(nn.Module):
 
     def __init__(self, convolutions: Convolutions) -> None:
         super().__init__()
-        channel_pairs = pairwise((COLOR_CHANNELS, *convolutions.channels))
-        self.blocks = nn.ModuleList(
-            ConvBlock(*pair, convolutions.kernel, convolutions.pooling) for pair in channel_pairs
-        )
+        kernel = convolutions.kernel
+        pairs = channel_pairs(convolutions)
+        self.blocks = nn.ModuleList(ConvBlock(*pair, kernel, convolutions.pooling) for pair in pairs)
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Initialize each block."""
@@ -89,19 +80,23 @@ class ConvBlocks(nn.Module):
         return images.mean((2, 3))
 
 
+def channel_pairs(convolutions: Convolutions) -> list[tuple[int, int]]:
+    """Return the input and output channels of each block."""
+    return list(pairwise((COLOR_CHANNELS, *convolutions.channels)))
+
+
 def count_conv_parameters(convolutions: Convolutions) -> int:
     """Count the trainable parameters: weights, and a scale and an offset per channel."""
-    channel_pairs = pairwise((COLOR_CHANNELS, *convolutions.channels))
-    return sum(channels * (in_channels * convolutions.kernel**2 + 2) for in_channels, channels in channel_pairs)
+    return sum(channels * (inputs * convolutions.kernel**2 + 2) for inputs, channels in channel_pairs(convolutions))
 
 
 def conv_tensor_shapes(convolutions: Convolutions) -> dict[str, tuple[int, ...]]:
     """Return the shape of each tensor of `ConvBlocks.state_dict()` by name."""
-    tensor_shapes: dict[str, tuple[int, ...]] = {}
-    for index, (in_channels, out_channels) in enumerate(pairwise((COLOR_CHANNELS, *convolutions.channels))):
-        tensor_shapes[f"blocks.{index}.weight"] = (out_channels, in_channels, convolutions.kernel, convolutions.kernel)
-        tensor_shapes |= {f"blocks.{index}.{name}": (out_channels,) for name in ("scale", "offset", "mean", "variance")}
-    return tensor_shapes
+    shapes: dict[str, tuple[int, ...]] = {}
+    for index, (inputs, channels) in enumerate(channel_pairs(convolutions)):
+        shapes[f"blocks.{index}.weight"] = (channels, inputs, convolutions.kernel, convolutions.kernel)
+        shapes |= {f"blocks.{index}.{name}": (channels,) for name in ("scale", "offset", "mean", "variance")}
+    return shapes
 
 
 def count_largest_activation(convolutions: Convolutions, image_side: int) -> int:
@@ -111,8 +106,7 @@ def count_largest_activation(convolutions: Convolutions, image_side: int) -> int
 
 def count_conv_multiplications(convolutions: Convolutions, image_side: int) -> int:
     """Count the multiplications of a forward pass for one image."""
-    channel_pairs = pairwise((COLOR_CHANNELS, *convolutions.channels))
     return sum(
-        channels * in_channels * (convolutions.kernel * (image_side >> block)) ** 2
-        for block, (in_channels, channels) in enumerate(channel_pairs)
+        channels * inputs * (convolutions.kernel * (image_side >> block)) ** 2
+        for block, (inputs, channels) in enumerate(channel_pairs(convolutions))
     )

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.config.model import ActivationName, Model
-from pipeline.models import convolutional, finetuned
+from pipeline.config.model import ActivationName, FinetuneSpec, Model
+from pipeline.models import convolutional
 from pipeline.models.backbones import split
 
 StateDict = dict[str, Tensor]
@@ -20,6 +20,7 @@ ACTIVATION_FUNCTIONS: dict[ActivationName, Callable[[Tensor], Tensor]] = {
     "gelu": functional.gelu,
     "tanh": torch.tanh,
 }
+FINETUNE_EVAL_BATCH_SIZE = 32  # images
 MAX_EVAL_ACTIVATIONS = 2**24  # values of the largest activation of an evaluation batch: 64 MiB
 MAX_ACTIVATIONS_PER_IMAGE = 2**26  # values of the largest activation of one image
 
@@ -69,8 +70,8 @@ class ConvolutionalNetwork(nn.Module):
         super().__init__()
         assert model.convolutions is not None
         self.image_side = compute_image_side(in_features)
-        activation_count = convolutional.count_largest_activation(model.convolutions, self.image_side)
-        self.eval_batch_size = max(1, MAX_EVAL_ACTIVATIONS // activation_count)
+        image_activations = convolutional.count_largest_activation(model.convolutions, self.image_side)
+        self.eval_batch_size = max(1, MAX_EVAL_ACTIVATIONS // image_activations)
         self.activation = ACTIVATION_FUNCTIONS[model.activation]
         self.blocks = convolutional.ConvBlocks(model.convolutions)
         self.dense = DenseNetwork(model.convolutions.channels[-1], model, out_features)
@@ -89,6 +90,32 @@ class ConvolutionalNetwork(nn.Module):
         return outputs
 
 
+class FinetunedBackbone(nn.Module):
+    """The trainable tail of a backbone; its outputs are standardized by statistics from before the finetuning."""
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, spec: FinetuneSpec, feature_count: int) -> None:
+        super().__init__()
+        self.tail = split.build_tail_without_weights(spec, "cpu")
+        self.register_buffer("mean", torch.zeros(feature_count), persistent=False)
+        self.register_buffer("spread", torch.ones(feature_count), persistent=False)
+
+    def set_scaling(self, constants: Mapping[str, Tensor]) -> None:
+        """Set the mean and the standard deviation of each output from the inputs' constants."""
+        self.mean = constants["input.mean"]
+        self.spread = constants["input.spread"]
+
+    def forward(self, views: Tensor) -> Tensor:
+        """Map [n, views, ...] activations to float [n, features]: the mean over views, standardized."""
+        flat = views.flatten(0, 1)
+        batches = [flat] if self.training else torch.split(flat, FINETUNE_EVAL_BATCH_SIZE)
+        outputs = torch.cat([self.tail(batch) for batch in batches]).view(*views.shape[:2], -1)
+        scaled: Tensor = (outputs.mean(1) - self.mean) / self.spread
+        return scaled
+
+
 class FinetunedNetwork(nn.Module):
     """The finetuned part of a pretrained backbone, followed by a fully connected network.
 
@@ -99,7 +126,7 @@ class FinetunedNetwork(nn.Module):
     def __init__(self, in_features: int, model: Model, out_features: int) -> None:
         super().__init__()
         assert model.tail is not None
-        self.backbone = finetuned.FinetunedBackbone(model.tail, in_features)
+        self.backbone = FinetunedBackbone(model.tail, in_features)
         self.dense = DenseNetwork(in_features, model, out_features)
 
     def forward(self, inputs: Tensor, dropout_masks: Sequence[Tensor] = ()) -> Tensor:
@@ -134,12 +161,12 @@ def _dense_in_features(in_features: int, model: Model) -> int:
 
 def count_parameters(in_features: int, model: Model, out_features: int) -> int:
     """Count the trainable parameters of the network of a model."""
-    dense_count = count_dense_parameters(_dense_in_features(in_features, model), model.hidden, out_features)
+    count = count_dense_parameters(_dense_in_features(in_features, model), model.hidden, out_features)
     if model.tail is not None:
-        return split.count_tail_parameters(model.tail) + dense_count
+        count += split.count_tail_parameters(model.tail)
     if model.convolutions is not None:
-        return convolutional.count_conv_parameters(model.convolutions) + dense_count
-    return dense_count
+        count += convolutional.count_conv_parameters(model.convolutions)
+    return count
 
 
 def count_multiplications(in_features: int, model: Model, out_features: int) -> int:
@@ -152,18 +179,18 @@ def count_multiplications(in_features: int, model: Model, out_features: int) -> 
 
 def network_tensor_shapes(in_features: int, model: Model, out_features: int) -> dict[str, tuple[int, ...]]:
     """Return the shape of each tensor of the state dict of a model's network, by name."""
-    tensor_shapes: dict[str, tuple[int, ...]] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     if model.tail is not None:
-        backbone_shapes = finetuned.backbone_tensor_shapes(model.tail)
-        tensor_shapes |= {f"backbone.{name}": shape for name, shape in backbone_shapes.items()}
+        tail_shapes = split.tail_tensor_shapes(model.tail)
+        shapes |= {f"backbone.tail.{name}": shape for name, shape in tail_shapes.items()}
     if model.convolutions is not None:
         block_shapes = convolutional.conv_tensor_shapes(model.convolutions)
-        tensor_shapes |= {f"blocks.{name}": shape for name, shape in block_shapes.items()}
-    prefix = "dense.layers" if tensor_shapes else "layers"
+        shapes |= {f"blocks.{name}": shape for name, shape in block_shapes.items()}
+    prefix = "dense.layers" if shapes else "layers"
     widths = [_dense_in_features(in_features, model), *model.hidden, out_features]
     for layer, (inputs, nodes) in enumerate(pairwise(widths)):
-        tensor_shapes |= {f"{prefix}.{layer}.weight": (nodes, inputs), f"{prefix}.{layer}.bias": (nodes,)}
-    return tensor_shapes
+        shapes |= {f"{prefix}.{layer}.weight": (nodes, inputs), f"{prefix}.{layer}.bias": (nodes,)}
+    return shapes
 
 
 def find_size_error(in_features: int, model: Model) -> str | None:

@@ -48,19 +48,15 @@ def build_backbone(name: str, weights_file: Path) -> BackboneNetwork:
     state_dict = weights.load_weights(weights_file)
     if BACKBONES[name].timm_name:
         state_dict = _rename_tensors(state_dict, backbone.network)
-    expected_tensors = backbone.network.state_dict()
-    missing = [key for key in expected_tensors if not _has_tensor(state_dict, key, expected_tensors[key].shape)]
+    expected = backbone.network.state_dict()
+    missing = [key for key in expected if key not in state_dict or state_dict[key].shape != expected[key].shape]
     if missing:
         listed = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
         raise UserError(
-            f"model.weights: must have the {len(expected_tensors)} tensors of {name}; {weights_file} lacks {listed}"
+            f"model.weights: must have the {len(expected)} tensors of {name}; {weights_file} lacks {listed}"
         )
-    backbone.network.load_state_dict({key: state_dict[key] for key in expected_tensors})
+    backbone.network.load_state_dict({key: state_dict[key] for key in expected})
     return backbone.eval().to(memory_format=torch.channels_last)
-
-
-def _has_tensor(state_dict: Mapping[str, Tensor], key: str, shape: torch.Size) -> bool:
-    return key in state_dict and state_dict[key].shape == shape
 
 
 def build_without_weights(name: str) -> BackboneNetwork:
@@ -89,9 +85,8 @@ def _build_timm(spec: BackboneSpec) -> BackboneNetwork:
     try:
         from timm import create_model
     except ModuleNotFoundError:
-        raise UserError(
-            f"model.backbone={spec.name}: needs the package timm, which is not installed; {INSTALL_COMMAND}"
-        ) from None
+        rule = f"model.backbone={spec.name}: needs the package timm, which is not installed"
+        raise UserError(f"{rule}; {INSTALL_COMMAND}") from None
     return BackboneNetwork(create_model(spec.timm_name, pretrained=False, num_classes=0), TIMM_MEAN, TIMM_STD)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -81,9 +81,9 @@ class PretrainedBackbone:
 
     @cached_property
     def stem(self) -> nn.Module:
-        """Return the modules before the finetuned part: none if all of the backbone is finetuned."""
+        """Return the modules before the finetuned part, or the identity if all of the backbone is finetuned."""
         assert self.part is not None
-        return split.build_stem(self.network, FinetuneSpec(self.name, self.part)) or nn.Identity()
+        return split.build_stem(self.network, FinetuneSpec(self.name, self.part))
 
     @cached_property
     def tail_weights(self) -> Mapping[str, NDArray[Any]]:
@@ -110,10 +110,8 @@ class PretrainedBackbone:
         """
 
         def load_views(point: ExtractionPoint) -> tuple[NDArray[Any], ...]:
-            return tuple(
-                self._load_or_compute_view(images, view_index, view_count, point, cache)
-                for view_index in range(view_count)
-            )
+            indices = range(view_count)
+            return tuple(self._load_or_compute_view(images, index, view_count, point, cache) for index in indices)
 
         try:
             return self._build_features(images, load_views("outputs"), self._build_activations(images, load_views))
@@ -140,10 +138,8 @@ class PretrainedBackbone:
     def _load_or_compute_view(
         self, images: Images, view_index: int, view_count: int, point: ExtractionPoint, cache: Path
     ) -> NDArray[Any]:
-        cache_key = (
-            f"{FEATURE_CACHE_VERSION} {images.fingerprint} {self.name} {self.weights_sha256} {view_index} {point}"
-        )
-        file = cache / f"features-{hashlib.sha256(cache_key.encode()).hexdigest()[:24]}.npy"
+        key = f"{FEATURE_CACHE_VERSION} {images.fingerprint} {self.name} {self.weights_sha256} {view_index} {point}"
+        file = cache / f"features-{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
         cached = load_cached(file)
         if cached is not None and len(cached) == len(images):
             return cached
@@ -151,24 +147,21 @@ class PretrainedBackbone:
             cached = load_cached(file)  # another process may have computed it meanwhile
             if cached is not None and len(cached) == len(images):
                 return cached
-            first_output = self._compute_first_output(images, point)
-            shape = (len(images), *first_output.shape[1:])
-            return store_cached(
-                file, shape, first_output.dtype, self._compute_with_progress(images, view_index, view_count, point)
-            )
+            first = self._compute_first_output(images, point)
+            batches = self._compute_with_progress(images, view_index, view_count, point)
+            return store_cached(file, (len(images), *first.shape[1:]), first.dtype, batches)
 
     def _compute_first_output(self, images: Images, point: ExtractionPoint) -> NDArray[Any]:
         """Compute the output of the first image; raises UserError if the network rejects its size."""
         try:
             return next(self._compute_outputs(images.take(np.arange(1)), 0, point))
         except (RuntimeError, AssertionError, ValueError) as error:
-            image_side = images.pixels.shape[-1]
-            pretrained_side = BACKBONES[self.name].image_size
-            if image_side == pretrained_side or isinstance(error, torch.OutOfMemoryError):
+            size = images.pixels.shape[-1]
+            pretrained_size = BACKBONES[self.name].image_size
+            if size == pretrained_size or isinstance(error, torch.OutOfMemoryError):
                 raise
-            raise UserError(
-                f"dataset.size: {self.name} is made for {pretrained_side}; got {image_side} ({first_line(error)[:160]})"
-            ) from None
+            rule = f"dataset.size: {self.name} is made for {pretrained_size}"
+            raise UserError(f"{rule}; got {size} ({first_line(error)[:160]})") from None
 
     def _compute_with_progress(
         self, images: Images, view_index: int, view_count: int, point: ExtractionPoint
@@ -190,17 +183,12 @@ class PretrainedBackbone:
             yield outputs
 
 
-@contextmanager
-def _exclusive_lock(cache: Path) -> Iterator[None]:
-    """Hold the lock under which one process at a time computes features; print a line if it must wait."""
+def _exclusive_lock(cache: Path) -> AbstractContextManager[object]:
+    """Acquire the lock under which one process at a time computes features; print a line if it must wait."""
     make_folder(cache)
     lock = FileLock(cache / ".features.lock")
     try:
-        lock.acquire(timeout=0)
+        return lock.acquire(timeout=0)
     except Timeout:
         print("another search computes features; waiting for it", flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+        return lock.acquire()

@@ -47,9 +47,11 @@ class TrainableTail(nn.Module):
         return super().train(False)
 
 
-def build_stem(backbone: BackboneNetwork, spec: FinetuneSpec) -> FrozenStem | None:
-    """Return the frozen blocks of a backbone, or None if all of it is finetuned."""
-    return None if spec.part == "all" else FrozenStem(backbone, _split_blocks(spec.backbone, backbone.network)[0])
+def build_stem(backbone: BackboneNetwork, spec: FinetuneSpec) -> nn.Module:
+    """Return the frozen blocks of a backbone, or the identity if all of it is finetuned."""
+    if spec.part == "all":
+        return nn.Identity()
+    return FrozenStem(backbone, _split_blocks(spec.backbone, backbone.network)[0])
 
 
 def build_tail(backbone: BackboneNetwork, spec: FinetuneSpec) -> TrainableTail:
@@ -76,22 +78,19 @@ def count_tail_parameters(spec: FinetuneSpec) -> int:
     return sum(value.numel() for value in _build_unallocated_tail(spec).parameters())
 
 
-def has_feature_count(backbone: str, image_side: int, feature_count: int) -> bool:
+def has_feature_count(backbone: str, side: int, feature_count: int) -> bool:
     """Return whether a backbone has `feature_count` outputs for images of this side; on the meta device if possible."""
-    spec = FinetuneSpec(backbone, "all")
     try:
-        image = torch.empty(1, 3, image_side, image_side, dtype=torch.uint8, device=_choose_build_device(backbone))
-        return int(_build_unallocated_tail(spec)(image).shape[1]) == feature_count
+        tail = _build_unallocated_tail(FinetuneSpec(backbone, "all"))
+        image = torch.empty(1, 3, side, side, dtype=torch.uint8, device=next(tail.parameters()).device)
+        return int(tail(image).shape[1]) == feature_count
     except (RuntimeError, AssertionError, ValueError):
         return False
 
 
 def _build_unallocated_tail(spec: FinetuneSpec) -> TrainableTail:
-    return build_tail_without_weights(spec, _choose_build_device(spec.backbone))
-
-
-def _choose_build_device(backbone: str) -> str:
-    return "cpu" if backbone.startswith(NO_META_DEVICE_PREFIX) else "meta"
+    needs_values = spec.backbone.startswith(NO_META_DEVICE_PREFIX)
+    return build_tail_without_weights(spec, "cpu" if needs_values else "meta")
 
 
 def _split_blocks(name: str, network: nn.Module) -> tuple[list[nn.Module], list[nn.Module]]:

