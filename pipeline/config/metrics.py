@@ -27,12 +27,12 @@ class Metric:
 
     name: str
     title: str
-    definition: str
-    maximize: bool
-    in_target_unit: bool
-    interval: Literal["wilson", "bootstrap"]
-    decimals: int | None
     scorers: Mapping[PredictionKind, Scorer] = field(repr=False, hash=False)
+    definition: str = ""
+    maximize: bool = True
+    in_target_unit: bool = False
+    interval: Literal["wilson", "bootstrap"] = "bootstrap"
+    decimals: int | None = 3
 
     @property
     def direction(self) -> Direction:
@@ -101,33 +101,24 @@ METRICS: Mapping[str, Metric] = {
     for metric in (
         Metric(
             "accuracy",
-            title="accuracy",
+            "accuracy",
+            {"classes": _multiclass_accuracy, "labels": _subset_accuracy},
             definition="the share of correct predictions",
-            maximize=True,
-            in_target_unit=False,
             interval="wilson",
-            decimals=3,
-            scorers={"classes": _multiclass_accuracy, "labels": _subset_accuracy},
         ),
         Metric(
             "f1_macro",
-            title="macro F1",
+            "macro F1",
+            {"classes": _multiclass_macro_f1, "labels": _multilabel_macro_f1},
             definition="the unweighted mean of the F1 of each label",
-            maximize=True,
-            in_target_unit=False,
-            interval="bootstrap",
-            decimals=3,
-            scorers={"classes": _multiclass_macro_f1, "labels": _multilabel_macro_f1},
         ),
         Metric(
             "mean_absolute_error",
-            title="mean absolute error",
-            definition="",
+            "mean absolute error",
+            {"numbers": _mean_absolute_error},
             maximize=False,
             in_target_unit=True,
-            interval="bootstrap",
             decimals=None,
-            scorers={"numbers": _mean_absolute_error},
         ),
     )
 }

@@ -1,4 +1,4 @@
-"""What a configuration may say of a network: its hidden layers, and what stands in front of them."""
+"""The network of a configuration: hidden layers, convolutional blocks and a backbone before them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ ActivationName = Literal["relu", "gelu", "tanh"]
 WidthProfile = Literal["free", "same", "taper"]
 ChannelGrowth = Literal["double", "same", "free"]
 Pooling = Literal["max", "average"]
-MAX_HIDDEN_LAYERS, MAX_CONV_BLOCKS, MAX_CONV_CHANNELS = 20, 8, 4_096
+MAX_HIDDEN_LAYERS = 20
+MAX_CONV_BLOCKS = 8
+MAX_CONV_CHANNELS = 4_096
 
 
-def _check_kernel_size(size: int) -> int:
+def _check_kernel_size(size: int) -> int:  # not Literal[3, 5, 7], which takes 3.0 too
     if size not in (3, 5, 7):
         raise ValueError("3, 5 or 7")
     return size
@@ -30,7 +32,7 @@ KernelSize = Annotated[StrictInt, AfterValidator(_check_kernel_size)]
 
 @plain_dataclass(frozen=True)
 class HiddenLayerSpace:
-    """How many hidden layers and how wide: the three fields that `Model.hidden` is derived from."""
+    """Settings of `Model.hidden`: number of layers, width, and the rule from one width to the next, in this order."""
 
     layers: Annotated[StrictInt, Field(ge=0, le=MAX_HIDDEN_LAYERS)]
     nodes: Annotated[StrictInt, Field(ge=1, le=65_536)]
@@ -39,7 +41,7 @@ class HiddenLayerSpace:
 
 @plain_dataclass(frozen=True)
 class ConvBlockSpace:
-    """How many blocks of convolutions and how wide: what `Convolutions` is derived from."""
+    """Settings of `Convolutions`: number of blocks, channels, the rule between them, in this order; then the others."""
 
     blocks: Annotated[StrictInt, Field(ge=1, le=MAX_CONV_BLOCKS)]
     channels: Annotated[StrictInt, Field(ge=1, le=MAX_CONV_CHANNELS)]
@@ -50,7 +52,7 @@ class ConvBlockSpace:
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class Convolutions:
-    """Blocks in front of the hidden layers: the channels of each; each halves the sides of its pictures by pooling."""
+    """Convolutional blocks before the hidden layers, with the channels of each; each halves the image by pooling."""
 
     channels: Annotated[
         tuple[Annotated[StrictInt, Field(ge=1, le=MAX_CONV_CHANNELS)], ...],
@@ -73,7 +75,7 @@ FinetunePart = Literal["last", "all"]
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class FinetuneSpec:
-    """What of a pretrained backbone is trained along: its last blocks, or all of it."""
+    """The finetuned part of a pretrained backbone: its last blocks, or all of it."""
 
     backbone: PretrainedName
     part: FinetunePart
@@ -81,9 +83,9 @@ class FinetuneSpec:
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class Model:
-    """A network apart from its inputs and its head: the width of each hidden layer, and what is between them.
+    """A network without its inputs and its head; hidden: the width of each hidden layer.
 
-    convolutions, tail: what stands in front of them, if anything; without, a file does not have the word either.
+    convolutions, tail: the layers before them, if any; a file does not have the key of one that is None.
     """
 
     hidden: Annotated[
@@ -97,10 +99,10 @@ class Model:
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class BackboneConfig:
-    """What stands between the pictures and the hidden layers; `pixels` is nothing.
+    """The network between the images and the hidden layers; `pixels` is none.
 
     weights: a file of a pretrained backbone's weights, instead of the published ones.
-    finetune: none: its outputs are computed once; last, all: its last blocks, or all of them, are trained along.
+    finetune: none: its outputs are computed once; last, all: its last blocks, or all of them, are finetuned.
     """
 
     name: str
@@ -109,10 +111,10 @@ class BackboneConfig:
 
     @property
     def is_pretrained(self) -> bool:
-        """Whether it comes with weights."""
+        """Return whether it has published weights."""
         return self.name in BACKBONES
 
     @property
     def finetune_part(self) -> FinetunePart | None:
-        """What of it is trained along, if anything; the hidden layers then start on outputs that are computed once."""
+        """Return the finetuned part, if any; the hidden layers are first trained on outputs that are computed once."""
         return None if self.finetune == "none" else self.finetune

@@ -1,4 +1,4 @@
-"""The frozen dataclasses a configuration becomes; they travel through the whole program."""
+"""The frozen dataclasses of a checked configuration."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from pipeline.config.model import BackboneConfig
 from pipeline.config.search_methods import OPTIMIZERS, Pruner, Sampler
 from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat, SearchField, StrictInt, entry_name
 
-MAX_VIEWS = 12  # as it is and five times closer up, each mirrored too: see `backbones.views`
+MAX_VIEWS = 12  # the image and five crops, each also mirrored; more would repeat: see `apply_view`
 
 
 @plain_dataclass(frozen=True)
 class FinetuneTraining:
-    """How a part of the backbone is trained along, once the head has been trained on what it was: how long, how fast.
+    """Finetuning of a part of the backbone, after the head was trained on the pretrained features.
 
-    The learning rate is the backbone's; the head goes on with its own.
+    backbone_learning_rate: for the backbone; the head continues with its own.
     """
 
     backbone_epochs: Annotated[StrictInt, Field(ge=1, le=100_000)]
@@ -34,12 +34,12 @@ class FinetuneTraining:
 
 @plain_dataclass(frozen=True)
 class Training:
-    """How a network is trained.
+    """Hyperparameters of training.
 
-    patience: a trial ends after so many epochs without a better mean score; null: never.
-    flip: pictures are mirrored left to right half of the time; shift: and moved by up to so many pixels.
-    tuning: how the part of a backbone is trained that is trained along, if one is.
+    patience: epochs without a better mean score that end a trial; None: never.
+    flip: mirror images left to right with probability 0.5; shift: move them by at most this number of pixels.
     label_smoothing: the share of a target that is spread over all classes (Szegedy et al. 2016, arXiv:1512.00567).
+    finetuning: of a part of the backbone, if any.
     """
 
     epochs: Annotated[StrictInt, Field(ge=1, le=100_000)]
@@ -55,43 +55,34 @@ class Training:
 
     @property
     def total_epochs(self) -> int:
-        """Of the head, and of the part of the backbone that is trained along after it."""
+        """Return the epochs of the head and of finetuning after it."""
         return self.epochs + (self.finetuning.backbone_epochs if self.finetuning is not None else 0)
-
-
-def _check_views(views: int) -> int:
-    if not 1 <= views <= MAX_VIEWS:
-        raise ValueError(f"from 1 to {MAX_VIEWS}, of which no two are alike")
-    return views
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class FeaturesConfig:
-    """views: of how many changed copies of each picture a frozen backbone's outputs are computed."""
+    """views: number of augmented copies of each image from which a frozen backbone extracts features."""
 
-    views: Annotated[StrictInt, AfterValidator(_check_views)]
+    views: Annotated[StrictInt, Field(ge=1, le=MAX_VIEWS)]
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class CacheConfig:
-    """max_gb: how large the store's cache may grow; the data that were not used for longest go first."""
+    """max_gb: maximum size of the store's cache; the least recently used data are removed first."""
 
     max_gb: Annotated[FiniteFloat, Field(gt=0)]
 
 
 @plain_dataclass(frozen=True)
 class SearchSpace:
-    """A value or a range for every searchable field, by its full key, such as `training.learning_rate`."""
+    """A value or a range for each searchable field by full key, such as `training.learning_rate`."""
 
     settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class CrossValidationConfig:
-    """folds: how many splits; repeats: how often, differently shuffled; test: the share held out for the end.
-
-    `test` counts only where the data set has no test part of its own.
-    """
+    """folds: number of splits; repeats: number of shuffles; test: share of the test set if the data set has none."""
 
     folds: Annotated[StrictInt, Field(ge=2, le=100)]
     repeats: Annotated[StrictInt, Field(ge=1, le=100)]
@@ -100,7 +91,7 @@ class CrossValidationConfig:
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class BudgetConfig:
-    """trials: how many in total, over all calls; minutes: no new trial of this call starts after so many."""
+    """trials: their number over all calls; minutes: time after which this call starts no new trial."""
 
     trials: Annotated[StrictInt, Field(ge=1)]
     minutes: Annotated[FiniteFloat, Field(gt=0)] | None
@@ -117,10 +108,10 @@ CountOrAuto = Annotated[int | Literal["auto"], PlainValidator(_check_count)]
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class ComputeConfig:
-    """Where it is computed, how exactly the products are (fp32, or bf16 with fp32 weights), and by how many processes.
+    """Device, precision of matrix products (bf16: with fp32 weights), and parallel training.
 
-    workers: more than one train trials at once on a CPU, each with one core; auto: one a core. stack: at most so many
-    trials of one shape are trained side by side in a process; auto: as many as pay, and fit into a GPU's free memory.
+    workers: processes that train trials on a CPU, with one core each; auto: one a core. stack: maximum number of trials
+    of one shape in a process's stack; auto: as many as are faster together and fit into a GPU's free memory.
     """
 
     device: Literal["auto", "cpu", "gpu"]
@@ -156,10 +147,10 @@ StudyName = Annotated[str, AfterValidator(_check_study_name)]
 
 @plain_dataclass(frozen=True)
 class Search:
-    """Everything one search needs to know.
+    """One search.
 
-    baseline: the same command with no range in it, trial 0. typed: the words of the command, as they were typed.
-    config_dir: the folder of a person's own tasks, if one was named. question: what is asked, in a sentence.
+    question: the task in a sentence. baseline: the space of the same command without ranges, trial 0.
+    overrides: as typed. config_dir: the folder of the user's own tasks, if any.
     """
 
     task: str

@@ -22,14 +22,14 @@ class Pruner:
     """A class of `optuna.pruners`, and its keyword arguments for a number of warm-up epochs.
 
     prunes: whether it ends any trial. compares_running_trials: whether it uses trials that have not finished;
-    the result then depends on which worker is ahead, so that a search has one worker and one trial at a time.
+    the result then depends on which worker is faster, so that a search has one worker and one trial at a time.
     """
 
     name: str
     optuna_class: str
-    prunes: bool
-    compares_running_trials: bool
     arguments: Callable[[int], Mapping[str, Any]] = field(repr=False)
+    prunes: bool = True
+    compares_running_trials: bool = False
 
 
 OPTIMIZERS: Mapping[str, str] = {"adamw": "AdamW", "sgd": "SGD"}  # the class of `torch.optim` of each
@@ -44,20 +44,13 @@ SAMPLERS: Mapping[str, Sampler] = {
 PRUNERS: Mapping[str, Pruner] = {
     pruner.name: pruner
     for pruner in (
-        Pruner(
-            "median",
-            "MedianPruner",
-            prunes=True,
-            compares_running_trials=False,
-            arguments=lambda warmup: {"n_startup_trials": 4, "n_warmup_steps": warmup},
-        ),
+        Pruner("median", "MedianPruner", lambda warmup: {"n_startup_trials": 4, "n_warmup_steps": warmup}),
         Pruner(
             "asha",
             "SuccessiveHalvingPruner",
-            prunes=True,
+            lambda warmup: {"min_resource": warmup, "reduction_factor": 3},
             compares_running_trials=True,
-            arguments=lambda warmup: {"min_resource": warmup, "reduction_factor": 3},
         ),
-        Pruner("none", "NopPruner", prunes=False, compares_running_trials=False, arguments=lambda _: {}),
+        Pruner("none", "NopPruner", lambda _: {}, prunes=False),
     )
 }

@@ -1,4 +1,4 @@
-"""What a person writes is taken as it stands: no text is a number, no number is infinite, no key is passed over."""
+"""Strict types of fields: text is no number, numbers are finite, and unknown keys are refused."""
 
 from __future__ import annotations
 

@@ -213,7 +213,7 @@ def test_missing_task_lists_the_tasks() -> None:
         ([f"model.nodes={[3] * 21}"], "model.nodes: of 20 layers at most; got 21; use fewer"),
         (
             ["model.backbone=resnet18", "features.views=13"],
-            "features.views: from 1 to 12, of which no two are alike; got 13",
+            "features.views: less than or equal to 12; got 13",
         ),
     ],
 )
