@@ -70,7 +70,7 @@ def test_bad_files_cost_a_line_and_the_others_are_answered(
     words = [f"model={finished}/model", str(tmp_path / "broken.jpg"), str(tmp_path / "gone.jpg"), str(photo)]
     assert predict.main([*words, f"output={output}"]) == 1
     broken, gone, answered = rows(output)
-    assert "not a picture" in broken["error"]
+    assert "not an image" in broken["error"]
     assert "No such file" in gone["error"]
     assert answered["answer"]
     assert not answered["error"]

@@ -186,7 +186,7 @@ def command(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess
 def test_command_works_from_any_directory_and_keeps_its_store_there(tmp_path: Path) -> None:
     done = command("task=day_night", *TINY, "budget.trials=2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "drawn pictures; for photographs: dataset=folder dataset.root=..." in done.stdout
+    assert "synthetic images; for your own: dataset=folder dataset.root=..." in done.stdout
     assert list((tmp_path / "mlruns" / "studies").glob("day_night-????????/summary.json"))
     assert done.stderr == ""
 

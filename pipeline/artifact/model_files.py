@@ -23,8 +23,9 @@ from pipeline.models import networks
 from pipeline.models.backbones import PretrainedBackbone, split
 from pipeline.models.heads import AnyHead
 from pipeline.models.networks import FinetunedNetwork, Network, StateDict
-from pipeline.preprocessing import Constants, FeatureInputs, ImageInputs, Inputs, ShortText, TableInputs
+from pipeline.preprocessing import Constants, FeatureInputs, ImageInputs, Inputs, TableInputs
 from pipeline.preprocessing.backbone_activations import IndexedActivations
+from pipeline.preprocessing.base import ShortText
 from pipeline.runtime import untrusted
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import write_folder

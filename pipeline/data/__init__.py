@@ -32,9 +32,9 @@ def load_examples(dataset: DatasetConfig, target_kind: TargetKind, cache: Path) 
 
 def _check_target_kind(dataset: DatasetConfig, target_kind: TargetKind, supported: tuple[TargetKind, ...]) -> None:
     if target_kind not in supported:
-        supported_text = " or ".join(TARGET_KIND_DESCRIPTIONS[kind] for kind in supported)
-        requested_text = TARGET_KIND_DESCRIPTIONS[target_kind].split(":")[0]
-        raise DataError(f"dataset={dataset.kind} gives {supported_text}; the head asks for {requested_text}")
+        given = " or ".join(TARGET_KIND_DESCRIPTIONS[kind] for kind in supported)
+        needed = TARGET_KIND_DESCRIPTIONS[target_kind].split(":")[0]
+        raise DataError(f"dataset={dataset.kind} gives {given}; the head asks for {needed}")
 
 
 def _check_classes(examples: Examples) -> None:
@@ -43,8 +43,7 @@ def _check_classes(examples: Examples) -> None:
     if examples.target_kind == "classes" and len(names) < 2:
         raise DataError(f"dataset: at least two classes; got {join_names(names)} in every one of {len(examples)} rows")
     if long_names := [name for name in names if len(name) > MAX_NAME_CHARS]:
-        raise DataError(
-            f"dataset: a class has a name of at most {MAX_NAME_CHARS:,} characters; got {join_names(long_names)}"
-        )
+        rule = f"a class has a name of at most {MAX_NAME_CHARS:,} characters"
+        raise DataError(f"dataset: {rule}; got {join_names(long_names)}")
     if duplicates := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"dataset: each class has its own name; got twice: {join_names(duplicates)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,14 +39,10 @@ def list_entries(cache: Path) -> list[CacheEntry]:
     """Return the entries of a cache folder, the least recently used first."""
     stats_by_name: dict[Path, dict[Path, os.stat_result]] = {}
     for file in _iter_files(cache):
-        try:
-            stat = file.stat()
-        except FileNotFoundError:  # another search has deleted it
-            continue
-        stats_by_name.setdefault(file.with_suffix("") if file.parent == cache else file, {})[file] = stat
-    return sorted(
-        (_build_entry(cache, name, stats) for name, stats in stats_by_name.items()), key=lambda entry: entry.last_used
-    )
+        with suppress(FileNotFoundError):  # another search has deleted it
+            stats_by_name.setdefault(file.with_suffix("") if file.parent == cache else file, {})[file] = file.stat()
+    entries = [_build_entry(cache, name, stats) for name, stats in stats_by_name.items()]
+    return sorted(entries, key=lambda entry: entry.last_used)
 
 
 def _iter_files(cache: Path) -> Iterator[Path]:

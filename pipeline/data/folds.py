@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,18 +62,16 @@ def make_folds(examples: Examples, cv: CrossValidationConfig, seed: int) -> Fold
     Raises DataError if there are too few rows or groups, or a class has fewer rows than folds.
     """
     _check_group_count(examples, cv)
-    stratify_labels = _stratification_labels(examples)
-    test = _select_test_indices(examples, stratify_labels, cv, seed)
+    strata = _stratification_labels(examples)
+    test = _select_test_indices(examples, strata, cv.test, seeds.derive_seed(seed, "test"))
     shares_test_group = np.isin(examples.groups, examples.groups[test])
     development = np.flatnonzero(~shares_test_group)
     excluded = np.setdiff1d(np.flatnonzero(shares_test_group), test)
     _check_development(examples, development, cv)
-    folds = [
-        fold
-        for repeat in range(cv.repeats)
-        for fold in _make_cv_folds(examples, stratify_labels, development, cv, seed, repeat)
-    ]
-    return Folds(np.sort(test), development, tuple(folds), excluded)
+    random_states = [seeds.derive_seed(seed, "folds", repeat) for repeat in range(cv.repeats)]
+    groups = examples.groups[development]
+    folds = [_split_folds(development, strata[development], groups, cv.folds, state) for state in random_states]
+    return Folds(np.sort(test), development, tuple(chain.from_iterable(folds)), excluded)
 
 
 def stratified_subset(examples: Examples, indices: Indices, fraction: float, random_state: int) -> Indices:
@@ -89,49 +87,34 @@ def stratified_subset(examples: Examples, indices: Indices, fraction: float, ran
     return indices[np.isin(row_groups, groups[order[is_selected]])]
 
 
-def _select_test_indices(examples: Examples, stratify_labels: Indices, cv: CrossValidationConfig, seed: int) -> Indices:
+def _select_test_indices(examples: Examples, strata: Indices, test_size: float, random_state: int) -> Indices:
     """Return the data set's own test rows, or a random fraction of the rows, split by group if rows share groups."""
     if examples.test_mask.any():
         return np.flatnonzero(examples.test_mask)
     indices = np.arange(len(examples))
-    random_state = seeds.derive_seed(seed, "test")
-    if _has_shared_groups(examples, indices):
-        splitter = GroupShuffleSplit(1, test_size=cv.test, random_state=random_state)
+    if _has_shared_groups(examples.groups):
+        splitter = GroupShuffleSplit(1, test_size=test_size, random_state=random_state)
         return np.asarray(next(splitter.split(indices, groups=examples.groups))[1])
-    counts = np.bincount(stratify_labels)
-    can_stratify = min(counts) >= 2 and len(counts) <= min(cv.test, 1 - cv.test) * len(indices)
-    stratify = stratify_labels if can_stratify else None
-    return np.asarray(train_test_split(indices, test_size=cv.test, stratify=stratify, random_state=random_state)[1])
+    counts = np.bincount(strata)
+    can_stratify = min(counts) >= 2 and len(counts) <= min(test_size, 1 - test_size) * len(indices)
+    stratify = strata if can_stratify else None
+    return np.asarray(train_test_split(indices, test_size=test_size, stratify=stratify, random_state=random_state)[1])
 
 
-def _make_cv_folds(
-    examples: Examples,
-    stratify_labels: Indices,
-    development: Indices,
-    cv: CrossValidationConfig,
-    seed: int,
-    repeat: int,
-) -> Iterator[Fold]:
-    random_state = seeds.derive_seed(seed, "folds", repeat)
-    development_labels = stratify_labels[development]
-    groups = examples.groups[development]
-    has_groups = _has_shared_groups(examples, development)
-    has_rare_class = min(np.bincount(development_labels)[np.unique(development_labels)]) < cv.folds
-    splitter_class = {
-        (False, False): StratifiedKFold,
-        (False, True): KFold,
-        (True, False): StratifiedGroupKFold,
-        (True, True): GroupKFold,
-    }[has_groups, bool(has_rare_class)]
-    splits = splitter_class(cv.folds, shuffle=True, random_state=random_state).split(
-        development, development_labels, groups if has_groups else None
-    )
-    for train, validation in splits:
-        yield Fold(development[train], development[validation])
+def _split_folds(rows: Indices, strata: Indices, groups: Indices, n_splits: int, random_state: int) -> list[Fold]:
+    """Split rows once, stratified unless a stratum has fewer rows than folds, and by group if rows share groups."""
+    has_rare_stratum = min(np.bincount(strata)[np.unique(strata)]) < n_splits
+    if has_groups := _has_shared_groups(groups):
+        splitter = GroupKFold if has_rare_stratum else StratifiedGroupKFold
+    else:
+        splitter = KFold if has_rare_stratum else StratifiedKFold
+    split = splitter(n_splits, shuffle=True, random_state=random_state).split
+    pairs = split(rows, strata, groups if has_groups else None)
+    return [Fold(rows[train], rows[validation]) for train, validation in pairs]
 
 
-def _has_shared_groups(examples: Examples, indices: Indices) -> bool:
-    return len(np.unique(examples.groups[indices])) < len(indices)
+def _has_shared_groups(groups: Indices) -> bool:
+    return len(np.unique(groups)) < len(groups)
 
 
 def _stratification_labels(examples: Examples) -> Indices:
@@ -146,12 +129,10 @@ def _stratification_labels(examples: Examples) -> Indices:
 
 def _check_group_count(examples: Examples, cv: CrossValidationConfig) -> None:
     """Raise DataError if there are too few groups for a random test set and the folds."""
-    group_count = len(np.unique(examples.groups))
-    if not examples.test_mask.any() and group_count <= cv.folds:
-        raise DataError(
-            f"cv.folds={cv.folds} needs more independent rows than that, some to test and some for each fold; "
-            f"got {group_count}: add examples{_fewer_folds_hint(cv)}"
-        )
+    n_groups = len(np.unique(examples.groups))
+    if not examples.test_mask.any() and n_groups <= cv.folds:
+        rule = "needs more independent rows than that, some to test and some for each fold"
+        raise DataError(f"cv.folds={cv.folds} {rule}; got {n_groups}: add examples{_fewer_folds_hint(cv)}")
 
 
 def _fewer_folds_hint(cv: CrossValidationConfig) -> str:
@@ -160,17 +141,16 @@ def _fewer_folds_hint(cv: CrossValidationConfig) -> str:
 
 def _check_development(examples: Examples, development: Indices, cv: CrossValidationConfig) -> None:
     """Raise DataError unless there are as many groups as folds, and as many rows of each class."""
-    group_count = len(np.unique(examples.groups[development]))
-    if group_count < cv.folds:
-        found = f"got {group_count} outside the test rows: add examples{_fewer_folds_hint(cv)}"
+    n_groups = len(np.unique(examples.groups[development]))
+    if n_groups < cv.folds:
+        found = f"got {n_groups} outside the test rows: add examples{_fewer_folds_hint(cv)}"
         raise DataError(f"cv.folds={cv.folds} needs as many independent rows; {found}")
     if rare_classes := _find_rare_classes(examples, development, cv.folds):
-        condition = "with each label, and without it," if examples.target_kind == "labels" else "of each class"
-        removable = "the label" if examples.target_kind == "labels" else "the class"
-        raise DataError(
-            f"cv.folds={cv.folds} needs {cv.folds} rows {condition} outside the test rows; "
-            f"got: {', '.join(rare_classes)}; add examples, leave {removable} out{_fewer_folds_hint(cv)}"
-        )
+        has_labels = examples.target_kind == "labels"
+        rule = f"needs {cv.folds} rows {'with each label, and without it,' if has_labels else 'of each class'}"
+        remedy = f"add examples, leave the {'label' if has_labels else 'class'} out{_fewer_folds_hint(cv)}"
+        found = ", ".join(rare_classes)
+        raise DataError(f"cv.folds={cv.folds} {rule} outside the test rows; got: {found}; {remedy}")
 
 
 def _find_rare_classes(examples: Examples, development: Indices, folds: int) -> list[str]:
@@ -183,5 +163,5 @@ def _find_rare_classes(examples: Examples, development: Indices, folds: int) -> 
         counts = np.bincount(targets.astype(np.int64), minlength=len(names))
         return [f"{name} has {count}" for name, count in zip(names, counts, strict=True) if count < folds]
     positives = targets.sum(axis=0).astype(np.int64)
-    counted = zip(names, positives, len(targets) - positives, strict=True)
-    return [f"{name} has {yes} and {no} without" for name, yes, no in counted if min(yes, no) < folds]
+    counts_by_name = zip(names, positives, len(targets) - positives, strict=True)
+    return [f"{name} has {yes} and {no} without" for name, yes, no in counts_by_name if min(yes, no) < folds]

@@ -1,4 +1,4 @@
-"""From raw examples to the tensors that a network reads; every statistic is computed from training rows only."""
+"""Turn raw examples into the tensors that a network reads, with statistics of training rows only."""
 
 from __future__ import annotations
 
@@ -7,41 +7,25 @@ from numpy.typing import NDArray
 
 from pipeline.data.examples import BackboneFeatures, Examples, Images
 from pipeline.preprocessing.backbone_features import FeatureInputs
-from pipeline.preprocessing.base import Constants, ShortText, UniqueNames
+from pipeline.preprocessing.base import Constants
 from pipeline.preprocessing.images import ImageInputs
 from pipeline.preprocessing.table import TableInputs
 
-__all__ = [
-    "Constants",
-    "FeatureInputs",
-    "ImageInputs",
-    "Inputs",
-    "ShortText",
-    "TableInputs",
-    "UniqueNames",
-    "build_inputs",
-]
+__all__ = ["Constants", "FeatureInputs", "ImageInputs", "Inputs", "TableInputs", "build_inputs"]
 
 Inputs = ImageInputs | FeatureInputs | TableInputs
 
 
 def build_inputs(examples: Examples, rows: NDArray[np.int64]) -> Inputs:
-    """Return the layout of the inputs, int64 [n] development rows given.
-
-    All folds share it, so that their networks have the same tensor shapes.
-    """
+    """Return the layout of the inputs for int64 [n] development rows; all folds share it and its tensor shapes."""
     raw = examples.inputs
     if isinstance(raw, Images):
         return ImageInputs("pictures", int(raw.pixels.shape[-1]))
     if isinstance(raw, BackboneFeatures):
-        return FeatureInputs(
-            "features", raw.backbone, raw.weights_sha256, raw.image_size, len(raw.views), raw.feature_count
-        )
-    columns_with_missing = tuple(
-        name for name, column in zip(raw.number_names, raw.numbers[rows].T, strict=True) if np.isnan(column).any()
-    )
-    levels = tuple(
-        tuple(names[code] for code in np.unique(raw.codes[rows, column]) if code >= 0)
-        for column, names in enumerate(raw.levels)
-    )
-    return TableInputs("table", raw.number_names, columns_with_missing, raw.category_names, levels)
+        views = len(raw.views)
+        return FeatureInputs("features", raw.backbone, raw.weights_sha256, raw.image_size, views, raw.feature_count)
+    missing = np.isnan(raw.numbers[rows]).T
+    flagged = tuple(name for name, column in zip(raw.number_names, missing, strict=True) if column.any())
+    codes = [np.unique(column) for column in raw.codes[rows].T]
+    levels = [tuple(names[i] for i in known if i >= 0) for names, known in zip(raw.levels, codes, strict=True)]
+    return TableInputs("table", raw.number_names, flagged, raw.category_names, tuple(levels))

@@ -30,8 +30,7 @@ class IndexedActivations:
     def __getitem__(self, rows: Tensor) -> Tensor:
         """Return the activations [n, views, ...] of int64 [n] rows on the device: one view, or all of them."""
         view_numbers = rows.to(self.image_rows.device).div(self.image_count, rounding_mode="floor")
-        image = rows % self.image_count
-        indices = self.image_rows[image.to(self.image_rows.device)]
+        indices = self.image_rows[(rows % self.image_count).to(self.image_rows.device)]
         if len(self.views) == 1:  # any() below would wait for the GPU
             return copy_to_device(self.views[0][indices][:, None], self.device)
         if not bool(view_numbers.any()):

@@ -78,7 +78,6 @@ class ImageInputs:
             pixels = raw.pixels[rows[start : start + HISTOGRAM_BATCH_SIZE]]
             counts += [np.bincount(pixels[:, channel].reshape(-1), minlength=256) for channel in range(3)]
         frequencies = counts / counts.sum(1, keepdims=True)
-        pixel_values = np.arange(256)
-        mean = frequencies @ pixel_values
-        std = np.sqrt(np.maximum(frequencies @ pixel_values**2 - mean**2, 1.0))
+        mean = frequencies @ np.arange(256)
+        std = np.sqrt(np.maximum(frequencies @ np.arange(256) ** 2 - mean**2, 1.0))
         return {"input.mean": to_float32_tensor(mean), "input.spread": to_float32_tensor(std)}

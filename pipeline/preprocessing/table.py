@@ -103,15 +103,13 @@ class TableInputs:
         """Compute each number's median, mean and standard deviation and the levels that occur, over int64 [n] rows."""
         assert isinstance(raw, Table)
         numbers = raw.numbers[rows].astype(np.float64)
+        columns = [column[~np.isnan(column)] for column in numbers.T]
         with np.errstate(all="ignore"):
-            median = np.array(
-                [np.median(present) if len(present := column[~np.isnan(column)]) else 0.0 for column in numbers.T]
-            )
+            median = np.array([np.median(column) if len(column) else 0.0 for column in columns])
         imputed = np.where(np.isnan(numbers), median, numbers)
         std = imputed.std(axis=0)
-        level_occurs = [
-            np.isin(np.arange(len(levels)), raw.codes[rows, column]) for column, levels in enumerate(self.levels)
-        ]
+        codes = zip(self.levels, raw.codes[rows].T, strict=True)
+        level_occurs = [np.isin(np.arange(len(levels)), column) for levels, column in codes]
         return {
             "input.median": to_float32_tensor(median),
             "input.mean": to_float32_tensor(imputed.mean(axis=0)),

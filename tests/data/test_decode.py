@@ -119,8 +119,8 @@ def test_all_bad_files_are_said_at_once_or_left_out(tmp_path: Path) -> None:
         decode_images(paths, tmp_path, 16, tmp_path / "cache", skip_bad=False)
     text = str(refused.value)
     assert "2 of 3 files cannot be read" in text
-    assert "a\\nb.png: not a picture" in text
-    assert "z.png: not a picture" in text
+    assert "a\\nb.png: not an image" in text
+    assert "z.png: not an image" in text
     assert "dataset.skip_bad=true" in text
     decoded = decode_images(paths, tmp_path, 16, tmp_path / "cache", skip_bad=True)
     assert (decoded.path_indices.tolist(), len(decoded.images)) == ([0], 1)

@@ -73,7 +73,7 @@ def test_without_a_network_the_ways_out_are_said_within_seconds(dataset: OxfordP
     assert time.monotonic() - begin < 8
     said = str(error.value)
     assert f"dataset={dataset.kind}: cannot be downloaded" in said
-    for way_out in ("where there is a network", f"into {tmp_path}", "dataset=folder dataset.root=<folder>"):
+    for way_out in ("search once with a network", f"into {tmp_path}", "dataset=folder dataset.root=<folder>"):
         assert way_out in said
 
 

@@ -71,8 +71,8 @@ def test_refuses_pictures_of_other_formats_and_goes_on_without_them_where_asked(
     (root / "train" / "b" / "drawing.svg").write_text("<svg/>")
     said = refused(root)
     assert "2 of 7 files cannot be read" in said
-    assert "train/a/moving.gif: .gif is not read; JPEG, PNG, WEBP, BMP are" in said
-    assert "train/b/drawing.svg: .svg is not read" in said
+    assert "train/a/moving.gif: .gif is not supported; JPEG, PNG, WEBP, BMP are" in said
+    assert "train/b/drawing.svg: .svg is not supported" in said
     assert "dataset.skip_bad=true" in said
     examples = loaded(root, skip_bad=True)
     assert (len(examples), examples.targets.tolist()) == (5, [0, 0, 1, 0, 1])

@@ -125,7 +125,7 @@ def test_refuses_columns_of_one_name_and_rows_that_are_too_long(file: Path) -> N
 
 def test_bad_pictures_are_listed_by_their_path(file: Path) -> None:
     (file.parent / PATHS[1]).write_text("no picture")
-    assert "photos/1.png: not a picture" in refused(file, "classes", path=PATHS, cat=[0, 1, 1, 0])
+    assert "photos/1.png: not an image" in refused(file, "classes", path=PATHS, cat=[0, 1, 1, 0])
     skipping = LabeledImages("labels", file, 12, True)
     examples = data.load_examples(skipping, "classes", file.parent / "cache")
     assert examples.targets.tolist() == [0, 1, 0]
@@ -135,7 +135,7 @@ def test_bad_pictures_are_listed_by_their_path(file: Path) -> None:
 def test_a_column_that_is_no_label_at_all_is_one_line(file: Path) -> None:
     rows = [f"{row}.png" for row in range(20)]
     said = refused(file, "labels", path=rows, cat=[0, 1] * 10, note=["\x1b[31m=cmd()"] * 20)
-    assert "note: 0 or 1 in every row; got none, but '\\x1b[31m=cmd()' in line 2: mend or remove the column" in said
+    assert "note: 0 or 1 in every row; got none, but '\\x1b[31m=cmd()' in line 2: fix or remove the column" in said
     assert said.count("note:") == 1
 
 

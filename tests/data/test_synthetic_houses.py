@@ -41,7 +41,7 @@ def test_prices_are_positive_numbers_of_a_house(sold: Examples) -> None:
 
 def test_says_that_the_houses_are_made_up(sold: Examples) -> None:
     assert sold.is_synthetic
-    assert sold.notes == ("made-up houses; for your own: dataset=table dataset.file=... dataset.target=...",)
+    assert sold.notes == ("synthetic houses; for your own: dataset=table dataset.file=... dataset.target=...",)
     assert not sold.test_mask.any()
     assert len(set(sold.groups.tolist())) == len(sold) == len(set(sold.names))
 

@@ -125,7 +125,7 @@ def test_pictures_have_the_size_asked_for(tmp_path: Path, size: int) -> None:
 def test_says_that_the_pictures_are_drawn(shelf: Path) -> None:
     examples = synthetic_images.load_synthetic_images(asked("breed"), "classes", shelf)
     assert examples.is_synthetic
-    assert examples.notes == ("drawn pictures; for photographs: dataset=folder dataset.root=...",)
+    assert examples.notes == ("synthetic images; for your own: dataset=folder dataset.root=...",)
     assert examples.names[7] == f"drawn 0007 {BREEDS[examples.targets[7]]}"
     assert len(set(examples.groups.tolist())) == 60
     assert not examples.test_mask.any()

@@ -121,7 +121,7 @@ def test_refuses_numbers_with_slips_unless_they_are_categories(tmp_path: Path) -
     columns = {"size": [*map(str, range(rows - 1)), "?"], "price": list(range(rows))}
     pd.DataFrame(columns).to_csv(tmp_path / "t.csv", index=False)
     said = refused(asked(tmp_path / "t.csv", group=None, categories=()))
-    assert "size has numbers, and in 1 rows '?': empty or mend those cells, or dataset.categories=[size]" in said
+    assert "size has numbers, and in 1 rows '?': empty or fix those cells, or dataset.categories=[size]" in said
     assert len(inputs(loaded(asked(tmp_path / "t.csv", group=None, categories=("size",)))).levels[0]) == rows
 
 
@@ -141,7 +141,7 @@ def test_few_values_or_texts_are_classes(tmp_path: Path) -> None:
     kinds = loaded(asked(saved(tmp_path, kind=["b", "a", "c"] * 2), target="kind"), "classes")
     assert (kinds.classes, kinds.targets.tolist()) == (("a", "b", "c"), [1, 0, 2] * 2)
     assert "a few classes for this head; got 6 in 6 rows (head=number)" in refused(asked(saved(tmp_path)), "classes")
-    assert "kind is there in every row; missing in 1 rows, first 4" in refused(
+    assert "kind has a value in every row; missing in 1 rows, first 4" in refused(
         asked(saved(tmp_path), target="kind"), "classes"
     )
 

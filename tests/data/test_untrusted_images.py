@@ -82,7 +82,7 @@ def test_all_are_named_in_one_go_with_path_and_reason(root: Path, tmp_path: Path
         assert HOSTILE[name][1] in line
     assert len(lines) == len(bad)
     assert all(line.isprintable() for line in lines)
-    assert last == "mend or remove them, or go on without them: dataset.skip_bad=true"
+    assert last == "fix or remove them, or go on without them: dataset.skip_bad=true"
 
 
 def test_going_on_without_them_says_how_many(root: Path, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_going_on_without_them_says_how_many(root: Path, tmp_path: Path) -> None
 
 def test_class_of_bad_pictures_alone_is_an_error_though_they_are_skipped(root: Path, tmp_path: Path) -> None:
     make_all(root / "hostile")
-    with pytest.raises(DataError, match="no training image can be read of class hostile; mend or remove the class"):
+    with pytest.raises(DataError, match="no training image can be read of class hostile; fix or remove the class"):
         data.load_examples(ImageFolder("folder", root, 12, True), "classes", tmp_path / "cache")
 
 

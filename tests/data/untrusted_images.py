@@ -181,7 +181,7 @@ def closed(path: Path) -> None:
     path.chmod(0)
 
 
-NO_PICTURE = "not a picture of a format that is read (JPEG, PNG, WEBP, BMP)"
+NO_PICTURE = "not an image of a supported format (JPEG, PNG, WEBP, BMP)"
 HOSTILE: dict[str, tuple[Maker, str]] = {
     "truncated.jpg": (truncated_jpeg, "image file is truncated"),
     "truncated.png": (truncated_png, "image file is truncated"),
@@ -204,7 +204,7 @@ HOSTILE: dict[str, tuple[Maker, str]] = {
     "photoshop.jpg": (photoshop, NO_PICTURE),
     "drawing.jpg": (drawing, NO_PICTURE),
     "tiff.png": (tiff, NO_PICTURE),
-    "moving.gif": (gif, ".gif is not read; JPEG, PNG, WEBP, BMP are"),
+    "moving.gif": (gif, ".gif is not supported; JPEG, PNG, WEBP, BMP are"),
     "loop.jpg": (link_to_itself, "Too many levels of symbolic links"),
     "outside.jpg": (link_to_outside, "a link that leads out of the data set's folder"),
     "nothing.jpg": (link_to_nothing, "No such file"),

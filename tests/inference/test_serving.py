@@ -187,7 +187,7 @@ WRONG_PICTURES = [
     (records({"image": encoded(photo())}, {"image": "%%%"}), f"image 2: must be {PICTURE} something else"),
     (records({"image": encoded(photo())[:-3]}), f"image 1: must be {PICTURE} something else"),
     (records({"image": encoded(photo())[:400]}), "image 1: image file is truncated"),
-    (records({"image": base64.b64encode(b"no picture").decode()}), "image 1: not a picture of a format that is read"),
+    (records({"image": base64.b64encode(b"no picture").decode()}), "image 1: not an image of a supported format"),
     (records({"image": large()}), "image 1: 8001 x 8000 pixels; at most 64,000,000 are read"),
     (records(*[{"image": "x"}] * 257), "a request must have 1 to 256 images; got 257"),
 ]

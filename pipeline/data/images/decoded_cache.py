@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,7 +30,7 @@ class DecodedImages:
     """Decoded images of a data set.
 
     path_indices: int64 [N], the path of each image; unreadable: names of the other files with reasons;
-    animated: names of animations; groups: int64 [N], shared by images with equal pixels.
+    animated: names of animations; groups: int64 [N], equal for images with equal pixels.
     """
 
     images: Images
@@ -43,10 +42,13 @@ class DecodedImages:
     @property
     def notes(self) -> tuple[str, ...]:
         """Return the remarks for the user: unreadable files, animations, duplicates."""
-        unreadable_note = (
-            (f"left out, since they cannot be read: {len(self.unreadable)} files",) if self.unreadable else ()
-        )
-        return unreadable_note + _format_animations_note(self.animated) + format_duplicates_note(self.groups)
+        unreadable = f"left out, since they cannot be read: {len(self.unreadable)} files"
+        names = ", ".join(map(escape_unprintable, self.animated[:MAX_LISTED_NAMES]))
+        if (more := len(self.animated) - MAX_LISTED_NAMES) > 0:
+            names += f" and {more} more"
+        animated = f"animations, of which the first frame is used: {len(self.animated)} ({names})"
+        counted = [(unreadable, self.unreadable), (animated, self.animated)]
+        return (*(note for note, files in counted if files), *format_duplicates_note(self.groups))
 
 
 def decode_images(paths: Sequence[Path], root: Path, size: int, cache: Path, *, skip_bad: bool) -> DecodedImages:
@@ -56,28 +58,26 @@ def decode_images(paths: Sequence[Path], root: Path, size: int, cache: Path, *, 
     """
     names = [str(path.relative_to(root)) for path in paths]
     file = cache / f"pictures-{_cache_key(paths, names, root, size)}.npy"
-    job = _DecodeJob(root, names, size)
+    job = _DecodeJob(root, os.path.realpath(root), names, size)
     with ignore_pillow_warnings():
         images, log = _load_cached(file, job) or _decode_to_cache(file, job)
-    unreadable = log.bad
-    if unreadable and not skip_bad:
-        lines = "\n".join(f"  {escape_unprintable(name)}: {reason}" for name, reason in unreadable)
+    if log.bad and not skip_bad:
+        lines = "\n".join(f"  {escape_unprintable(name)}: {reason}" for name, reason in log.bad)
         raise DataError(
-            f"dataset: {len(unreadable)} of {len(paths)} files cannot be read:\n{lines}\n"
-            "mend or remove them, or go on without them: dataset.skip_bad=true"
+            f"dataset: {len(log.bad)} of {len(paths)} files cannot be read:\n{lines}\n"
+            "fix or remove them, or go on without them: dataset.skip_bad=true"
         )
-    unreadable_names = {name for name, _ in unreadable}
+    unreadable_names = {name for name, _ in log.bad}
     path_indices = np.array([row for row, name in enumerate(names) if name not in unreadable_names], dtype=np.int64)
     if len(path_indices) == 0:
         raise DataError(f"dataset: none of the {len(paths)} files in {root} can be read")
-    return DecodedImages(images, path_indices, unreadable, log.moving, group_duplicates(images))
+    return DecodedImages(images, path_indices, log.bad, log.moving, group_duplicates(images))
 
 
 def group_duplicates(images: Images) -> NDArray[np.int64]:
     """Return int64 [N]: for each image the index of the first image with equal pixels."""
-    first_index: dict[bytes, int] = {}
-    numbered = enumerate(images.digests)
-    return np.array([first_index.setdefault(digest, number) for number, digest in numbered], dtype=np.int64)
+    first: dict[bytes, int] = {}
+    return np.array([first.setdefault(digest, row) for row, digest in enumerate(images.digests)], dtype=np.int64)
 
 
 def format_duplicates_note(groups: NDArray[np.int64]) -> tuple[str, ...]:
@@ -85,14 +85,6 @@ def format_duplicates_note(groups: NDArray[np.int64]) -> tuple[str, ...]:
     copies = len(groups) - len(np.unique(groups))
     note = f"images that are duplicates of another: {copies}; duplicates stay on one side of every split"
     return (note,) if copies else ()
-
-
-def _format_animations_note(names: Sequence[str]) -> tuple[str, ...]:
-    if not names:
-        return ()
-    more = f" and {len(names) - MAX_LISTED_NAMES} more" if len(names) > MAX_LISTED_NAMES else ""
-    listed = ", ".join(map(escape_unprintable, names[:MAX_LISTED_NAMES]))
-    return (f"animations, of which the first frame is used: {len(names)} ({listed}{more})",)
 
 
 def _cache_key(paths: Sequence[Path], names: Sequence[str], root: Path, size: int) -> str:
@@ -110,16 +102,12 @@ def _cache_key(paths: Sequence[Path], names: Sequence[str], root: Path, size: in
 
 @dataclass(frozen=True)
 class _DecodeJob:
-    """Files to decode: their names below a folder, and the side of the decoded images."""
+    """Files to decode: a folder, its path with all links resolved, names below it, and the side of the images."""
 
     root: Path
+    real_root: str
     names: Sequence[str]
     size: int
-
-    @cached_property
-    def real_root(self) -> str:
-        """Return the folder's path with all links resolved."""
-        return os.path.realpath(self.root)
 
     def decode(self, name: str) -> DecodedImage | str:
         """Decode one file, or return the reason why not; a link out of the data set's folder is refused."""
@@ -127,10 +115,6 @@ class _DecodeJob:
         if os.path.commonpath([self.real_root, real]) != self.real_root:
             return "a link that leads out of the data set's folder; put the file itself there"
         return read_image_or_error(self.root / name, self.size)
-
-    def decode_all(self) -> Iterator[DecodedImage | str]:
-        """Yield the image or the reason for each name, in order, with a progress bar on a terminal."""
-        yield from track(map_in_order(self.decode, self.names), "decoding images", len(self.names))
 
 
 @dataclass(frozen=True)
@@ -141,52 +125,42 @@ class _DecodeLog:
     moving: tuple[str, ...]
     fingerprint: str
 
-    @classmethod
-    def load(cls, file: Path) -> _DecodeLog:
-        """Read the record from JSON; raises OSError, ValueError, TypeError or LookupError if that fails."""
-        stored = json.loads(file.read_text())
-        bad = tuple((str(name), str(why)) for name, why in stored["bad"])
-        return cls(bad, tuple(map(str, stored["moving"])), str(stored["fingerprint"]))
-
 
 def _load_cached(file: Path, job: _DecodeJob) -> tuple[Images, _DecodeLog] | None:
     """Load the cached images, or return None if they are missing, damaged, or a skipped file is readable now."""
     try:
-        log = _DecodeLog.load(file.with_suffix(".json"))
+        stored = json.loads(file.with_suffix(".json").read_text())
+        bad = tuple((str(name), str(reason)) for name, reason in stored["bad"])
+        log = _DecodeLog(bad, tuple(map(str, stored["moving"])), str(stored["fingerprint"]))
         images = Images(np.load(file, mmap_mode="r", allow_pickle=False))
         touch(file)
     except (OSError, ValueError, TypeError, LookupError):
         return None
-    shape = (len(job.names) - len(log.bad), 3, job.size, job.size)
+    shape = (len(job.names) - len(bad), 3, job.size, job.size)
     is_complete = images.pixels.shape == shape and images.pixels.dtype == np.uint8
-    if not is_complete or images.fingerprint != log.fingerprint:
-        return None
-    return (images, log) if all(isinstance(job.decode(name), str) for name, _ in log.bad) else None
+    is_intact = is_complete and images.fingerprint == log.fingerprint
+    return (images, log) if is_intact and all(isinstance(job.decode(name), str) for name, _ in bad) else None
 
 
 def _decode_to_cache(file: Path, job: _DecodeJob) -> tuple[Images, _DecodeLog]:
-    """Decode every file, and write the pixels and their record atomically.
-
-    Raises DataError if the cache cannot be written.
-    """
+    """Decode every file, and write the pixels and their record atomically; raise DataError if that fails."""
     unreadable: list[tuple[str, str]] = []
     animated: list[str] = []
-    count = len(job.names)
     size = job.size
+    results = track(map_in_order(job.decode, job.names), "decoding images", len(job.names))
     try:
         make_folder(file.parent)
         with atomic_path(file) as pixels, pixels.open("wb") as stream:
-            _write_npy_header(stream, count, size)
-            for name, result in zip(job.names, job.decode_all(), strict=True):
+            _write_npy_header(stream, len(job.names), size)
+            for name, result in zip(job.names, results, strict=True):
                 if isinstance(result, str):
                     unreadable.append((name, result))
-                    continue
-                stream.write(result.pixels.tobytes())
-                if result.is_animated:
-                    animated.append(name)
+                else:
+                    stream.write(result.pixels.tobytes())
+                    animated += [name] if result.is_animated else []
             stream.seek(0)
-            _write_npy_header(stream, count - len(unreadable), size)
-        if len(unreadable) == count:
+            _write_npy_header(stream, len(job.names) - len(unreadable), size)
+        if len(unreadable) == len(job.names):
             file.unlink()
             return Images(np.zeros((0, 3, size, size), np.uint8)), _DecodeLog(tuple(unreadable), tuple(animated), "")
         images = Images(np.load(file, mmap_mode="r", allow_pickle=False))

@@ -78,7 +78,7 @@ def open_image(path: Path) -> Iterator[ImageFile]:
         header = stream.peek(8)
         image_class = next((cls for magic, cls in IMAGE_CLASSES_BY_MAGIC.items() if header.startswith(magic)), None)
         if image_class is None:
-            raise ImageError(f"not a picture of a format that is read ({SUPPORTED_FORMATS})")
+            raise ImageError(f"not an image of a supported format ({SUPPORTED_FORMATS})")
         if image_class is WebPImageFile:
             stream.remaining_bytes = stream.max_read_bytes = MAX_WEBP_BYTES
         try:
@@ -100,7 +100,7 @@ def open_image(path: Path) -> Iterator[ImageFile]:
 def _check_image_file(path: Path) -> None:
     """Raise ImageError unless the path is a regular, non-empty file: reading a pipe or a device could block."""
     if path.suffix.lower() in UNSUPPORTED_SUFFIXES:
-        raise ImageError(f"{path.suffix} is not read; {SUPPORTED_FORMATS} are")
+        raise ImageError(f"{path.suffix} is not supported; {SUPPORTED_FORMATS} are")
     try:
         status = path.stat()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name

@@ -82,7 +82,7 @@ def _ensure_archives(folder: Path, archives: Sequence[Archive], kind: str) -> No
         file = folder / archive.name
         if not has_hash(file, archive.known_hash):
             remedy = (
-                f"search once where there is a network, or put {archive.url} into {folder} (below dataset.root), "
+                f"search once with a network, or put {archive.url} into {folder} (below dataset.root), "
                 "or use your own: dataset=folder dataset.root=<folder>"
             )
             download(archive.url, file, archive.known_hash, f"dataset={kind}: cannot be downloaded", remedy)

@@ -22,9 +22,10 @@ MAX_ARRAY_BYTES = 16_000_000_000  # a small compressed file can claim any size
 
 
 def load_hdf5(dataset: Hdf5, _target_kind: TargetKind, _cache: Path) -> Examples:
-    """Load the rows of the training file, then those of the test file if there is one.
+    """Load the rows of the training file, then those of the test file if the dataset has one.
 
-    Raises DataError if a file is not HDF5, a key is missing, or an array has another shape or type.
+    Images are uint8 [N, H, W, 3], class codes integers [N]. Raises DataError if a file is not HDF5, a key is missing,
+    or an array has another shape or type.
     """
     keys = _array_names(dataset)
     if mistakes := [line for file, typed in keys.items() for line in _find_missing_arrays(file, typed)]:
@@ -74,35 +75,29 @@ def _find_missing_arrays(file: Path, array_names: dict[str, str]) -> list[str]:
     except OSError as error:
         raise DataError(f"{file}: no HDF5 file ({first_line(error)})") from None
     hints = {"classes": " (null: the classes are called by their numbers)"}
-    return [
-        f"{file}: no array {array_names[key]}; it has {available}: name one with dataset.{key}={hints.get(key, '')}"
-        for key in absent
-    ]
+    found = f"it has {available}: name one with"
+    return [f"{file}: no array {array_names[key]}; {found} dataset.{key}={hints.get(key, '')}" for key in absent]
 
 
 def _read_split(file: Path, inputs: str, targets: str, size: int) -> SplitArrays:
     """Read the images uint8 [N, 3, size, size] and class codes int64 [N] of one file."""
     with h5py.File(file, "r") as h5_file:
-        images = h5_file[inputs]
-        class_codes = h5_file[targets]
-        _check_arrays(file, images, class_codes)
-        pixels = _read_array(file, images)
-        codes = _read_array(file, class_codes)
+        _check_arrays(file, h5_file[inputs], h5_file[targets])
+        pixels = _read_array(file, h5_file[inputs])
+        codes = _read_array(file, h5_file[targets])
     return resize_pixels(pixels, size), codes.reshape(-1).astype(np.int64)
 
 
 def _check_arrays(file: Path, images: h5py.Dataset, class_codes: h5py.Dataset) -> None:
     """Check shapes and types of the arrays before any data are read."""
-    mistakes = []
     if images.dtype != np.uint8 or len(images.shape) != 4 or images.shape[3] != 3 or 0 in images.shape:
-        mistakes.append(f"{images.name[1:]}: images are uint8 [N, H, W, 3]; got {_describe_array(images)}")
-    elif images.nbytes > MAX_ARRAY_BYTES:
-        mistakes.append(f"{images.name[1:]}: at most {MAX_ARRAY_BYTES:,} bytes are read; got {images.nbytes:,}")
-    elif class_codes.dtype.kind not in "iu" or class_codes.size != len(images):
+        raise DataError(f"{file}: {images.name[1:]}: images are uint8 [N, H, W, 3]; got {_describe_array(images)}")
+    if images.nbytes > MAX_ARRAY_BYTES:
+        rule = f"at most {MAX_ARRAY_BYTES:,} bytes are read"
+        raise DataError(f"{file}: {images.name[1:]}: {rule}; got {images.nbytes:,}")
+    if class_codes.dtype.kind not in "iu" or class_codes.size != len(images):
         rule = f"a class number for each of {len(images)} images"
-        mistakes.append(f"{class_codes.name[1:]}: {rule}; got {_describe_array(class_codes)}")
-    if mistakes:
-        raise DataError("\n".join(f"{file}: {line}" for line in mistakes))
+        raise DataError(f"{file}: {class_codes.name[1:]}: {rule}; got {_describe_array(class_codes)}")
 
 
 def _describe_array(array: h5py.Dataset) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.config.datasets import ImageFolder, TargetKind
 from pipeline.data.examples import DataError, Examples
@@ -16,7 +15,6 @@ from pipeline.runtime.text import escape_unprintable
 
 SPLIT_FOLDERS = ("train", "test")
 EXAMPLE_CLASSES = ("cat", "dog")
-LabeledFiles = list[tuple[Path, str]]
 
 
 def load_image_folder(dataset: ImageFolder, _target_kind: TargetKind, cache: Path) -> Examples:
@@ -33,13 +31,17 @@ def load_image_folder(dataset: ImageFolder, _target_kind: TargetKind, cache: Pat
         raise DataError(_wrong_layout_message(train, classes))
     test_classes = _list_class_names(root / "test") if has_split_folders else []
     _check_class_folders(train, classes, root / "test", test_classes)
-    files = _list_files(train, classes)
-    test_files = _list_files(root / "test", test_classes)
+    files = [(path, name) for name in classes for path in find_images(train / name)]
+    test_files = [(path, name) for name in test_classes for path in find_images(root / "test" / name)]
     paths = [path for path, _ in files + test_files]
     decoded = decode_images(paths, root, dataset.size, cache, skip_bad=dataset.skip_bad)
     codes = np.array([classes.index(name) for _, name in files + test_files], dtype=np.int64)[decoded.path_indices]
     test_mask = decoded.path_indices >= len(files)
-    _check_remaining_classes(classes, codes[~test_mask])
+    if unreadable := [name for code, name in enumerate(classes) if code not in codes[~test_mask]]:
+        names = _join_names(unreadable)
+        raise DataError(f"dataset.root: no training image can be read of class {names}; fix or remove the class")
+    unused = [f"{name}/" for name in _list_class_names(root) if name not in SPLIT_FOLDERS and has_split_folders]
+    notes = (f"not used, beside train/ and test/: {_join_names(unused)}",) if unused else ()
     return Examples(
         inputs=decoded.images,
         targets=codes,
@@ -48,7 +50,7 @@ def load_image_folder(dataset: ImageFolder, _target_kind: TargetKind, cache: Pat
         groups=decoded.groups,
         test_mask=test_mask,
         classes=tuple(map(escape_unprintable, classes)),
-        notes=(*decoded.notes, *_unused_folders_note(root, has_split_folders)),
+        notes=decoded.notes + notes,
     ).with_fingerprint()
 
 
@@ -72,9 +74,9 @@ def _check_split_folders(root: Path, has_split_folders: bool) -> None:
 
 def _wrong_layout_message(folder: Path, classes: Sequence[str]) -> str:
     """Format the message for a root without two class folders: the rule, what it contains, an example."""
-    loose_images = sum(is_image_file(file) for file in folder.iterdir()) if folder.is_dir() else 0
+    n_images = sum(is_image_file(file) for file in folder.iterdir()) if folder.is_dir() else 0
     found = f"{_join_names(classes) or 'none'} in {folder}"
-    found += f", and {loose_images} images in no such folder" if loose_images else ""
+    found += f", and {n_images} images in no such folder" if n_images else ""
     names = [*classes, *(name for name in EXAMPLE_CLASSES if name not in classes)][:2]
     example = " and ".join(escape_unprintable(str(folder / name / "1.jpg")) for name in names)
     rule = "a folder for each of at least two classes, <root>/<class>/<image>.jpg"
@@ -93,25 +95,6 @@ def _check_class_folders(train: Path, classes: Sequence[str], test: Path, test_c
         mistakes.append(f"no image in {_join_names(empty)}; each class needs images: fill or remove it")
     if mistakes:
         raise DataError("\n".join(f"dataset.root: {line}" for line in mistakes))
-
-
-def _list_files(folder: Path, classes: Sequence[str]) -> LabeledFiles:
-    return [(path, name) for name in classes for path in find_images(folder / name)]
-
-
-def _check_remaining_classes(classes: Sequence[str], codes: NDArray[np.int64]) -> None:
-    """Raise DataError if skipping unreadable files leaves a class without training images."""
-    if lost_classes := [name for code, name in enumerate(classes) if code not in codes]:
-        raise DataError(
-            f"dataset.root: no training image can be read of class {_join_names(lost_classes)}; mend or remove the class"
-        )
-
-
-def _unused_folders_note(root: Path, has_split_folders: bool) -> tuple[str, ...]:
-    unused_folders = (
-        [f"{name}/" for name in _list_class_names(root) if name not in SPLIT_FOLDERS] if has_split_folders else []
-    )
-    return (f"not used, beside train/ and test/: {_join_names(unused_folders)}",) if unused_folders else ()
 
 
 def _join_names(names: Sequence[str]) -> str:

@@ -58,16 +58,12 @@ def _parse_values(
     if not columns:
         return numbers, ["a column for each label, or one with a number; got only path"]
     if target_kind != "labels" and len(columns) != 1:
-        found = f"{join_names(columns)} (for labels: head=sigmoids)"
-        return numbers, [f"one column beside path and split for this head; got {found}"]
+        rule = "one column beside path and split for this head"
+        return numbers, [f"{rule}; got {join_names(columns)} (for labels: head=sigmoids)"]
     allowed = np.isfinite(numbers) if target_kind == "numbers" else np.isin(numbers, (0, 1))
     rule = "a number" if target_kind == "numbers" else "0 or 1"
-    mistakes = [
-        line
-        for column, name in enumerate(columns)
-        for line in _find_cell_mistakes(frame[name], numbers[:, column], allowed[:, column], rule)
-    ]
-    return numbers, mistakes
+    found = zip(columns, numbers.T, allowed.T, strict=True)
+    return numbers, [line for name, column, ok in found for line in _find_cell_mistakes(frame[name], column, ok, rule)]
 
 
 def _find_cell_mistakes(
@@ -75,13 +71,11 @@ def _find_cell_mistakes(
 ) -> list[str]:
     """Return a message for each invalid cell, or one for the column if all cells are invalid or equal."""
     name = shorten(str(cells.name))
-    first = cells.iloc[0]
+    first = quote_cell(cells.iloc[0])
     if len(cells) > MAX_WRONG_CELLS and not allowed.any():
-        return [f"{name}: {rule} in every row; got none, but {quote_cell(first)} in line 2: mend or remove the column"]
+        return [f"{name}: {rule} in every row; got none, but {first} in line 2: fix or remove the column"]
     if len(cells) > 1 and allowed.all() and (numbers == numbers[0]).all():
-        return [
-            f"{name}: not the same in every row, or nothing can be learned; got {quote_cell(first)}: remove the column"
-        ]
+        return [f"{name}: not the same in every row, or nothing can be learned; got {first}: remove the column"]
     return [f"line {row + 2}, {name}: {rule}; got {quote_cell(cells.iloc[row])}" for row in np.flatnonzero(~allowed)]
 
 
@@ -91,15 +85,14 @@ def _find_path_mistakes(paths: pd.Series[str], root: Path) -> list[str]:
     previous_paths = set()
     for line, name in enumerate(paths, start=2):
         path = Path(name)
-        shown_name = shorten(name)
         if not name.strip() or "\0" in name:
             mistakes.append(f"line {line}, path: the name of an image; got {quote_cell(name)}")
         elif path.is_absolute() or ".." in path.parts:
-            mistakes.append(f"line {line}, path: inside the folder of the file; got {shown_name}")
+            mistakes.append(f"line {line}, path: inside the folder of the file; got {shorten(name)}")
         elif not _path_exists(root / path):
-            mistakes.append(f"line {line}, path: no such file: {shown_name}")
+            mistakes.append(f"line {line}, path: no such file: {shorten(name)}")
         elif path in previous_paths:
-            mistakes.append(f"line {line}, path: each image is listed once; got {shown_name} again")
+            mistakes.append(f"line {line}, path: each image is listed once; got {shorten(name)} again")
         previous_paths.add(path)
     return mistakes
 
@@ -116,10 +109,10 @@ def _find_split_mistakes(frame: pd.DataFrame) -> list[str]:
     """Return a message for each invalid split, or one if no row is in the training part."""
     if "split" not in frame:
         return []
-    invalid = [(line, word) for line, word in enumerate(frame["split"], start=2) if word not in SPLITS]
+    invalid = [(line, cell) for line, cell in enumerate(frame["split"], start=2) if cell not in SPLITS]
     if not invalid and "train" not in set(frame["split"]):
         return ["split: train for some rows; got test in every row"]
-    return [f"line {line}, split: train or test; got {quote_cell(word)}" for line, word in invalid]
+    return [f"line {line}, split: train or test; got {quote_cell(cell)}" for line, cell in invalid]
 
 
 def _make_targets(
@@ -135,7 +128,8 @@ def _make_targets(
 
 def _format_mistakes(file: Path, mistakes: Sequence[str]) -> str:
     """Format the mistakes, at most the first MAX_MISTAKE_LINES: more are likely to have one cause."""
-    lines = [f"  {line}" for line in mistakes[:MAX_MISTAKE_LINES]]
-    if more := len(mistakes) - len(lines):
+    lines = [f"dataset.file: {file} has {len(mistakes)} mistake{'s' * (len(mistakes) != 1)}:"]
+    lines += [f"  {line}" for line in mistakes[:MAX_MISTAKE_LINES]]
+    if (more := len(mistakes) - MAX_MISTAKE_LINES) > 0:
         lines.append(f"  and {more} more")
-    return "\n".join([f"dataset.file: {file} has {len(mistakes)} mistake{'s' * (len(mistakes) != 1)}:", *lines])
+    return "\n".join(lines)

@@ -14,7 +14,7 @@ ZIP_CODES = 40
 NUMBER_NAMES = ("bedrooms", "size_m2", "family_size", "wealth")
 MISSING_WEALTH_SHARE = 0.02
 PRICE_NOISE_STD = 0.07
-SYNTHETIC_NOTE = "made-up houses; for your own: dataset=table dataset.file=... dataset.target=..."
+SYNTHETIC_NOTE = "synthetic houses; for your own: dataset=table dataset.file=... dataset.target=..."
 FloatArray = NDArray[np.float64]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +35,13 @@ def load_table(dataset: TableFile, target_kind: TargetKind, _cache: Path) -> Exa
     target = frame[dataset.target]
     if mistakes := find_target_mistakes(target, target_kind, dataset) + find_cell_mistakes(frame, dataset):
         raise DataError("\n".join(mistakes))
-    targets, classes = _parse_number_targets(target) if target_kind == "numbers" else _encode_class_targets(target)
+    if target_kind == "numbers":
+        targets: NDArray[np.float32] | NDArray[np.int64] = to_float32(pd.to_numeric(target).to_frame())[:, 0]
+        classes: list[str] = []
+    else:
+        codes, levels = pd.factorize(target.map(format_level), sort=True)
+        targets = codes.astype(np.int64)
+        classes = [escape_unprintable(str(name)) for name in levels]
     feature_names = select_feature_names(frame, dataset)
     constant_names = [name for name in feature_names if frame[name].nunique(dropna=False) <= 1]
     table = _make_table(frame, [name for name in feature_names if name not in constant_names], dataset)
@@ -44,11 +49,11 @@ def load_table(dataset: TableFile, target_kind: TargetKind, _cache: Path) -> Exa
     return Examples(
         inputs=table,
         targets=targets,
-        target_kind="numbers" if target_kind == "numbers" else "classes",
+        target_kind=target_kind,
         names=tuple(map(str, range(1, len(frame) + 1))),
         groups=groups,
         test_mask=np.zeros(len(frame), dtype=np.bool_),
-        classes=classes,
+        classes=tuple(classes),
         notes=_make_notes(table, constant_names) + group_notes,
     ).with_fingerprint()
 
@@ -65,23 +70,13 @@ def parse_table(frame: pd.DataFrame, numbers: Sequence[str], categories: Sequenc
     """
     if missing := [name for name in [*numbers, *categories] if name not in frame]:
         raise DataError(f"no column {join_names(missing)}; the model was trained with it")
-    values = to_float32(frame[list(numbers)].apply(pd.to_numeric, errors="coerce"))
-    is_invalid = (np.isnan(values) & frame[list(numbers)].notna().to_numpy(dtype=np.bool_)) | np.isinf(values)
-    errors = [
-        ", ".join(f"{shorten(numbers[column])}: no number" for column in np.flatnonzero(row).tolist())
-        for row in is_invalid
-    ]
+    cells = frame[list(numbers)]
+    values = to_float32(cells.apply(pd.to_numeric, errors="coerce"))
+    is_invalid = (np.isnan(values) & cells.notna().to_numpy(dtype=np.bool_)) | np.isinf(values)
+    messages = [f"{shorten(name)}: no number" for name in numbers]
+    errors = [", ".join(messages[column] for column in np.flatnonzero(row)) for row in is_invalid]
     codes, levels = _encode_categories(frame, categories)
     return Table(np.where(is_invalid, np.nan, values), tuple(numbers), codes, tuple(categories), levels), errors
-
-
-def _parse_number_targets(target: pd.Series[Any]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    return to_float32(pd.to_numeric(target).to_frame())[:, 0], ()
-
-
-def _encode_class_targets(target: pd.Series[Any]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    codes, levels = pd.factorize(target.map(format_level), sort=True)
-    return codes.astype(np.int64), tuple(escape_unprintable(str(name)) for name in levels)
 
 
 def _encode_groups(frame: pd.DataFrame, group: str | None) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -91,9 +86,8 @@ def _encode_groups(frame: pd.DataFrame, group: str | None) -> tuple[NDArray[np.i
     codes = pd.factorize(frame[group])[0].astype(np.int64)
     ungrouped = np.flatnonzero(codes < 0)
     codes[ungrouped] = len(frame) + ungrouped
-    return codes, (f"rows without {shorten(group)}, each a group of its own: {len(ungrouped)}",) if len(
-        ungrouped
-    ) else ()
+    note = f"rows without {shorten(group)}, each a group of its own: {len(ungrouped)}"
+    return codes, (note,) if len(ungrouped) else ()
 
 
 def _make_table(frame: pd.DataFrame, feature_names: Sequence[str], dataset: TableFile) -> Table:

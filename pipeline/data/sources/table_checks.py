@@ -21,19 +21,18 @@ MIN_NUMERIC_SHARE = 0.9  # a share of cells that are numbers from which on the o
 
 def find_name_mistakes(dataset: TableFile, columns: Sequence[str]) -> list[str]:
     """Return a message for each configured name that is not a column or has two uses."""
-    typed_names = [("target", dataset.target), *([("group", dataset.group)] if dataset.group is not None else [])]
-    typed_names += [("ignore", name) for name in dataset.ignore] + [("categories", name) for name in dataset.categories]
-    mistakes = []
-    for key, name in typed_names:
-        if name not in columns:
-            hint = did_you_mean(name, columns)
-            mistakes.append(f"dataset.{key}: a column of {dataset.file}; got {name}{hint}")
+    names = [("target", dataset.target), *([("group", dataset.group)] if dataset.group is not None else [])]
+    names += [("ignore", name) for name in dataset.ignore] + [("categories", name) for name in dataset.categories]
+    mistakes = [
+        f"dataset.{key}: a column of {dataset.file}; got {name}{did_you_mean(name, columns)}"
+        for key, name in names
+        if name not in columns
+    ]
     if dataset.target in (dataset.group, *dataset.ignore, *dataset.categories):
         mistakes.append(f"dataset.target: {dataset.target} is also under group, ignore or categories; only one can be")
     if overlapping := sorted(set(dataset.categories) & {dataset.group, *dataset.ignore}):
-        mistakes.append(
-            f"dataset.categories: {', '.join(overlapping)} is also under group or ignore; leave it out in one"
-        )
+        name = ", ".join(overlapping)
+        mistakes.append(f"dataset.categories: {name} is also under group or ignore; leave it out in one")
     return [*mistakes, f"columns: {join_names(columns)}"] if mistakes else []
 
 
@@ -77,9 +76,8 @@ def _number_target_mistake(target: pd.Series[Any]) -> str | None:
     if (is_invalid := ~np.isfinite(values)).all():
         return "is a number for this head; got none (head=softmax)"
     if is_invalid.any():
-        return (
-            f"is a finite number in every row; not so in {_format_row_numbers(is_invalid)}: mend or remove those rows"
-        )
+        found = _format_row_numbers(is_invalid)
+        return f"is a finite number in every row; not so in {found}: fix or remove those rows"
     if (values == values[0]).all():
         return f"differs between the rows; got {values[0]:g} in every one of {len(values)}: name another column"
     return None
@@ -87,7 +85,7 @@ def _number_target_mistake(target: pd.Series[Any]) -> str | None:
 
 def _class_target_mistake(target: pd.Series[Any]) -> str | None:
     if (is_missing := target.isna().to_numpy()).any():
-        return f"is there in every row; missing in {_format_row_numbers(is_missing)}: fill or remove those rows"
+        return f"has a value in every row; missing in {_format_row_numbers(is_missing)}: fill or remove those rows"
     levels = target.map(format_level).unique()
     if len(levels) == 1:
         found = quote_cell(levels[0])
@@ -100,9 +98,9 @@ def _class_target_mistake(target: pd.Series[Any]) -> str | None:
 
 
 def _find_long_name(column: pd.Series[Any], dataset: TableFile) -> str | None:
-    if len(str(column.name)) <= MAX_NAME_CHARS:
-        return None
-    return f"{dataset.file}: a column's name has at most {MAX_NAME_CHARS:,} characters; got {shorten(str(column.name))}"
+    name = str(column.name)
+    rule = f"a column's name has at most {MAX_NAME_CHARS:,} characters"
+    return f"{dataset.file}: {rule}; got {shorten(name)}" if len(name) > MAX_NAME_CHARS else None
 
 
 def _find_infinite_numbers(column: pd.Series[Any], dataset: TableFile) -> str | None:
@@ -135,10 +133,10 @@ def _find_unusable_text(column: pd.Series[Any], dataset: TableFile) -> str | Non
     if MIN_NUMERIC_SHARE <= is_numeric.mean() < 1:
         slips = ", ".join(quote_cell(str(cell)) for cell in present[~is_numeric].unique()[:MAX_LISTED_CELLS])
         message = f"{dataset.file}: {name} has numbers, and in {int((~is_numeric).sum())} rows {slips}"
-        return f"{message}: empty or mend those cells, or dataset.categories=[{name}]"
+        return f"{message}: empty or fix those cells, or dataset.categories=[{name}]"
     if (levels := present.nunique()) > max(MAX_TEXT_LEVELS, len(column) / 2):
         message = f"{dataset.file}: {name} has {levels} different texts in {len(column)} rows, a name and no category"
-        return f"{message}: dataset.ignore=[{name}], or dataset.categories=[{name}] to use it all the same"
+        return f"{message}: dataset.ignore=[{name}], or dataset.categories=[{name}] to use it anyway"
     return None
 
 
@@ -153,6 +151,5 @@ def _find_missing_cells(column: pd.Series[Any], dataset: TableFile) -> str | Non
 
 def _format_row_numbers(is_invalid: NDArray[np.bool_]) -> str:
     """Format the number of invalid rows and the first row numbers, counted from 1."""
-    return (
-        f"{int(is_invalid.sum())} rows, first {', '.join(map(str, np.flatnonzero(is_invalid)[:MAX_LISTED_CELLS] + 1))}"
-    )
+    first = ", ".join(map(str, np.flatnonzero(is_invalid)[:MAX_LISTED_CELLS] + 1))
+    return f"{int(is_invalid.sum())} rows, first {first}"

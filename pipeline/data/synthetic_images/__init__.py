@@ -21,7 +21,7 @@ from pipeline.runtime.parallel import available_cpus
 from pipeline.runtime.progress_bars import track
 
 DRAWING_VERSION = 2  # a change to how anything is drawn needs a new number, or old images come from the cache
-SYNTHETIC_NOTE = "drawn pictures; for photographs: dataset=folder dataset.root=..."
+SYNTHETIC_NOTE = "synthetic images; for your own: dataset=folder dataset.root=..."
 CHUNK_SIZE = 50
 MIN_IMAGES_FOR_PROCESSES = 400  # starting Python again takes longer than drawing fewer images
 PixelBatch = NDArray[np.uint8]
@@ -33,17 +33,20 @@ def load_synthetic_images(dataset: SyntheticImages, _target_kind: TargetKind, ca
     Image i depends on the seed, the subject, the size and i alone, so a larger count begins with the same images.
     """
     classes = SUBJECTS[dataset.subject].classes
-    file = cache / f"drawn-{_cache_key(dataset)}.npy"
+    settings = f"{DRAWING_VERSION} {dataset.subject} {dataset.count} {dataset.size} {dataset.seed}"
+    file = cache / f"drawn-{hashlib.sha256(settings.encode()).hexdigest()[:24]}.npy"
     shape = (dataset.count, 3, dataset.size, dataset.size)
     pixels = load_cached(file)
     if pixels is None or pixels.shape != shape:
-        pixels = store_cached(file, shape, np.uint8, _draw_with_progress(dataset, available_cpus()))
-    target_values = make_targets(dataset.seed, dataset.subject, dataset.count)
+        processes = 1 if dataset.count < MIN_IMAGES_FOR_PROCESSES else available_cpus()
+        chunks = track(draw_images(dataset, processes), "drawing images", dataset.count, len)
+        pixels = store_cached(file, shape, np.uint8, chunks)
+    targets = make_targets(dataset.seed, dataset.subject, dataset.count)
     return Examples(
         inputs=Images(pixels),
-        targets=target_values,
+        targets=targets,
         target_kind=dataset.target_kind,
-        names=tuple(f"drawn {row:04d} {_format_target(classes, target)}" for row, target in enumerate(target_values)),
+        names=tuple(f"drawn {row:04d} {_format_target(classes, target)}" for row, target in enumerate(targets)),
         groups=np.arange(dataset.count),
         test_mask=np.zeros(dataset.count, dtype=np.bool_),
         classes=classes,
@@ -70,17 +73,11 @@ def draw_images(dataset: SyntheticImages, processes: int) -> Iterator[PixelBatch
 
 
 def _draw_chunk(dataset: SyntheticImages, start: int) -> PixelBatch:
-    rows = range(start, min(start + CHUNK_SIZE, dataset.count))
-    seed = dataset.seed
-    subject = dataset.subject
-    images = [draw_scene(make_scene(seed, subject, row)[0], dataset.size, make_rng(seed, subject, row)) for row in rows]
+    images = []
+    for row in range(start, min(start + CHUNK_SIZE, dataset.count)):
+        scene, _ = make_scene(dataset.seed, dataset.subject, row)
+        images.append(draw_scene(scene, dataset.size, make_rng(dataset.seed, dataset.subject, row)))
     return np.stack(images)
-
-
-def _cache_key(dataset: SyntheticImages) -> str:
-    """Return a cache key from the drawing version and the settings."""
-    key_text = f"{DRAWING_VERSION} {dataset.subject} {dataset.count} {dataset.size} {dataset.seed}"
-    return hashlib.sha256(key_text.encode()).hexdigest()[:24]
 
 
 def _format_target(classes: tuple[str, ...], target: np.int64 | np.float32 | NDArray[np.float32]) -> str:
@@ -88,11 +85,5 @@ def _format_target(classes: tuple[str, ...], target: np.int64 | np.float32 | NDA
     if not classes:
         return f"{float(target):.1f} years"
     if isinstance(target, np.ndarray):
-        return "+".join(name for name, there in zip(classes, target, strict=True) if there) or "nothing"
+        return "+".join(name for name, is_shown in zip(classes, target, strict=True) if is_shown) or "nothing"
     return classes[int(target)]
-
-
-def _draw_with_progress(dataset: SyntheticImages, processes: int) -> Iterator[PixelBatch]:
-    """Draw all images with a progress bar on a terminal."""
-    is_small = dataset.count < MIN_IMAGES_FOR_PROCESSES
-    return track(draw_images(dataset, 1 if is_small else processes), "drawing images", dataset.count, len)

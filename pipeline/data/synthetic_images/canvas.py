@@ -30,11 +30,13 @@ def ellipse(
     if fluff:
         points *= 1 + fluff * (is_odd - 0.3)
     if tilt:
-        cosine = np.cos(tilt)
-        sine = np.sin(tilt)
-        points = points @ np.array([[cosine, sine], [-sine, cosine]])
+        points = points @ _rotation(tilt)
     moved: Points = points + center
     return moved
+
+
+def _rotation(angle: float) -> NDArray[np.float64]:
+    return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
 
 
 @cache
@@ -49,7 +51,7 @@ def ribbon(path: Sequence[tuple[float, float]], start_width: float, end_width: f
     """Return the outline of a band along a path (a tail, a leg) whose width goes from `start_width` to `end_width`."""
     spine = np.array(path, dtype=np.float64)
     positions = np.linspace(0, len(spine) - 1, 14)
-    smooth = np.stack([_interpolate_smooth(spine[:, axis], positions) for axis in (0, 1)], axis=1)
+    smooth = np.stack([_interpolate_smooth(values, positions) for values in spine.T], axis=1)
     step = np.gradient(smooth, axis=0)
     normal = np.stack([-step[:, 1], step[:, 0]], axis=1) / (np.hypot(step[:, 0], step[:, 1])[:, None] + 1e-9)
     half = (np.linspace(start_width, end_width, 14) / 2 * (1 + fluff * (np.arange(14) % 2)))[:, None]
@@ -80,8 +82,7 @@ class DrawingLayer:
         self.rgb = Image.new("RGB", (side, side))
         self.alpha = Image.new("L", (side, side))
         self._origin = np.array(origin) * side
-        rotation = np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])
-        self._matrix = rotation * np.array([-1.0 if is_mirrored else 1.0, 1.0])[None, :] * unit * side
+        self._matrix = _rotation(tilt) * np.array([-1.0 if is_mirrored else 1.0, 1.0])[None, :] * unit * side
         self._rgb_draw = ImageDraw.Draw(self.rgb)
         self._alpha_draw = ImageDraw.Draw(self.alpha)
 

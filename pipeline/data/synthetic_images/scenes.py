@@ -49,7 +49,8 @@ class Scene:
 def draw_scene(scene: Scene, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Draw a scene as uint8 [3, size, size], RGB; it is drawn larger and downsampled for smooth edges."""
     side = max(96, min(3 * size, 192), 2 * size)
-    image = _draw_background(side, scene.is_night, rng)
+    draw_background = (_draw_room, _draw_garden, _draw_studio)[rng.integers(3)]
+    image = draw_background(side, scene.is_night, rng)
     light = rng.uniform(-1, 1), rng.uniform(-1, -0.2)
     for animal, layer, pose in _place_animals(scene, side, rng):
         has_light_backdrop = _draw_animal(layer, animal, pose, rng)
@@ -119,10 +120,6 @@ def _vertical_gradient(side: int, above: Color, below: Color) -> Image.Image:
     steps = np.linspace(0, 1, side)[:, None, None]
     shades = np.array(above) * (1 - steps) + np.array(below) * steps
     return Image.fromarray(np.broadcast_to(shades, (side, side, 3)).astype(np.uint8))
-
-
-def _draw_background(side: int, is_night: bool, rng: np.random.Generator) -> Image.Image:
-    return (_draw_room, _draw_garden, _draw_studio)[rng.integers(3)](side, is_night, rng)
 
 
 def _draw_room(side: int, is_night: bool, rng: np.random.Generator) -> Image.Image:

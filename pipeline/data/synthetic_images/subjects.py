@@ -61,8 +61,8 @@ def make_scene(seed: int, subject: str, row: int) -> tuple[Scene, Any]:
         return Scene((_make_animal(ANIMALS[case_index], rng),), is_night), case_index
     if subject == "together":
         labels = [case_index >> bit & 1 for bit in range(3)]
-        animals_shown = tuple(_make_animal(name, rng) for name, label in zip(ANIMALS, labels, strict=True) if label)
-        return Scene(animals_shown, is_night), labels
+        shown = [name for name, label in zip(ANIMALS, labels, strict=True) if label]
+        return Scene(tuple(_make_animal(name, rng) for name in shown), is_night), labels
     if subject == "age":
         years = float(np.float32(case_index + rng.random()))
         return Scene((_make_cat(rng, years=years),), is_night, pose_probabilities=MOSTLY_FACES_PROBABILITIES), years

@@ -14,7 +14,7 @@ from pipeline.config.heads import HEADS
 from pipeline.config.metrics import Metric, PredictionKind
 from pipeline.config.schema import Training
 from pipeline.data.examples import Examples
-from pipeline.preprocessing import Constants, UniqueNames
+from pipeline.preprocessing.base import Constants, UniqueNames
 
 ClassNames = Annotated[UniqueNames, Field(min_length=1, max_length=10_000)]
 Targets = NDArray[np.int64] | NDArray[np.float32]

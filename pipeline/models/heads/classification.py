@@ -19,7 +19,7 @@ from pipeline.config.strict_types import STRICT_CONFIG
 from pipeline.data.examples import Examples
 from pipeline.models.heads.base import ClassNames, Head, Scorable, Scores, Targets
 from pipeline.models.heads.metrics import score_each_label, score_kind
-from pipeline.preprocessing import Constants, UniqueNames
+from pipeline.preprocessing.base import Constants, UniqueNames
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.text import join_names
 

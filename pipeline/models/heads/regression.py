@@ -20,7 +20,7 @@ from pipeline.data.examples import Examples
 from pipeline.models.heads.base import Head, Scorable, Scores, Targets
 from pipeline.models.heads.classification import SoftmaxOutputs, one_hot_most_frequent, score_all_classes
 from pipeline.models.heads.metrics import regression_errors
-from pipeline.preprocessing import Constants, ShortText
+from pipeline.preprocessing.base import Constants, ShortText
 from pipeline.runtime.errors import UserError
 
 
