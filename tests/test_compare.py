@@ -106,7 +106,7 @@ def compared(name: str, majority: float, *rows: TrialRecord) -> ComparedStudy:
     architecture = {"inputs": {"kind": "pictures"}, "head": {"kind": "softmax"}}
     described = StudyDescription(name, name, "accuracy", None, "", {}, {}, "drawn", "", {}, "", "", architecture)
     test = SimpleNamespace(metric="accuracy", others={})
-    summary = SimpleNamespace(majority=SimpleNamespace(value=majority), test=test)
+    summary = SimpleNamespace(constant_baseline=SimpleNamespace(value=majority), test=test)
     return ComparedStudy(name, study, summary, described, select_by_one_se_rule(study), resample_one_se_trials(study))
 
 
@@ -121,7 +121,7 @@ def test_scale_is_the_share_of_the_way_from_a_constant_to_perfect() -> None:
     error = replace(
         EASY,
         table=replace(EASY.table, metric=METRICS["mean_absolute_error"]),
-        summary=SimpleNamespace(majority=SimpleNamespace(value=4.0)),
+        summary=SimpleNamespace(constant_baseline=SimpleNamespace(value=4.0)),
     )
     assert error.skill_score(1.0) == pytest.approx(0.75)
 

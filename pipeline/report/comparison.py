@@ -73,7 +73,8 @@ class ComparedStudy:
         baseline's score is that in cross-validation, since a predefined test set may have other class frequencies;
         older descriptions lack it, and then it is that on the test set.
         """
-        constant = self.summary.majority.value if self.description.constant is None else self.description.constant
+        described = self.description.constant
+        constant = self.summary.constant_baseline.value if described is None else described
         perfect = 1.0 if self.table.metric.maximize else 0.0
         return (score - constant) / (perfect - constant) if constant != perfect else math.nan
 

@@ -63,7 +63,7 @@ def describe_winner(summary: StudySummary, table: TrialTable) -> str:
 
 def _compare_with_constant(summary: StudySummary, table: TrialTable) -> str:
     test = summary.test
-    constant = summary.majority.value
+    constant = summary.constant_baseline.value
     sentence = f"The constant baseline, fitted to the training rows, has {table.format_value(constant)}"
     if table.improvement(test.value, constant) <= 0:
         return f"{sentence}: the winner is no better."
@@ -96,7 +96,9 @@ def build_metric_tiles(summary: StudySummary, table: TrialTable) -> list[tuple[s
         unit = f" {table.unit}" if table.unit else ""
         validated, tested = (f"{format_gain(*pair, metric.name)}{unit}" for pair in score_pairs(summary))
         tiles.append(("gain over the baseline", tested, f"{validated} in cross-validation"))
-    tiles.append(("constant baseline", table.format_value(summary.majority.value), "fitted to the training rows"))
+    tiles.append(
+        ("constant baseline", table.format_value(summary.constant_baseline.value), "fitted to the training rows")
+    )
     smallest = select_by_one_se_rule(table)
     size_note = "no smaller network of the search is within one standard error"
     if smallest is not table.best:

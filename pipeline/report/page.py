@@ -64,7 +64,7 @@ def render_report(context: ReportContext, figures: Sequence[tuple[Figure, Markup
         commands=[(sentence, context.commands[word]) for word, sentence in NEXT_STEPS.items()],
         columns=follow_up_commands.describe_required_columns(description.input_columns),
         metric=add_unit(table.metric.title, table.unit),
-        evaluations=formatting.format_times(summary.test.opened),
+        evaluations=formatting.format_times(summary.test.evaluations),
         scores=formatting.format_rows(summary),
         facts=_list_facts(context),
         figures=figures,

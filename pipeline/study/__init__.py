@@ -1,1 +1,1 @@
-"""What is asked, searched, recorded and summarised."""
+"""Problem of a search, its trials (proposed, pruned, stored) and its summary: the only package that uses Optuna."""

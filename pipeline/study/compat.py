@@ -1,7 +1,5 @@
 """Private attributes of Optuna that this package uses; tests/study/test_compat.py names each."""
 
-from __future__ import annotations
-
 import optuna
 from optuna.trial import Trial
 

@@ -1,7 +1,5 @@
 """Text of scores, networks and results for the live display, the results table, the report and MLflow's pages."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +27,7 @@ def format_rows(summary: StudySummary) -> list[tuple[str, str, str, str]]:
         validation_gain, test_gain = (format_gain(*pair, metric) for pair in score_pairs(summary))
         baseline_row = _format_row("baseline", summary.baseline, summary.baseline.test, metric)
         rows = [baseline_row, *rows, ("gain", "", validation_gain, test_gain)]
-    return [*rows, ("constant baseline", "", "", format_score(summary.majority.value, metric))]
+    return [*rows, ("constant baseline", "", "", format_score(summary.constant_baseline.value, metric))]
 
 
 def _format_row(

@@ -1,7 +1,5 @@
 """Hyperparameter importances by PED-ANOVA, with the level that chance reaches."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from copy import copy

@@ -1,7 +1,5 @@
 """Confidence intervals (95 %) of a score on the test set."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Prediction problem of a search: its examples, folds and task, and the name and fingerprint that follow from them."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import time

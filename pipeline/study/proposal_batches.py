@@ -1,7 +1,5 @@
 """Batches of trials sampled before any of them has finished; they depend on the configuration, not on time."""
 
-from __future__ import annotations
-
 from pipeline.config.backbone_catalogue import CONVOLUTIONS
 from pipeline.config.schema import Search
 from pipeline.study.space import count_architectures

@@ -1,7 +1,5 @@
 """Pruning of trials by Optuna: after each epoch, whether a trial falls behind the others and is stopped."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from copy import copy
 

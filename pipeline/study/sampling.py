@@ -1,7 +1,5 @@
 """Sampling of trials by Optuna, from exactly the trials that precede a batch of proposals."""
 
-from __future__ import annotations
-
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 

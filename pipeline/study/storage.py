@@ -1,7 +1,5 @@
 """Storage of a study: Optuna's journal `<folder>/trials.log`, to which each finished trial is appended at once."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Ask-and-tell interface of a study: proposals of trials, their pruning, and the records of finished ones."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

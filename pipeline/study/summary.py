@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from pipeline.config.metrics import Metric
 from pipeline.config.overrides import parse_override
@@ -66,7 +66,7 @@ class IntervalScore:
 
 @dataclass(frozen=True, kw_only=True)
 class TestScore:
-    """Score of the winner on `rows` test rows, evaluated `opened` times for this study; others: scores by name."""
+    """Score of the winner on the test set; others: scores by name; evaluations: of the test set, by this study."""
 
     metric: str
     value: float
@@ -75,7 +75,7 @@ class TestScore:
     others: Mapping[str, float] = field(default_factory=dict)
     level: float = 0.95
     rows: int
-    opened: int = 1
+    evaluations: Annotated[int, Field(alias="opened")] = 1
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class RefitResult:
 
     baseline_test: IntervalScore | None
     test: TestScore
-    majority: ConstantScore
+    constant_baseline: ConstantScore
     parameters: int
     files: ModelFiles
 
@@ -148,7 +148,7 @@ class StudySummary:
     baseline: BaselineSummary | None
     best: WinnerSummary
     test: TestScore
-    majority: ConstantScore
+    constant_baseline: Annotated[ConstantScore, Field(alias="majority")]
     parameters: int
     files: ModelFiles
     seconds: SecondsSpent
@@ -162,13 +162,13 @@ class StudySummary:
 
     def to_json(self) -> str:
         """Return the text of the file."""
-        return json.dumps(asdict(self), indent=2) + "\n"
+        return json.dumps(TypeAdapter(StudySummary).dump_python(self, by_alias=True), indent=2) + "\n"
 
     @property
     def refit_result(self) -> RefitResult:
         """Return what was computed on the test set, to use it again while the winner stays the same."""
         baseline_test = None if self.baseline is None else self.baseline.test
-        return RefitResult(baseline_test, self.test, self.majority, self.parameters, self.files)
+        return RefitResult(baseline_test, self.test, self.constant_baseline, self.parameters, self.files)
 
 
 def build_summary(

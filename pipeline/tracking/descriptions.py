@@ -58,7 +58,7 @@ def describe_unfinished_study(description: StudyDescription, finished_trials: in
 
 def describe_study(description: StudyDescription, summary: StudySummary, trials_link: str) -> str:
     """Return the note of a finished study's run; MLflow shows its first five lines: the result and how to predict."""
-    evaluations = f"The test set was evaluated {formatting.format_times(summary.test.opened)}."
+    evaluations = f"The test set was evaluated {formatting.format_times(summary.test.evaluations)}."
     return _join_paragraphs(
         f"{_summarize_result(description, summary)}  \n{_format_usage(description)}",
         _format_score_table(summary),

@@ -1,7 +1,5 @@
 """Trial executors: in this process, or in single-threaded worker processes pinned to a CPU core each."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -111,7 +109,7 @@ class WorkerProcess:
         return subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
     def train(self, proposals: Sequence[TrialProposal], prune_callbacks: Sequence[PruneCallback]) -> list[TrialResult]:
-        """Train trials of one shape side by side; raises WorkerError with what training raised, or if the worker ended."""
+        """Train trials of one shape side by side; raises WorkerError if training failed or the worker ended."""
         if self.process.poll() is not None:  # an earlier trial ended it, for example by using up the memory
             self._restart()
         trials = [{"number": each.number, "fields": dict(each.candidate.hyperparameters)} for each in proposals]

@@ -1,7 +1,5 @@
 """Live display of a search: on a terminal a bar for the search and one an executor; elsewhere a line a trial."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 

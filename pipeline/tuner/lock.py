@@ -1,7 +1,5 @@
 """Lock of a study: one process searches it at a time; the system frees the lock however that process ends."""
 
-from __future__ import annotations
-
 import os
 import platform
 import tempfile

@@ -1,7 +1,5 @@
 """Refit of the winner and the baseline on all development rows, and their one evaluation on the test set."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 
@@ -54,7 +52,7 @@ class WinnerRefit:
         return RefitResult(
             baseline_test=IntervalScore(baseline_score.value, baseline_score.low, baseline_score.high),
             test=test_score,
-            majority=ConstantScore(self.metric.name, self._score_constant_prediction()),
+            constant_baseline=ConstantScore(self.metric.name, self._score_constant_prediction()),
             parameters=architecture.parameters,
             files=ModelFiles(*files, *(hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files)),
         )
@@ -86,7 +84,7 @@ class WinnerRefit:
             others={name: score for name, score in scores.items() if name != self.metric.name},
             level=CONFIDENCE_LEVEL,
             rows=len(self.test_targets),
-            opened=n_test_evaluations,
+            evaluations=n_test_evaluations,
         )
 
     def _confidence_interval(self, value: float, predictions: Tensor, model: TrainedModel) -> tuple[float, float]:

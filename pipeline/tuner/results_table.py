@@ -1,7 +1,5 @@
 """Results table at the end of a search: baseline, winner, gain, test score, and the next commands."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from rich.console import Console
@@ -25,7 +23,7 @@ def print_results(console: Console, summary: StudySummary, commands: Mapping[str
         table.add_row(*row)
     console.print(table)
     caveat = f"* optimistic: the best of {summary.trials.total} trials is selected by it"
-    console.print(f"{caveat}; test set evaluated {format_times(test.opened)}.")
+    console.print(f"{caveat}; test set evaluated {format_times(test.evaluations)}.")
     seconds = summary.seconds
     timing = f"{seconds.training:,.0f} s for the trials, {seconds.total:,.0f} s in total"
     console.print(f"{summary.parameters:,} parameters; {test.rows:,} test rows; {timing}.")

@@ -1,7 +1,5 @@
 """One call of the search, in four steps: prepare the problem, run the trials, refit the winner, publish the result."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -182,7 +180,7 @@ def refit_winner(prepared: PreparedSearch, best: TrialRecord, previous: StudySum
     """Refit the best trial and test it; the test set is not evaluated again if an earlier call tested this trial."""
     if previous is not None and previous.best.number == best.number:
         return previous.refit_result
-    n_test_evaluations = 1 + (previous.test.opened if previous else 0)
+    n_test_evaluations = 1 + (previous.test.evaluations if previous else 0)
     first = prepared.study.finished_trials()[0]
     winner_refit = WinnerRefit(prepared.problem, prepared.search.task, prepared.search.seed)
     baseline = first if first.is_finite else None

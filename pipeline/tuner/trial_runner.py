@@ -1,7 +1,5 @@
 """Trial runner: groups the trials of a batch by shape, gives them to executors and their results to the study."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Callable, Sequence

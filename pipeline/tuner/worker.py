@@ -1,7 +1,5 @@
 """Worker side of executors.WorkerProcess: trains the trials of each request on one core; only a search starts it."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

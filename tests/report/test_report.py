@@ -84,8 +84,8 @@ def many(count: int, seed: int = 0) -> TrialTable:
     ],
 )
 def test_winner_is_compared_with_the_constant_baseline(constant: float, said: str) -> None:
-    tested = SimpleNamespace(value=0.7, low=0.6, high=0.8, rows=100, metric="accuracy", opened=1)
-    summary = SimpleNamespace(test=tested, baseline=None, majority=SimpleNamespace(value=constant))
+    tested = SimpleNamespace(value=0.7, low=0.6, high=0.8, rows=100, metric="accuracy", evaluations=1)
+    summary = SimpleNamespace(test=tested, baseline=None, constant_baseline=SimpleNamespace(value=constant))
     assert headline.describe_winner(summary, tried(row(0, (0.7, 0.7, 0.7), 10))).endswith(said)
 
 
