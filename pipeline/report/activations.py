@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
@@ -62,19 +63,13 @@ def compute_activations(trained: TrainedModel, inputs: RawInputs, rows: NDArray[
         module.register_forward_hook(partial(record, index))
     for batch in trained.batches(inputs.take(rows)):
         network(batch)
-    next_weights = [_get_weight(module) for module in (*modules, dense.layers[-1])][1:]
+    next_weights = [cast(Tensor, module.weight) for module in (*modules, dense.layers[-1])][1:]
     names = [f"block {index}" for index, _ in enumerate(blocks, 1)]
     names += [f"hidden layer {index}" for index, _ in enumerate(hidden, 1)]
     return [
         _build_layer(name, rows, torch.cat(batches), weights)
         for name, batches, weights in zip(names, recorded, next_weights, strict=True)
     ]
-
-
-def _get_weight(module: nn.Module) -> Tensor:
-    weight = module.weight
-    assert isinstance(weight, Tensor)
-    return weight
 
 
 def _build_layer(name: str, rows: NDArray[np.int64], activations: Tensor, next_weights: Tensor) -> LayerActivations:

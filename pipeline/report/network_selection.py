@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 
 from pipeline.report.trials_table import TrialTable
@@ -27,19 +29,35 @@ def count_layers(trial: TrialRecord) -> int:
 
 def find_pareto_front(table: TrialTable) -> list[TrialRecord]:
     """Return the complete trials that are better than every smaller one, from the smallest to the best."""
-    front: list[TrialRecord] = []
-    for trial in sorted(table.complete_trials, key=lambda trial: _size_key(table, trial)):
-        if not front or table.improvement(trial.value, front[-1].value) > 0:
-            front.append(trial)
-    return front
+    return _find_improvements(table, sorted(table.complete_trials, key=lambda trial: _size_key(table, trial)))
+
+
+def _find_improvements(table: TrialTable, trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Return the trials that are better than all before them."""
+    improving: list[TrialRecord] = []
+    for trial in trials:
+        if not improving or table.improvement(trial.value, improving[-1].value) > 0:
+            improving.append(trial)
+    return improving
 
 
 def build_front_steps(table: TrialTable) -> tuple[list[float], list[TrialRecord]]:
-    """Return the Pareto front as steps of a line: sizes, and the trial at each, level until the next improvement."""
-    front = find_pareto_front(table)
-    ends = [trial.n_parameters for trial in front[1:]] + [max(map(count_parameters, table.complete_trials))]
-    x = [float(size) for trial, end in zip(front, ends, strict=True) for size in (trial.n_parameters, end)]
-    return x, [trial for trial in front for _ in range(2)]
+    """Return the Pareto front as steps of a line over the number of parameters, see `build_steps`."""
+    largest = max(map(count_parameters, table.complete_trials))
+    return build_steps(table, find_pareto_front(table), count_parameters, largest)
+
+
+def build_steps(
+    table: TrialTable, trials: Iterable[TrialRecord], measure: Callable[[TrialRecord], int], last: int
+) -> tuple[list[float], list[TrialRecord]]:
+    """Return the best trials so far as steps of a line, level until the next improvement: x, and the trial at each x.
+
+    measure: the x of a trial, by which they are in order; last: the x at which the line ends.
+    """
+    improving = _find_improvements(table, trials)
+    ends = [measure(trial) for trial in improving[1:]] + [last]
+    x = [float(end) for trial, step_end in zip(improving, ends, strict=True) for end in (measure(trial), step_end)]
+    return x, [trial for trial in improving for _ in range(2)]
 
 
 def select_by_one_se_rule(table: TrialTable) -> TrialRecord:

@@ -30,11 +30,11 @@ def bin_predictions(probabilities: NDArray[np.float64], is_true: NDArray[np.bool
 
     A probability on an edge belongs to the bin above it, other than in sklearn.calibration.calibration_curve.
     """
-    bin_indices = np.minimum((probabilities * N_BINS).astype(int), N_BINS - 1)
-    masks = [bin_indices == index for index in np.unique(bin_indices)]
+    indices = np.minimum((probabilities * N_BINS).astype(int), N_BINS - 1)
+    masks = [indices == index for index in np.unique(indices)]
     return [
-        CalibrationBin(int(mask.sum()), float(probabilities[mask].mean()), float(is_true[mask].mean()))
-        for mask in masks
+        CalibrationBin(int(each.sum()), float(probabilities[each].mean()), float(is_true[each].mean()))
+        for each in masks
     ]
 
 
@@ -78,15 +78,10 @@ def plot_label_calibration(predictions: LabelPredictions) -> Figure:
 def _plot_reliability(bins: list[CalibrationBin], overconfidence: float, x_title: str, y_title: str) -> Figure:
     """Return the calibration curve; overconfidence: the mean confidence less the accuracy."""
     intervals = [wilson_interval(each.observed_share, each.n_predictions) for each in bins]
-    points = Series(
-        "winner, with 95 % intervals",
-        "points",
-        [each.mean_probability for each in bins],
-        [each.observed_share for each in bins],
-        [low for low, _ in intervals],
-        [high for _, high in intervals],
-        [pluralize(each.n_predictions, "prediction") for each in bins],
-    )
+    counts, x, y = zip(*bins, strict=True)
+    low, high = zip(*intervals, strict=True)
+    labels = [pluralize(count, "prediction") for count in counts]
+    points = Series("winner, with 95 % intervals", "points", x, y, low, high, labels)
     diagonal = Series("perfectly calibrated", "line", [0.0, 1.0], [0.0, 1.0], is_muted=True)
     chart = Chart(x_title, y_title, (diagonal, points))
     return Figure("calibration", "Calibration curve", _format_caption(bins, overconfidence), chart)

@@ -67,26 +67,18 @@ def plot_label_confusion(predictions: LabelPredictions) -> Figure:
     selected = np.sort(np.argsort(-wrong, kind="stable")[:MAX_NAMES_SHOWN])
     names = tuple(predictions.names[label] for label in selected)
     worst = int(wrong.argmax())
-    sentences = [_describe_exact_match(predictions), _describe_worst_label(predictions.names[worst], values[worst])]
+    n_rows = len(predictions.actual)
+    n_exact = int((predictions.predicted == predictions.actual).all(axis=1).sum())
+    exact = f"Every label correct on {n_exact:,} of {n_rows:,} rows ({n_exact / n_rows:.3f})."
+    sentences = [exact, _describe_worst_label(predictions.names[worst], values[worst])]
     if len(selected) < len(predictions.names):
         sentences.append(f"The {len(selected)} of {len(predictions.names):,} labels with most errors are shown.")
     heatmap = Heatmap("", "", OUTCOMES, names, values[selected])
     return Figure("confusion", "Confusion by label", " ".join(sentences), heatmap)
 
 
-def _describe_exact_match(predictions: LabelPredictions) -> str:
-    n_rows = len(predictions.actual)
-    n_exact = int((predictions.predicted == predictions.actual).all(axis=1).sum())
-    return f"Every label correct on {n_exact:,} of {n_rows:,} rows ({n_exact / n_rows:.3f})."
-
-
 def _describe_worst_label(name: str, outcomes: NDArray[np.float64]) -> str:
-    true_positives, false_negatives, false_positives, true_negatives = outcomes.astype(int).tolist()
-    if not false_negatives + false_positives:
+    tp, fn, fp, tn = outcomes.astype(int).tolist()
+    if not fn + fp:
         return "No label is ever wrong."
-    positives = true_positives + false_negatives
-    negatives = false_positives + true_negatives
-    return (
-        f"Most often wrong: {name}, with {false_negatives} false negatives of {positives} "
-        f"and {false_positives} false positives of {negatives}."
-    )
+    return f"Most often wrong: {name}, with {fn} false negatives of {tp + fn} and {fp} false positives of {fp + tn}."

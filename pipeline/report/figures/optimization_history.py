@@ -6,9 +6,9 @@ from collections import Counter
 
 from pipeline.report.drawing.figure import Chart, Figure, Series
 from pipeline.report.figures.trial_points import plot_trials
+from pipeline.report.network_selection import build_steps
 from pipeline.report.phrases import describe_trial, join_with_and, pluralize
 from pipeline.report.trials_table import TrialTable
-from pipeline.study.trial_record import TrialRecord
 
 TRIAL_STATES = ("complete", "pruned", "diverged", "failed")
 LATE_FRACTION = 0.8  # of the trials: an improvement after that says that more trials may find more
@@ -24,21 +24,10 @@ def plot_optimization_history(table: TrialTable) -> Figure:
     return Figure("history", "Optimization history", _format_caption(table), chart)
 
 
-def find_improvements(table: TrialTable) -> list[TrialRecord]:
-    """Return the complete trials that were better than all before them, in order of number."""
-    improving: list[TrialRecord] = []
-    for trial in table.complete_trials:
-        if not improving or table.improvement(trial.value, improving[-1].value) > 0:
-            improving.append(trial)
-    return improving
-
-
 def _plot_best_so_far(table: TrialTable) -> Series:
     """Return steps, level from each improvement until the next."""
-    steps = find_improvements(table)
-    ends = [trial.number for trial in steps[1:]] + [table.trials[-1].number]
-    x = [float(number) for trial, end in zip(steps, ends, strict=True) for number in (trial.number, end)]
-    return Series("best so far", "line", x, [table.clip_score(trial.value) for trial in steps for _ in range(2)])
+    x, best = build_steps(table, table.complete_trials, lambda trial: trial.number, table.trials[-1].number)
+    return Series("best so far", "line", x, [table.clip_score(trial.value) for trial in best])
 
 
 def _format_caption(table: TrialTable) -> str:

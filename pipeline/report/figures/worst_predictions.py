@@ -98,11 +98,11 @@ def _plot_labels(heldout: HeldoutPredictions) -> list[Figure]:
         negation = "" if predictions.actual[row, label] else "no "
         return f"{negation}{predictions.names[label]}, predicted {probabilities[row, label]:.2f}"
 
-    mistakes = _RowFigures(heldout, lambda row: describe(row, worst[row]), "|probability - truth|", errors[rows, worst])
-    unsure = _RowFigures(
-        heldout, lambda row: describe(row, nearest[row]), "probability of the label", probabilities[rows, nearest]
-    )
-    wrong = mistakes.plot_mistakes(errors[rows, worst], is_wrong.any(axis=1), "wrong about a label")
+    worst_errors = errors[rows, worst]
+    mistakes = _RowFigures(heldout, lambda row: describe(row, worst[row]), "|probability - truth|", worst_errors)
+    shown = probabilities[rows, nearest]
+    unsure = _RowFigures(heldout, lambda row: describe(row, nearest[row]), "probability of the label", shown)
+    wrong = mistakes.plot_mistakes(worst_errors, is_wrong.any(axis=1), "wrong about a label")
     return [*wrong, unsure.plot_unsure(margins[rows, nearest])]
 
 
