@@ -9,9 +9,9 @@ from itertools import product
 from pathlib import Path
 
 from pipeline.config.compat import get_args_parser
-from pipeline.config.compose import CONF_FOLDER, ConfigError, list_options, to_hydra_overrides
+from pipeline.config.compose import CONF_FOLDER, list_options, to_hydra_overrides
 from pipeline.config.metrics import METRICS
-from pipeline.config.overrides import expand_sweep, parse_override
+from pipeline.config.overrides import ConfigError, expand_sweep, parse_override
 from pipeline.config.reader import read_search
 from pipeline.config.schema import Search
 from pipeline.config.search_methods import OPTIMIZERS, PRUNERS, SAMPLERS
@@ -35,13 +35,13 @@ def run_command_line(argv: Sequence[str] | None, help_template: str, run_search:
 def _run_arguments(argv: Sequence[str], help_template: str, run_search: Callable[[Search], int]) -> int:
     args, unknown = get_args_parser().parse_known_intermixed_args(list(argv))
     if unknown:
-        raise ConfigError([_explain_dashes(word, argv) for word in unknown])
+        raise ConfigError(*(_explain_dashes(word, argv) for word in unknown))
     config_dir = Path(args.config_dir) if args.config_dir else None
     if args.help:
         print(_format_help(help_template, config_dir), end="")
         return 0
     if config_dir is not None and not config_dir.is_dir():
-        raise ConfigError([f"--config-dir: a folder that exists; got {config_dir}"])
+        raise ConfigError(f"--config-dir: a folder that exists; got {config_dir}")
     if args.multirun:
         return _run_all(_read_multirun(args.overrides, config_dir), run_search)
     if args.hydra_help or args.shell_completion:
@@ -77,10 +77,7 @@ def _explain_dashes(argument: str, argv: Sequence[str]) -> str:
 
 def _read_multirun(overrides: Sequence[str], config_dir: Path | None) -> list[Search]:
     """Return a search for each combination of the swept values; all are read before the first starts."""
-    try:
-        expanded = [expand_sweep(text, lambda group: list_options(group, config_dir)) for text in overrides]
-    except ValueError as error:
-        raise ConfigError([str(error)]) from None
+    expanded = [expand_sweep(text, lambda group: list_options(group, config_dir)) for text in overrides]
     return [read_search(job, config_dir) for job in product(*expanded)]
 
 
@@ -91,11 +88,7 @@ def _run_hydra(argv: Sequence[str], overrides: Sequence[str]) -> int:
     def job(_: object) -> None:
         raise AssertionError("Hydra runs no job here")
 
-    try:
-        parsed = [parse_override(text) for text in overrides]
-    except ValueError as error:
-        raise ConfigError([str(error)]) from None
     flags = [argument for argument in argv if argument not in overrides]
-    sys.argv[1:] = [*flags, *(text for override in parsed for text in to_hydra_overrides(override))]
+    sys.argv[1:] = [*flags, *(text for override in overrides for text in to_hydra_overrides(parse_override(override)))]
     hydra.main(config_path=str(CONF_FOLDER), config_name="search", version_base="1.3")(job)()
     return 0

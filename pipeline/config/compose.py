@@ -13,19 +13,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from pipeline.config.overrides import Override, parse_override
-from pipeline.runtime.arguments import UsageError
+from pipeline.config.overrides import ConfigError, Override, parse_override
 from pipeline.runtime.suggestions import did_you_mean, find_similar
 
 CONF_FOLDER = Path(__file__).resolve().parents[2] / "conf"
 CONFIG_GROUPS = ("task", "dataset", "head", "space", "compute")
-
-
-class ConfigError(UsageError):
-    """All mistakes in the settings, one line each."""
-
-    def __init__(self, mistakes: Sequence[str]) -> None:
-        super().__init__(*mistakes)
 
 
 def list_options(group: str, config_dir: Path | None) -> list[str]:
@@ -73,10 +65,10 @@ def compose_config(overrides: Sequence[Override], config_dir: Path | None) -> tu
             config = compose("search", hydra_overrides)
             plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError([_format_error(error)]) from error
+        raise ConfigError(_format_error(error)) from error
     except (YAMLError, OSError, ValueError) as error:
         rule = "each file of the configuration is YAML, with a value for each key"
-        raise ConfigError([f"{rule}; got another ({_format_error(error)}); correct that file"]) from error
+        raise ConfigError(f"{rule}; got another ({_format_error(error)}); correct that file") from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}, OmegaConf.to_yaml(config, resolve=True)
 

@@ -11,7 +11,12 @@ from hydra.core.override_parser.types import Glob
 from hydra.core.override_parser.types import Override as HydraOverride
 from hydra.errors import HydraException
 
+from pipeline.runtime.arguments import UsageError
 from pipeline.runtime.errors import first_line
+
+
+class ConfigError(UsageError):
+    """All mistakes in the settings, one line each."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +47,15 @@ class Override:
 
 
 def parse_override(text: str) -> Override:
-    """Parse one override; raises ValueError if it is none."""
+    """Parse one override; raises ConfigError if it is none."""
     key, equals, _ = text.partition("=")
     if not (key and equals) and not text.startswith("~"):
-        raise ValueError(f"{text}: a setting is key=value, without a space on either side of the equals sign")
+        raise ConfigError(f"{text}: a setting is key=value, without a space on either side of the equals sign")
     try:
         override: HydraOverride = OverridesParser.create().parse_override(text)
         value = None if override.is_delete() else _read_value(override)
     except HydraException as error:
-        raise ValueError(
+        raise ConfigError(
             f"{text}: not a setting of the form key=value that can be read ({first_line(error)})"
         ) from None
     return Override(text, override.key_or_group, value, override.is_delete(), override.is_sweep_override())
@@ -59,7 +64,7 @@ def parse_override(text: str) -> Override:
 def expand_sweep(text: str, list_group_options: Callable[[str], Sequence[str]]) -> list[str]:
     """Return an override for each value of a sweep (`seed=0,1`, `seed=range(0,3)`, `task=glob(*)`); others unchanged.
 
-    Raises ValueError if the text is no override, or sweeps over an interval.
+    Raises ConfigError if the text is no override, or sweeps over an interval.
     """
     parse_override(text)
     override = OverridesParser.create().parse_override(text)
@@ -70,7 +75,7 @@ def expand_sweep(text: str, list_group_options: Callable[[str], Sequence[str]]) 
         group = override.key_or_group
         return [f"{group}={name}" for name in value.filter(list(list_group_options(group)))]
     if not override.is_discrete_sweep():
-        raise ValueError(f"{text}: an interval has infinitely many values; use a list, seed=0,1, or range(0,3)")
+        raise ConfigError(f"{text}: an interval has infinitely many values; use a list, seed=0,1, or range(0,3)")
     return [f"{override.get_key_element()}={choice}" for choice in override.sweep_string_iterator()]
 
 

@@ -10,10 +10,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.config import rules, rules_convolutions, rules_finetuning, sections, unknown_keys
 from pipeline.config.backbone_catalogue import BACKBONE_NAMES, BACKBONES, PIXELS
-from pipeline.config.compose import ConfigError, compose_config, resolve_groups
+from pipeline.config.compose import compose_config, resolve_groups
 from pipeline.config.datasets import DATASETS
 from pipeline.config.model import BackboneConfig
-from pipeline.config.overrides import Override, parse_override
+from pipeline.config.overrides import ConfigError, Override, parse_override
 from pipeline.config.ranges import error_text, parse_range
 from pipeline.config.schema import Search, SearchSpace
 from pipeline.runtime.suggestions import did_you_mean
@@ -37,7 +37,7 @@ def read_search(arguments: Sequence[str], config_dir: Path | None = None) -> Sea
     resolved, group_mistakes = resolve_groups(overrides, config_dir)
     mistakes += group_mistakes
     if not any(override.key == "task" for override in resolved):
-        raise ConfigError(mistakes)
+        raise ConfigError(*mistakes)
     config, yaml = compose_config(resolved, config_dir)
     without_ranges = [override for override in resolved if override.key != "space" and not override.is_range]
     baseline, _ = compose_config([*without_ranges, parse_override("space=none")], config_dir)
@@ -46,12 +46,12 @@ def read_search(arguments: Sequence[str], config_dir: Path | None = None) -> Sea
 
 def _parse_overrides(arguments: Sequence[str]) -> tuple[list[Override], list[str]]:
     overrides = []
-    mistakes = []
+    mistakes: list[str] = []
     for text in arguments:
         try:
             override = parse_override(text)
-        except ValueError as error:
-            mistakes.append(str(error))
+        except ConfigError as error:
+            mistakes += error.lines
             continue
         if override.is_sweep:
             values = text.partition("=")[2]
@@ -86,7 +86,7 @@ class _ConfigReader:
         baseline = self.read_settings(baseline_config, backbone)
         self.mistakes += rules.check_settings(parts, settings, self.overrides)
         if self.mistakes:
-            raise ConfigError(list(dict.fromkeys(self.mistakes)))
+            raise ConfigError(*dict.fromkeys(self.mistakes))
         defaults = sections.searchable_defaults()
         unused = {key for key, default in defaults.items() if settings[key] == default == baseline[key]}
         return Search(

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import command_line
-from pipeline.config.compose import CONF_FOLDER, ConfigError, list_options
+from pipeline.config.compose import CONF_FOLDER, list_options
 from pipeline.config.datasets import ImageFolder, SyntheticImages
+from pipeline.config.overrides import ConfigError
 from pipeline.config.ranges import Choice, Interval
 from pipeline.config.reader import read_search
 from pipeline.runtime.arguments import run_reporting_errors

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipeline import data
-from pipeline.config.compose import ConfigError
+from pipeline.config.overrides import ConfigError
 from pipeline.config.reader import read_search
 from pipeline.data.examples import DataError, Examples
 from tests.conftest import SHARED

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from pipeline.config import reader, sections
-from pipeline.config.compose import ConfigError
+from pipeline.config.overrides import ConfigError
 from pipeline.config.reader import read_search
 from pipeline.config.schema import FinetuneTraining, Search, Training
 from pipeline.config.strict_types import SearchField

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from pipeline.config.compose import ConfigError
 from pipeline.config.heads import BandsConfig, HeadConfig, SoftmaxConfig
 from pipeline.config.model import Model
+from pipeline.config.overrides import ConfigError
 from pipeline.config.reader import read_search
 from pipeline.config.schema import Training
 from pipeline.models.heads import BandsHead, Head, SoftmaxHead
