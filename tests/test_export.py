@@ -163,7 +163,7 @@ def test_file_says_what_goes_in_and_whose_it_is_and_names_no_place(tmp_path: Pat
     session = exported(folder, "my_task_1-opset18-Nx3x16x16.onnx")
     said = session.get_modelmeta().custom_metadata_map
     assert json.loads(said["answers"]) == ["a", "b", "c"]
-    assert json.loads(said["inputs"])["pixels"].startswith("uint8, RGB, 0 to 255: the whole picture, turned upright")
+    assert json.loads(said["inputs"])["pixels"].startswith("uint8, RGB, 0 to 255: the whole image, rotated upright")
     assert said["parameters_sha256"] == ours.architecture.parameters_sha256
     assert (said["task"], said["head"]) == ("my task/1", "softmax")
     (file,) = tmp_path.glob("*.onnx")
@@ -186,7 +186,9 @@ def test_file_that_answers_otherwise_is_not_written(
     monkeypatch.setattr(TrainedModel, "predict", lambda self, raw: right(self, raw) + 2e-5)
     assert export.main([f"model={folder}", "format=onnx", f"output={tmp_path}"]) == 1
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("format=onnx: its answers are the network's within 1e-05; got a difference of 2e-05, so ")
+    assert said.startswith(
+        "format=onnx: predictions must match the network's within 1e-05; got a difference of 2e-05, so "
+    )
     assert before.read_text() == "of another day"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["model", before.name]
 
@@ -216,14 +218,14 @@ def test_what_is_not_installed_is_named(
     monkeypatch.setattr(onnx_export, "REQUIRED_PACKAGES", ("onnx", "no_such_package"))
     assert export.main(["model=x", "format=onnx", f"output={tmp_path}"]) == 2
     way_out = "pip install 'layers-and-nodes[onnx]'"
-    assert capsys.readouterr().err == f"format=onnx: needs no_such_package, which is not there; {way_out}\n"
+    assert capsys.readouterr().err == f"format=onnx: needs no_such_package, which is not installed; {way_out}\n"
 
 
 @pytest.mark.parametrize(
     ("words", "lines"),
     [
-        ([], ["model: say which, model=<folder, task or models:/...>", "format: format=onnx is the one there is; got"]),
-        (["model=x", "format=onxx"], ["format: format=onnx is the one there is; got onxx (did you mean onnx?)"]),
+        ([], ["model: say which, model=<folder, task or models:/...>", "format: must be onnx; got"]),
+        (["model=x", "format=onxx"], ["format: must be onnx; got onxx (did you mean onnx?)"]),
         (["modle=x", "model=x", "format=onnx"], ["modle: the keys are model=, format=, output=, store= and weights="]),
         (["model=x", "format=onnx", "output=/nowhere"], ["output: a folder that exists; got /nowhere"]),
         (["model=x", "format=onnx", "weights=/nowhere"], ["weights: a file that exists; got /nowhere"]),
@@ -255,7 +257,9 @@ def test_champion_of_the_registry_is_exported(
 ) -> None:
     assert export.main(["model=cat_species", "format=onnx", f"store={finished.parents[1]}", f"output={tmp_path}"]) == 0
     file = tmp_path / "cat_species-opset18-Nx3x8x8.onnx"
-    assert capsys.readouterr().out.startswith(f"{file}: {file.stat().st_size:,} bytes; its answers are the network's")
+    assert capsys.readouterr().out.startswith(
+        f"{file}: {file.stat().st_size:,} bytes; its predictions match the network's"
+    )
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     pixels = np.random.default_rng(0).integers(0, 256, (7, 3, 8, 8), dtype=np.uint8)
     (answers,) = session.run(None, {"pixels": pixels})

@@ -138,10 +138,9 @@ class TrainedModel:
 
     def build_network(self) -> Network:
         """Return the network with its weights, in evaluation mode."""
-        architecture = self.architecture
-        network = networks.build_network(
-            architecture.inputs.feature_count, architecture.model, architecture.head.output_count
-        )
+        inputs = self.architecture.inputs
+        head = self.architecture.head
+        network = networks.build_network(inputs.feature_count, self.architecture.model, head.output_count)
         network.load_state_dict(self.weights)
         if isinstance(network, FinetunedNetwork):
             network.backbone.set_scaling(self.input_constants)
@@ -175,14 +174,12 @@ def load_trained_model(folder: Path) -> TrainedModel:
     try:
         architecture = _parse_architecture(untrusted.read_bounded(file, 0, MAX_ARCHITECTURE_BYTES))
         file = folder / PARAMETERS_FILE
-        named_tensors = _load_tensors(file, architecture)
+        named = _load_tensors(file, architecture)
     except UntrustedFileError as error:
         raise ModelError(f"{escape_unprintable(str(file))}: {error}; {MODEL_FILES_HINT}") from None
-    weights = {
-        name.removeprefix("network."): named_tensors[name] for name in named_tensors if name.startswith("network.")
-    }
-    input_constants = {name: value for name, value in named_tensors.items() if name.startswith("input.")}
-    target_constants = {name: value for name, value in named_tensors.items() if name.startswith("target.")}
+    weights = {name.removeprefix("network."): value for name, value in named.items() if name.startswith("network.")}
+    input_constants = {name: value for name, value in named.items() if name.startswith("input.")}
+    target_constants = {name: value for name, value in named.items() if name.startswith("target.")}
     return TrainedModel(architecture, weights, input_constants, target_constants)
 
 
@@ -190,13 +187,13 @@ def _parse_architecture(text: bytes) -> Architecture:
     try:
         architecture = ARCHITECTURE_ADAPTER.validate_python(untrusted.parse_json_strict(text))
     except ValidationError as error:
-        errors = error.errors(include_url=False)
-        first_error = min(errors, key=lambda each: each["type"] != "unexpected_keyword_argument")
-        location = ".".join(map(ascii_repr, first_error["loc"])) or "the file"
-        rule = ascii_repr(first_error["msg"].removeprefix("Value error, "), 200)
-        value = first_error["input"]
-        value_text = f'"{ascii_repr(value)}"' if isinstance(value, str) else ascii_repr(value)
-        raise UntrustedFileError(f"{location}: {rule}; got {value_text}") from None
+        # an unknown key is reported first: the other errors may follow from its misspelling
+        first = min(error.errors(include_url=False), key=lambda each: each["type"] != "unexpected_keyword_argument")
+        location = ".".join(map(ascii_repr, first["loc"])) or "the file"
+        rule = ascii_repr(first["msg"].removeprefix("Value error, "), 200)
+        got = ascii_repr(first["input"])
+        quote = '"' if isinstance(first["input"], str) else ""
+        raise UntrustedFileError(f"{location}: {rule}; got {quote}{got}{quote}") from None
     _check_consistency(architecture)
     return architecture
 
@@ -209,22 +206,22 @@ def _check_consistency(architecture: Architecture) -> None:
         raise UntrustedFileError(f"model.convolutions: need image inputs; got inputs of kind {inputs.kind}")
     if size_error := networks.find_size_error(inputs.feature_count, model):
         raise UntrustedFileError(f"model.convolutions: {size_error}")
-    if backbone_error := _find_backbone_error(inputs, model.tail):
-        raise UntrustedFileError(f"model.tail: {backbone_error}")
+    if model.tail is not None:
+        _check_finetuned_part(inputs, model.tail)
     parameter_count = networks.count_parameters(inputs.feature_count, model, architecture.head.output_count)
     if architecture.parameters != parameter_count:
         raise UntrustedFileError(f"parameters: the layers have {parameter_count:,}; got {architecture.parameters:,}")
 
 
-def _find_backbone_error(inputs: AnyInputs, finetune_spec: FinetuneSpec | None) -> str | None:
-    """Return why these inputs do not fit the finetuned backbone, or None."""
-    if finetune_spec is None:
-        return None
-    if not isinstance(inputs, FeatureInputs) or inputs.backbone != finetune_spec.backbone:
-        return f"must be a part of the inputs' backbone; got {finetune_spec.backbone}"
-    if not split.has_feature_count(finetune_spec.backbone, inputs.size, inputs.count):
-        return f"{inputs.backbone} does not compute {inputs.count:,} features of {inputs.size} x {inputs.size} images"
-    return None
+def _check_finetuned_part(inputs: AnyInputs, spec: FinetuneSpec) -> None:
+    """Raise UntrustedFileError if the inputs are not those of the backbone that is finetuned."""
+    if not isinstance(inputs, FeatureInputs) or inputs.backbone != spec.backbone:
+        raise UntrustedFileError(f"model.tail: must be a part of the inputs' backbone; got {spec.backbone}")
+    if not split.has_feature_count(spec.backbone, inputs.size, inputs.count):
+        images = f"{inputs.size} x {inputs.size} images"
+        raise UntrustedFileError(
+            f"model.tail: {inputs.backbone} does not compute {inputs.count:,} features of {images}"
+        )
 
 
 def _load_tensors(file: Path, architecture: Architecture) -> dict[str, Tensor]:
@@ -232,9 +229,8 @@ def _load_tensors(file: Path, architecture: Architecture) -> dict[str, Tensor]:
     shapes = architecture.tensor_shapes()
     byte_count = tensors.count_tensor_bytes(shapes)
     if byte_count > MAX_TENSOR_BYTES:
-        raise UntrustedFileError(
-            f"must have at most {MAX_TENSOR_BYTES:,} bytes of tensors; the architecture beside it needs {byte_count:,}"
-        )
+        rule = f"must have at most {MAX_TENSOR_BYTES:,} bytes of tensors"
+        raise UntrustedFileError(f"{rule}; the architecture beside it needs {byte_count:,}")
     content = untrusted.read_bounded(file, byte_count, byte_count + tensors.max_header_bytes(shapes))
     if hashlib.sha256(content).hexdigest() != architecture.parameters_sha256:
         raise UntrustedFileError(f"does not belong to {ARCHITECTURE_FILE} beside it, or was changed (SHA-256 differs)")

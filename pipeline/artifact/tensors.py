@@ -23,8 +23,8 @@ TensorShapes = Mapping[str, tuple[int, ...]]
 
 def pack(tensors: Mapping[str, Tensor], architecture_sha256: str) -> bytes:
     """Serialize float32 tensors to the bytes of a safetensors file."""
-    contiguous = {name: value.contiguous() for name, value in tensors.items()}
-    return save(contiguous, {ARCHITECTURE_HASH_KEY: architecture_sha256})
+    metadata = {ARCHITECTURE_HASH_KEY: architecture_sha256}
+    return save({name: value.contiguous() for name, value in tensors.items()}, metadata)
 
 
 def count_tensor_bytes(shapes: TensorShapes) -> int:
@@ -46,10 +46,8 @@ def unpack(content: bytes, shapes: TensorShapes, architecture_sha256: str) -> di
     if header.get(METADATA_KEY) != {ARCHITECTURE_HASH_KEY: architecture_sha256}:
         raise UntrustedFileError("was trained with another architecture than the one beside it")
     names = header.keys() - {METADATA_KEY}
-    if unexpected_names := sorted(names ^ shapes.keys()):
-        listed = ", ".join(
-            f"{ascii_repr(name)} {'unexpected' if name in names else 'missing'}" for name in unexpected_names[:3]
-        )
+    if wrong := sorted(names ^ shapes.keys())[:3]:
+        listed = ", ".join(f"{ascii_repr(name)} {'unexpected' if name in names else 'missing'}" for name in wrong)
         raise UntrustedFileError(f"must have the tensors of the architecture beside it and no others; got {listed}")
     for name, shape in shapes.items():
         _check_tensor_entry(name, header[name], shape)
@@ -82,5 +80,5 @@ def _check_tensor_entry(name: str, entry: object, shape: tuple[int, ...]) -> Non
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise UntrustedFileError(f"{name}: must have dtype, shape and data_offsets only; got {ascii_repr(entry)}")
     if entry["dtype"] != "F32" or entry["shape"] != list(shape):
-        description = f"{ascii_repr(entry['dtype'])} {ascii_repr(str(entry['shape']))}"
-        raise UntrustedFileError(f"{name}: must be F32 {list(shape)}; got {description}")
+        got = f"{ascii_repr(entry['dtype'])} {ascii_repr(str(entry['shape']))}"
+        raise UntrustedFileError(f"{name}: must be F32 {list(shape)}; got {got}")

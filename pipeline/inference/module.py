@@ -36,22 +36,19 @@ class EndToEndModule(nn.Module, ABC):
 
     inputs: tuple[InputSpec, ...]
 
-    def __init__(self, trained_model: TrainedModel) -> None:
+    def __init__(self, model: TrainedModel) -> None:
         super().__init__()
-        self.trained_model = trained_model
-        self.network = trained_model.build_network()
+        self.model = model
+        self.network = model.build_network().requires_grad_(False)
         self.dense = self.network if isinstance(self.network, DenseNetwork) else self.network.dense
-        for parameter in self.network.parameters():
-            parameter.requires_grad_(False)
 
     def dynamic_shapes(self, batch_dimension: dict[int, Any]) -> tuple[Any, ...]:
         """Return `dynamic_shapes` of torch.export: each argument varies in its number of rows."""
         return tuple(batch_dimension for _ in self.inputs)
 
     def predict_from_features(self, features: Tensor) -> Tensor:
-        """Return the predictions for the inputs of the fully connected layers."""
-        head = self.trained_model.architecture.head
-        return head.to_predictions(self.dense(features), self.trained_model.target_constants)
+        """Return the predictions for the inputs of the fully connected layers, float [N, features]."""
+        return self.model.architecture.head.to_predictions(self.dense(features), self.model.target_constants)
 
     @abstractmethod
     def random_inputs(self, count: int) -> tuple[RawInputs, tuple[Tensor, ...]]:
@@ -61,43 +58,38 @@ class EndToEndModule(nn.Module, ABC):
 class PixelModule(EndToEndModule):
     """Module that takes images: uint8 [N, 3, S, S]."""
 
-    def __init__(self, trained_model: TrainedModel, preprocessor: ImageInputs | FeatureInputs) -> None:
-        super().__init__(trained_model)
-        self.image_size = preprocessor.size
-        side = f"{self.image_size} x {self.image_size}"
-        description = (
-            f"uint8, RGB, 0 to 255: the whole picture, turned upright, squeezed to {side} (bilinear, antialiased)"
-        )
-        self.inputs = (InputSpec("pixels", (3, self.image_size, self.image_size), description),)
+    def __init__(self, model: TrainedModel, preprocessor: ImageInputs | FeatureInputs) -> None:
+        super().__init__(model)
+        size = preprocessor.size
+        resized = f"rotated upright, resized to {size} x {size} without cropping (bilinear, antialiased)"
+        self.inputs = (InputSpec("pixels", (3, size, size), f"uint8, RGB, 0 to 255: the whole image, {resized}"),)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return the predictions."""
-        constants = self.trained_model.input_constants
+        """Return the predictions, float [N, outputs of the head]."""
+        constants = self.model.input_constants
         mean, spread = (constants[name].view(1, 3, 1, 1) for name in ("input.mean", "input.spread"))
         scaled = (pixels - mean) / spread
-        if isinstance(
-            self.network, ConvolutionalNetwork
-        ):  # in one batch: their number is not known while the graph is traced
+        if isinstance(self.network, ConvolutionalNetwork):
+            # all images at once: the network's split into batches needs their number, which a graph does not have
             return self.predict_from_features(self.network.blocks(scaled, self.network.activation))
         return self.predict_from_features(scaled.flatten(1))
 
     def random_inputs(self, count: int) -> tuple[RawInputs, tuple[Tensor, ...]]:
-        shape = (count, 3, self.image_size, self.image_size)
-        pixels = np.random.default_rng(count).integers(0, 256, shape, dtype=np.uint8)
+        pixels = np.random.default_rng(count).integers(0, 256, (count, *self.inputs[0].shape), dtype=np.uint8)
         return Images(pixels), (torch.from_numpy(pixels),)
 
 
 class ViewsModule(PixelModule):
     """Module that takes images and contains the backbone, finetuned or frozen."""
 
-    def __init__(self, trained_model: TrainedModel, preprocessor: FeatureInputs, backbone: PretrainedBackbone) -> None:
-        super().__init__(trained_model, preprocessor)
+    def __init__(self, model: TrainedModel, preprocessor: FeatureInputs, backbone: PretrainedBackbone) -> None:
+        super().__init__(model, preprocessor)
         self.preprocessor = preprocessor
         self.extract_features = backbone.extract
         self.body: nn.Module = backbone.network
-        if isinstance(self.network, FinetunedNetwork):
-            finetune = trained_model.architecture.model.tail
-            assert finetune is not None
+        finetune = model.architecture.model.tail
+        if finetune is not None:
+            assert isinstance(self.network, FinetunedNetwork)
             self.body = nn.Sequential(split.build_stem(backbone.network, finetune), self.network.backbone.tail)
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -105,7 +97,7 @@ class ViewsModule(PixelModule):
         # one batch of all views, so that the graph contains the body once
         views = torch.cat([apply_view(pixels, number) for number in range(self.preprocessor.views)])
         mean = self.body(views).unflatten(0, (self.preprocessor.views, -1)).mean(0)
-        return self.predict_from_features(self.preprocessor.prepare_batch(mean, self.trained_model.input_constants))
+        return self.predict_from_features(self.preprocessor.prepare_batch(mean, self.model.input_constants))
 
     def random_inputs(self, count: int) -> tuple[RawInputs, tuple[Tensor, ...]]:
         images, tensors = super().random_inputs(count)
@@ -116,35 +108,31 @@ class ViewsModule(PixelModule):
 class TableModule(EndToEndModule):
     """Module that takes table columns: numbers float32 [N, D] and category codes int64 [N, C], if there are any."""
 
-    def __init__(self, trained_model: TrainedModel, preprocessor: TableInputs) -> None:
-        super().__init__(trained_model)
+    def __init__(self, model: TrainedModel, preprocessor: TableInputs) -> None:
+        super().__init__(model)
         self.preprocessor = preprocessor
-        numbers_description = "float32: the numbers as in the table, NaN where one is missing"
-        codes_description = (
-            "int64: of each category its place among the levels, from 0; -1 where it is missing or none of them"
-        )
+        numbers = "float32: the numbers as in the table, NaN where one is missing"
+        codes = "int64: the index of each category among its levels, from 0; -1 if it is missing or not among them"
         specs = (
-            InputSpec("numbers", (len(preprocessor.numbers),), numbers_description),
-            InputSpec("codes", (len(preprocessor.categories),), codes_description),
+            InputSpec("numbers", (len(preprocessor.numbers),), numbers),
+            InputSpec("codes", (len(preprocessor.categories),), codes),
         )
-        self.inputs = tuple(each for each in specs if each.shape != (0,))
+        self.inputs = tuple(spec for spec in specs if spec.shape != (0,))
 
     def forward(self, *columns: Tensor) -> Tensor:
-        """Return the predictions."""
-        tensors = dict(zip((each.name for each in self.inputs), columns, strict=True))
+        """Return the predictions, float [N, outputs of the head]."""
+        tensors = dict(zip((spec.name for spec in self.inputs), columns, strict=True))
         batch_size = columns[0].shape[0]  # torch.export would fix the result of `len`
         numbers = tensors.get("numbers", torch.zeros(batch_size, 0))
         codes = tensors.get("codes", torch.zeros(batch_size, 0, dtype=torch.int64))
-        return self.predict_from_features(
-            self.preprocessor.transform(numbers, codes, self.trained_model.input_constants)
-        )
+        return self.predict_from_features(self.preprocessor.transform(numbers, codes, self.model.input_constants))
 
     def dynamic_shapes(self, batch_dimension: dict[int, Any]) -> tuple[Any, ...]:
         return (super().dynamic_shapes(batch_dimension),)  # one argument of several
 
     def random_inputs(self, count: int) -> tuple[RawInputs, tuple[Tensor, ...]]:
         preprocessor = self.preprocessor
-        constants = self.trained_model.input_constants
+        constants = self.model.input_constants
         generator = np.random.default_rng(count)
         noise = generator.normal(0, 2, (count, len(preprocessor.numbers))).astype(np.float32)
         numbers = constants["input.mean"].numpy() + noise * constants["input.spread"].numpy()
@@ -153,18 +141,15 @@ class TableModule(EndToEndModule):
         codes = generator.integers(-1, level_counts, (count, len(level_counts)))
         table = Table(numbers, preprocessor.numbers, codes, preprocessor.categories, preprocessor.levels)
         tensors = {"numbers": torch.from_numpy(numbers), "codes": torch.from_numpy(codes)}
-        return table, tuple(tensors[each.name] for each in self.inputs)
+        return table, tuple(tensors[spec.name] for spec in self.inputs)
 
 
-def build_module(trained_model: TrainedModel, weights: Path | None, cache: Path) -> EndToEndModule:
-    """Return the module of a model; raise DataError if the weights of its backbone are missing."""
-    preprocessor = trained_model.architecture.inputs
-    if isinstance(preprocessor, TableInputs):
-        return TableModule(trained_model, preprocessor).eval()
-    if isinstance(preprocessor, FeatureInputs):
-        return ViewsModule(
-            trained_model,
-            preprocessor,
-            PretrainedBackbone.from_trained_model(preprocessor, trained_model.architecture.model.tail, weights, cache),
-        ).eval()
-    return PixelModule(trained_model, preprocessor).eval()
+def build_module(model: TrainedModel, weights_file: Path | None, cache: Path) -> EndToEndModule:
+    """Return the module of a model; raise UserError if the weights of its backbone are missing."""
+    inputs = model.architecture.inputs
+    if isinstance(inputs, TableInputs):
+        return TableModule(model, inputs).eval()
+    if isinstance(inputs, ImageInputs):
+        return PixelModule(model, inputs).eval()
+    backbone = PretrainedBackbone.from_trained_model(inputs, model.architecture.model.tail, weights_file, cache)
+    return ViewsModule(model, inputs, backbone).eval()

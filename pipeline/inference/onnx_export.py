@@ -40,23 +40,23 @@ class ExportError(UserError):
 
 def check_packages() -> None:
     """Raise UsageError if a package that the export needs is not installed."""
-    missing_packages = [name for name in REQUIRED_PACKAGES if find_spec(name) is None]
-    if missing_packages:
-        raise UsageError(f"format=onnx: needs {', '.join(missing_packages)}, which is not there; {INSTALL_COMMAND}")
+    missing = [name for name in REQUIRED_PACKAGES if find_spec(name) is None]
+    if missing:
+        raise UsageError(f"format=onnx: needs {', '.join(missing)}, which is not installed; {INSTALL_COMMAND}")
 
 
-def export_model(trained_model: TrainedModel, options: ExportOptions) -> None:
-    """Write the file and print its size; raise DataError if the backbone's weights are missing, and ExportError."""
-    module = build_module(trained_model, options.weights, options.store / "cache")
+def export_model(model: TrainedModel, options: ExportOptions) -> None:
+    """Write the file and print its size; raise UserError if the backbone's weights are missing, and ExportError."""
+    module = build_module(model, options.weights, options.store / "cache")
     with spinner("writing the ONNX graph and checking it"):
         file, difference = write_onnx(module, options.output)
-    print(f"{file}: {file.stat().st_size:,} bytes; its answers are the network's within {difference:.1g}")
+    print(f"{file}: {file.stat().st_size:,} bytes; its predictions match the network's within {difference:.1g}")
 
 
 def format_file_name(module: EndToEndModule) -> str:
     """Return the file's name: task, opset and the shape of each input."""
-    task = re.sub(r"[^\w.-]+", "_", module.trained_model.architecture.task)[:100].lstrip(".") or "model"
-    shapes = ("x".join([BATCH_DIMENSION, *map(str, each.shape)]) for each in module.inputs)
+    task = re.sub(r"[^\w.-]+", "_", module.model.architecture.task)[:100].lstrip(".") or "model"
+    shapes = ("x".join([BATCH_DIMENSION, *map(str, spec.shape)]) for spec in module.inputs)
     return "-".join([task, f"opset{OPSET_VERSION}", *shapes]) + ".onnx"
 
 
@@ -74,14 +74,12 @@ def write_onnx(module: EndToEndModule, folder: Path) -> tuple[Path, float]:
         program.save(temporary_file, external_data=False)
         difference = _max_difference(module, temporary_file)
         if not difference <= RELATIVE_TOLERANCE:
-            rule = f"its answers are the network's within {RELATIVE_TOLERANCE:g}"
+            rule = f"predictions must match the network's within {RELATIVE_TOLERANCE:g}"
             raise ExportError(f"format=onnx: {rule}; got a difference of {difference:.2g}, so {file} is not written")
     return file, difference
 
 
 def _export_program(module: EndToEndModule) -> Any:
-    input_names = [each.name for each in module.inputs]
-    batch_dimension = torch.export.Dim(BATCH_DIMENSION)
     with warnings.catch_warnings():  # the exporter's, about its own deprecated parts
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -90,9 +88,9 @@ def _export_program(module: EndToEndModule) -> Any:
             dynamo=True,
             verbose=False,
             opset_version=OPSET_VERSION,
-            input_names=input_names,
+            input_names=[spec.name for spec in module.inputs],
             output_names=[OUTPUT_NAME],
-            dynamic_shapes=module.dynamic_shapes({0: batch_dimension}),
+            dynamic_shapes=module.dynamic_shapes({0: torch.export.Dim(BATCH_DIMENSION)}),
         )
     assert program is not None
     for node in program.model.graph.all_nodes():  # they contain paths of this machine
@@ -104,14 +102,13 @@ def _export_program(module: EndToEndModule) -> Any:
 
 def build_metadata(module: EndToEndModule) -> dict[str, str]:
     """Return the file's metadata: inputs, outputs and checksums; lists are JSON."""
-    architecture = module.trained_model.architecture
+    architecture = module.model.architecture
     inputs = architecture.inputs
-    head = architecture.head
     entries = {
         "task": architecture.task,
-        "inputs": json.dumps({each.name: each.description for each in module.inputs}),
-        OUTPUT_NAME: json.dumps(head.output_names),
-        "head": head.kind,
+        "inputs": json.dumps({spec.name: spec.description for spec in module.inputs}),
+        OUTPUT_NAME: json.dumps(architecture.head.output_names),
+        "head": architecture.head.kind,
         "parameters_sha256": str(architecture.parameters_sha256),
         "architecture_sha256": architecture.sha256(),
     }
@@ -131,8 +128,8 @@ def _max_difference(module: EndToEndModule, file: Path) -> float:
     differences = []
     for batch_size in CHECK_BATCH_SIZES:
         raw, tensors = module.random_inputs(batch_size)
-        input_feed = {each.name: tensor.numpy() for each, tensor in zip(module.inputs, tensors, strict=True)}
+        input_feed = {spec.name: tensor.numpy() for spec, tensor in zip(module.inputs, tensors, strict=True)}
         (actual,) = session.run([OUTPUT_NAME], input_feed)
-        expected = module.trained_model.predict(raw).numpy()
+        expected = module.model.predict(raw).numpy()
         differences.append(np.max(np.abs(actual - expected) / np.maximum(1, np.abs(expected))))
     return float(np.max(differences))  # NaN if one of them is
