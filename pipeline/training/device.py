@@ -39,10 +39,9 @@ class Device:
     @property
     def numerics_info(self) -> dict[str, str]:
         """Return what the last digits of a result depend on, by name."""
-        uses_torch_matmul = self.is_gpu or not is_onednn_faster()
-        matmul_library = (
-            "torch's own" if uses_torch_matmul else f"oneDNN from {onednn_threshold():,} weights of a layer on"
-        )
+        matmul_library = "torch's own"
+        if not self.is_gpu and is_onednn_faster():
+            matmul_library = f"oneDNN from {onednn_threshold():,} weights of a layer on"
         threads = str(torch.get_num_threads())
         return {"device": self.name, "products": matmul_library, "threads": threads, "torch": torch.__version__}
 

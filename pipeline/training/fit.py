@@ -134,9 +134,7 @@ class _TrialsModule(_StackModule):
                 trial.score_epoch(losses[part], predictions[part], self.stack.members[part])
                 for trial, part in trials_with_slices
             ]
-            prune_decisions = [
-                trial.should_prune(result) for trial, result in zip(self.running, epoch_results, strict=True)
-            ]
+            prune_decisions = list(map(RunningTrial.should_prune, self.running, epoch_results))
         except SearchInterrupted:
             self._save_checkpoint()
             raise

@@ -46,9 +46,8 @@ class FoldDataBuilder:
     def build_fold(self, fold_number: int, fold: Fold) -> FoldData:
         """Return the data of one fold."""
         targets = self.examples.targets[fold.train]
-        input_constants = {
-            name: value.to(self.device) for name, value in self.inputs.fit(self.raw_inputs, fold.train).items()
-        }
+        fitted = self.inputs.fit(self.raw_inputs, fold.train)
+        input_constants = {name: value.to(self.device) for name, value in fitted.items()}
         target_constants = self.head.fit(targets)
         inputs = self._inputs_to_device(input_constants)
         index_device = torch.device("cpu") if isinstance(inputs, StreamedImages) else self.device
@@ -67,12 +66,8 @@ class FoldDataBuilder:
 
     @cached_property
     def _backbone_activations(self) -> IndexedActivations | None:
-        raw_inputs = self.raw_inputs
-        return (
-            IndexedActivations(raw_inputs.activations, self.device)
-            if isinstance(raw_inputs, BackboneFeatures) and raw_inputs.activations is not None
-            else None
-        )
+        activations = self.raw_inputs.activations if isinstance(self.raw_inputs, BackboneFeatures) else None
+        return None if activations is None else IndexedActivations(activations, self.device)
 
     def check_memory(self, folds: Folds, process_count: int = 1) -> None:
         """Raise UserError if the data of all folds in `process_count` processes exceed the free memory.
@@ -95,17 +90,15 @@ class FoldDataBuilder:
         if isinstance(self.inputs, TableInputs):
             return self.inputs.to_device(self.raw_inputs, constants, self.device)
         if self._shared_inputs is None:
-            self._shared_inputs = self._stream_inputs() or self.inputs.to_device(
-                self.raw_inputs, constants, self.device
-            )
+            stream = self._stream_inputs()
+            self._shared_inputs = stream or self.inputs.to_device(self.raw_inputs, constants, self.device)
         return self._shared_inputs
 
     def _stream_inputs(self) -> StreamedImages | None:
         """Return the images as a stream if they exceed the GPU's memory, else None."""
-        can_stream = isinstance(self.raw_inputs, Images) and self.device.type == "cuda"
-        if not can_stream or self.inputs.device_bytes(len(self.examples)) < INPUT_MEMORY_SHARE * _free_bytes(
-            self.device
-        ):
+        if not isinstance(self.raw_inputs, Images) or self.device.type != "cuda":
+            return None
+        if self.inputs.device_bytes(len(self.examples)) < INPUT_MEMORY_SHARE * _free_bytes(self.device):
             return None
         return StreamedImages(self.inputs.to_device(self.raw_inputs, {}, torch.device("cpu")), self.device)
 

@@ -35,14 +35,12 @@ class AutogradStack:
     """A network and a torch optimizer for each member; a member takes all steps of an epoch before the next member."""
 
     def __init__(self, members: Sequence[Member], inputs: Inputs, head: Head, precision: Precision) -> None:
-        self.networks = [
-            self.build_single(index, member, inputs, head, precision) for index, member in enumerate(members)
-        ]
+        numbered = enumerate(members)
+        self.networks = [self.build_single(index, member, inputs, head, precision) for index, member in numbered]
         self.position = (-1, 0, 0)
         member = members[0]
-        step_multiplications = member.training.batch_size * count_multiplications(
-            inputs.feature_count, member.model, head.output_count
-        )
+        row_multiplications = count_multiplications(inputs.feature_count, member.model, head.output_count)
+        step_multiplications = member.training.batch_size * row_multiplications
         is_counted = member.model.tail is None  # a backbone's part multiplies far more often than it has weights
         is_on_cpu = member.data.inputs.device.type == "cpu"
         self.is_small = is_counted and is_on_cpu and step_multiplications <= MAX_SINGLE_THREADED_MULTIPLICATIONS
@@ -158,11 +156,11 @@ class SingleNetwork:
             rows = randomness.rows[microbatch]
             dropout_masks = [mask[microbatch] for mask in randomness.dropout_masks]
             indices = randomness.augmentation_indices
-            batch = self.read_inputs(
-                randomness.input_rows[microbatch], self.augmentation, None if indices is None else indices[microbatch]
-            )
+            indices = None if indices is None else indices[microbatch]
+            batch = self.read_inputs(randomness.input_rows[microbatch], self.augmentation, indices)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_bf16):
                 outputs = self.network(batch, dropout_masks)
+            # Each microbatch weighs as much as its rows, so that the gradients add up to that of the minibatch.
             loss = self.head.loss(outputs, self.member.data.targets[rows], self.member.training) * (len(rows) / count)
             loss.backward()  # type: ignore[no-untyped-call]
             self.loss_sum = self.loss_sum + loss.detach() * count
@@ -209,9 +207,8 @@ class SingleNetwork:
         }
         for name, parameter in self.network.named_parameters():
             moments = self.optimizer.state.get(parameter, {})
-            state |= {
-                f"{moment}.{name}": _copy_to_cpu(moments[moment]) for moment in ADAMW_STATE_KEYS if moment in moments
-            }
+            kept = [moment for moment in ADAMW_STATE_KEYS if moment in moments]
+            state |= {f"{moment}.{name}": _copy_to_cpu(moments[moment]) for moment in kept}
         counts = {"steps": torch.tensor(self.epoch_steps), "taken": torch.tensor(self.total_steps)}
         return state | counts | {"total": _copy_to_cpu(self.loss_sum)}
 

@@ -1,4 +1,4 @@
-"""The rule which trials are trained in one stack, for each kind of device."""
+"""Which trials are trained in one stack, on each kind of device."""
 
 from __future__ import annotations
 
@@ -48,25 +48,19 @@ def max_trials_per_stack(stack_key: StackKey, fold_count: int, features: int, ou
     """Return how many trials with this key are trained together, at least 1.
 
     On a CPU a stack is faster only if its step is so short that the calls of torch take most of it; a GPU is filled.
-    Convolutions and finetuned backbones are trained one member after the other in any case.
     """
+    # The autograd loop trains one member after the other: a stack would only need more memory.
     if stack_key.convolutions is not None or stack_key.tail is not None:
         return 1
     weight_count = count_dense_parameters(features, stack_key.hidden, outputs)
     if limits.free_bytes is None:
-        trial_count = (
-            MAX_TRIALS_PER_CPU_STACK
-            if weight_count * stack_key.batch_size * fold_count <= MAX_CPU_STACK_STEP_SIZE
-            else 1
-        )
+        is_short_step = weight_count * stack_key.batch_size * fold_count <= MAX_CPU_STACK_STEP_SIZE
+        trial_count = MAX_TRIALS_PER_CPU_STACK if is_short_step else 1
     else:
-        floats_per_member = FLOATS_PER_WEIGHT * weight_count + stack_key.batch_size * (
-            features + FLOATS_PER_NODE * (sum(stack_key.hidden) + outputs)
-        )
-        trial_count = (
-            min(MAX_MEMBERS_PER_GPU_STACK, int(STACK_GPU_MEMORY_SHARE * limits.free_bytes / (4 * floats_per_member)))
-            // fold_count
-        )
+        floats_per_row = features + FLOATS_PER_NODE * (sum(stack_key.hidden) + outputs)
+        member_bytes = 4 * (FLOATS_PER_WEIGHT * weight_count + stack_key.batch_size * floats_per_row)
+        member_count = min(MAX_MEMBERS_PER_GPU_STACK, int(STACK_GPU_MEMORY_SHARE * limits.free_bytes / member_bytes))
+        trial_count = member_count // fold_count
     return max(1, min(trial_count, limits.max_trials or trial_count))
 
 

@@ -131,6 +131,7 @@ class FinetunedSingleNetwork(SingleNetwork):
         finetune = self.member.training.finetuning
         assert isinstance(network, FinetunedNetwork)
         assert finetune is not None
+        # A pretrained part takes smaller steps than a new head (Howard & Ruder 2018, arXiv:1801.06146).
         backbone_group = {"params": list(network.backbone.parameters()), "lr": finetune.backbone_learning_rate}
         return [backbone_group, {"params": list(network.dense.parameters())}]
 

@@ -53,6 +53,7 @@ class FusedDenseStack:
         self.slot_order = sorted(range(len(members)), key=lambda index: -len(members[index].data.train))
         self.slot_members = [members[index] for index in self.slot_order]
         self.row_counts = [len(member.data.train) for member in self.slot_members]
+        # A batched product of one matrix takes another kernel, which rounds differently: at least two slots.
         self.slot_count = max(2, len(members))
         outputs = self.head.output_count
         widths = [*self.model.hidden, outputs]
@@ -66,6 +67,7 @@ class FusedDenseStack:
         def allocate(width: int) -> Tensor:
             return torch.zeros(self.slot_count, self.row_counts[0], width, device=self.device)
 
+        # Sized for the slot with the most rows, the first one.
         self.targets = allocate(outputs)
         self.train_outputs = allocate(round_up_to_vector(outputs))
         has_dropout = any(member.model.dropout > 0 for member in members)
@@ -134,6 +136,7 @@ class FusedDenseStack:
         for rows, inputs in self.input_batches.iterate_training(block, slots, randomness, steps_done):
             forward_backward.run(inputs, self.targets[slots, rows], [mask[slots, rows] for mask in self.dropout_masks])
             self.train_outputs[block_slots, rows] = forward_backward.outputs[stepped]
+            # Before the update: AdamW's bias correction counts this step too (Kingma & Ba 2015, algorithm 1).
             compat.foreach_add_(step_counts, 1)
             for optimizer_step in self.optimizer_steps[block_index]:
                 optimizer_step.run()

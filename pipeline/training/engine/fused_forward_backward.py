@@ -37,6 +37,7 @@ def _apply_per_slot(function: Callable[..., object]) -> Callable[..., None]:
 
 
 FUSED_ACTIVATIONS: dict[ActivationName, FusedActivation] = {
+    # Its derivative at 0 is 0, as in autograd; the activations have the signs of the preactivations.
     "relu": FusedActivation(
         lambda sums, nodes: torch.clamp_min(sums, 0, out=nodes),
         lambda delta, _, nodes: compat.threshold_backward_out(delta, nodes, 0, grad_input=delta),
@@ -45,6 +46,7 @@ FUSED_ACTIVATIONS: dict[ActivationName, FusedActivation] = {
         _apply_per_slot(lambda sums, nodes: compat.gelu_out(sums, out=nodes)),
         _apply_per_slot(lambda delta, sums, _: compat.gelu_backward_out(delta, sums, grad_input=delta)),
     ),
+    # 1 - tanh**2 needs the activations alone.
     "tanh": FusedActivation(
         _apply_per_slot(lambda sums, nodes: torch.tanh(sums, out=nodes)),
         _apply_per_slot(lambda delta, _, nodes: compat.tanh_backward_out(delta, nodes, grad_input=delta)),
@@ -120,5 +122,6 @@ class FusedForwardBackward:
                 layer_inputs = self.dropped_activations[layer]
 
     def _apply_mask(self, activations: Tensor, mask: Tensor, out: Tensor) -> None:
+        # The mask scales by 1 / (1 - rate) (inverted dropout), and the gradient as the activations.
         unpadded = (slice(None), slice(self.batch_size), slice(mask.shape[2]))
         torch.mul(activations[unpadded], mask, out=out[unpadded])

@@ -21,7 +21,7 @@ ADAMW_EPSILON = 1e-8
 
 @dataclass(frozen=True)
 class OptimizerTensors:
-    """The tensors of one fused update; each list has an entry for each parameter of each run of slots."""
+    """The tensors of one fused update; each list has one tensor for each parameter of each range of slots."""
 
     values: list[Tensor]
     gradients: list[Tensor]
@@ -31,6 +31,8 @@ class OptimizerTensors:
 
 
 def _step_adamw(tensors: OptimizerTensors, training: Training) -> None:
+    # Weight decay is decoupled: it shrinks the values by lr * weight_decay before the step of the moments, and enters
+    # neither moment (Loshchilov & Hutter 2019, algorithm 2). The empty list is for the maxima of AMSGrad.
     compat.fused_adamw_(
         tensors.values,
         tensors.gradients,
@@ -49,6 +51,7 @@ def _step_adamw(tensors: OptimizerTensors, training: Training) -> None:
 
 
 def _step_sgd(tensors: OptimizerTensors, training: Training) -> None:
+    # Plain gradient descent: weight decay is added to the gradient (L2), and there are no momentum buffers.
     compat.fused_sgd_(
         tensors.values,
         tensors.gradients,

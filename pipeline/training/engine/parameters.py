@@ -60,7 +60,7 @@ class StackParameters:
             mine[slot] = theirs[source_slot]
 
     def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield the tensors that a later step reads, by name: all but the gradients."""
+        """Yield the tensors that a later step reads, by name: all but the gradients, which each step overwrites."""
         kinds = {"values": self.values, "first": self.first_moments, "second": self.second_moments}
         for kind, stacked in kinds.items():
             for index, tensor in enumerate((*stacked.weights, *stacked.biases)):

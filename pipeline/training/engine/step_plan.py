@@ -37,11 +37,13 @@ def plan_steps(row_counts: Sequence[int], batch_size: int) -> list[StepBlock]:
     full_batches = [count // batch_size for count in row_counts]
     blocks = []
     planned_batches = 0
+    # Slots are sorted, so those with a further full minibatch are always the first ones.
     for end_slot in range(len(row_counts), 0, -1):
         if full_batches[end_slot - 1] > planned_batches:
             steps = full_batches[end_slot - 1] - planned_batches
             blocks.append(StepBlock(0, end_slot, planned_batches * batch_size, steps, batch_size))
             planned_batches = full_batches[end_slot - 1]
+    # Remainders of different sizes cannot share a product: one block for each number of rows.
     first_slot = 0
     while first_slot < len(row_counts):
         end_slot = first_slot + 1
