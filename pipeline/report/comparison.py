@@ -110,7 +110,7 @@ def plot_comparison(studies: Sequence[ComparedStudy]) -> Figure:
     """Return the best skill score up to each size for each study, the smallest as good highlighted."""
     series = [*map(_plot_front, studies), *map(_plot_smallest, studies)]
     chart = Chart("parameters", "skill score", tuple(series), log_x=True)
-    title = "Skill score against number of parameters (ring: smallest within one standard error)"
+    title = "Skill score against number of parameters (open marker: smallest within one standard error)"
     return Figure("compare", title, describe_comparison(studies), chart)
 
 

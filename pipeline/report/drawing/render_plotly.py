@@ -37,6 +37,7 @@ LAYOUT: dict[str, Any] = {
     "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
     "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
     "dragmode": False,  # on a phone, dragging scrolls the page
+    "modebar": {"bgcolor": "rgba(0,0,0,0)"},  # it is always visible on a touch screen, and hides no data
     "hoverlabel": {"align": "left"},
 }
 
