@@ -51,10 +51,9 @@ def parse_json_strict(text: bytes, max_keys: int = MAX_JSON_KEYS) -> Any:
         raise UntrustedFileError(
             f"must have at most {MAX_JSON_BRACKETS:,} lists and objects; got {brackets:,} brackets"
         )
+    build = partial(_build_object, max_keys)
     try:
-        return json.loads(
-            text.decode(), object_pairs_hook=partial(_build_object, max_keys), parse_constant=_reject_non_finite
-        )
+        return json.loads(text.decode(), object_pairs_hook=build, parse_constant=_reject_non_finite)
     except RecursionError:
         raise UntrustedFileError("must be JSON of a few levels; got a nest of brackets") from None
     except UnicodeDecodeError as error:

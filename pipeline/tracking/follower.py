@@ -82,8 +82,7 @@ def main() -> int:
     """Follow the study whose folder is the first line of stdin; stdin ends with the search, also with a killed one."""
     for signal_number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(signal_number, signal.SIG_IGN)
-    if hasattr(os, "nice"):
-        os.nice(5)
+    os.nice(5)
     # The search shows the user what comes through this pipe: the prints of libraries go to stderr instead.
     output = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

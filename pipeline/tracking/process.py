@@ -17,13 +17,10 @@ INTERRUPT_TIMEOUT_SECONDS = 1.0  # for which an interrupted one waits
 
 def start_follower() -> subprocess.Popen[str]:
     """Start the follower's process, which waits on its standard input for the folder of a study."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "pipeline.tracking.follower"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # a terminal's Ctrl-C is for the search
-    )
+    command = [sys.executable, "-m", "pipeline.tracking.follower"]
+    pipe = subprocess.PIPE
+    # A session of its own: a terminal's Ctrl-C is for the search.
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True)
 
 
 class Tracker:

@@ -21,7 +21,7 @@ from typing import BinaryIO
 from urllib.request import ProxyHandler, build_opener
 
 from pipeline.runtime.arguments import CommandOptions, UsageError, option, read_bool
-from pipeline.tracking import links
+from pipeline.tracking import MLFLOW_ENVIRONMENT, links
 
 DEFAULT_STORE = "mlruns"
 DEFAULT_HOST = "127.0.0.1"
@@ -158,12 +158,9 @@ def build_server_command(options: ServerOptions) -> list[str]:
 def build_server_environment(base_environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment without settings of another MLflow server, which could open or redirect this one."""
     others = [name for name in base_environment if not name.lstrip("_").startswith(("MLFLOW_", "UVICORN_"))]
-    return {name: base_environment[name] for name in others} | {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight more processes for features that are not used here
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-        "MLFLOW_UV_AUTO_DETECT": "false",
-    }
+    # Job execution would be eight more processes, for features that are not used here.
+    settings = {**MLFLOW_ENVIRONMENT, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    return {name: base_environment[name] for name in others} | settings
 
 
 def _open_log(options: ServerOptions) -> BinaryIO:

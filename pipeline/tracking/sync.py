@@ -76,7 +76,7 @@ class StudySync:
         study = self.description
         facts = {key: value for key, value in study.facts.items() if key not in UNLOGGED_FACTS}
         tags = {"fingerprint": study.fingerprint}
-        log_run_data(self.client, self.run_id, {**facts, **study.rows, **study.fixed}, [], tags, 0)
+        log_run_data(self.client, self.run_id, {**facts, **study.rows, **study.fixed}, [], tags)
         texts = {
             "configuration.yaml": study.configuration,
             "overrides.txt": study.typed + "\n",
@@ -217,12 +217,12 @@ class StudySync:
         if summary.baseline is not None:
             scores["baseline/score"] = summary.baseline.cross_validation.mean
             scores[f"baseline/test/{metric}"] = summary.baseline.test.value
-        points = [(name, summary.trials.total, value) for name, value in scores.items()]
+        metrics = [Metric(name, value, timestamp_ms, summary.trials.total) for name, value in scores.items()]
         tags = {
             "winner": f"trial {best.number}, {format_score(test.value, metric)} on the held-out test",
             "overrides": truncate(" ".join(best.overrides), MAX_TAG_CHARS),
         }
-        log_run_data(self.client, self.run_id, {}, points, tags, timestamp_ms)
+        log_run_data(self.client, self.run_id, {}, metrics, tags)
         for file in ("trials.csv", "summary.json"):
             self.client.log_artifact(self.run_id, str(self.folder / file))
 

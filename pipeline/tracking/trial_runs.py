@@ -18,7 +18,6 @@ from pipeline.tracking.ui_views import LAYER_WIDTH_PARAMS
 
 METRICS_PER_BATCH = 1_000  # MLflow's limit for a batch
 MAX_TAG_CHARS = 4_000
-MetricPoint = tuple[str, int, float]
 
 
 def log_trial(
@@ -39,7 +38,7 @@ def log_trial(
     # The study's run has the hyperparameters that all trials share.
     logged = {*LAYER_WIDTH_PARAMS, *description.searched} if description.searched else trial.hyperparameters
     params = {key: value for key, value in trial.hyperparameters.items() if key in logged and value != ""}
-    log_run_data(client, info.run_id, params, _collect_metrics(trial, description.metric), {}, end_ms)
+    log_run_data(client, info.run_id, params, _collect_metrics(trial, description.metric, end_ms), {})
     with tempfile.TemporaryDirectory() as folder:  # the client's own method takes three queries a file
         file = Path(folder) / "architecture.json"
         file.write_text(description.architecture_json(trial), encoding="utf-8")
@@ -58,27 +57,21 @@ def format_run_name(trial: TrialRecord) -> str:
     return truncate(f"trial {trial.number}: {' '.join(filter(None, parts))}", 200)
 
 
-def _collect_metrics(trial: TrialRecord, metric: str) -> list[MetricPoint]:
+def _collect_metrics(trial: TrialRecord, metric: str, timestamp_ms: int) -> list[Metric]:
     """Return the trial's metrics, and for each epoch the mean score and the score of each fold."""
-    points: list[MetricPoint] = [("seconds", 0, trial.seconds), ("parameters", 0, trial.n_parameters)]
+    points: list[tuple[str, int, float]] = [("seconds", 0, trial.seconds), ("parameters", 0, trial.n_parameters)]
     if trial.is_finite:
         points += [("score", 0, trial.value), ("standard_error", 0, trial.standard_error), ("epoch", 0, trial.epoch)]
     for epoch, scores in enumerate(trial.epoch_results, start=1):
         points += [("train_loss", epoch, scores.train_loss), (f"validation/{metric}", epoch, scores.mean_score)]
         points += [(f"fold/{fold}/{metric}", epoch, score) for fold, score in enumerate(scores.fold_scores)]
-    return points
+    return [Metric(name, value, timestamp_ms, step) for name, step, value in points]
 
 
 def log_run_data(
-    client: MlflowClient,
-    run_id: str,
-    params: Mapping[str, Any],
-    points: Sequence[MetricPoint],
-    tags: Mapping[str, str],
-    timestamp_ms: int,
+    client: MlflowClient, run_id: str, params: Mapping[str, Any], metrics: Sequence[Metric], tags: Mapping[str, str]
 ) -> None:
-    """Write params, metrics and tags in few batches; timestamp_ms: of every point, milliseconds since 1970 (UTC)."""
-    metrics = [Metric(name, value, timestamp_ms, step) for name, step, value in points]
+    """Write params, metrics and tags in as few batches as MLflow allows."""
     run_params = [Param(key, str(value)) for key, value in params.items()]
     run_tags = [RunTag(key, value) for key, value in tags.items()]
     client.log_batch(run_id, metrics[: METRICS_PER_BATCH - 200], run_params, run_tags, synchronous=True)
