@@ -433,8 +433,8 @@ def test_command_itself_refuses_in_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pipeline.predict", f"model={tmp_path}/model", MISSING_IMAGE]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    said = f'{tmp_path}/model/architecture.json: _target_: Unexpected keyword argument; got "os.system"; {MODEL_FILES_HINT}'
-    assert done.stderr == f"model: {said}\n"
+    said = f'{tmp_path}/model/architecture.json: _target_: Unexpected keyword argument; got "os.system"'
+    assert done.stderr == f"model: {said}; {MODEL_FILES_HINT}\n"
 
 
 def taken(folder: Path, file: str, count: int, seed: int) -> list[model_files.Architecture]:
