@@ -35,7 +35,7 @@ ABSOLUTE_ERROR = METRICS["mean_absolute_error"]
 MIN_DIFFERENCE_IN_ERRORS = 2
 MIN_COMPLETE_TRIALS = 10  # with fewer, a need for more layers or nodes is reported with a warning
 TABLE_LEGEND = (
-    "Skill score: 0 % for the constant baseline, 100 % for perfect predictions. Smallest within 1 SE: the smallest network "
+    "Skill score: 0 % for the constant baseline, 100 % for perfect predictions. Smallest within 1 SE: smallest network "
     "within one standard error of the best. 80 % of resamples: the range of its parameters over resamples of the folds."
 )
 MIN_PLOTTED_SKILL = -0.1  # scores far below the constant baseline are drawn here

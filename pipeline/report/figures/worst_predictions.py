@@ -42,7 +42,7 @@ class _RowFigures:
         return self.plot_rows("unsure", "Least confident predictions", "Least confident", rows, note)
 
     def plot_rows(self, name: str, title: str, first: str, rows: list[int], note: str = "") -> Figure:
-        """Return the images of rows with their descriptions, or bars for rows of a table; the first is in the caption."""
+        """Return images of rows with their descriptions, or bars for rows of a table; the caption names the first."""
         row_names = list(map(self.heldout.format_row_name, rows))
         descriptions = list(map(self.describe, rows))
         caption = f"{first}: {row_names[0]}, {descriptions[0]}. {note}".strip()
