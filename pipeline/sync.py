@@ -1,4 +1,4 @@
-"""Write to MLflow what it lacks of finished trials and studies: `python -m pipeline.sync study=cat_species-1a2b3c4d`."""
+"""Write to MLflow what it lacks of trials and studies: `python -m pipeline.sync study=cat_species-1a2b3c4d`."""
 
 from __future__ import annotations
 
