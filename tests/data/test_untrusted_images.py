@@ -19,7 +19,7 @@ from pipeline.data.examples import DataError
 from pipeline.data.images.decoded_cache import decode_images
 from pipeline.runtime.text import escape_unprintable
 from tests.conftest import search
-from tests.data.untrusted_images import HOSTILE, READABLE_BY_ALL, make_all
+from tests.data.untrusted_images import BAD_IMAGES, READABLE_BY_ALL, make_bad_images
 
 SECONDS, KILOBYTES = 1, 300_000
 
@@ -32,7 +32,7 @@ def root(tmp_path: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(number).integers(0, 255, (12, 12, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{number}.png")
-    make_all(tmp_path / "photos" / "a")
+    make_bad_images(tmp_path / "photos" / "a")
     return tmp_path / "photos"
 
 
@@ -56,13 +56,13 @@ def scanned(file: Path) -> tuple[str, float, int]:
     return reason, time.monotonic() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
 
 
-@pytest.mark.parametrize("name", HOSTILE, ids=escape_unprintable)
+@pytest.mark.parametrize("name", BAD_IMAGES, ids=escape_unprintable)
 def test_each_is_refused_within_a_second_and_300_megabytes(
     name: str, tmp_path: Path, fresh: ProcessPoolExecutor
 ) -> None:
     if name in READABLE_BY_ALL:
         pytest.skip("the administrator may read every file")
-    maker, words = HOSTILE[name]
+    maker, words = BAD_IMAGES[name]
     maker(tmp_path / name)
     reason, seconds, kilobytes = fresh.submit(scanned, tmp_path / name).result(timeout=30)
     assert f"{escape_unprintable(name)}: " in reason
@@ -72,14 +72,14 @@ def test_each_is_refused_within_a_second_and_300_megabytes(
 
 
 def test_all_are_named_in_one_go_with_path_and_reason(root: Path, tmp_path: Path) -> None:
-    bad = [name for name in HOSTILE if name not in READABLE_BY_ALL]
+    bad = [name for name in BAD_IMAGES if name not in READABLE_BY_ALL]
     with pytest.raises(DataError) as refused:
         data.load_examples(ImageFolder("folder", root, 12, False), "classes", tmp_path / "cache")
     first, *lines, last = str(refused.value).splitlines()
     assert first == f"dataset: {len(bad)} of {len(bad) + 24} files cannot be read:"
     for name in bad:
         (line,) = [line for line in lines if line.startswith(f"  a/{escape_unprintable(name)}: ")]
-        assert HOSTILE[name][1] in line
+        assert BAD_IMAGES[name][1] in line
     assert len(lines) == len(bad)
     assert all(line.isprintable() for line in lines)
     assert last == "fix or remove them, or go on without them: dataset.skip_bad=true"
@@ -88,11 +88,11 @@ def test_all_are_named_in_one_go_with_path_and_reason(root: Path, tmp_path: Path
 def test_going_on_without_them_says_how_many(root: Path, tmp_path: Path) -> None:
     examples = data.load_examples(ImageFolder("folder", root, 12, True), "classes", tmp_path / "cache")
     assert len(examples) == 24
-    assert examples.notes == (f"left out, since they cannot be read: {len(HOSTILE) - len(READABLE_BY_ALL)} files",)
+    assert examples.notes == (f"left out, since they cannot be read: {len(BAD_IMAGES) - len(READABLE_BY_ALL)} files",)
 
 
 def test_class_of_bad_pictures_alone_is_an_error_though_they_are_skipped(root: Path, tmp_path: Path) -> None:
-    make_all(root / "hostile")
+    make_bad_images(root / "hostile")
     with pytest.raises(DataError, match="no training image can be read of class hostile; fix or remove the class"):
         data.load_examples(ImageFolder("folder", root, 12, True), "classes", tmp_path / "cache")
 
@@ -109,9 +109,9 @@ def test_command_lists_them_and_ends_with_2_or_goes_on_without_them(
     refused = command(*words, store=store)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "Traceback" not in refused.stderr
-    assert len(refused.stderr.splitlines()) == len(HOSTILE) - len(READABLE_BY_ALL) + 2
+    assert len(refused.stderr.splitlines()) == len(BAD_IMAGES) - len(READABLE_BY_ALL) + 2
     assert "\x1b" not in refused.stderr
     search(store, "task=day_night", *words, "dataset.skip_bad=true", "budget.trials=2", "training.epochs=2")
     printed = capsys.readouterr().out
-    assert f"left out, since they cannot be read: {len(HOSTILE) - len(READABLE_BY_ALL)} files" in printed
+    assert f"left out, since they cannot be read: {len(BAD_IMAGES) - len(READABLE_BY_ALL)} files" in printed
     assert "winner" in printed

@@ -1,4 +1,4 @@
-"""Picture files that are broken, or made to do harm: `make_all` puts one of each kind into a folder."""
+"""Picture files that are broken, or made to do harm: `make_bad_images` puts one of each kind into a folder."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def closed(path: Path) -> None:
 
 
 NO_PICTURE = "not an image of a supported format (JPEG, PNG, WEBP, BMP)"
-HOSTILE: dict[str, tuple[Maker, str]] = {
+BAD_IMAGES: dict[str, tuple[Maker, str]] = {
     "truncated.jpg": (truncated_jpeg, "image file is truncated"),
     "truncated.png": (truncated_png, "image file is truncated"),
     "truncated.webp": (truncated_webp, "truncated or damaged"),
@@ -222,13 +222,13 @@ HOSTILE: dict[str, tuple[Maker, str]] = {
 READABLE_BY_ALL = ("closed.png",) if hasattr(os, "geteuid") and os.geteuid() == 0 else ()
 
 
-def make_all(folder: Path) -> list[str]:
+def make_bad_images(folder: Path) -> list[str]:
     """One file of each kind, in a folder that is made if need be; returns the names of those that cannot be read.
 
     Where the system's administrator runs this, a file that nobody may read can be read all the same, and is left out.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    names = [name for name in HOSTILE if name not in READABLE_BY_ALL]
+    names = [name for name in BAD_IMAGES if name not in READABLE_BY_ALL]
     for name in names:
-        HOSTILE[name][0](folder / name)
+        BAD_IMAGES[name][0](folder / name)
     return names

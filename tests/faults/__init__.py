@@ -1,1 +1,1 @@
-"""Faults, injected for real into the real command: `make faults` prints what came of each beside what must."""
+"""Inject real faults into the real command: `make faults` prints the result of each beside its target."""

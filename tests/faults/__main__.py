@@ -1,7 +1,7 @@
-"""`make faults`: every fault, injected for real, with what came of it.
+"""Inject every fault for real and print the results (`make faults`).
 
-python -m tests.faults [short] [F3 F10]    some of the rows; short: each only a few times, as the tests do
-python -m tests.faults serve               the short form of each row whose place is read, until the input ends
+python -m tests.faults [short] [F3 F10]    some of the rows; short: each a few times only, as the tests do
+python -m tests.faults serve               the short form of each row whose index is read, until the input ends
 """
 
 from __future__ import annotations
@@ -23,45 +23,47 @@ from tests.faults.row import Measured, Row
 ROWS = [*kills.ROWS, *disk.ROWS, *trials.ROWS, *server.ROWS, *files.ROWS]
 
 
-def main(words: list[str]) -> int:
-    """Return 1 where a row is not what it must be."""
-    if words == ["serve"]:
+def main(arguments: list[str]) -> int:
+    """Print the table of faults, and return 1 if a row misses its target."""
+    if arguments == ["serve"]:
         return serve()
-    names = [word for word in words if word != "short"]
-    table, missed = Table("row", "fault", "must be", "is", "s"), 0
-    for row in [*ROWS, *([] if "short" in words else files.IN_THE_TESTS)]:
+    short = "short" in arguments
+    names = [argument for argument in arguments if argument != "short"]
+    table = Table("row", "fault", "target", "result", "s")
+    missed = 0
+    for row in [*ROWS, *([] if short else files.TEST_ROWS)]:
         if names and row.name not in names:
             continue
         begin = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder:
-            measured = _injected(row, row.short if "short" in words else row.full, Path(folder))
+            measured = _inject(row, row.short if short else row.full, Path(folder))
         missed += not measured.reached
         mark = "" if measured.reached else "NOT REACHED: "
         cells = [row.name, row.fault, row.target, mark + measured.figure, f"{time.monotonic() - begin:.0f}"]
         print(*cells, sep=" | ", flush=True)
         table.add_row(*cells)
-    if "short" not in words:
+    if not short:
         Console(width=150).print(table)
-        print("Not tried here: a real loss of power, memory that runs out on a GPU, a clock that is set while it runs.")
+        print("Not tested here: a real power failure, a GPU out of memory, a clock set during the search.")
     return 1 if missed else 0
 
 
 def serve() -> int:
-    """Answer each number of a row, a line of the input, with a line of JSON: what is, and whether it must be."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever else is printed is no answer
+    """Read the index of a row from each line of the input, and print its figure and whether it is reached as JSON."""
+    results = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # only results go to the pipe
     for line in sys.stdin:
         row = ROWS[int(line)]
         with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder:
-            measured = _injected(row, row.short, Path(folder))
-        print(json.dumps([measured.figure, measured.reached]), file=answers, flush=True)
+            measured = _inject(row, row.short, Path(folder))
+        print(json.dumps([measured.figure, measured.reached]), file=results, flush=True)
     return 0
 
 
-def _injected(row: Row, count: int, folder: Path) -> Measured:
+def _inject(row: Row, count: int, folder: Path) -> Measured:
     try:
         return row.inject(count, folder)
-    except Exception as error:  # noqa: BLE001 -- the other rows are to be seen as well
+    except Exception as error:  # noqa: BLE001 -- a row that fails does not stop the others
         traceback.print_exc()
         return Measured(f"{type(error).__name__}: {error}", reached=False)
 

@@ -1,4 +1,4 @@
-"""Full disks, folders that cannot be written to, databases that others make or lock."""
+"""Run searches on full disks, unwritable folders, and databases that other processes create or lock."""
 
 from __future__ import annotations
 
@@ -12,61 +12,75 @@ from pathlib import Path
 from threading import Thread
 
 from pipeline.tracking.client import connect
-from tests.faults.process import TINY, Forked, mlflow_is_whole, same_table, study, synced, whole
+from tests.faults.process import (
+    TINY,
+    ForkedSearch,
+    find_mlflow_errors,
+    only_study,
+    run_undisturbed,
+    same_table,
+    sync_and_check,
+)
 from tests.faults.row import Measured, Row
 
-WORDS = ("task=cat_species", *TINY, "dataset.size=32", "training.epochs=10", "budget.trials=6")
-FULL = """
+ARGUMENTS = ("task=cat_species", *TINY, "dataset.size=32", "training.epochs=10", "budget.trials=6")
+FULL_DISK_SCRIPT = """
 mount -t tmpfs -o size=$SIZE none $STORE
 "$@"
 code=$?
-cp -r $STORE $KEPT
+cp -r $STORE $COPY
 exit $code
 """
 
 
-def full(_: int, folder: Path) -> Measured:
-    """A file system of a few hundred kilobytes to some megabytes, in a mount namespace of its own."""
+def full_disk(_: int, folder: Path) -> Measured:
+    """Search on a file system of 100 kB to 3 MB in an own mount namespace, then again with space."""
     if subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
-        return Measured("not tried: this system lets nobody mount a file system of their own", reached=True)
-    expected = whole(WORDS, folder / "whole")
-    ends, same = [], True
+        return Measured("not tested: this system does not allow users to mount a file system", reached=True)
+    expected = run_undisturbed(ARGUMENTS, folder / "undisturbed")
+    results = []
+    same = True
     for size in ("100k", "1500k", "3m"):
-        mounted, kept = folder / "mounted", folder / f"kept-{size}"
+        mounted = folder / "mounted"
+        copy = folder / f"copy-{size}"
         mounted.mkdir(exist_ok=True)
-        command = ["unshare", "-rm", "sh", "-c", FULL, "sh", sys.executable, "-m", "pipeline.search", *WORDS]
-        around = os.environ | {"SIZE": size, "STORE": str(mounted), "KEPT": str(kept)}
-        done = subprocess.run(
-            [*command, f"store={mounted}"], env=around, capture_output=True, text=True, check=False, timeout=300
+        command = ["unshare", "-rm", "sh", "-c", FULL_DISK_SCRIPT, "sh"]
+        command += [sys.executable, "-m", "pipeline.search", *ARGUMENTS]
+        environment = os.environ | {"SIZE": size, "STORE": str(mounted), "COPY": str(copy)}
+        result = subprocess.run(
+            [*command, f"store={mounted}"], env=environment, capture_output=True, text=True, check=False, timeout=300
         )
-        if done.returncode:  # the study did not fit; otherwise MLflow's database alone did not
-            last = (done.stderr.strip().splitlines() or [""])[-1]
+        if result.returncode:  # the study did not fit; otherwise only MLflow's database did not
+            last = (result.stderr.strip().splitlines() or [""])[-1]
             clear = "written" in last
         else:
-            last = next((line for line in done.stdout.splitlines() if "not all of it is in MLflow" in line), "")
+            last = next((line for line in result.stdout.splitlines() if "not all of it is in MLflow" in line), "")
             clear = bool(last)
-        ends.append(f"{size}: exit {done.returncode}, {last}")
-        same = same and clear and "Traceback" not in done.stderr
-        for lock in kept.rglob("*.lock"):
+        results.append(f"{size}: exit {result.returncode}, {last}")
+        same = same and clear and "Traceback" not in result.stderr
+        for lock in copy.rglob("*.lock"):
             lock.unlink()
-        assert Forked([*WORDS, f"store={kept}"], folder / "said.txt").wait() == 0, (folder / "said.txt").read_text()
-        same = same and same_table(study(kept), expected) and not synced(study(kept))
-    return Measured(f"{'; '.join(ends)}; with space again the same table: {same}", same)
+        output = folder / "output.txt"
+        assert ForkedSearch([*ARGUMENTS, f"store={copy}"], output).wait() == 0, output.read_text()
+        same = same and same_table(only_study(copy), expected) and not sync_and_check(only_study(copy))
+    return Measured(f"{'; '.join(results)}; with space again the same table: {same}", same)
 
 
 def unwritable(_: int, folder: Path) -> Measured:
-    """A place where not even root can make a file."""
+    """Refuse a store where not even root can create a file."""
     begin = time.monotonic()
-    code = Forked([*WORDS, "store=/proc/store"], folder / "said.txt").wait()
-    said = (folder / "said.txt").read_text().strip().splitlines()
+    code = ForkedSearch([*ARGUMENTS, "store=/proc/store"], folder / "output.txt").wait()
+    output = (folder / "output.txt").read_text().strip().splitlines()
     seconds = time.monotonic() - begin
-    right = code == 2 and len(said) == 1 and said[0].startswith("store: a folder that can be written to; got /proc")
-    return Measured(f"exit {code} after {seconds:.1f} s: {'; '.join(said)}", right and seconds < 2)
+    refused = (
+        code == 2 and len(output) == 1 and output[0].startswith("store: a folder that can be written to; got /proc")
+    )
+    return Measured(f"exit {code} after {seconds:.1f} s: {'; '.join(output)}", refused and seconds < 2)
 
 
-def together(count: int, folder: Path) -> Measured:
-    """Eight processes at once on a store without a database, again and again."""
-    died = 0
+def connect_together(count: int, folder: Path) -> Measured:
+    """Connect eight processes at once to a store without a database, `count` times."""
+    failed = 0
     for turn in range(count):
         store = folder / str(turn)
         store.mkdir()
@@ -82,20 +96,20 @@ def together(count: int, folder: Path) -> Measured:
                 finally:
                     os._exit(code)
             pids.append(pid)
-        died += sum(os.waitpid(pid, 0)[1] != 0 for pid in pids)
+        failed += sum(os.waitpid(pid, 0)[1] != 0 for pid in pids)
         shutil.rmtree(store)
-    return Measured(f"{died} of {8 * count} died", died == 0)
+    return Measured(f"{failed} of {8 * count} failed", failed == 0)
 
 
 def locked(count: int, folder: Path) -> Measured:
-    """Another process holds MLflow's database for a while, from the first trial on."""
+    """Lock MLflow's database for `count` seconds from the first trial on."""
     store = folder / "store"
     store.mkdir()
-    expected = whole(WORDS, folder / "whole")
-    process = Forked([*WORDS, f"store={store}"], folder / "said.txt")
-    process.until("trial   0")
-    while not (store / "mlflow.db").exists() and process.ended() is None:
-        time.sleep(0.05)  # one that is still to be made would take the place of what is held
+    expected = run_undisturbed(ARGUMENTS, folder / "undisturbed")
+    process = ForkedSearch([*ARGUMENTS, f"store={store}"], folder / "output.txt")
+    process.wait_for("trial   0")
+    while not (store / "mlflow.db").exists() and process.poll() is None:
+        time.sleep(0.05)  # a database created later would replace the locked one
 
     def hold() -> None:
         database = sqlite3.connect(store / "mlflow.db", isolation_level=None)
@@ -108,18 +122,19 @@ def locked(count: int, folder: Path) -> Measured:
     holder.start()
     code = process.wait()
     holder.join()
-    said = (folder / "said.txt").read_text()
-    wrong = mlflow_is_whole(study(store))
-    same, waited = same_table(study(store), expected), "MLflow cannot be written to now" in said or count < 25
+    output = (folder / "output.txt").read_text()
+    errors = find_mlflow_errors(only_study(store))
+    same = same_table(only_study(store), expected)
+    warned = "MLflow cannot be written to now" in output or count < 25
     return Measured(
-        f"locked {count} s: exit {code}, said so: {waited}, same table: {same}, MLflow {wrong or 'whole'}",
-        code == 0 and same and waited and not wrong,
+        f"locked {count} s: exit {code}, warned: {warned}, same table: {same}, MLflow {errors or 'complete'}",
+        code == 0 and same and warned and not errors,
     )
 
 
 ROWS = [
-    Row("F5", "disk full", "stops cleanly; with space again the same table", 1, 1, full),
+    Row("F5", "disk full", "stops cleanly; with space again the same table", 1, 1, full_disk),
     Row("F6", "folder not writable", "refused in under 2 s after start-up", 1, 1, unwritable),
-    Row("F7", "8 started together on a fresh database", "0 of 400 die", 50, 2, together),
-    Row("F8", "database locked by another process", "60 s: waits and says so, 0 failures", 60, 3, locked),
+    Row("F7", "8 processes on a new database at once", "0 of 400 fail", 50, 2, connect_together),
+    Row("F8", "database locked by another process", "60 s: waits and warns, 0 failures", 60, 3, locked),
 ]

@@ -1,4 +1,4 @@
-"""A row of the table of faults."""
+"""Define a row of the table of faults and its result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Measured:
-    """What came of a fault, in words and figures, and whether it is what must come of it."""
+    """Hold the result of a fault as text with figures, and whether it reached the target."""
 
     figure: str
     reached: bool
@@ -17,9 +17,9 @@ class Measured:
 
 @dataclass(frozen=True)
 class Row:
-    """A fault. full, short: how often it is injected by `make faults`, and by the tests; target: what must come of it.
+    """Describe a fault: its name, its target, and the function that injects it.
 
-    inject: takes how often, and an empty folder.
+    full, short: how many times `make faults` and the tests inject it. inject: takes that count and an empty folder.
     """
 
     name: str

@@ -75,9 +75,11 @@ class Fuzzer:
     """Lays the files in a folder and reads them, until the time is up; counts what was taken, by what was fuzzed."""
 
     def __init__(self, folder: Path, seconds: int) -> None:
-        self.folder, self.end = folder, time.monotonic() + seconds
+        self.folder = folder
+        self.end = time.monotonic() + seconds
         self.good = seeds()
-        self.taken, self.done = [0] * len(KINDS), [0] * len(KINDS)
+        self.taken = [0] * len(KINDS)
+        self.done = [0] * len(KINDS)
 
     def __call__(self, drawn: bytes) -> None:
         """One try; raises what is a finding."""
@@ -85,7 +87,8 @@ class Fuzzer:
             self._finish()
         if not drawn:
             return
-        kind, which = drawn[0] % len(KINDS), drawn[0] // len(KINDS) % len(self.good)
+        kind = drawn[0] % len(KINDS)
+        which = drawn[0] // len(KINDS) % len(self.good)
         self.done[kind] += 1
         with suppress(ModelError):
             self._read(*self._pair(kind, drawn[1:], *self.good[which]))
@@ -127,7 +130,8 @@ def _one(architecture: Architecture) -> Images | Table:
     inputs = architecture.inputs
     if inputs.kind == "pictures":
         return Images(torch.zeros(1, 3, inputs.size, inputs.size, dtype=torch.uint8).numpy())
-    numbers, codes = torch.zeros(1, len(inputs.numbers)).numpy(), torch.zeros(1, len(inputs.categories)).long().numpy()
+    numbers = torch.zeros(1, len(inputs.numbers)).numpy()
+    codes = torch.zeros(1, len(inputs.categories)).long().numpy()
     return Table(numbers, inputs.numbers, codes, inputs.categories, tuple(("x",) for _ in inputs.categories))
 
 
@@ -137,7 +141,8 @@ def main(words: list[str]) -> None:
     if len(words) > 1 or key != "seconds" or not value.isdecimal() or not int(value):
         sys.exit(f'seconds: a whole number, such as ARGS="seconds=600"; got {" ".join(words)}')
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
-    fuzzer, corpus = Fuzzer(folder, int(value)), folder / "corpus"
+    fuzzer = Fuzzer(folder, int(value))
+    corpus = folder / "corpus"
     corpus.mkdir()
     for which, pair in enumerate(fuzzer.good):
         header = pair[1][8 : 8 + int.from_bytes(pair[1][:8], "little")]

@@ -1,4 +1,4 @@
-"""Every row of `make faults`, in its short form."""
+"""Inject every fault of `make faults` in its short form."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from tests.faults.row import Row
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[subprocess.Popen[str]]:
-    """Start the process that has the libraries, off which every search of a row is forked."""
+    """Start the process with the libraries imported, from which every search is forked."""
     command = [sys.executable, "-m", "tests.faults", "serve"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process
@@ -28,6 +28,6 @@ def test_fault_leaves_what_it_must(row: Row, server: subprocess.Popen[str]) -> N
     server.stdin.write(f"{ROWS.index(row)}\n")
     server.stdin.flush()
     figure, reached = json.loads(server.stdout.readline())
-    if figure.startswith("not tried"):
+    if figure.startswith("not tested"):
         pytest.skip(figure)
     assert reached, figure
