@@ -1,7 +1,5 @@
 """Show or clear the cache of a store: `python -m pipeline.cache`, `python -m pipeline.cache clear=true`."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Compare finished searches, score against size: `python -m pipeline.compare tasks=[cat_species,day_night]`."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Export a model as one checked file for other programs: `python -m pipeline.export model=cat_species format=onnx`."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Predict with a trained model: `python -m pipeline.predict model=cat_species photo.jpg output=predictions.csv`."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Search for the best network for a task: `python -m pipeline.search task=cat_species`."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Write to MLflow what it lacks of trials and studies: `python -m pipeline.sync study=cat_species-1a2b3c4d`."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Show the searches of a store in a browser, on this machine only: `python -m pipeline.ui store=mlruns port=5000`."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 

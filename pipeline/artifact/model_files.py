@@ -1,7 +1,5 @@
 """A trained model as two files, architecture.json and parameters.safetensors; loading them runs no code from them."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The tensors of a model as one safetensors file, bound to its architecture by hash."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

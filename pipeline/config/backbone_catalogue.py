@@ -1,7 +1,5 @@
 """The backbones that a configuration may name: an entry with the facts of each pretrained one."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

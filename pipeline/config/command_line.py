@@ -1,7 +1,5 @@
 """Run the command line of a search: one search, several with --multirun, or Hydra's --cfg and --info."""
 
-from __future__ import annotations
-
 import sys
 import textwrap
 from collections.abc import Callable, Sequence

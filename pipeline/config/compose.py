@@ -1,7 +1,5 @@
 """Compose the files of conf/ and the overrides into one plain mapping with Hydra."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

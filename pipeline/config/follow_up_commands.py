@@ -1,7 +1,5 @@
 """Format the commands that a user may run after a search."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Sequence
 from pathlib import Path

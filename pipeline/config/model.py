@@ -1,7 +1,5 @@
 """The network of a configuration: hidden layers, convolutional blocks and a backbone before them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
 from typing import Annotated, Literal

@@ -1,7 +1,5 @@
 """Parse the overrides of the command line with Hydra's grammar."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Parse ranges: `{low: 1, high: 9}` or `{choice: [a, b]}` in place of a value."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

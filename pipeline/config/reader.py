@@ -1,7 +1,5 @@
 """Read a command line into a Search, or into a line for every mistake; nothing slow is imported here."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast

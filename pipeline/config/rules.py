@@ -1,7 +1,5 @@
 """Check rules between settings, and the paths in them."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence

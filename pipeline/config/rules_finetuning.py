@@ -1,7 +1,5 @@
 """Check the rules of `model.finetune` and of its settings."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any

@@ -1,7 +1,5 @@
 """The frozen dataclasses of a checked configuration."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass

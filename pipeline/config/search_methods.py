@@ -1,7 +1,5 @@
 """The samplers, pruners and optimizers that a configuration may name: an entry each, from which its class is built."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """The sections of a configuration: the class of each, and all keys."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Strict types of fields: text is no number, numbers are finite, and unknown keys are refused."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any

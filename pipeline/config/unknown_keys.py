@@ -1,7 +1,5 @@
 """Describe a key that does not exist: the keys that may have been meant, or those of its group."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from pipeline.runtime.suggestions import find_similar

@@ -1,7 +1,5 @@
 """Load a configured data set as Examples."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Cache of a store: decoded and synthetic images, features of backbones, downloaded weights."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence

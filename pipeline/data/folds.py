@@ -1,7 +1,5 @@
 """Split rows into a test set and cross-validation folds, once per search and before trial 0."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from itertools import chain

@@ -1,7 +1,5 @@
 """Options of `python -m pipeline.predict` and `python -m pipeline.export`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

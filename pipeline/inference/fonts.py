@@ -1,7 +1,5 @@
 """Fonts for text in images, and text short enough for its place."""
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from contextlib import suppress
 from functools import cache

@@ -1,7 +1,5 @@
 """Trained model with its preprocessing as one torch module: from pixels or table columns to predictions."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path

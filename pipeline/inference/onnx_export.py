@@ -1,7 +1,5 @@
 """Export of a model as one .onnx file, which is checked against the network before it is moved into place."""
 
-from __future__ import annotations
-
 import json
 import re
 import warnings

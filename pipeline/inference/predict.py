@@ -1,7 +1,5 @@
 """Run of `python -m pipeline.predict`: predictions to a file, a contact sheet or the terminal."""
 
-from __future__ import annotations
-
 import sys
 from contextlib import ExitStack, closing
 

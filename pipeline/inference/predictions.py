@@ -1,7 +1,5 @@
 """Predictions for images and table rows, computed lazily in batches."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice

@@ -1,7 +1,5 @@
 """Predictions in a CSV or JSON Lines file, which is moved into place when complete, or in a table on the terminal."""
 
-from __future__ import annotations
-
 import csv
 import json
 import math

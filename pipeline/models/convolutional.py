@@ -1,7 +1,5 @@
 """Convolutional blocks, which turn images into one mean per channel for the hidden layers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from itertools import pairwise

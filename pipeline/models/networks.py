@@ -1,7 +1,5 @@
 """Networks of a `Model`: convolutional blocks or a finetuned backbone, if any, hidden layers and an output layer."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Turn raw examples into the tensors that a network reads, with statistics of training rows only."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """Image augmentation: random horizontal flips and shifts by a few pixels."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Activations at the finetuned part of a backbone, read a batch at a time from disk or from GPU memory."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

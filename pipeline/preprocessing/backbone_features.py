@@ -1,7 +1,5 @@
 """Backbone feature inputs: the outputs of a pretrained network for one or several views of an image, standardized."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import numpy as np

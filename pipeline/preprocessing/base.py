@@ -1,7 +1,5 @@
 """Types shared by all kinds of inputs: names that a model file may carry, and fitted constants."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import numpy as np

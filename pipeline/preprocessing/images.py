@@ -1,7 +1,5 @@
 """Image inputs: pixels, standardized by channel."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

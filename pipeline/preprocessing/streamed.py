@@ -1,7 +1,5 @@
 """Images that exceed GPU memory: each batch is copied to the device when it is indexed, with equal values."""
 
-from __future__ import annotations
-
 import warnings
 
 import numpy as np

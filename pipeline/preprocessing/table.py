@@ -1,7 +1,5 @@
 """Table inputs: numbers standardized, missing values imputed by the median, categories one-hot encoded."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Annotated, Literal
 

@@ -1,7 +1,5 @@
 """Activations of the hidden layers on training images, and how much the network uses each node."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from typing import cast

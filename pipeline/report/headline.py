@@ -1,7 +1,5 @@
 """Headline of a study: sentences and metric tiles at the top of its page."""
 
-from __future__ import annotations
-
 from pipeline.models.heads import AnyHead, NumberHead
 from pipeline.report.network_selection import count_layers, select_by_one_se_rule
 from pipeline.report.phrases import (

@@ -1,7 +1,5 @@
 """Predictions of the winner for the held-out test rows, beside the truth; no choice depends on them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Learning curve of the winner: trained again on shares of each fold's training rows; measured once and cached."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import math

@@ -1,7 +1,5 @@
 """The smallest network as good as the best: Pareto front, one-standard-error rule, and its resampling over folds."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """HTML page of a study, self-contained: a browser sends no request to show it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Phrases that captions, tables and tiles share."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

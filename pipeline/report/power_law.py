@@ -1,7 +1,5 @@
 """Power law of the error over the number of training rows, and the gain that it predicts for twice as many."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Tables of the page: the trials with hyperparameters and scores, and the reasons why they ended."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """The figures of the trials, and the importance of their hyperparameters."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from pipeline.report.drawing.figure import Chart, Figure, Series

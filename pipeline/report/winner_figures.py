@@ -1,7 +1,5 @@
 """The figures of the winner: its predictions for the held-out test rows, its weights and its activations."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pipeline.artifact import model_files

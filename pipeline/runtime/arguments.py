@@ -1,7 +1,5 @@
 """Commands: their `key=value` arguments, their help, and the one place where a user error becomes an exit code."""
 
-from __future__ import annotations
-
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence

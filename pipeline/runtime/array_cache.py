@@ -1,7 +1,5 @@
 """Cache arrays in memory-mapped files that end with their SHA-256, so that damage is detected."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import time

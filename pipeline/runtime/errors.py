@@ -1,7 +1,5 @@
 """User errors: mistakes and states that the user can mend, each with the exit code of the command."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 

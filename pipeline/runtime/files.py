@@ -1,7 +1,5 @@
 """Write files atomically: to a temporary file beside them, which is flushed to the disk and then renamed."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re

@@ -1,7 +1,5 @@
 """Threads for work on many items, and the number of CPUs that this process may use."""
 
-from __future__ import annotations
-
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator

@@ -1,7 +1,5 @@
 """Progress bars with the time remaining: on a terminal only, on stderr, and removed when the work is over."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager

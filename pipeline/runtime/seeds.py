@@ -1,7 +1,5 @@
 """Seeds derived from names: equal names give equal random numbers, on every machine and in every order."""
 
-from __future__ import annotations
-
 import hashlib
 
 import torch

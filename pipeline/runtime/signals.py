@@ -1,7 +1,5 @@
 """Signals that end a search, whichever library runs when they arrive."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -1,7 +1,5 @@
 """Suggestions for misspelt names."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 MIN_SIMILARITY = 0.6  # of difflib, from 0 to 1: `nodse` is 0.8 to `nodes`, `batch` 0.4 to `cache`

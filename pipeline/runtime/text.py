@@ -1,7 +1,5 @@
 """Text from files and arguments, escaped for the terminal and for spreadsheets."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 

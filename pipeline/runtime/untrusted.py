@@ -1,7 +1,5 @@
 """Untrusted files: opened once, read as plain data, or refused in one line."""
 
-from __future__ import annotations
-
 import json
 import os
 import stat

@@ -1,7 +1,5 @@
 """MLflow tracking: an experiment for a task, a run for a study, a nested run for a trial."""
 
-from __future__ import annotations
-
 import os
 
 MLFLOW_ENVIRONMENT = {  # read when MLflow is imported

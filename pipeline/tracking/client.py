@@ -1,7 +1,5 @@
 """Connection to MLflow: its tracking address, its database and its registry."""
 
-from __future__ import annotations
-
 import logging
 import sqlite3
 from collections.abc import Iterator

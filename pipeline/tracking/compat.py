@@ -1,7 +1,5 @@
 """Private parts of MLflow that the serving and the pages need; tests/tracking/test_compat.py names each."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Descriptions of a task's experiment, a study's run and a registered model on MLflow's pages, in Markdown."""
 
-from __future__ import annotations
-
 from pipeline.config import follow_up_commands
 from pipeline.config.metrics import METRICS
 from pipeline.study import formatting

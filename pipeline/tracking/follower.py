@@ -1,7 +1,5 @@
 """Process that writes a study to MLflow while the search trains; each search starts one."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

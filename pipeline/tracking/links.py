@@ -1,7 +1,5 @@
 """Links to the searches of each task on a running MLflow server."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """Markdown as MLflow renders it: untrusted names escaped, and the user's own notes preserved."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Iterable, Sequence

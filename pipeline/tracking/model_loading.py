@@ -1,7 +1,5 @@
 """Trained models by their name: a folder, a task, or a model URI of MLflow's registry."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pipeline.artifact.model_files import ModelError, TrainedModel, load_trained_model

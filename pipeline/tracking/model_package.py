@@ -1,7 +1,5 @@
 """Model package for `mlflow models serve`: code instead of a pickle, signature, example and requirements."""
 
-from __future__ import annotations
-
 import base64
 import io
 import logging

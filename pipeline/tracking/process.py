@@ -1,7 +1,5 @@
 """Tracker of a search: the handle of the follower's process, which writes to MLflow while the search trains."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import time

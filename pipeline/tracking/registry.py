@@ -1,7 +1,5 @@
 """Registered models: one version per finished study, and the choice of the champion."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

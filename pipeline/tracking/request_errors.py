@@ -1,7 +1,5 @@
 """Error responses of MLflow's model server: one sentence for the client, the traceback for the server's log."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Model server code that MLflow runs. Registered models name this module and its class, so neither may be renamed."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

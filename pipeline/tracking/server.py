@@ -1,7 +1,5 @@
 """MLflow's own server of a store, on this machine only: its options, its start and its end."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re

@@ -1,7 +1,5 @@
 """Synchronization of one study with MLflow, from the files in the study's folder."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

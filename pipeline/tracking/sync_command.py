@@ -1,7 +1,5 @@
 """Command that writes to MLflow what it lacks of the studies in a store: its options and its run."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path

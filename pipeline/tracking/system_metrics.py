@@ -1,7 +1,5 @@
 """System metrics while a search runs: a line every ten seconds in `<folder>/load.jsonl`."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import time

@@ -1,7 +1,5 @@
 """Trials as nested runs of MLflow."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Saved views of an experiment on MLflow's page, and links to them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """The device and precision of training, and what the last digits of a result depend on."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

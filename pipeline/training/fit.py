@@ -1,7 +1,5 @@
 """Lightning fits of the engine's stacks: cross-validation of trials with pruning and checkpoints, and the refit."""
 
-from __future__ import annotations
-
 import gc
 import logging
 import signal

@@ -1,7 +1,5 @@
 """The data of each fold on the device, with constants fitted on its training rows alone."""
 
-from __future__ import annotations
-
 import math
 from functools import cached_property
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Trials in training: their options, the scores of each epoch, pruning and early stopping, and their results."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

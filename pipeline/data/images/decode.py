@@ -1,7 +1,5 @@
 """Decode an image file into an array of pixels."""
 
-from __future__ import annotations
-
 import struct
 import warnings
 import zlib

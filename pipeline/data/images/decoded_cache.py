@@ -1,7 +1,5 @@
 """Decode the images of a data set in parallel into a memory-mapped cache; find unreadable files and duplicates."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Find image files by their suffixes, in a folder and below it."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Open untrusted image files: regular files of four formats, with limits on what is read."""
 
-from __future__ import annotations
-
 import mmap
 import os
 import re

@@ -1,7 +1,5 @@
 """Load the Oxford-IIIT Pets and CIFAR, which are downloaded once and verified by checksum."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

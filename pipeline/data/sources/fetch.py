@@ -1,7 +1,5 @@
 """Download files with pooch and unpack archives: complete and with the published checksum, or not at all."""
 
-from __future__ import annotations
-
 import tarfile
 import tempfile
 import zlib

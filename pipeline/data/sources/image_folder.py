@@ -1,7 +1,5 @@
 """Load a folder of images: `train/<class>/` and `test/<class>/`, or just `<class>/`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Generate a table of houses whose prices follow a formula with noise."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

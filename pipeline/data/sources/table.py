@@ -1,7 +1,5 @@
 """Load a table from a CSV or parquet file: numbers, categories, a target and groups of rows."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Read CSV and parquet files as pandas frames."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

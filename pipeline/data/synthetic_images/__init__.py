@@ -1,7 +1,5 @@
 """Generate synthetic images of cats, lions, iguanas and empty scenes."""
 
-from __future__ import annotations
-
 import hashlib
 import multiprocessing
 from collections.abc import Iterator

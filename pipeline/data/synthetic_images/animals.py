@@ -1,7 +1,5 @@
 """Draw lions and iguanas."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from pipeline.data.synthetic_images.appearance import DARK, WHITE, Pose

@@ -1,7 +1,5 @@
 """Appearance of a cat: its breed and coat, and how its age changes them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

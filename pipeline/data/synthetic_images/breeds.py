@@ -1,7 +1,5 @@
 """Define the twelve cat breeds: body shapes, coat patterns and colours."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Draw polygons and patterns on a transparent layer, in an animal's own coordinates."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache

@@ -1,7 +1,5 @@
 """Draw the head of a cat: ears, face, markings, muzzle and eyes, in units of the head's radius."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from pipeline.data.synthetic_images.appearance import DARK, GRAY, PINK, WHITE, Cat

@@ -1,7 +1,5 @@
 """Draw a cat: its breed sets shape and coat, its age the eyes, the size of the head and the grey."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image
 

@@ -1,7 +1,5 @@
 """Draw a complete image: background, animals, foreground and lighting."""
 
-from __future__ import annotations
-
 import colorsys
 from dataclasses import dataclass
 

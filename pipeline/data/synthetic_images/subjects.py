@@ -1,7 +1,5 @@
 """Define the subjects of synthetic images: classes, and the scene and target of image i."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

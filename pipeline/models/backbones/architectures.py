@@ -1,7 +1,5 @@
 """Pretrained networks of torchvision and timm without their classifier: images in, features out."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A pretrained network in two parts: a frozen stem and a finetuned tail."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Self
 

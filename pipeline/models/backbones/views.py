@@ -1,7 +1,5 @@
 """The views of an image that a frozen backbone reads: the image, crops, and their mirror images."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional

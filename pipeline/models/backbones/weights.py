@@ -1,7 +1,5 @@
 """Pretrained weights: from a file that the user names, an installed package, or a download into the cache."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The interface of heads: activation, loss, scores and predictions for the outputs of a network."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import Annotated, Any, Self
 

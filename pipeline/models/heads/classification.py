@@ -1,7 +1,5 @@
 """Classification heads: one of several classes, one of two, or any set of labels."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Literal, Self
 

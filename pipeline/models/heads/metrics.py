@@ -1,7 +1,5 @@
 """Scores of torchmetrics, imported on use: its import takes longer than torch's, and prediction needs none."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from pipeline.config.metrics import METRICS, PredictionKind

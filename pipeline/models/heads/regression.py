@@ -1,7 +1,5 @@
 """Regression heads: a number, or the band that contains it."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 

@@ -1,7 +1,5 @@
 """A figure as data; `render_plotly` draws it for a page, `render_matplotlib` as a PNG."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property

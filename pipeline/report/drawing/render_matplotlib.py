@@ -1,7 +1,5 @@
 """A figure as a PNG by matplotlib, for readers that run no scripts, such as MLflow's artifact view."""
 
-from __future__ import annotations
-
 import io
 import math
 import textwrap

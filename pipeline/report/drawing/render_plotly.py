@@ -1,7 +1,5 @@
 """A figure as a fragment of HTML: charts by plotly, which show values on hover; images embedded as they are."""
 
-from __future__ import annotations
-
 import base64
 import io
 from html import escape

@@ -1,7 +1,5 @@
 """The look of figures that both renderers share: colors, legend entries, ticks and short labels."""
 
-from __future__ import annotations
-
 import html
 import math
 from collections import Counter

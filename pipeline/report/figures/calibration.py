@@ -1,7 +1,5 @@
 """Calibration curve of the winner: of the predictions with a probability of 80 %, are 80 % right?"""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Confusion matrix of classes, and the four outcomes of each label."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import numpy as np

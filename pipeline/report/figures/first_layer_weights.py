@@ -1,7 +1,5 @@
 """Weights of the first layer as images, if it reads pixels."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor

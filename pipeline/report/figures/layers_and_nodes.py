@@ -1,7 +1,5 @@
 """Score by number of hidden layers, and by number of nodes."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 

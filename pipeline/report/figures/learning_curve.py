@@ -1,7 +1,5 @@
 """Learning curve of the winner over its training rows, and the gain that a power law predicts for twice as many."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Optimization history: the score of each trial, and the best so far."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 from pipeline.report.drawing.figure import Chart, Figure, Series

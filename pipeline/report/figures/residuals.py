@@ -1,7 +1,5 @@
 """Predicted against true values, and the distribution of the errors."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from pipeline.report.drawing.figure import Chart, Figure, Series

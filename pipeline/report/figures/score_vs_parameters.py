@@ -1,7 +1,5 @@
 """Score against number of parameters, with the smallest network within one standard error of the best."""
 
-from __future__ import annotations
-
 from pipeline.report.drawing.figure import Chart, Figure, Series
 from pipeline.report.figures.trial_points import plot_trials
 from pipeline.report.network_selection import build_front_steps, count_parameters, select_by_one_se_rule

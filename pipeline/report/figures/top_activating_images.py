@@ -1,7 +1,5 @@
 """For each hidden layer, the training images that activate its most used nodes most."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """Training curves: the winner's score on each fold, epoch by epoch, in front of those of pruned trials."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Sequence

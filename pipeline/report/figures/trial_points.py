@@ -1,7 +1,5 @@
 """Trials as a series of a chart, which several figures draw."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from pipeline.report.drawing.figure import Series, SeriesKind

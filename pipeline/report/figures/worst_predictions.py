@@ -1,7 +1,5 @@
 """The rows with the most confident mistakes or the largest errors, and those with the least confident predictions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

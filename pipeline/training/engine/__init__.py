@@ -1,7 +1,5 @@
 """Training of many networks of one shape together: epochs, validation, weights, exact states; without Lightning."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from pipeline.models.heads import Head

@@ -3,8 +3,6 @@
 `tests/training/test_compat.py` compares each with its documented counterpart and says what to do where it fails.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

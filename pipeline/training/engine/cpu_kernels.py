@@ -1,7 +1,5 @@
 """The matrix library and the number of threads on a CPU, chosen by the processor and the shapes, never by a timing."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

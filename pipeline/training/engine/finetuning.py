@@ -4,8 +4,6 @@ A head with random weights would send random gradients into the pretrained weigh
 probing, then finetuning: Kumar et al. 2022, arXiv:2202.10054).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

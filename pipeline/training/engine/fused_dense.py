@@ -1,7 +1,5 @@
 """A stack of dense networks: one batched product for each layer of all members, without autograd."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 

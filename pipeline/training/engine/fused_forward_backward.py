@@ -1,7 +1,5 @@
 """Forward and backward of many dense networks of one shape, written out without autograd, in preallocated buffers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """The inputs of a stack of dense networks, gathered batch by batch into one reused buffer."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import torch

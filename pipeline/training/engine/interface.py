@@ -1,7 +1,5 @@
 """The interface of a stack: networks of one shape (members) that are trained together, and the data of a fold."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol

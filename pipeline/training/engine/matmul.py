@@ -1,7 +1,5 @@
 """The three matrix products of a layer in a training step, in float32 or bfloat16."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 import torch

@@ -1,7 +1,5 @@
 """The random numbers of one epoch of one member, sampled before its first step: the same in every kind of stack."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The plan of an epoch: which members step together when their folds have different numbers of training rows."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

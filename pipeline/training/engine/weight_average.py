@@ -1,7 +1,5 @@
 """The exponential moving average (EMA) of a network's weights, by torch's `AveragedModel`."""
 
-from __future__ import annotations
-
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
