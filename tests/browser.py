@@ -19,7 +19,7 @@ MLFLOW_ERRORS = (
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Yield this machine's browser, never one that Playwright downloads; without one skip the test, or fail it in CI."""
+    """Yield this machine's browser, never one that Playwright downloads; without one skip the test, or fail in CI."""
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         missing = "Chromium is not installed; make browser installs it"

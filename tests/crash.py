@@ -1,6 +1,6 @@
 """Kill a process at each write step: `kill_at_every_step` repeats an action until one run survives to its end.
 
-A step is a file opened for writing, a chunk written, a flush to the disk, or a name changed in a folder. A chunk that is
+A step is a file opened for writing, a chunk written, a flush to the disk, or a name changed in a folder. A chunk
 being written at the kill is cut in half. `python -m tests.crash` is the process whose children are killed.
 """
 

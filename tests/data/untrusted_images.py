@@ -1,4 +1,4 @@
-"""Picture files that are broken, or made to do harm: `make_bad_images` puts one of each kind into a folder."""
+"""Create broken and malicious image files: `make_bad_images` writes one of each kind into a folder."""
 
 from __future__ import annotations
 

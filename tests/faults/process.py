@@ -178,7 +178,7 @@ def find_mlflow_errors(folder: Path, uri: str | None = None) -> str:
 
 
 def sync_and_check(folder: Path) -> str:
-    """Run `sync` until MLflow is complete or a minute is over, since a process may still write; return what is wrong."""
+    """Run `sync` until MLflow is complete or a minute is over, since writing may go on; return what is wrong."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
         sync.main([f"study={folder.name}", f"store={folder.parents[1]}"])
