@@ -20,7 +20,7 @@ search: setup  ## a search: ARGS="task=day_night budget.trials=5" (task=cat_spec
 test: setup  ## linter, formatter, refused words, order of imports, type checker and tests: ARGS="-k space" for some of the tests
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/codespell pipeline conf README.md CONTRIBUTING.md
+	.venv/bin/codespell pipeline conf bench docs README.md CONTRIBUTING.md CHANGELOG.md
 	.venv/bin/lint-imports --no-cache
 	.venv/bin/mypy
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadgroup $(ARGS)

@@ -98,7 +98,7 @@ def test_predictions_of_the_readme_run(finished: Path, place: Path) -> None:
         if "pipeline.predict" in line:
             assert predict.main(shlex.split(line)[3:]) == 0
     assert len((place / "predictions.csv").read_text().splitlines()) == 1 + 1 + 60
-    assert len((place / "answers.jsonl").read_text().splitlines()) == 60
+    assert len((place / "predictions.jsonl").read_text().splitlines()) == 60
     with Image.open(place / "sheet.png", formats=["PNG"]) as sheet:
         assert sheet.width > 1000
 

@@ -61,7 +61,7 @@ class Member:
 class NetworkStack(Protocol):
     """Members that are trained together epoch by epoch; the result of none depends on the others.
 
-    All members have networks of one shape: the same hidden layers, activation, batch size and optimiser.
+    All members have networks of one shape: the same hidden layers, activation, batch size and optimizer.
     """
 
     @property
