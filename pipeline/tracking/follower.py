@@ -43,7 +43,10 @@ class FollowerProcess:
                     self._sync_until_end()
                 return 0
             except Exception as error:  # noqa: BLE001 -- MLflow and its database raise errors of many types
-                self._warn_once(error)
+                if not self.has_warned:
+                    reason = f"the search continues and retries ({first_line(error)[:200]})"
+                    self._print_line(f"tracking: MLflow cannot be written to now; {reason}")
+                    self.has_warned = True
                 grace_seconds = LOCKED_RETRY_SECONDS if "locked" in str(error) else FINAL_RETRY_SECONDS
             if self.search_ended.is_set():
                 self.deadline = min(self.deadline, time.monotonic() + grace_seconds)
@@ -64,12 +67,6 @@ class FollowerProcess:
             self.retry_seconds = 1.0
         if registration_message := study_sync.finalize():
             self._print_line(registration_message)
-
-    def _warn_once(self, error: Exception) -> None:
-        if not self.has_warned:
-            reason = first_line(error)[:200]
-            self._print_line(f"tracking: MLflow cannot be written to now; the search continues and retries ({reason})")
-            self.has_warned = True
 
     def _print_line(self, line: str) -> None:
         with suppress(BrokenPipeError):  # the search does not listen any more

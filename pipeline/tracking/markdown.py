@@ -66,14 +66,11 @@ def merge_note(generated: str, existing: str | None, max_chars: int) -> str:
     head, marker, after_marker = (existing or "").partition(USER_TEXT_MARKER)
     user_text = after_marker.strip() if marker else head.strip()
     footer = "\n\n".join(["", "---", USER_TEXT_MARKER, *([user_text] if user_text else [])])
-    if existing and user_text and len(generated + footer) > max_chars:
+    max_generated = max_chars - len(footer)
+    if len(generated) <= max_generated:
+        return generated + footer
+    if existing and user_text:
         return existing
-    return _truncate_at_paragraph(generated, max_chars - len(footer)) + footer
-
-
-def _truncate_at_paragraph(text: str, max_chars: int) -> str:
-    """Return the whole paragraphs that fit, and "...": half a table or an open code fence would break the page."""
-    if len(text) <= max_chars:
-        return text
-    end = text.rfind("\n\n", 0, max_chars - len(TRUNCATION_MARKER) + 2)
-    return text[:end] + TRUNCATION_MARKER if end > 0 else truncate(text, max_chars)
+    # Whole paragraphs: half a table or an open code fence would break the page.
+    end = generated.rfind("\n\n", 0, max_generated - len(TRUNCATION_MARKER) + 2)
+    return (generated[:end] + TRUNCATION_MARKER if end > 0 else truncate(generated, max_generated)) + footer

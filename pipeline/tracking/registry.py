@@ -38,11 +38,8 @@ def register_model(
             raise
     score = repr(summary.best.cross_validation.mean)
     tags = {**description.decides, "cross_validation": score, PARAMETERS_HASH_TAG: parameters_hash}
-    versions = [
-        each
-        for each in client.search_model_versions(f"name = '{name}'")
-        if all(each.tags.get(key) == tags[key] for key in ("study", PARAMETERS_HASH_TAG))
-    ]
+    identity = {key: tags[key] for key in ("study", PARAMETERS_HASH_TAG)}.items()
+    versions = [each for each in client.search_model_versions(f"name = '{name}'") if identity <= each.tags.items()]
     registered_version = next((each for each in versions if ALIAS_SET_TAG in each.tags), None)
     if registered_version is not None:
         _write_descriptions(client, registered_version, description, summary)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from pipeline.tracking.compat import replace_invocations
 
@@ -15,15 +14,11 @@ LOGGER = logging.getLogger("uvicorn.error")
 
 
 class BadRequestError(MlflowException):
-    """Invalid request; the response has the status 400 and one sentence."""
-
-    def __init__(self, client_message: str) -> None:
-        super().__init__(client_message, error_code=INVALID_PARAMETER_VALUE)
-        self.client_message = client_message
+    """Invalid request; made by `invalid_parameter_value`, the response has the status 400 and one sentence."""
 
     def serialize_as_json(self) -> str:
-        """Return the body of the response; MLflow's own `message` repeats the request before the sentence."""
-        return json.dumps({"error_code": self.error_code, "message": self.client_message})
+        """Return the body of the response; MLflow puts the request before the sentence in `message`, not in `args`."""
+        return json.dumps({"error_code": self.error_code, "message": self.args[0]})
 
 
 def install_error_handler() -> None:
@@ -44,10 +39,11 @@ def _wrap_invocations(invocations: Callable[..., Any]) -> Callable[..., Any]:
         except MlflowException as error:
             if stack_trace := error.json_kwargs.get("stack_trace"):
                 LOGGER.error("%s", stack_trace)
-            raise BadRequestError(_extract_message(error.message)) from None
+            raise BadRequestError.invalid_parameter_value(_extract_message(error.message)) from None
         except Exception as error:  # such as a RecursionError for brackets a thousand deep
             LOGGER.exception("a request that MLflow cannot read")
-            raise BadRequestError(f"Invalid input. It cannot be read ({type(error).__name__})") from None
+            message = f"Invalid input. It cannot be read ({type(error).__name__})"
+            raise BadRequestError.invalid_parameter_value(message) from None
 
     respond.__dict__["__wrapped__"] = invocations
     return respond

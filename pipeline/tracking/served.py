@@ -29,10 +29,12 @@ class ServedModel(PythonModel):
 
         variable = os.environ.get(WEIGHTS_VARIABLE)
         weights_file = Path(variable) if variable else None
+        scheme, _, database = get_tracking_uri().partition(":///")
+        store = Path(database).parent if scheme == "sqlite" else Path("mlruns")  # its cache may hold the weights
         folder = Path(context.artifacts["architecture"]).parent
         try:
             model = model_files.load_trained_model(folder)
-            self.model_server = ModelServer(model, weights_file, _find_store() / "cache")
+            self.model_server = ModelServer(model, weights_file, store / "cache")
         except UserError as error:
             is_model_error = isinstance(error, model_files.ModelError)
             message = str(error) if is_model_error else f"{error}; {WEIGHTS_VARIABLE}=<file> names the weights file"
@@ -47,10 +49,4 @@ class ServedModel(PythonModel):
         try:
             return self.model_server.predict(model_input)
         except RequestError as error:
-            raise BadRequestError(str(error)) from None
-
-
-def _find_store() -> Path:
-    """Return the folder of MLflow's SQLite database, or mlruns: its cache may hold the backbone's weights."""
-    scheme, _, file = get_tracking_uri().partition(":///")
-    return Path(file).parent if scheme == "sqlite" else Path("mlruns")
+            raise BadRequestError.invalid_parameter_value(str(error)) from None

@@ -66,11 +66,6 @@ class ServerOptions(CommandOptions):
         return f"http://{self.host}:{self.port}"
 
     @property
-    def searches_url(self) -> str:
-        """Return the page of the searches; the bare address opens MLflow's pages for language models first."""
-        return f"{self.server_url}/#/experiments?workflowType=machine_learning"
-
-    @property
     def log_file(self) -> Path:
         """Return the file of the server's output."""
         return self.store / f"ui-{self.port}.log"
@@ -111,8 +106,10 @@ def serve(options: ServerOptions) -> int:
         end_signal = _wait_until_up(options, signal_queue)
         is_up = end_signal is None
         if is_up:
-            print(f"{options.server_url}   Ctrl-C ends it\nsearches: {options.searches_url}", flush=True)
-            links.print_experiment_links(options.server_url, options.searches_url, open_browser=options.open)
+            # The bare address opens MLflow's pages for language models first.
+            searches_url = f"{options.server_url}/#/experiments?workflowType=machine_learning"
+            print(f"{options.server_url}   Ctrl-C ends it\nsearches: {searches_url}", flush=True)
+            links.print_experiment_links(options.server_url, searches_url, open_browser=options.open)
             end_signal = signal_queue.get()
     finally:
         _stop_server(server, signal_queue)

@@ -5,6 +5,7 @@ import json
 import math
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run
@@ -116,17 +117,14 @@ class StudySync:
 
     def _search_trial_runs(self) -> list[Run]:
         """Return the runs of all trials; read to the end before any is deleted, since a page token is an offset."""
-        runs = list[Run]()
         trial_filter = f"tags.mlflow.parentRunId = '{self.run_id}'"
-        page_token = None
-        while True:
-            page = self.client.search_runs(
-                [self.experiment_id], trial_filter, max_results=RUNS_PER_PAGE, page_token=page_token
-            )
+        search = partial(self.client.search_runs, [self.experiment_id], trial_filter, max_results=RUNS_PER_PAGE)
+        page = search()
+        runs = list(page)
+        while page.token:
+            page = search(page_token=page.token)
             runs += page
-            page_token = page.token
-            if not page_token:
-                return runs
+        return runs
 
     def log_new_trials(self) -> int:
         """Write the trials that finished since the last call and are not in MLflow yet; return their number."""
@@ -150,14 +148,13 @@ class StudySync:
     def _read_system_metrics(self) -> list[Metric]:
         """Return what was measured since the last call, as MLflow's system metrics."""
         metrics: list[Metric] = []
-        size = system_metrics.get_file_size(self.folder)
+        file = self.folder / system_metrics.SYSTEM_METRICS_FILE
+        size = file.stat().st_size if file.is_file() else 0
         if size != self.measurements_size:
             self.measurements_size = size
             for line, seconds, values in system_metrics.read_measurements(self.folder, self.logged_measurements):
                 self.logged_measurements = line + 1
-                metrics += [
-                    Metric(f"system/{name}", value, int(seconds * 1000), line) for name, value in values.items()
-                ]
+                metrics += [Metric(f"system/{key}", value, int(seconds * 1000), line) for key, value in values.items()]
         return metrics
 
     def finalize(self) -> str | None:

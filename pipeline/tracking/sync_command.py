@@ -34,11 +34,6 @@ class SyncOptions(CommandOptions):
         hint = did_you_mean(self.study, names, MAX_LISTED_STUDIES, 0.4)
         return [f"study: one of {newest}{more}; got {self.study or 'nothing'}{hint}"]
 
-    @property
-    def folders(self) -> list[Path]:
-        """Return the folders of the studies, the newest last, so that it becomes the champion."""
-        return [folder for folder in _find_studies(self.store) if self.study in (None, folder.name)]
-
 
 def _find_studies(store: Path) -> list[Path]:
     """Return the folders of all studies, in the order in which they ended."""
@@ -52,7 +47,8 @@ def _get_end_time(folder: Path) -> float:
 
 def sync_studies(options: SyncOptions) -> int:
     """Write what MLflow lacks of each study, and return the exit code: 1 if a study could not be written."""
-    folders = options.folders
+    # The newest last, so that it becomes the champion.
+    folders = [folder for folder in _find_studies(options.store) if options.study in (None, folder.name)]
     count = "1 study" if len(folders) == 1 else f"{len(folders)} studies"
     print(f"Starting MLflow, which takes some seconds, to write {count} ...", file=sys.stderr, flush=True)
     is_complete = [_sync_study(folder, rebuild=options.rebuild) for folder in folders]

@@ -30,12 +30,6 @@ def record_system_metrics(folder: Path, search_ended: Event, search_pid: int) ->
             file.write(json.dumps({"time": time.time(), **_measure_system(search_pid)}) + "\n")
 
 
-def get_file_size(folder: Path) -> int:
-    """Return the size of the file in bytes."""
-    file = folder / SYSTEM_METRICS_FILE
-    return file.stat().st_size if file.is_file() else 0
-
-
 def read_measurements(folder: Path, first_line: int) -> Iterator[tuple[int, float, dict[str, float]]]:
     """Yield number, time (seconds since 1970, UTC) and measurements of the lines from `first_line` on.
 
