@@ -74,11 +74,15 @@ class PredictOptions(CommandOptions):
     def find_mistakes(self) -> list[str]:
         """Return a line if there are no paths, and one for each output that is an input of this call or the next."""
         lines = [] if self.paths else ["name the inputs: image files, folders of images or tables"]
-        if self.output and any(_is_same_file(self.output, path) for path in self.paths):
+        if self.output and self._is_input(self.output):
             lines.append(f"output: must not be one of the inputs; got {self.output}")
-        if self.sheet and any(_is_same_file(self.sheet, path) or _is_inside(self.sheet, path) for path in self.paths):
+        folders = [path.resolve() for path in self.paths if _exists(path) and path.is_dir()]
+        if self.sheet and (self._is_input(self.sheet) or any(map(self.sheet.resolve().is_relative_to, folders))):
             lines.append(f"sheet: must not be one of the inputs, nor in a folder of them; got {self.sheet}")
         return lines
+
+    def _is_input(self, file: Path) -> bool:
+        return _exists(file) and any(_exists(path) and file.samefile(path) for path in self.paths)
 
 
 def parse_arguments(argv: Sequence[str]) -> PredictOptions:
@@ -128,11 +132,3 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except OSError:  # the name is too long
         return False
-
-
-def _is_same_file(file: Path, path: Path) -> bool:
-    return _exists(file) and _exists(path) and file.samefile(path)
-
-
-def _is_inside(file: Path, folder: Path) -> bool:
-    return _exists(folder) and folder.is_dir() and file.resolve().is_relative_to(folder.resolve())

@@ -34,6 +34,7 @@ PAGE_COLOR = "#ffffff"
 TILE_COLOR = "#f2f2f2"
 TEXT_COLOR = "#1a1a1a"
 MUTED_COLOR = "#636363"
+Point = tuple[int, int]  # pixels from the left and from the top
 Caption = list[tuple[str, str]]  # lines: a text on the left, its probability on the right
 
 
@@ -89,12 +90,12 @@ class ContactSheet:
     def render(self) -> Image.Image:
         """Return the sheet as an RGB image."""
         captions = [format_caption(self.head, prediction) for prediction in self.predictions]
-        grid = _TileGrid.for_count(len(captions), max(map(len, captions), default=1))
+        grid = _TileGrid(len(captions), max(map(len, captions), default=1))
         page = Image.new("RGB", grid.page_size, PAGE_COLOR)
         painter = _SheetPainter(page, grid.side)
-        title_corner = (PAGE_MARGIN, PAGE_MARGIN - 6)
+        corner = (PAGE_MARGIN, PAGE_MARGIN - 6)
         title = f"{self.title}: {self.summary}"
-        painter.write(title_corner, title, page.width - 2 * PAGE_MARGIN, TEXT_COLOR, BOLD_FONT, TITLE_HEIGHT - 2)
+        painter.write(corner, title, page.width - 2 * PAGE_MARGIN, TEXT_COLOR, BOLD_FONT, TITLE_HEIGHT - 2)
         thumbnails = map_in_order(partial(_load_thumbnail, side=grid.side), self.predictions)
         for index, image in enumerate(track(thumbnails, "contact sheet", len(captions))):
             painter.draw_tile(grid.tile_corner(index), self.predictions[index], captions[index], image)
@@ -102,29 +103,22 @@ class ContactSheet:
         return page
 
 
-@dataclass(frozen=True)
 class _TileGrid:
-    """Grid of square tiles with lines of text below each; sizes in pixels."""
+    """Grid of square tiles with lines of text below each, a little wider than high and no wider than a screen."""
 
-    rows: int
-    columns: int
-    side: int
-    row_height: int
-
-    @classmethod
-    def for_count(cls, count: int, caption_lines: int) -> _TileGrid:
-        """Return a grid that is a little wider than high, and no wider than a screen."""
-        rows = math.ceil(count / min(math.ceil(math.sqrt(ASPECT_RATIO * count)), MAX_COLUMNS))
-        side = next(side for max_count, side in TILE_SIDES if count <= max_count)
-        return cls(rows, math.ceil(count / rows), side, side + 6 + LINE_HEIGHT * (1 + caption_lines) + TILE_GAP)
+    def __init__(self, count: int, caption_lines: int) -> None:
+        self.rows = math.ceil(count / min(math.ceil(math.sqrt(ASPECT_RATIO * count)), MAX_COLUMNS))
+        self.columns = math.ceil(count / self.rows)
+        self.side = next(side for max_count, side in TILE_SIDES if count <= max_count)
+        self.row_height = self.side + 6 + LINE_HEIGHT * (1 + caption_lines) + TILE_GAP
 
     @property
     def page_size(self) -> tuple[int, int]:
-        """Return the width and height of the sheet."""
+        """Return the width and height of the sheet in pixels."""
         width = 2 * PAGE_MARGIN + self.columns * (self.side + TILE_GAP) - TILE_GAP
         return max(width, MIN_PAGE_WIDTH), 2 * PAGE_MARGIN + TITLE_HEIGHT + self.rows * self.row_height - TILE_GAP
 
-    def tile_corner(self, index: int) -> tuple[int, int]:
+    def tile_corner(self, index: int) -> Point:
         """Return the upper left corner of a tile."""
         row, column = divmod(index, self.columns)
         top = PAGE_MARGIN + TITLE_HEIGHT + TILE_GAP // 2 + row * self.row_height
@@ -150,17 +144,13 @@ class _SheetPainter:
         self.draw = ImageDraw.Draw(page)
         self.missing_glyph_count = 0
 
-    def write(
-        self, corner: tuple[float, float], text: str, max_width: float, color: str, font_name: str, size: int
-    ) -> None:
+    def write(self, corner: tuple[float, float], text: str, max_width: float, color: str, name: str, size: int) -> None:
         """Write a line of text, truncated to `max_width`, from its upper left corner."""
-        drawable_text, font = fonts.choose_font(text, font_name, size)
+        drawable_text, font = fonts.choose_font(text, name, size)
         self.missing_glyph_count += fonts.MISSING_GLYPH in drawable_text
         self.draw.text(corner, fonts.truncate_to_width(drawable_text, font, max_width), color, font)
 
-    def draw_tile(
-        self, corner: tuple[int, int], prediction: Prediction, caption: Caption, image: Image.Image | None
-    ) -> None:
+    def draw_tile(self, corner: Point, prediction: Prediction, caption: Caption, image: Image.Image | None) -> None:
         """Draw an image in the middle of its tile, or the reason why there is none, with name and caption below."""
         side = self.side
         left, top = corner
@@ -178,7 +168,7 @@ class _SheetPainter:
             self.write((left, line_top), text, text_width, TEXT_COLOR, BOLD_FONT, FONT_SIZE)
             self.write((left + side - width, line_top), probability, side, TEXT_COLOR, REGULAR_FONT, FONT_SIZE)
 
-    def _draw_reason(self, corner: tuple[int, int], reason: str) -> None:
+    def _draw_reason(self, corner: Point, reason: str) -> None:
         text, font = fonts.choose_font(reason, REGULAR_FONT, FONT_SIZE)
         lines = fonts.wrap_text(text, font, self.side - 2 * TILE_GAP, (self.side - TILE_GAP) // LINE_HEIGHT)
         text_top = corner[1] + (self.side - LINE_HEIGHT * len(lines)) / 2

@@ -49,18 +49,11 @@ def run_prediction(model: TrainedModel, options: PredictOptions) -> bool:
         print(f"{predicted_count:,} prediction{'s' * (predicted_count != 1)} in {options.output}")
     if options.sheet is not None and sheet.predictions:
         print(f"{options.sheet}: {sheet.summary}")
-    _print_notes(skipped_count, sheet.missing_glyph_count)
-    if errors:
-        print_lines(errors)
-    return not errors
-
-
-def _print_notes(skipped_count: int, missing_glyph_count: int) -> None:
-    """Print the number of skipped files, and of texts on the sheet that no font can show."""
-    if missing_glyph_count:
-        print(
-            f"sheet: characters that no installed font has are squares in {missing_glyph_count} texts", file=sys.stderr
-        )
+    if count := sheet.missing_glyph_count:
+        print(f"sheet: characters that no installed font has are squares in {count} texts", file=sys.stderr)
     if skipped_count:
         files = "1 file that is not an image" if skipped_count == 1 else f"{skipped_count:,} files that are not images"
         print(f"skipped {files}", file=sys.stderr)
+    if errors:
+        print_lines(errors)
+    return not errors

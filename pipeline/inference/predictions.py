@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pipeline.artifact.model_files import TrainedModel
 from pipeline.data.examples import DataError, Images, RawInputs
-from pipeline.data.images.decode import Pixels, read_pixels_or_error
+from pipeline.data.images.decode import read_pixels_or_error
 from pipeline.data.images.discovery import expand_folders, find_images
 from pipeline.data.images.safe_open import SUPPORTED_FORMATS
 from pipeline.inference.arguments import PredictOptions
@@ -59,19 +59,13 @@ def _predict_images(
     decoded = map_in_order(lambda file: (file, read_pixels_or_error(file, size)), files)
     batch_size = max(1, min(IMAGE_BATCH_SIZE, MAX_BATCH_VALUES // (3 * size * size)))
     while batch := list(islice(decoded, batch_size)):
-        yield from _predict_batch(model, batch, extract_features)
-
-
-def _predict_batch(
-    model: TrainedModel, batch: Sequence[tuple[Path, Pixels | str]], extract_features: Callable[[Images], RawInputs]
-) -> Iterator[Prediction]:
-    images = [pixels for _, pixels in batch if not isinstance(pixels, str)]
-    outputs = iter(model.predict(extract_features(Images(np.stack(images)))) if images else ())
-    for file, pixels_or_error in batch:
-        if isinstance(pixels_or_error, str):
-            yield Prediction(str(file), error=pixels_or_error, image_file=file)
-        else:
-            yield _to_prediction(model, str(file), next(outputs), file)
+        images = [pixels for _, pixels in batch if not isinstance(pixels, str)]
+        outputs = iter(model.predict(extract_features(Images(np.stack(images)))) if images else ())
+        for file, pixels_or_error in batch:
+            if isinstance(pixels_or_error, str):
+                yield Prediction(str(file), error=pixels_or_error, image_file=file)
+            else:
+                yield _to_prediction(model, str(file), next(outputs), file)
 
 
 def _predict_table(model: TrainedModel, inputs: TableInputs, path: Path) -> Iterator[Prediction]:

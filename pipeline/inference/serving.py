@@ -102,9 +102,8 @@ def _decode_base64(cell: object, number: str) -> bytes:
     """Return the decoded bytes of a cell; line breaks in it are ignored."""
     if not isinstance(cell, str):
         is_empty = cell is None or (isinstance(cell, float) and math.isnan(cell))
-        raise RequestError(
-            f"image {number}: must be {BASE64_RULE}; got {'nothing' if is_empty else type(cell).__name__}"
-        )
+        got = "nothing" if is_empty else type(cell).__name__
+        raise RequestError(f"image {number}: must be {BASE64_RULE}; got {got}")
     try:
         return base64.b64decode("".join(cell.split()), validate=True)
     except (binascii.Error, ValueError) as error:

@@ -4,7 +4,7 @@ import csv
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TextIO
 
@@ -30,11 +30,9 @@ def open_writer(file: Path, head: AnyHead) -> Iterator[Writer]:
     The file is moved into place at the end; raises FileWriteError. A pipe or a device is written to directly.
     """
     make_writer = _make_json_lines_writer if file.suffix.lower() == JSON_LINES_SUFFIX else _make_csv_writer
-    if file.exists() and not file.is_file():
-        with file.open("w", newline="", encoding="utf-8") as stream:
-            yield make_writer(stream, head)
-        return
-    with atomic_path(file.resolve()) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+    is_device = file.exists() and not file.is_file()
+    path_context = nullcontext(file) if is_device else atomic_path(file.resolve())
+    with path_context as path, path.open("w", newline="", encoding="utf-8") as stream:
         yield make_writer(stream, head)
 
 

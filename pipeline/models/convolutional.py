@@ -25,9 +25,6 @@ class ConvBlock(nn.Module):
     mean, variance: running statistics, used in evaluation and for a minibatch of one value per channel.
     """
 
-    mean: Tensor
-    variance: Tensor
-
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, pooling: Pooling) -> None:
         super().__init__()
         self.pooling = POOLING_FUNCTIONS[pooling]
@@ -36,8 +33,8 @@ class ConvBlock(nn.Module):
         self.weight = nn.Parameter(weight.to(memory_format=torch.channels_last))
         self.scale = nn.Parameter(torch.empty(out_channels))
         self.offset = nn.Parameter(torch.empty(out_channels))
-        self.register_buffer("mean", torch.zeros(out_channels))
-        self.register_buffer("variance", torch.ones(out_channels))
+        self.mean = nn.Buffer(torch.zeros(out_channels))
+        self.variance = nn.Buffer(torch.ones(out_channels))
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Initialize the weights uniformly in +-1/sqrt(fan_in), as `nn.Conv2d` does, and reset scale and offset."""

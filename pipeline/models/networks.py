@@ -91,14 +91,11 @@ class ConvolutionalNetwork(nn.Module):
 class FinetunedBackbone(nn.Module):
     """The trainable tail of a backbone; its outputs are standardized by statistics from before the finetuning."""
 
-    mean: Tensor
-    spread: Tensor
-
     def __init__(self, spec: FinetuneSpec, feature_count: int) -> None:
         super().__init__()
         self.tail = split.build_tail_without_weights(spec, "cpu")
-        self.register_buffer("mean", torch.zeros(feature_count), persistent=False)
-        self.register_buffer("spread", torch.ones(feature_count), persistent=False)
+        self.mean: Tensor = nn.Buffer(torch.zeros(feature_count), persistent=False)
+        self.spread: Tensor = nn.Buffer(torch.ones(feature_count), persistent=False)
 
     def set_scaling(self, constants: Mapping[str, Tensor]) -> None:
         """Set the mean and the standard deviation of each output from the inputs' constants."""

@@ -91,7 +91,7 @@ def test_more_than_the_most_are_counted_and_left_out(tmp_path: Path, monkeypatch
     ("count", "columns", "rows"), [(1, 1, 1), (2, 2, 1), (3, 3, 1), (4, 2, 2), (24, 6, 4), (400, 12, 34)]
 )
 def test_columns_are_sensible(count: int, columns: int, rows: int) -> None:
-    grid = sheets._TileGrid.for_count(count, 1)
+    grid = sheets._TileGrid(count, 1)
     assert grid.columns == columns
     assert grid.tile_corner(count - 1)[1] == grid.tile_corner((rows - 1) * columns)[1]
     assert grid.page_size[0] <= 1920

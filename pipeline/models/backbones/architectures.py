@@ -1,6 +1,6 @@
 """Pretrained networks of torchvision and timm without their classifier: images in, features out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -43,16 +43,16 @@ class BackboneNetwork(nn.Module):
 def build_backbone(name: str, weights_file: Path) -> BackboneNetwork:
     """Return a pretrained network with the weights of a file; raises UserError if they are not its own."""
     backbone = build_without_weights(name)
-    state_dict = weights.load_weights(weights_file)
-    if BACKBONES[name].timm_name:
-        state_dict = _rename_tensors(state_dict, backbone.network)
     expected = backbone.network.state_dict()
+    state_dict = weights.load_weights(weights_file)
+    if BACKBONES[name].timm_name and not expected.keys() <= state_dict.keys():
+        # the packaged weights file has other names than timm, in the same order
+        state_dict = dict(zip(expected, state_dict.values(), strict=False))
     missing = [key for key in expected if key not in state_dict or state_dict[key].shape != expected[key].shape]
     if missing:
         listed = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-        raise UserError(
-            f"model.weights: must have the {len(expected)} tensors of {name}; {weights_file} lacks {listed}"
-        )
+        rule = f"model.weights: must have the {len(expected)} tensors of {name}"
+        raise UserError(f"{rule}; {weights_file} lacks {listed}")
     backbone.network.load_state_dict({key: state_dict[key] for key in expected})
     return backbone.eval().to(memory_format=torch.channels_last)
 
@@ -60,10 +60,8 @@ def build_backbone(name: str, weights_file: Path) -> BackboneNetwork:
 def build_without_weights(name: str) -> BackboneNetwork:
     """Return a pretrained network without its weights."""
     spec = BACKBONES[name]
-    return _build_timm(spec) if spec.timm_name else _build_torchvision(spec)
-
-
-def _build_torchvision(spec: BackboneSpec) -> BackboneNetwork:
+    if spec.timm_name:
+        return _build_timm(spec)
     from torchvision.models import get_model, get_model_weights
 
     transforms = get_model_weights(spec.name).DEFAULT.transforms()
@@ -86,9 +84,3 @@ def _build_timm(spec: BackboneSpec) -> BackboneNetwork:
         rule = f"model.backbone={spec.name}: needs the package timm, which is not installed"
         raise UserError(f"{rule}; {INSTALL_COMMAND}") from None
     return BackboneNetwork(create_model(spec.timm_name, pretrained=False, num_classes=0), TIMM_MEAN, TIMM_STD)
-
-
-def _rename_tensors(state_dict: Mapping[str, Tensor], network: nn.Module) -> Mapping[str, Tensor]:
-    """Rename tensors to timm's names; the packaged weights file has others, in the same order."""
-    names = network.state_dict().keys()
-    return state_dict if names <= state_dict.keys() else dict(zip(names, state_dict.values(), strict=False))

@@ -32,6 +32,7 @@ from pipeline.runtime.progress_bars import track
 FEATURE_CACHE_VERSION = 1  # increase it with every change to views or preprocessing, so that no stale features are read
 EXTRACTION_BATCH_SIZE = 32  # images
 ExtractionPoint = Literal["outputs", "last", "all"]  # the backbone's outputs, or the inputs of its finetuned part
+Views = tuple[NDArray[Any], ...]  # an array for each view of the images
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,11 @@ class PretrainedBackbone:
     def extract(self, images: Images, view_count: int) -> BackboneFeatures:
         """Extract the inputs of a trained model from a few images: features, or activations if it was finetuned."""
 
-        def compute_views(point: ExtractionPoint) -> tuple[NDArray[Any], ...]:
+        def compute_views(point: ExtractionPoint) -> Views:
             batches = [list(self._compute_outputs(images, view_index, point)) for view_index in range(view_count)]
             return tuple(map(np.concatenate, batches))
 
-        activations = self._build_activations(images, compute_views)
-        return self._build_features(images, compute_views("outputs") if activations is None else (), activations)
+        return self._build_features(images, compute_views("outputs") if self.part is None else (), compute_views)
 
     def load_or_extract(self, images: Images, view_count: int, cache: Path) -> BackboneFeatures:
         """Return the features of a data set, from the cache if it has those of the same backbone and images.
@@ -109,31 +109,29 @@ class PretrainedBackbone:
         GPU's memory is too small.
         """
 
-        def load_views(point: ExtractionPoint) -> tuple[NDArray[Any], ...]:
+        def load_views(point: ExtractionPoint) -> Views:
             indices = range(view_count)
             return tuple(self._load_or_compute_view(images, index, view_count, point, cache) for index in indices)
 
         try:
-            return self._build_features(images, load_views("outputs"), self._build_activations(images, load_views))
+            return self._build_features(images, load_views("outputs"), load_views)
         except FileWriteError as error:
             raise UserError(f"store: cannot cache features there: {error}") from None
         except torch.OutOfMemoryError as error:
-            raise UserError(
-                f"compute: {self.name} reads {EXTRACTION_BATCH_SIZE} images at a time, which exceeds the GPU's "
-                f"memory ({first_line(error)[:160]}); use compute=cpu, or smaller images (dataset.size=)"
-            ) from None
+            rule = (
+                f"compute: {self.name} reads {EXTRACTION_BATCH_SIZE} images at a time, which exceeds the GPU's memory"
+            )
+            remedy = "use compute=cpu, or smaller images (dataset.size=)"
+            raise UserError(f"{rule} ({first_line(error)[:160]}); {remedy}") from None
 
     def _build_features(
-        self, images: Images, views: tuple[NDArray[Any], ...], activations: BackboneActivations | None
+        self, images: Images, outputs: Views, get_views: Callable[[ExtractionPoint], Views]
     ) -> BackboneFeatures:
-        return BackboneFeatures(views, self.name, self.weights_sha256, int(images.pixels.shape[-1]), activations)
-
-    def _build_activations(
-        self, images: Images, get_views: Callable[[ExtractionPoint], tuple[NDArray[Any], ...]]
-    ) -> BackboneActivations | None:
-        if self.part is None:
-            return None
-        return BackboneActivations(self.part, get_views(self.part), np.arange(len(images)), self.tail_weights)
+        activations = None
+        if self.part is not None:
+            rows = np.arange(len(images))
+            activations = BackboneActivations(self.part, get_views(self.part), rows, self.tail_weights)
+        return BackboneFeatures(outputs, self.name, self.weights_sha256, int(images.pixels.shape[-1]), activations)
 
     def _load_or_compute_view(
         self, images: Images, view_index: int, view_count: int, point: ExtractionPoint, cache: Path

@@ -14,17 +14,13 @@ def apply_view(images: Tensor, view_index: int) -> Tensor:
     View 0 is the image, 2 its center crop, 4 to 10 its corner crops; an odd view mirrors the one before.
     """
     crop_number, is_mirrored = divmod(view_index, 2)
-    position = CROP_POSITIONS[(crop_number - 1) % len(CROP_POSITIONS)]
-    cropped = _zoom(images, *position) if crop_number else images
-    return cropped.flip(3) if is_mirrored else cropped
-
-
-def _zoom(images: Tensor, down: float, right: float) -> Tensor:
-    """Crop a square of each image at a relative position and resize it to the image's size."""
-    side = images.shape[-1]
-    crop_side = round(CROP_SHARE * side)
-    top = round(down * (side - crop_side))
-    left = round(right * (side - crop_side))
-    crop = images[:, :, top : top + crop_side, left : left + crop_side].float()
-    resized = functional.interpolate(crop, size=(side, side), mode="bilinear", align_corners=False)
-    return resized.round_().to(torch.uint8)
+    if crop_number:
+        down, right = CROP_POSITIONS[(crop_number - 1) % len(CROP_POSITIONS)]
+        side = images.shape[-1]
+        crop_side = round(CROP_SHARE * side)
+        top = round(down * (side - crop_side))
+        left = round(right * (side - crop_side))
+        crop = images[:, :, top : top + crop_side, left : left + crop_side].float()
+        resized = functional.interpolate(crop, size=(side, side), mode="bilinear", align_corners=False)
+        images = resized.round_().to(torch.uint8)
+    return images.flip(3) if is_mirrored else images

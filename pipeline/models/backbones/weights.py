@@ -39,10 +39,10 @@ def _find_packaged_file(spec: BackboneSpec) -> Path:
         with as_file(files(spec.weights_package) / "models" / spec.weights_file) as file:
             return file
     except ModuleNotFoundError:
-        raise UserError(
-            f"model.backbone={spec.name}: needs the package {spec.weights_package.replace('_', '-')}, which is not "
-            f"installed; {INSTALL_COMMAND}, or name a file: model.weights={spec.weights_file}"
-        ) from None
+        package = spec.weights_package.replace("_", "-")
+        rule = f"model.backbone={spec.name}: needs the package {package}, which is not installed"
+        remedy = f"{INSTALL_COMMAND}, or name a file: model.weights={spec.weights_file}"
+        raise UserError(f"{rule}; {remedy}") from None
 
 
 def _find_or_download(name: str, cache: Path) -> Path:
