@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 PIXELS = "pixels"
 CONVOLUTIONS = "convolutions"
+# Families whose last blocks can be finetuned alone: `models/backbones/split.py` knows their layouts.
 FINETUNE_LAST_FAMILIES = ("resnet", "resnext", "wide_resnet", "regnet", "efficientnet", "convnext", "mobilenet")
 TORCHVISION_NAMES = {  # by the side in pixels of the images that the published weights were evaluated on
     224: "alexnet convnext_base convnext_large convnext_small convnext_tiny densenet121 densenet161 densenet169 "
@@ -43,11 +44,6 @@ class BackboneSpec:
     timm_name: str = ""
     weights_package: str = ""
     weights_file: str = ""
-
-    @property
-    def can_finetune_last(self) -> bool:
-        """Return whether its last blocks can be finetuned alone: `models/backbones/split.py` knows its layout."""
-        return self.name.startswith(FINETUNE_LAST_FAMILIES)
 
 
 BACKBONES: Mapping[str, BackboneSpec] = {

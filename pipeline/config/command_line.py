@@ -7,7 +7,7 @@ from itertools import product
 from pathlib import Path
 
 from pipeline.config.compat import get_args_parser
-from pipeline.config.compose import CONF_FOLDER, list_options, to_hydra_overrides
+from pipeline.config.compose import CONF_FOLDER, list_options
 from pipeline.config.metrics import METRICS
 from pipeline.config.overrides import ConfigError, expand_sweep, parse_override
 from pipeline.config.reader import read_search
@@ -41,7 +41,7 @@ def _run_arguments(argv: Sequence[str], help_template: str, run_search: Callable
     if config_dir is not None and not config_dir.is_dir():
         raise ConfigError(f"--config-dir: a folder that exists; got {config_dir}")
     if args.multirun:
-        return _run_all(_read_multirun(args.overrides, config_dir), run_search)
+        return _run_multirun(args.overrides, config_dir, run_search)
     if args.hydra_help or args.shell_completion:
         return _run_hydra(argv, args.overrides)
     config = read_search(args.overrides, config_dir)
@@ -55,11 +55,13 @@ def _format_help(template: str, config_dir: Path | None) -> str:
     return template.format(**{key: ("\n" + 10 * " ").join(textwrap.wrap(text, 68)) for key, text in names.items()})
 
 
-def _run_all(searches: Sequence[Search], run_search: Callable[[Search], int]) -> int:
-    """Run the searches in order, until a signal ends one, and return the highest exit code."""
+def _run_multirun(overrides: Sequence[str], config_dir: Path | None, run_search: Callable[[Search], int]) -> int:
+    """Run a search for each combination of the swept values, until a signal ends one; return the highest exit code."""
+    expanded = [expand_sweep(text, lambda group: list_options(group, config_dir)) for text in overrides]
+    searches = [read_search(job, config_dir) for job in product(*expanded)]  # all, before the first starts
     exit_code = 0
-    for search_config in searches:
-        exit_code = max(exit_code, run_search(search_config))
+    for search in searches:
+        exit_code = max(exit_code, run_search(search))
         if exit_code >= SIGNAL_EXIT_CODE:
             break
     return exit_code
@@ -73,12 +75,6 @@ def _explain_dashes(argument: str, argv: Sequence[str]) -> str:
     return f"{argument}: settings have no dashes and an equals sign; {key}={suggested_value}"
 
 
-def _read_multirun(overrides: Sequence[str], config_dir: Path | None) -> list[Search]:
-    """Return a search for each combination of the swept values; all are read before the first starts."""
-    expanded = [expand_sweep(text, lambda group: list_options(group, config_dir)) for text in overrides]
-    return [read_search(job, config_dir) for job in product(*expanded)]
-
-
 def _run_hydra(argv: Sequence[str], overrides: Sequence[str]) -> int:
     """Print what Hydra's own flags show, with the overrides in Hydra's form."""
     import hydra
@@ -87,6 +83,6 @@ def _run_hydra(argv: Sequence[str], overrides: Sequence[str]) -> int:
         raise AssertionError("Hydra runs no job here")
 
     flags = [argument for argument in argv if argument not in overrides]
-    sys.argv[1:] = [*flags, *(text for override in overrides for text in to_hydra_overrides(parse_override(override)))]
+    sys.argv[1:] = [*flags, *(text for override in overrides for text in parse_override(override).to_hydra())]
     hydra.main(config_path=str(CONF_FOLDER), config_name="search", version_base="1.3")(job)()
     return 0

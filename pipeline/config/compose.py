@@ -11,11 +11,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from pipeline.config.overrides import ConfigError, Override, parse_override
+from pipeline.config.overrides import CONFIG_GROUPS, ConfigError, Override, parse_override
 from pipeline.runtime.suggestions import did_you_mean, find_similar
 
 CONF_FOLDER = Path(__file__).resolve().parents[2] / "conf"
-CONFIG_GROUPS = ("task", "dataset", "head", "space", "compute")
 
 
 def list_options(group: str, config_dir: Path | None) -> list[str]:
@@ -47,14 +46,9 @@ def resolve_groups(overrides: Sequence[Override], config_dir: Path | None) -> tu
     return resolved, mistakes
 
 
-def to_hydra_overrides(override: Override) -> list[str]:
-    """Return an override in Hydra's form: a group as typed, any other so that it replaces the value."""
-    return [override.text] if override.key in CONFIG_GROUPS else override.to_hydra()
-
-
 def compose_config(overrides: Sequence[Override], config_dir: Path | None) -> tuple[dict[str, Any], str]:
     """Return the configuration as a plain mapping, with "???" for a missing value, and as YAML; raises ConfigError."""
-    hydra_overrides = [text for override in overrides for text in to_hydra_overrides(override)]
+    hydra_overrides = [text for override in overrides for text in override.to_hydra()]
     if config_dir:
         folder = QuotedString(f"file://{config_dir.resolve()}", Quote.single).with_quotes()
         hydra_overrides.append(f"hydra.searchpath=[{folder}]")

@@ -101,6 +101,5 @@ HEADS: Mapping[str, HeadSpec] = {
 
 def recommend_heads(target_kind: TargetKind) -> str:
     """Return the heads for a kind of target, as a message recommends them."""
-    return " or ".join(
-        f"head={spec.kind}{spec.condition}" for spec in HEADS.values() if spec.target_kind == target_kind
-    )
+    specs = [spec for spec in HEADS.values() if spec.target_kind == target_kind]
+    return " or ".join(f"head={spec.kind}{spec.condition}" for spec in specs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -60,10 +60,6 @@ class Metric:
     def is_better(self, value: float, than: float) -> bool:
         """Return whether a value is strictly better; NaN never is, and any finite value is better than NaN."""
         return math.isfinite(value) and (math.isnan(than) or self.improvement(value, than) > 0)
-
-    def best_of(self, values: Iterable[float]) -> float:
-        """Return the best value; the first of equals."""
-        return max(values) if self.maximize else min(values)
 
     def prediction_kind(self, kinds: Sequence[PredictionKind]) -> PredictionKind:
         """Return the first of a head's kinds of predictions that this metric scores."""

@@ -11,9 +11,8 @@ from pipeline.config.backbone_catalogue import BACKBONES
 from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat, SearchField, StrictInt
 
 ActivationName = Literal["relu", "gelu", "tanh"]
-WidthProfile = Literal["free", "same", "taper"]
-ChannelGrowth = Literal["double", "same", "free"]
 Pooling = Literal["max", "average"]
+FinetunePart = Literal["last", "all"]
 MAX_HIDDEN_LAYERS = 20
 MAX_CONV_BLOCKS = 8
 MAX_CONV_CHANNELS = 4_096
@@ -25,7 +24,14 @@ def _check_kernel_size(size: int) -> int:  # not Literal[3, 5, 7], which takes 3
     return size
 
 
+def _check_pretrained(name: str) -> str:
+    if name not in BACKBONES:
+        raise ValueError("a backbone that has published weights")
+    return name
+
+
 KernelSize = Annotated[StrictInt, AfterValidator(_check_kernel_size)]
+PretrainedName = Annotated[str, AfterValidator(_check_pretrained)]
 
 
 @plain_dataclass(frozen=True)
@@ -34,7 +40,7 @@ class HiddenLayerSpace:
 
     layers: Annotated[StrictInt, Field(ge=0, le=MAX_HIDDEN_LAYERS)]
     nodes: Annotated[StrictInt, Field(ge=1, le=65_536)]
-    shape: WidthProfile
+    shape: Literal["free", "same", "taper"]
 
 
 @plain_dataclass(frozen=True)
@@ -43,7 +49,7 @@ class ConvBlockSpace:
 
     blocks: Annotated[StrictInt, Field(ge=1, le=MAX_CONV_BLOCKS)]
     channels: Annotated[StrictInt, Field(ge=1, le=MAX_CONV_CHANNELS)]
-    growth: ChannelGrowth
+    growth: Literal["double", "same", "free"]
     kernel: KernelSize
     pooling: Pooling
 
@@ -59,16 +65,6 @@ class Convolutions:
     ]
     kernel: KernelSize
     pooling: Pooling
-
-
-def _check_pretrained(name: str) -> str:
-    if name not in BACKBONES:
-        raise ValueError("a backbone that has published weights")
-    return name
-
-
-PretrainedName = Annotated[str, AfterValidator(_check_pretrained)]
-FinetunePart = Literal["last", "all"]
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)

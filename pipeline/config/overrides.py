@@ -12,6 +12,8 @@ from hydra.errors import HydraException
 from pipeline.runtime.arguments import UsageError
 from pipeline.runtime.errors import first_line
 
+CONFIG_GROUPS = ("task", "dataset", "head", "space", "compute")
+
 
 class ConfigError(UsageError):
     """All mistakes in the settings, one line each."""
@@ -19,7 +21,10 @@ class ConfigError(UsageError):
 
 @dataclass(frozen=True)
 class Override:
-    """One override: `text` as typed, and its parts; is_sweep: it has several values, each for its own search."""
+    """One override: `text` as typed, and its parts.
+
+    is_sweep: it has several values (`seed=1,2`), each for its own search; `value` is then text.
+    """
 
     text: str
     key: str
@@ -33,11 +38,11 @@ class Override:
         return self.key.startswith(("model.", "training.")) and isinstance(self.value, dict)
 
     def to_hydra(self) -> list[str]:
-        """Return the overrides that replace the value in the configuration; Hydra alone would merge into it.
+        """Return a group as typed, for other keys overrides that replace the value: Hydra alone would merge into it.
 
         A list or mapping cannot be merged into another kind of value, so that null comes first and clears it.
         """
-        if self.is_deletion or self.key.startswith("hydra.") or self.key == "hydra":
+        if self.is_deletion or self.key in CONFIG_GROUPS or self.key.partition(".")[0] == "hydra":
             return [self.text]
         _, _, value_text = self.text.partition("=")
         clearing = [f"++{self.key}=null"] if isinstance(self.value, dict | list) else []
@@ -51,12 +56,13 @@ def parse_override(text: str) -> Override:
         raise ConfigError(f"{text}: a setting is key=value, without a space on either side of the equals sign")
     try:
         override: HydraOverride = OverridesParser.create().parse_override(text)
-        value = None if override.is_delete() else _read_value(override)
+        is_sweep = override.is_sweep_override()
+        value = override.get_value_string() if is_sweep else _unquote(override.value())
     except HydraException as error:
-        raise ConfigError(
-            f"{text}: not a setting of the form key=value that can be read ({first_line(error)})"
-        ) from None
-    return Override(text, override.key_or_group, value, override.is_delete(), override.is_sweep_override())
+        reason = first_line(error)
+        raise ConfigError(f"{text}: not a setting of the form key=value that can be read ({reason})") from None
+    is_deletion = override.is_delete()
+    return Override(text, override.key_or_group, None if is_deletion else value, is_deletion, is_sweep)
 
 
 def expand_sweep(text: str, list_group_options: Callable[[str], Sequence[str]]) -> list[str]:
@@ -75,13 +81,6 @@ def expand_sweep(text: str, list_group_options: Callable[[str], Sequence[str]]) 
     if not override.is_discrete_sweep():
         raise ConfigError(f"{text}: an interval has infinitely many values; use a list, seed=0,1, or range(0,3)")
     return [f"{override.get_key_element()}={choice}" for choice in override.sweep_string_iterator()]
-
-
-def _read_value(override: HydraOverride) -> Any:
-    """Return the value without quotes; that of a sweep (`seed=1,2`) as text."""
-    if override.is_sweep_override():
-        return override.get_value_string()
-    return _unquote(override.value())
 
 
 def _unquote(value: Any) -> Any:

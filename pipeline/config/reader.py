@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.config import rules, rules_convolutions, rules_finetuning, sections, unknown_keys
+from pipeline.config import rules, rules_backbone, sections
 from pipeline.config.backbone_catalogue import BACKBONE_NAMES, BACKBONES, PIXELS
 from pipeline.config.compose import compose_config, resolve_groups
 from pipeline.config.datasets import DATASETS
@@ -14,6 +14,7 @@ from pipeline.config.model import BackboneConfig
 from pipeline.config.overrides import ConfigError, Override, parse_override
 from pipeline.config.ranges import error_text, parse_range
 from pipeline.config.schema import Search, SearchSpace
+from pipeline.config.unknown_keys import describe_unknown_key
 from pipeline.runtime.suggestions import did_you_mean
 
 MISSING = "???"  # Hydra's mark of a value that has no default
@@ -73,18 +74,17 @@ class _ConfigReader:
             "dataset": self.read_kind("dataset", _with_image_size(config.get("dataset"), backbone)),
             "backbone": backbone,
             "head": self.read_kind("head", config.get("head")),
-            **{
-                name: self.read_section(name, config.get(name), kind) for name, kind in sections.SECTION_CLASSES.items()
-            },
-            **{key: self.validate(key, kind, config.get(key)) for key, kind in sections.SCALAR_TYPES.items()},
         }
+        parts |= {key: self.read_section(key, config.get(key), kind) for key, kind in sections.SECTION_CLASSES.items()}
+        parts |= {key: self.validate(key, kind, config.get(key)) for key, kind in sections.SCALAR_TYPES.items()}
         top_keys = [*parts, *sections.INTERPOLATION_KEYS, *sections.SEARCHABLE_CLASSES]
         self.report_unknown_keys("", config, [key for key in top_keys if key != "backbone"])
         settings = self.read_settings(config, backbone)
         baseline = self.read_settings(baseline_config, backbone)
-        self.mistakes += rules.check_settings(parts, settings, self.overrides)
+        self.mistakes += rules.check_settings(parts, settings, {override.key for override in self.overrides})
         if self.mistakes:
             raise ConfigError(*dict.fromkeys(self.mistakes))
+        assert backbone is not None
         defaults = sections.searchable_defaults()
         unused = {key for key, default in defaults.items() if settings[key] == default == baseline[key]}
         return Search(
@@ -176,26 +176,17 @@ class _ConfigReader:
             return None
 
     def report_unknown_keys(self, group: str, raw: Mapping[str, Any], known: Sequence[str]) -> None:
-        elsewhere = [] if group else sections.list_all_keys()
-        for name in raw:
-            if name not in known:
-                other_datasets = sections.find_datasets_with_key(name) if group == "dataset" else []
-                self.mistakes.append(
-                    unknown_keys.describe_key_of_other_datasets(name, other_datasets)
-                    if other_datasets
-                    else unknown_keys.describe_unknown_key(group, name, known, elsewhere)
-                )
+        self.mistakes += [describe_unknown_key(group, name, known) for name in raw if name not in known]
 
 
-def _build_space(settings: Mapping[str, Any], backbone: BackboneConfig | None, unused: set[str]) -> SearchSpace:
+def _build_space(settings: Mapping[str, Any], backbone: BackboneConfig, unused: set[str]) -> SearchSpace:
     """Return the settings that this search uses.
 
     unused: fields with a default that stand at it. Without them the fingerprint and the table of trials are those of
     the release before the field, so that its studies resume.
     """
     used = {key: value for key, value in settings.items() if key not in unused}
-    used = rules_convolutions.drop_unused_settings(used, backbone)
-    return SearchSpace(rules_finetuning.resolve_finetune_settings(used, backbone))
+    return SearchSpace(rules_backbone.resolve_settings(used, backbone))
 
 
 def _with_image_size(dataset: Any, backbone: BackboneConfig | None) -> Any:

@@ -2,42 +2,42 @@
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import model, rules_convolutions, rules_finetuning, schema, sections
-from pipeline.config.backbone_catalogue import PIXELS
+from pipeline.config import model, rules_backbone, schema, sections
 from pipeline.config.datasets import DatasetConfig
 from pipeline.config.heads import BandsConfig, HeadConfig, recommend_heads
 from pipeline.config.metrics import Metric
-from pipeline.config.overrides import Override
 from pipeline.config.ranges import Range, upper_bound
 from pipeline.config.search_methods import Pruner
 
 
-def check_settings(parts: Mapping[str, Any], settings: Mapping[str, Any], overrides: Sequence[Override]) -> list[str]:
-    """Return a line for each broken rule between settings; parts that could not be read (None) are not checked."""
-    mistakes = [
-        *_check_nodes(settings, overrides),
-        *_check_store(parts["store"]),
-        *_check_workers(parts["compute"], parts["pruner"]),
-    ]
+def check_settings(parts: Mapping[str, Any], settings: Mapping[str, Any], typed: Set[str]) -> list[str]:
+    """Return a line for each broken rule between settings; parts that could not be read (None) are not checked.
+
+    typed: the keys in the command.
+    """
+    mistakes = [*_check_nodes(settings, typed), *_check_store(parts["store"])]
+    mistakes += _check_workers(parts["compute"], parts["pruner"])
     dataset = parts["dataset"]
     head = parts["head"]
     backbone = parts["backbone"]
-    mistakes += rules_convolutions.check_convolutions(backbone, dataset, settings, overrides)
+    mistakes += rules_backbone.check_convolutions(backbone, dataset, settings, typed)
     if dataset is not None:
         mistakes += [*_check_paths(dataset), *_check_image_settings(dataset, settings)]
     if backbone is not None:
-        mistakes += _check_backbone(backbone, parts["features"], dataset, overrides)
-        mistakes += rules_finetuning.check_finetuning(backbone, settings, overrides)
+        mistakes += rules_backbone.check_backbone(backbone, parts["features"], dataset, typed)
+        mistakes += rules_backbone.check_finetuning(backbone, settings, typed)
     if head is not None:
-        mistakes += [*_check_head(head, parts["metric"], dataset), *_check_heads_of_fields(head, settings)]
+        mistakes += _check_head(head, parts["metric"], dataset, settings)
     return mistakes
 
 
-def _check_head(head: HeadConfig, metric: Metric | None, dataset: DatasetConfig | None) -> Iterator[str]:
+def _check_head(
+    head: HeadConfig, metric: Metric | None, dataset: DatasetConfig | None, settings: Mapping[str, Any]
+) -> Iterator[str]:
     allowed = [each.name for each in head.spec.metrics]
     if metric is not None and metric.name not in allowed:
         yield f"metric: head={head.kind} is scored by {' or '.join(allowed)}; got {metric.name}"
@@ -48,9 +48,6 @@ def _check_head(head: HeadConfig, metric: Metric | None, dataset: DatasetConfig 
         subject = getattr(dataset, "subject", None)
         name = f"dataset={dataset.kind}" + (f" with subject={subject}" if subject else "")
         yield f"head: {name} gives {target_kind}, for {recommend_heads(target_kind)}; got head={head.kind}"
-
-
-def _check_heads_of_fields(head: HeadConfig, settings: Mapping[str, Any]) -> Iterator[str]:
     defaults = sections.searchable_defaults()
     for key, heads in sections.searchable_heads().items():
         value = settings[key]
@@ -68,39 +65,16 @@ def _check_image_settings(dataset: DatasetConfig, settings: Mapping[str, Any]) -
         yield f"training.shift: fewer pixels than the side of the images, {size}; got {max_shift}"
 
 
-def _check_backbone(
-    backbone: model.BackboneConfig,
-    features: schema.FeaturesConfig | None,
-    dataset: DatasetConfig | None,
-    overrides: Sequence[Override],
-) -> Iterator[str]:
-    """Yield a mistake for each setting that has no effect with this backbone, or that it cannot work with."""
-    if backbone.name != PIXELS and dataset is not None and dataset.spec.is_table:
-        yield f"model.backbone: is for images, and dataset={dataset.kind} has none; got {backbone.name}"
-    if not backbone.is_pretrained:
-        for key, neutral in (("weights", None), ("finetune", "none")):
-            if (value := getattr(backbone, key)) != neutral:
-                yield f"model.{key}: is for a pretrained backbone, such as resnet18; got {value} for {backbone.name}"
-    elif backbone.weights is not None and not backbone.weights.is_file():
-        yield f"model.weights: a file that exists; got {backbone.weights} (none at {backbone.weights.resolve()})"
-    if not backbone.is_pretrained and features is not None and features.views > 1:
-        yield "features.views: is for a pretrained backbone, such as model.backbone=efficientnet_lite0"
-    if backbone.is_pretrained:
-        for key in sorted({override.key for override in overrides} & {"training.flip", "training.shift"}):
-            yield f"{key}: a pretrained backbone reads each image once; for augmentation use features.views"
-
-
-def _check_nodes(settings: Mapping[str, Any], overrides: Sequence[Override]) -> Iterator[str]:
+def _check_nodes(settings: Mapping[str, Any], typed: Set[str]) -> Iterator[str]:
     """Yield a mistake if a list of nodes, which fixes layers and shape, comes with another value of them."""
     nodes = settings.get("model.nodes")
-    override_keys = {override.key for override in overrides}
     if not isinstance(nodes, tuple):
         return
     if len(nodes) > model.MAX_HIDDEN_LAYERS:
         yield f"model.nodes: of {model.MAX_HIDDEN_LAYERS} layers at most; got {len(nodes)}; use fewer"
-    if "model.layers" in override_keys and settings.get("model.layers") != len(nodes):
+    if "model.layers" in typed and settings.get("model.layers") != len(nodes):
         yield f"model.layers: model.nodes={list(nodes)} fixes {len(nodes)} layers; leave one of the two out"
-    if "model.shape" in override_keys:
+    if "model.shape" in typed:
         yield f"model.shape: model.nodes={list(nodes)} fixes the widths already; leave one of the two out"
 
 

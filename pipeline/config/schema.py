@@ -19,6 +19,29 @@ from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat, SearchField
 MAX_VIEWS = 12  # the image and five crops, each also mirrored; more would repeat: see `apply_view`
 
 
+def _check_count(count: object) -> object:
+    if count != "auto" and not (type(count) is int and 1 <= count <= 256):
+        raise ValueError("a whole number from 1 to 256, or auto")
+    return count
+
+
+def _check_one_line(text: str) -> str:
+    if len(text) > 300 or not text.isprintable():
+        raise ValueError("one line of at most 300 letters")
+    return text
+
+
+def _check_study_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise ValueError("letters, digits, dots, dashes and underscores, at most 100, a letter or digit first")
+    return name
+
+
+CountOrAuto = Annotated[int | Literal["auto"], PlainValidator(_check_count)]
+OneLineText = Annotated[str, AfterValidator(_check_one_line)]
+StudyName = Annotated[str, AfterValidator(_check_study_name)]
+
+
 @plain_dataclass(frozen=True)
 class FinetuneTraining:
     """Finetuning of a part of the backbone, after the head was trained on the pretrained features.
@@ -95,15 +118,6 @@ class BudgetConfig:
     minutes: Annotated[FiniteFloat, Field(gt=0)] | None
 
 
-def _check_count(count: object) -> object:
-    if count != "auto" and not (type(count) is int and 1 <= count <= 256):
-        raise ValueError("a whole number from 1 to 256, or auto")
-    return count
-
-
-CountOrAuto = Annotated[int | Literal["auto"], PlainValidator(_check_count)]
-
-
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class ComputeConfig:
     """Device, precision of matrix products (bf16: with fp32 weights), and parallel training.
@@ -123,24 +137,6 @@ class TrackingConfig:
     """uri: an MLflow tracking address instead of `<store>/mlflow.db`."""
 
     uri: str | None
-
-
-def _check_one_line(text: str) -> str:
-    if len(text) > 300 or not text.isprintable():
-        raise ValueError("one line of at most 300 letters")
-    return text
-
-
-OneLineText = Annotated[str, AfterValidator(_check_one_line)]
-
-
-def _check_study_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-        raise ValueError("letters, digits, dots, dashes and underscores, at most 100, a letter or digit first")
-    return name
-
-
-StudyName = Annotated[str, AfterValidator(_check_study_name)]
 
 
 @plain_dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from pipeline.config.sections import find_datasets_with_key, list_all_keys
 from pipeline.runtime.suggestions import find_similar
 
 MAX_SUGGESTIONS = 3
@@ -9,22 +10,17 @@ MIN_PREFIX_CHARS = 3  # too many keys begin with two letters
 MIN_SIMILARITY = 0.7  # `nodse` is as similar to `nodes`, `batch` is not to `cache`
 
 
-def describe_unknown_key(group: str, name: str, known: Sequence[str], elsewhere: Sequence[str]) -> str:
-    """Return the message for a key that its group ("" at the top) does not have.
-
-    known: the names in the group; elsewhere: full keys of other groups.
-    """
+def describe_unknown_key(group: str, name: str, known: Sequence[str]) -> str:
+    """Return the message for a key that its group ("" at the top) does not have; known: the names in the group."""
+    if group == "dataset" and (kinds := find_datasets_with_key(name)):
+        return f"dataset.{name}: is for dataset={', '.join(kinds)}; say which, dataset={kinds[0]}"
+    elsewhere = [] if group else list_all_keys()
     key = f"{group}.{name}" if group else name
     full_keys = [f"{group}.{each}" for each in known] if group else known
     if similar := _find_similar_keys(name, full_keys) or _find_similar_keys(name, elsewhere):
         *first, last = similar
         return f"{key}: no such key (did you mean {', '.join(first) + ' or ' if first else ''}{last}?)"
     return f"{key}: no such key; {group or 'the configuration'} has {', '.join(known)}"
-
-
-def describe_key_of_other_datasets(name: str, kinds: Sequence[str]) -> str:
-    """Return the message for a key that only other kinds of data set have."""
-    return f"dataset.{name}: is for dataset={', '.join(kinds)}; say which, dataset={kinds[0]}"
 
 
 def _find_similar_keys(name: str, full_keys: Sequence[str]) -> list[str]:
