@@ -174,7 +174,7 @@ def test_every_trial_diverged_ends_without_a_model(store: Path, capsys: pytest.C
         "head.loss=l2",
         expected=1,
     )
-    assert "no trial ended with a score, so there is no model" in capsys.readouterr().err
+    assert "no trial has a score, so there is no model; the trials ended with" in capsys.readouterr().err
     assert not (folder / "model").exists()
 
 

@@ -87,10 +87,12 @@ class StudyDescription:
         architecture = build_architecture(search.task, inputs, space.NO_HIDDEN_LAYERS, head, synthetic=synthetic)
         before, after = follow_up_commands.search_command_parts(search)
         folder = search.store / "studies" / problem.name
-        is_table = isinstance(inputs, TableInputs)
-        settings = search.space.settings.items()
-        dataset_settings = [(key, value) for key, value in asdict(search.dataset).items() if key != "kind"]
-        dataset_overrides = [f"dataset.{key}={format_override_value(value)}" for key, value in dataset_settings]
+        commit = git_commit(Path(__file__).resolve())
+        ranges = {key: _format_range(value) for key, value in search.space.settings.items() if isinstance(value, Range)}
+        values = {key: value for key, value in search.space.settings.items() if key not in (*ranges, *WIDTH_KEYS)}
+        dataset = asdict(search.dataset)
+        del dataset["kind"]
+        dataset_overrides = [f"dataset.{key}={format_override_value(value)}" for key, value in dataset.items()]
         repeats = f", repeated {search.cv.repeats} times" if search.cv.repeats > 1 else ""
         return cls(
             study=problem.name,
@@ -119,18 +121,12 @@ class StudyDescription:
             splits=f"{search.cv.folds} folds{repeats}",
             method=f"sampler {search.sampler.name}, pruner {search.pruner.name}, seed {search.seed}",
             budget=search.budget.trials,
-            searched={key: _format_range(value) for key, value in settings if isinstance(value, Range)},
-            fixed={
-                key: format_override_value(value)
-                for key, value in settings
-                if not isinstance(value, Range) and key not in WIDTH_KEYS
-            },
+            searched=ranges,
+            fixed={key: format_override_value(value) for key, value in values.items()},
             before=before,
             after=after,
-            predict=follow_up_commands.format_predict_command(search, folder, is_table=is_table),
-            environment=summary.library_versions()
-            | {"device": problem.task.device.name}
-            | git_commit(Path(__file__).resolve()),
+            predict=follow_up_commands.format_predict_command(search, folder, is_table=isinstance(inputs, TableInputs)),
+            environment=summary.library_versions() | {"device": problem.task.device.name} | commit,
             constant=problem.constant_score,
         )
 
@@ -157,7 +153,6 @@ class StudyDescription:
 
 
 def _format_range(setting: Range) -> str:
-    """Return a range in words: "1 to 4, in steps of 1"."""
     if isinstance(setting, Choice):
         return ", ".join(map(format_override_value, setting.options))
     scale = ", on a logarithmic scale" if setting.log else f", in steps of {setting.step}" if setting.step else ""
@@ -168,13 +163,9 @@ def git_commit(file: Path) -> dict[str, str]:
     """Return the commit if git tracks the file: an installed package may lie inside another repository."""
     if shutil.which("git") is None:
         return {}
-
-    def run_git(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["git", *arguments], cwd=file.parent, capture_output=True, text=True, check=False)
-
-    tracked = run_git("ls-files", "--error-unmatch", file.name)
-    head_commit = run_git("rev-parse", "HEAD")
-    return {"commit": head_commit.stdout.strip()} if tracked.returncode == head_commit.returncode == 0 else {}
+    command = ["git", "rev-parse", "HEAD", f"HEAD:./{file.name}"]  # fails unless the commit holds the file
+    result = subprocess.run(command, cwd=file.parent, capture_output=True, text=True, check=False)
+    return {"commit": result.stdout.split()[0]} if result.returncode == 0 else {}
 
 
 def read_description(folder: Path) -> StudyDescription:

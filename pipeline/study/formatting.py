@@ -19,24 +19,23 @@ def format_network(hyperparameters: Mapping[str, Any]) -> str:
     return f"{channels} channels, {nodes}" if channels else nodes
 
 
-def format_rows(summary: StudySummary) -> list[tuple[str, str, str, str]]:
+def format_rows(summary: StudySummary) -> list[tuple[str, ...]]:
     """Return the lines of the results table: name, hidden layers, cross-validation score, test score."""
     metric = summary.test.metric
-    rows = [_format_row(f"winner (trial {summary.best.number})", summary.best, summary.test, metric)]
+    rows = [_format_row(f"winner (trial {summary.best.number})", summary.best, summary.test)]
     if summary.baseline is not None:
-        validation_gain, test_gain = (format_gain(*pair, metric) for pair in score_pairs(summary))
-        baseline_row = _format_row("baseline", summary.baseline, summary.baseline.test, metric)
-        rows = [baseline_row, *rows, ("gain", "", validation_gain, test_gain)]
+        gains = [format_gain(*pair, metric) for pair in score_pairs(summary)]
+        rows = [_format_row("baseline", summary.baseline, summary.baseline.test), *rows, ("gain", "", *gains)]
     return [*rows, ("constant baseline", "", "", format_score(summary.constant_baseline.value, metric))]
 
 
 def _format_row(
-    name: str, network: BaselineSummary | WinnerSummary, test: IntervalScore | TestScore, metric: str
-) -> tuple[str, str, str, str]:
+    name: str, network: BaselineSummary | WinnerSummary, test: IntervalScore | TestScore
+) -> tuple[str, ...]:
     """Return the line of a network: cross-validation score ± its standard error, test score with its interval."""
     scores = network.cross_validation
-    mean, error = (format_score(score, metric) for score in (scores.mean, scores.standard_error))
-    value, low, high = (format_score(score, metric) for score in (test.value, test.low, test.high))
+    mean, error = (format_score(score, scores.metric) for score in (scores.mean, scores.standard_error))
+    value, low, high = (format_score(score, scores.metric) for score in (test.value, test.low, test.high))
     return name, format_hidden_layers(network), f"{mean} ± {error}", f"{value} ({low} to {high})"
 
 

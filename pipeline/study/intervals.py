@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from scipy.stats import norm
-from torch import Tensor
+from torch import Generator, Tensor
 
 CONFIDENCE_LEVEL = 0.95
 N_BOOTSTRAP_RESAMPLES = 2_000
@@ -22,9 +22,7 @@ def wilson_interval(proportion: float, n_rows: int) -> tuple[float, float]:
     return max(0.0, center - half_width), min(1.0, center + half_width)
 
 
-def bootstrap_interval(
-    score: Callable[[Tensor], float], n_rows: int, generator: torch.Generator
-) -> tuple[float, float]:
+def bootstrap_interval(score: Callable[[Tensor], float], n_rows: int, generator: Generator) -> tuple[float, float]:
     """Return the percentile interval of a score over rows resampled with replacement (Efron 1979, Ann. Stat. 7, 1)."""
     # Not scipy.stats.bootstrap: its NumPy generator resamples other rows, so all digits would differ.
     scores = [score(torch.randint(n_rows, (n_rows,), generator=generator)) for _ in range(N_BOOTSTRAP_RESAMPLES)]

@@ -16,7 +16,7 @@ from pipeline.config.schema import Search
 from pipeline.data import folds
 from pipeline.data.cache import evict_least_recently_used
 from pipeline.data.examples import BackboneFeatures, Examples, Images
-from pipeline.data.folds import Fold, Folds
+from pipeline.data.folds import Folds
 from pipeline.models import heads
 from pipeline.runtime.errors import UserError
 from pipeline.training.device import Device, resolve_device
@@ -52,14 +52,15 @@ class Problem:
     @property
     def constant_score(self) -> float:
         """Return the constant baseline's score in cross-validation: the mean over the folds."""
-        return math.fsum(map(self._constant_score_on, self.splits.folds)) / len(self.splits.folds)
-
-    def _constant_score_on(self, fold: Fold) -> float:
         head = self.task.head
-        train_targets = self.examples.targets[fold.train]
-        targets = self.task.targets[fold.validation]
-        prediction = head.constant_prediction(train_targets, self.task.metric)
-        return head.score(self.task.metric, prediction.expand(len(targets), -1), targets, head.fit(train_targets))
+        metric = self.task.metric
+        scores = []
+        for fold in self.splits.folds:
+            train_targets = self.examples.targets[fold.train]
+            targets = self.task.targets[fold.validation]
+            predictions = head.constant_prediction(train_targets, metric).expand(len(targets), -1)
+            scores.append(head.score(metric, predictions, targets, head.fit(train_targets)))
+        return math.fsum(scores) / len(scores)
 
     def fold_data_builder(self) -> FoldDataBuilder:
         """Return a builder of the tensors of its folds."""
@@ -74,7 +75,9 @@ def build_problem(search: Search) -> Problem:
     device = resolve_device(search.compute)
     examples, images = _load_examples(search, device)
     splits = folds.make_folds(examples, search.cv, search.seed)
-    task = _prepare_task(search, examples, splits, device)
+    head = heads.build_head(search.head, examples)
+    inputs = preprocessing.build_inputs(examples, splits.development)
+    task = PredictionTask(inputs, head, search.metric, torch.from_numpy(examples.targets.copy()), device)
     facts = _collect_facts(search, examples, splits, device)
     fingerprint = hashlib.sha256(repr(sorted(facts.items())).encode()).hexdigest()
     name = search.study or f"{search.task}-{fingerprint[:8]}"
@@ -111,14 +114,12 @@ def _extract_features(search: Search, images: Images, device: Device, cache: Pat
     return pretrained.load_or_extract(images, search.features.views, cache)
 
 
-def _prepare_task(search: Search, examples: Examples, splits: Folds, device: Device) -> PredictionTask:
-    head = heads.build_head(search.head, examples)
-    inputs = preprocessing.build_inputs(examples, splits.development)
-    return PredictionTask(inputs, head, search.metric, torch.from_numpy(examples.targets.copy()), device)
-
-
 def _collect_facts(search: Search, examples: Examples, splits: Folds, device: Device) -> dict[str, str]:
-    """Return everything that decides the result of a search, by name."""
+    inputs = examples.inputs
+    backbone = "none"
+    if isinstance(inputs, BackboneFeatures):
+        finetuned_part = [] if inputs.activations is None else [inputs.activations.part]
+        backbone = " ".join([inputs.backbone, inputs.weights_sha256[:16], str(len(inputs.views)), *finetuned_part])
     return {
         "task": search.task,
         "data": examples.fingerprint[:16],
@@ -130,16 +131,7 @@ def _collect_facts(search: Search, examples: Examples, splits: Folds, device: De
         "sampler": search.sampler.name,
         "pruner": search.pruner.name,
         "seed": str(search.seed),
-        "backbone": _describe_backbone(examples),
+        "backbone": backbone,
         "precision": device.precision,
         "arithmetic": NUMERICS_VERSION,
     }
-
-
-def _describe_backbone(examples: Examples) -> str:
-    """Return the backbone, its weights, the number of views of an image, and the finetuned part."""
-    inputs = examples.inputs
-    if not isinstance(inputs, BackboneFeatures):
-        return "none"
-    finetuned_part = [] if inputs.activations is None else [inputs.activations.part]
-    return " ".join([inputs.backbone, inputs.weights_sha256[:16], str(len(inputs.views)), *finetuned_part])

@@ -29,9 +29,8 @@ class TrialPruner:
         self.seen_epochs[number] = len(mean_scores)
         is_behind = False
         for epoch in range(first_epoch, len(mean_scores) + 1):
-            frozen = copy(
-                optuna_study.get_trials(deepcopy=False)[trial.number]
-            )  # anew, with what the pruner has stored
+            # Copied anew for each epoch, with the attributes that the pruner has stored in the trial.
+            frozen = copy(optuna_study.get_trials(deepcopy=False)[trial.number])
             frozen.intermediate_values = dict(enumerate(mean_scores[:epoch], start=1))
             is_behind = bool(self.optuna_pruner.prune(optuna_study, frozen))
         return number > 0 and is_behind

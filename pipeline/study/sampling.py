@@ -48,11 +48,15 @@ class TrialProposer:
             self._reset(window_start)
             self.optuna_study.add_trials([frozen_trials[number] for number in self._best_numbers(window_start)])
         for number in range(self.n_added, before):
-            trial = self.running_trials.pop(number, None)
-            if trial is None:
-                self.optuna_study.add_trial(frozen_trials[number])
-            else:
-                self._finish_trial(trial, frozen_trials[number])
+            finished = frozen_trials[number]
+            running = self.running_trials.pop(number, None)
+            if running is None:
+                self.optuna_study.add_trial(finished)
+                continue
+            for epoch, mean_score in finished.intermediate_values.items():
+                running.report(mean_score, epoch)
+            value = finished.value if finished.state == TrialState.COMPLETE else None
+            self.optuna_study.tell(running, value, state=finished.state)
         self.n_added = before
 
     def _best_numbers(self, before: int) -> list[int]:
@@ -60,13 +64,6 @@ class TrialProposer:
         sign = -1 if self.search.metric.maximize else 1
         trials.sort(key=lambda trial: (sign * trial.value, trial.number))
         return sorted(trial.number for trial in trials[:N_BEST_TRIALS])
-
-    def _finish_trial(self, trial: Trial, finished: FrozenTrial) -> None:
-        """Give a running trial the curve, value and state of the finished one."""
-        for epoch, mean_score in finished.intermediate_values.items():
-            trial.report(mean_score, epoch)
-        value = finished.value if finished.state == TrialState.COMPLETE else None
-        self.optuna_study.tell(trial, value, state=finished.state)
 
     def sample(self, number: int) -> Candidate:
         """Return the candidate of a trial: the baseline for number 0, then a sample with a seed of the trial's own."""

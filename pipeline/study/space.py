@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cache
 from typing import Any, NamedTuple, get_type_hints
 
 from optuna.trial import Trial
@@ -36,6 +35,12 @@ WIDTH_RULES: Mapping[str, Callable[[int, int], int]] = {  # from the first width
     "taper": lambda first, position: max(1, first >> position),
     "double": lambda first, position: first << position,
 }
+ACTIVE_WITH = {  # a setting has an effect if one of these fields of the model is set
+    f"model.{name}": metadata.active_with
+    for name, hint in get_type_hints(Model, include_extras=True).items()
+    for metadata in getattr(hint, "__metadata__", ())
+    if isinstance(metadata, SearchField)
+}
 
 
 @dataclass(frozen=True)
@@ -52,16 +57,10 @@ class Candidate:
 
     def to_overrides(self, baseline: Candidate) -> list[str]:
         """Return the overrides for this candidate: its widths, and each setting that differs from the baseline."""
-        widths = {
-            keys.width: _parse_widths(self.hyperparameters[keys.width])
-            for keys in WIDTH_GROUPS
-            if keys.width in self.hyperparameters
-        }
-        differing = {
-            key: value
-            for key, value in self.hyperparameters.items()
-            if key not in WIDTH_KEYS and value not in ("", baseline.hyperparameters[key])
-        }
+        values = self.hyperparameters
+        widths = {keys.width: _parse_widths(values[keys.width]) for keys in WIDTH_GROUPS if keys.width in values}
+        others = {key: value for key, value in values.items() if key not in WIDTH_KEYS}
+        differing = {key: value for key, value in others.items() if value not in ("", baseline.hyperparameters[key])}
         return ["space=none", *(f"{key}={format_override_value(value)}" for key, value in (widths | differing).items())]
 
 
@@ -93,7 +92,6 @@ def count_architectures(space: SearchSpace) -> int:
 
 
 def _possible_values(setting: Setting) -> Sequence[Any]:
-    """Return all integers or names of a setting."""
     if isinstance(setting, Interval):
         return range(int(setting.low), int(setting.high) + 1, int(setting.step or 1))
     return setting.options if isinstance(setting, Choice) else (setting,)
@@ -112,22 +110,10 @@ def sample_candidate(space: SearchSpace, suggest: SuggestFunction) -> Candidate:
         if key in groups:
             values |= _sample_widths(groups[key], space.settings[groups[key].width], resolve)
         elif key not in values:
-            active_with = _search_fields().get(key, SearchField()).active_with
+            active_with = ACTIVE_WITH.get(key)
             is_active = not active_with or any(values.get(f"model.{name}") for name in active_with)
             values[key] = resolve(key) if is_active else ""
     return from_hyperparameters({key: values[key] for key in space.settings})
-
-
-@cache
-def _search_fields() -> dict[str, SearchField]:
-    """Return the metadata of the fields of Model by key."""
-    hints = get_type_hints(Model, include_extras=True)
-    return {
-        f"model.{name}": metadata
-        for name, hint in hints.items()
-        for metadata in getattr(hint, "__metadata__", ())
-        if isinstance(metadata, SearchField)
-    }
 
 
 def _sample_widths(keys: WidthKeys, width_setting: Setting, resolve: Callable[..., Any]) -> dict[str, Any]:
@@ -183,21 +169,19 @@ def optuna_suggester(trial: Trial) -> SuggestFunction:
     """Return a function that samples with Optuna: a choice of numbers by rank, so that neighbours are close."""
 
     def suggest(key: str, setting: Range) -> Any:
-        if isinstance(setting, Interval):
-            return _suggest_from_interval(trial, key, setting)
-        if _are_numbers(setting.options):
-            return sorted(setting.options)[trial.suggest_int(key, 0, len(setting.options) - 1)]
-        return trial.suggest_categorical(key, setting.options)
+        if isinstance(setting, Choice):
+            if _are_numbers(setting.options):
+                return sorted(setting.options)[trial.suggest_int(key, 0, len(setting.options) - 1)]
+            return trial.suggest_categorical(key, setting.options)
+        low = setting.low
+        high = setting.high
+        if isinstance(low, int) and isinstance(high, int):
+            return trial.suggest_int(key, low, high, log=setting.log, step=int(setting.step or 1))
+        value = trial.suggest_float(key, low, high, log=setting.log, step=setting.step)
+        rounded = float(f"{value:.{SIGNIFICANT_DIGITS}g}")  # nobody wants to type 17 digits, and the winner is typed
+        return min(max(rounded, low), high)
 
     return suggest
-
-
-def _suggest_from_interval(trial: Trial, key: str, interval: Interval) -> float:
-    if isinstance(interval.low, int) and isinstance(interval.high, int):
-        return trial.suggest_int(key, interval.low, interval.high, log=interval.log, step=int(interval.step or 1))
-    value = trial.suggest_float(key, interval.low, interval.high, log=interval.log, step=interval.step)
-    rounded = float(f"{value:.{SIGNIFICANT_DIGITS}g}")  # nobody wants to type 17 digits, and the winner is typed
-    return min(max(rounded, interval.low), interval.high)
 
 
 def _are_numbers(options: Sequence[Any]) -> bool:

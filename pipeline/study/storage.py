@@ -95,7 +95,7 @@ class TrialStorage:
         """Store the facts of a new study; raise UserError if those of an existing one differ."""
         stored = self.optuna_study.user_attrs.get("facts")
         if stored is None:
-            self._store("facts", facts)
+            self.save("facts", facts)
         elif differing := [key for key, value in facts.items() if stored.get(key) != value]:
             values = {key: f": {stored.get(key)} there, {facts[key]} here" for key in differing}
             differences = [key + text if len(text) <= MAX_FACT_CHARS else key for key, text in values.items()]
@@ -112,7 +112,7 @@ class TrialStorage:
         previous = self.optuna_study.user_attrs.get("machine", {})
         if previous == environment:
             return []
-        self._store("machine", environment)
+        self.save("machine", environment)
         changes = [(key, previous.get(key, "none"), value) for key, value in environment.items() if previous]
         return [f"{key}: {before} then, {now} now" for key, before, now in changes if before != now]
 
@@ -121,11 +121,8 @@ class TrialStorage:
         """Return the seconds of the calls before this one."""
         return dict(self.optuna_study.user_attrs.get("seconds", {}))
 
-    def save_seconds(self, seconds: Mapping[str, float]) -> None:
-        """Record the seconds of all calls, including this one."""
-        self._store("seconds", seconds)
-
-    def _store(self, name: str, values: Mapping[str, Any]) -> None:
+    def save(self, name: str, values: Mapping[str, Any]) -> None:
+        """Record values of the study by name: facts, machine, and the seconds of all calls."""
         with _rollback_on_error(self.file):
             self.optuna_study.set_user_attr(name, dict(values))
 

@@ -16,7 +16,7 @@ from pipeline.study.sampling import TrialProposer
 from pipeline.study.space import Candidate
 from pipeline.study.storage import TrialStorage
 from pipeline.study.trial_record import TrialRecord, result_to_dict, trial_from_dict
-from pipeline.training.trials import PruneCallback, TrialResult
+from pipeline.training.trials import TrialResult
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,7 @@ class Study:
         """Return the finished trials in order of number."""
         return [self.storage.records[number] for number in sorted(self.storage.records)]
 
-    def has_finished(self, number: int) -> bool:
-        """Return whether the trial has finished."""
-        return number in self.storage.records
-
     def _is_best(self, trial: TrialRecord) -> bool:
-        """Return whether a trial is complete and better than all recorded ones."""
         sign = -1 if self.search.metric.maximize else 1
 
         def rank(candidate: TrialRecord) -> tuple[float, int, int]:
@@ -77,7 +72,6 @@ class Study:
         self._first_number_with(trial.hyperparameters, trial.number)
 
     def _first_number_with(self, hyperparameters: Mapping[str, Any], number: int) -> int:
-        """Return the number of the first trial with these hyperparameters."""
         key = tuple(hyperparameters.values())
         self._first_numbers[key] = min(number, self._first_numbers.get(key, number))
         return self._first_numbers[key]
@@ -103,16 +97,12 @@ class Study:
                     proposals.append(TrialProposal(number, candidate, first if first < number else None))
         return proposals
 
-    def prune_callback(self, number: int, on_epoch: Callable[[int], None]) -> PruneCallback:
-        """Return a callback that decides after each epoch whether to prune, and reports the epoch to `on_epoch`."""
-
-        def should_prune(mean_scores: Sequence[float]) -> bool:
-            on_epoch(len(mean_scores))
-            with self._locked_and_timed():
-                trial = self.proposer.running_trials[number]
-                return self.proposer.pruner.should_prune(self.proposer.optuna_study, trial, number, mean_scores)
-
-        return should_prune
+    def should_prune(self, number: int, on_epoch: Callable[[int], None], mean_scores: Sequence[float]) -> bool:
+        """Return whether to prune a trial after its latest epoch, which is reported to `on_epoch` first."""
+        on_epoch(len(mean_scores))
+        with self._locked_and_timed():
+            trial = self.proposer.running_trials[number]
+            return self.proposer.pruner.should_prune(self.proposer.optuna_study, trial, number, mean_scores)
 
     def tell(
         self,

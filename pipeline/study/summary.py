@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # it imports torch, and processes that only read a summary st
 SUMMARY_FILE = "summary.json"
 TRIALS_FILE = "trials.csv"
 REPORTED_LIBRARIES = "torch torchvision pytorch-lightning torchmetrics optuna mlflow hydra-core numpy scikit-learn"
-KEYS_WITHOUT_EFFECT = "study store question space budget. tracking. hydra. compute.workers compute.stack"  # prefixes
+PREFIXES_WITHOUT_EFFECT = "study store question space budget. tracking. hydra. compute.workers compute.stack"
 
 
 @dataclass(frozen=True)
@@ -184,8 +184,7 @@ def build_summary(
     metric = problem.task.metric
     first = trials[0]
     baseline = None
-    if first.is_finite:
-        assert refit_result.baseline_test is not None
+    if refit_result.baseline_test is not None:
         overrides = _trial_overrides(search.overrides, first, first)
         scores = CrossValidationScore.from_trial(first, metric)
         baseline = BaselineSummary(overrides, scores, refit_result.baseline_test)
@@ -213,13 +212,8 @@ def library_versions() -> dict[str, str]:
 
 def _trial_overrides(typed: Sequence[str], trial: TrialRecord, baseline: TrialRecord) -> tuple[str, ...]:
     """Return the overrides that run one trial by itself: those typed that decide a result, and the sampled values."""
-    relevant = [
-        override.text
-        for override in map(parse_override, typed)
-        if not override.is_range
-        and override.key not in WIDTH_KEYS
-        and not override.key.startswith(tuple(KEYS_WITHOUT_EFFECT.split()))
-    ]
+    overrides = [each for each in map(parse_override, typed) if not each.is_range and each.key not in WIDTH_KEYS]
+    relevant = [each.text for each in overrides if not each.key.startswith(tuple(PREFIXES_WITHOUT_EFFECT.split()))]
     baseline_candidate = from_hyperparameters(baseline.hyperparameters)
     return (*relevant, *from_hyperparameters(trial.hyperparameters).to_overrides(baseline_candidate))
 

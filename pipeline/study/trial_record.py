@@ -69,11 +69,6 @@ class TrialRecord:
         """
         return statistics.stdev(self.fold_scores) / math.sqrt(self.folds_per_repeat)
 
-    @property
-    def error_type(self) -> str:
-        """Return the type of the error that ended a failed trial."""
-        return self.reason.removeprefix("WorkerError: ").partition(":")[0]
-
 
 def result_to_dict(
     number: int, candidate: Candidate, result: TrialResult | Exception, n_parameters: int, seconds: float, repeats: int

@@ -19,13 +19,7 @@ class LiveDisplay:
     """
 
     def __init__(
-        self,
-        console: Console,
-        metric: str,
-        n_trials: int,
-        n_finished: int,
-        best: TrialRecord | None,
-        n_executors: int = 1,
+        self, console: Console, metric: str, n_trials: int, n_finished: int, best: TrialRecord | None, n_executors: int
     ) -> None:
         self.console = console
         self.metric = metric
@@ -44,9 +38,8 @@ class LiveDisplay:
             transient=True,
             disable=not console.is_terminal,
         )
-        self.search_bar = self.progress.add_task(
-            "search", total=n_trials, completed=n_finished, note=self._format_note(), timed=False
-        )
+        note = self._format_note()
+        self.search_bar = self.progress.add_task("search", total=n_trials, completed=n_finished, note=note, timed=False)
         self.executor_bars = [self.progress.add_task("trial", total=1, note="") for _ in range(n_executors)]
 
     def start_trials(self, executor_index: int, proposals: Sequence[TrialProposal]) -> None:
@@ -70,12 +63,9 @@ class LiveDisplay:
         score = f"{self.metric} {format_score(trial.value, self.metric)}" if trial.is_finite else trial.reason
         network = format_network(trial.hyperparameters)
         suffix = "  best so far" if best is not None and best.number == trial.number else ""
-        self.console.print(
-            f"trial {trial.number:>3} {trial.state:<8} {score}  epoch {trial.epoch:>3}  {trial.seconds:5.1f} s  "
-            f"{network}{suffix}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        time_spent = f"epoch {trial.epoch:>3}  {trial.seconds:5.1f} s"
+        line = f"trial {trial.number:>3} {trial.state:<8} {score}  {time_spent}  {network}{suffix}"
+        self.console.print(line, highlight=False, soft_wrap=True)
 
     def _format_note(self) -> str:
         """Return the best score, and the time left at the mean pace of this call."""

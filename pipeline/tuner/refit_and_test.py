@@ -44,13 +44,16 @@ class WinnerRefit:
         """
         winner = self._refit(best, "winner")
         test_score = self._score_on_test(winner, n_test_evaluations)
-        baseline_score = test_score
-        if baseline is not None and baseline.number != best.number:
-            baseline_score = self._score_on_test(self._refit(baseline, "baseline"), n_test_evaluations)
+        baseline_test = None
+        if baseline is not None:
+            score = test_score
+            if baseline.number != best.number:
+                score = self._score_on_test(self._refit(baseline, "baseline"), n_test_evaluations)
+            baseline_test = IntervalScore(score.value, score.low, score.high)
         architecture = winner.save(folder / "model")
         files = (f"model/{ARCHITECTURE_FILE}", f"model/{PARAMETERS_FILE}")
         return RefitResult(
-            baseline_test=IntervalScore(baseline_score.value, baseline_score.low, baseline_score.high),
+            baseline_test=baseline_test,
             test=test_score,
             constant_baseline=ConstantScore(self.metric.name, self._score_constant_prediction()),
             parameters=architecture.parameters,

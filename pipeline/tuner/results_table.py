@@ -12,11 +12,8 @@ from pipeline.study.summary import StudySummary
 def print_results(console: Console, summary: StudySummary, commands: Mapping[str, str]) -> None:
     """Print the table and, under it, the next `commands` with their labels."""
     test = summary.test
-    table = Table(
-        title=f"{summary.study}: {format_trial_counts(summary.trials)}; {test.metric}",
-        title_justify="left",
-        show_edge=False,
-    )
+    title = f"{summary.study}: {format_trial_counts(summary.trials)}; {test.metric}"
+    table = Table(title=title, title_justify="left", show_edge=False)
     for heading in ("", "hidden layers", "cross-validation*", "held-out test, 95 %"):
         table.add_column(heading, justify="left", overflow="fold")
     for row in format_rows(summary):

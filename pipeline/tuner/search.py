@@ -2,10 +2,9 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -35,30 +34,6 @@ EXIT_NO_RESULT = 1
 
 
 @dataclass(frozen=True)
-class Stopwatch:
-    """Wall time of a study: of this call, and of the calls before it except killed ones."""
-
-    study: Study
-    tracker: Tracker
-    earlier: Mapping[str, float]
-    start_time: float
-
-    def read(self) -> SecondsSpent:
-        """Return the seconds spent so far; training is the sum over the trials, also of workers side by side."""
-        call = time.monotonic() - self.start_time
-        return SecondsSpent(
-            total=round(self.earlier.get("total", 0.0) + call, 3),
-            training=round(sum(trial.seconds for trial in self.study.finished_trials()), 3),
-            tracking=round(self.earlier.get("tracking", 0.0) + self.tracker.wait_seconds, 3),
-            deciding=round(self.earlier.get("deciding", 0.0) + self.study.sampling_seconds, 3),
-        )
-
-    def is_time_up(self, minutes: float | None) -> bool:
-        """Return whether this call has lasted for `minutes`; None sets no limit."""
-        return minutes is not None and time.monotonic() - self.start_time >= 60 * minutes
-
-
-@dataclass(frozen=True)
 class PreparedSearch:
     """Search with its problem and its study opened: what the steps after `prepare` work on."""
 
@@ -69,11 +44,26 @@ class PreparedSearch:
     n_workers: int
     console: Console
     tracker: Tracker
-    stopwatch: Stopwatch
+    start_time: float
 
     def print(self, line: str) -> None:
         """Print a line as it is: neither wrapped nor read as markup."""
         self.console.print(line, soft_wrap=True, markup=False)
+
+    def seconds_spent(self) -> SecondsSpent:
+        """Return the wall time of this call and of the calls before it except killed ones."""
+        earlier = self.study.storage.seconds
+        return SecondsSpent(
+            total=round(earlier.get("total", 0.0) + time.monotonic() - self.start_time, 3),
+            training=round(sum(trial.seconds for trial in self.study.finished_trials()), 3),
+            tracking=round(earlier.get("tracking", 0.0) + self.tracker.wait_seconds, 3),
+            deciding=round(earlier.get("deciding", 0.0) + self.study.sampling_seconds, 3),
+        )
+
+    def is_time_up(self) -> bool:
+        """Return whether this call has lasted for budget.minutes; None sets no limit."""
+        minutes = self.search.budget.minutes
+        return minutes is not None and time.monotonic() - self.start_time >= 60 * minutes
 
 
 def run_search(search: Search, tracker: Tracker) -> int:
@@ -102,13 +92,13 @@ def _run_steps(prepared: PreparedSearch, signal_guard: SignalGuard) -> int:
         best = study.best_trial
         if best is None:
             reasons = "; ".join(sorted({trial.reason for trial in study.finished_trials()}))
-            print(f"no trial ended with a score, so there is no model: {reasons}", file=sys.stderr)
+            print(f"no trial has a score, so there is no model; the trials ended with: {reasons}", file=sys.stderr)
             return EXIT_NO_RESULT
         publish(prepared, best, refit_winner(prepared, best, previous))
         return 0
     finally:
         with suppress(FileWriteError):
-            study.storage.save_seconds(vars(prepared.stopwatch.read()))
+            study.storage.save("seconds", vars(prepared.seconds_spent()))
 
 
 def prepare(
@@ -119,8 +109,7 @@ def prepare(
     n_workers = executors.resolve_worker_count(search.compute, device)
     batch_size = proposal_batches.choose_batch_size(search, n_workers, on_gpu=device.is_gpu)
     study = Study(search, problem.name, folder, problem.facts, batch_size)
-    stopwatch = Stopwatch(study, tracker, study.storage.seconds, start_time)
-    prepared = PreparedSearch(search, problem, study, folder, n_workers, console, tracker, stopwatch)
+    prepared = PreparedSearch(search, problem, study, folder, n_workers, console, tracker, start_time)
     environment = {"workers": str(n_workers), **device.numerics_info, **summary.library_versions()}
     if differences := study.storage.update_environment(environment):
         prepared.print(f"Resumed in another environment; last digits may differ: {'; '.join(differences)}")
@@ -131,19 +120,17 @@ def prepare(
 
 def run_trials(prepared: PreparedSearch, signal_guard: SignalGuard) -> None:
     """Train trials until the budget is spent; raises SearchInterrupted after a signal."""
-    search = prepared.search
+    problem = prepared.problem
     study = prepared.study
+    folder = prepared.folder
     n_finished = len(study.finished_trials())
     if n_finished >= study.n_trials:
         return
-    display = LiveDisplay(
-        prepared.console, search.metric.name, study.n_trials, n_finished, study.best_trial, prepared.n_workers
-    )
-    check_stop = signal_guard.raise_if_interrupted
-    is_time_up = partial(prepared.stopwatch.is_time_up, search.budget.minutes)
-    trial_runner = TrialRunner(prepared.problem, study, prepared.folder, check_stop, is_time_up)
+    metric = problem.task.metric.name
+    display = LiveDisplay(prepared.console, metric, study.n_trials, n_finished, study.best_trial, prepared.n_workers)
     with _start_executors(prepared, signal_guard) as started, signal_guard.deferred(), display.progress:
-        trial_runner.run(started, display)
+        check_stop = signal_guard.raise_if_interrupted
+        TrialRunner(problem, study, folder, started, display, check_stop, prepared.is_time_up).run()
     signal_guard.raise_if_interrupted()
 
 
@@ -182,20 +169,20 @@ def refit_winner(prepared: PreparedSearch, best: TrialRecord, previous: StudySum
         return previous.refit_result
     n_test_evaluations = 1 + (previous.test.evaluations if previous else 0)
     first = prepared.study.finished_trials()[0]
-    winner_refit = WinnerRefit(prepared.problem, prepared.search.task, prepared.search.seed)
     baseline = first if first.is_finite else None
+    winner_refit = WinnerRefit(prepared.problem, prepared.search.task, prepared.search.seed)
     return winner_refit.refit_and_test(best, baseline, prepared.folder, n_test_evaluations)
 
 
 def publish(prepared: PreparedSearch, best: TrialRecord, refit_result: RefitResult) -> None:
     """Write the summary and the report, wait for MLflow, and print the results."""
     trials = prepared.study.finished_trials()
-    seconds = prepared.stopwatch.read()
+    seconds = prepared.seconds_spent()
     study_summary = summary.build_summary(prepared.search, prepared.problem, trials, best, refit_result, seconds)
     summary.write_summary(prepared.folder, study_summary, trials)
     _build_report(prepared, study_summary)  # before the tracker ends: it logs the report too
     _finish_tracking(prepared)
-    study_summary = replace(study_summary, seconds=prepared.stopwatch.read())
+    study_summary = replace(study_summary, seconds=prepared.seconds_spent())
     summary.write_summary(prepared.folder, study_summary, trials)
     _print_results(prepared, study_summary)
 
@@ -222,7 +209,7 @@ def _finish_tracking(prepared: PreparedSearch) -> None:
     """Wait until MLflow has everything; if it cannot be written to, print the command that writes the rest."""
     if not prepared.tracker.finish():
         command = follow_up_commands.format_sync_command(prepared.search, prepared.problem.name)
-        prepared.print(f"tracking: not all of it is in MLflow; {command} writes the rest")
+        prepared.print(f"tracking: MLflow lacks a part of this study; to write it, run {command}")
 
 
 def _print_results(prepared: PreparedSearch, study_summary: StudySummary) -> None:

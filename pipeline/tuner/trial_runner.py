@@ -4,7 +4,6 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -14,7 +13,6 @@ from pipeline.artifact.model_files import MAX_PARAMETERS
 from pipeline.models.networks import count_multiplications, count_parameters, find_size_error
 from pipeline.runtime.errors import UserError
 from pipeline.study.problem import Problem
-from pipeline.study.space import Candidate
 from pipeline.study.study import Study, TrialProposal
 from pipeline.study.trial_record import TrialRecord
 from pipeline.training.checkpoints import CheckpointStore
@@ -36,19 +34,11 @@ class ModelTooLargeError(Exception):
     """Network with more parameters than a model file may hold."""
 
 
-@dataclass(frozen=True)
-class ExecutorSlot:
-    """Executor with its bar of the live display."""
-
-    executor: TrialExecutor
-    display: LiveDisplay
-    index: int
-
-
 class TrialRunner:
     """Trains what the study proposes; with several executors the groups of a batch run at once, the longest first.
 
     check_stop: raises SearchInterrupted to end the search; is_time_up: returns whether no new trial may begin.
+    A slot, in its methods, is the index of an executor, and of its bar in the live display.
     """
 
     def __init__(
@@ -56,12 +46,18 @@ class TrialRunner:
         problem: Problem,
         study: Study,
         folder: Path,
+        executors: Sequence[TrialExecutor],
+        display: LiveDisplay,
         check_stop: Callable[[], None],
         is_time_up: Callable[[], bool],
     ) -> None:
-        self.task = problem.task
         self.n_folds = len(problem.splits.folds)
+        self.n_features = problem.task.inputs.feature_count
+        self.n_outputs = problem.task.head.output_count
+        self.stack_limits = problem.task.device.stack_limits
         self.study = study
+        self.executors = executors
+        self.display = display
         self.weights_folder = folder / "leader"
         self.check_stop = check_stop
         self.is_time_up = is_time_up
@@ -69,29 +65,26 @@ class TrialRunner:
         self.tell_lock = Lock()
         self.latest_reasons: list[str] = []  # of failed trials the type of the error
 
-    def run(self, executors: Sequence[TrialExecutor], display: LiveDisplay) -> None:
+    def run(self) -> None:
         """Train batch after batch, until the study has all its trials or the time is up."""
-        slots = [ExecutorSlot(executor, display, index) for index, executor in enumerate(executors)]
-        with ThreadPoolExecutor(len(slots)) as pool:
+        with ThreadPoolExecutor(len(self.executors)) as pool:
             while not self.is_time_up() and (batch := self.study.ask()):
                 groups = self._group_by_stack([each for each in batch if each.duplicate_of is None])
-                if len(slots) == 1:  # in the main thread, which alone receives signals
+                if len(self.executors) == 1:  # in the main thread, which alone receives signals
                     for group in groups:
-                        self._run_group(slots[0], group)
+                        self._run_group(0, group)
                 else:
-                    self._run_in_parallel(pool, slots, groups)
+                    self._run_in_parallel(pool, groups)
                 for proposal in batch:
-                    if proposal.duplicate_of is not None and self.study.has_finished(proposal.duplicate_of):
-                        display.finish_trial(self.study.tell_duplicate(proposal), self.study.best_trial)
+                    if proposal.duplicate_of in self.study.storage.records:
+                        self.display.finish_trial(self.study.tell_duplicate(proposal), self.study.best_trial)
         if len(self.study.finished_trials()) >= self.study.n_trials:
             self.checkpoints.delete_all()
 
-    def _run_in_parallel(
-        self, pool: ThreadPoolExecutor, slots: Sequence[ExecutorSlot], groups: Sequence[Sequence[TrialProposal]]
-    ) -> None:
+    def _run_in_parallel(self, pool: ThreadPoolExecutor, groups: Sequence[Sequence[TrialProposal]]) -> None:
         """Train the groups, the longest first, each on the first executor that is idle."""
-        idle_slots: SimpleQueue[ExecutorSlot] = SimpleQueue()
-        for slot in slots:
+        idle_slots: SimpleQueue[int] = SimpleQueue()
+        for slot in range(len(self.executors)):
             idle_slots.put(slot)
 
         def run_on_idle_slot(group: Sequence[TrialProposal]) -> None:
@@ -106,29 +99,21 @@ class TrialRunner:
     def _group_by_stack(self, proposals: Sequence[TrialProposal]) -> list[list[TrialProposal]]:
         """Return the groups of trials that train side by side in one stack."""
         stack_keys = [StackKey.from_trial(each.candidate.model, each.candidate.training) for each in proposals]
-        n_features = self.task.inputs.feature_count
-        limits = self.task.device.stack_limits
-        groups = group_by_stack_key(stack_keys, self.n_folds, n_features, self.task.head.output_count, limits)
+        groups = group_by_stack_key(stack_keys, self.n_folds, self.n_features, self.n_outputs, self.stack_limits)
         return [[proposals[index] for index in group] for group in groups]
 
     def _estimate_cost(self, group: Sequence[TrialProposal]) -> int:
         """Return the multiplications of a group over all its epochs: proportional to its training time."""
-        n_features = self.task.inputs.feature_count
-        n_outputs = self.task.head.output_count
-        return sum(
-            count_multiplications(n_features, each.candidate.model, n_outputs) * each.candidate.training.total_epochs
-            for each in group
-        )
-
-    def _count_parameters(self, candidate: Candidate) -> int:
-        return count_parameters(self.task.inputs.feature_count, candidate.model, self.task.head.output_count)
+        candidates = [each.candidate for each in group]
+        costs = [count_multiplications(self.n_features, each.model, self.n_outputs) for each in candidates]
+        return sum(cost * each.training.total_epochs for cost, each in zip(costs, candidates, strict=True))
 
     def _check_model_size(self, proposal: TrialProposal) -> None:
         """Raise ModelTooLargeError, or UserError for the baseline, if a model file could not hold the network."""
         key = "channels"
-        message = find_size_error(self.task.inputs.feature_count, proposal.candidate.model)
+        message = find_size_error(self.n_features, proposal.candidate.model)
         if message is None:
-            n_parameters = self._count_parameters(proposal.candidate)
+            n_parameters = count_parameters(self.n_features, proposal.candidate.model, self.n_outputs)
             if n_parameters <= MAX_PARAMETERS:
                 return
             key = "nodes"
@@ -137,11 +122,11 @@ class TrialRunner:
             raise UserError(f"model.{key}: {message}; use fewer {key}, or smaller images (dataset.size=)")
         raise ModelTooLargeError(message)
 
-    def _run_group(self, slot: ExecutorSlot, proposals: Sequence[TrialProposal]) -> None:
+    def _run_group(self, slot: int, proposals: Sequence[TrialProposal]) -> None:
         self._train_group(slot, proposals)
-        self.checkpoints.delete([each.number for each in proposals if self.study.has_finished(each.number)])
+        self.checkpoints.delete([each.number for each in proposals if each.number in self.study.storage.records])
 
-    def _train_group(self, slot: ExecutorSlot, proposals: Sequence[TrialProposal]) -> None:
+    def _train_group(self, slot: int, proposals: Sequence[TrialProposal]) -> None:
         """Train trials side by side and tell the study their results.
 
         If training a group fails, each half is trained separately: the trial that causes the error fails alone, and a
@@ -151,14 +136,14 @@ class TrialRunner:
         if self.is_time_up():
             return
         start_time = time.monotonic()
-        slot.display.start_trials(slot.index, proposals)
+        self.display.start_trials(slot, proposals)
         results: Sequence[TrialResult | Exception] = []
         failure: Exception | None = None
         try:
             self._check_model_size(proposals[0])
-            on_epoch = partial(slot.display.update_epoch, slot.index)
-            prune_callbacks = [self.study.prune_callback(each.number, on_epoch) for each in proposals]
-            results = slot.executor.train(proposals, prune_callbacks)
+            on_epoch = partial(self.display.update_epoch, slot)
+            prune_callbacks = [partial(self.study.should_prune, each.number, on_epoch) for each in proposals]
+            results = self.executors[slot].train(proposals, prune_callbacks)
         except UserError:
             raise
         except Exception as error:
@@ -175,17 +160,14 @@ class TrialRunner:
         self._tell_study(slot, proposals, results if failure is None else [failure], seconds)
 
     def _tell_study(
-        self,
-        slot: ExecutorSlot,
-        proposals: Sequence[TrialProposal],
-        results: Sequence[TrialResult | Exception],
-        seconds: float,
+        self, slot: int, proposals: Sequence[TrialProposal], results: Sequence[TrialResult | Exception], seconds: float
     ) -> None:
         """Record the results of trials, `seconds` each, and keep the weights of the best trial alone."""
         with self.tell_lock:
             for index, (proposal, result) in enumerate(zip(proposals, results, strict=True)):
-                n_parameters = self._count_parameters(proposal.candidate)
-                save_weights = partial(slot.executor.save_weights, index, self.weights_folder / str(proposal.number))
+                n_parameters = count_parameters(self.n_features, proposal.candidate.model, self.n_outputs)
+                trial_folder = self.weights_folder / str(proposal.number)
+                save_weights = partial(self.executors[slot].save_weights, index, trial_folder)
                 try:
                     trial = self.study.tell(proposal, result, n_parameters, seconds, save_weights)
                 except WorkerError as error:  # it ended before it wrote the weights, so the trial is not recorded
@@ -193,7 +175,7 @@ class TrialRunner:
                     message = f"trial {proposal.number}: {error}; run the same command again to resume"
                     raise RepeatedFailureError(message) from None
                 best = self.study.best_trial
-                slot.display.finish_trial(trial, best)
+                self.display.finish_trial(trial, best)
                 for folder in self.weights_folder.glob("*"):
                     if best is not None and folder.name != str(best.number):
                         shutil.rmtree(folder)
@@ -201,8 +183,9 @@ class TrialRunner:
 
     def _check_repeated_failure(self, trial: TrialRecord) -> None:
         """Raise RepeatedFailureError if the latest three trials failed with one type of error."""
-        self.latest_reasons = [*self.latest_reasons, trial.error_type][-MAX_CONSECUTIVE_FAILURES:]
-        if trial.state == "failed" and self.latest_reasons.count(trial.error_type) == MAX_CONSECUTIVE_FAILURES:
+        error_type = trial.reason.removeprefix("WorkerError: ").partition(":")[0]
+        self.latest_reasons = [*self.latest_reasons, error_type][-MAX_CONSECUTIVE_FAILURES:]
+        if trial.state == "failed" and self.latest_reasons.count(error_type) == MAX_CONSECUTIVE_FAILURES:
             raise RepeatedFailureError(
                 f"{MAX_CONSECUTIVE_FAILURES} trials in a row failed with the same error: {trial.reason}; fix it, or "
                 "search smaller networks (model.nodes, training.batch_size), then run the same command again to resume"

@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,7 +21,6 @@ from pipeline.study import space
 from pipeline.study.problem import build_problem
 from pipeline.study.study import TrialProposal
 from pipeline.training.fit import gc_unfrozen_on_exit
-from pipeline.training.trials import PruneCallback
 from pipeline.tuner.executors import InProcessExecutor
 
 SEARCH_GONE = 128 + signal.SIGTERM
@@ -67,7 +67,7 @@ def _handle_request(executor: InProcessExecutor, request: dict[str, Any], replie
 def _train_trials(executor: InProcessExecutor, trials: Sequence[dict[str, Any]], replies: TextIO) -> dict[str, Any]:
     """Train trials and return their results, or the first line of the error."""
     proposals = [TrialProposal(trial["number"], space.from_hyperparameters(trial["fields"])) for trial in trials]
-    prune_callbacks = [_remote_prune_callback(index, replies) for index in range(len(proposals))]
+    prune_callbacks = [partial(_should_prune, replies, index) for index in range(len(proposals))]
     try:
         results = executor.train(proposals, prune_callbacks)
     except FileWriteError:
@@ -80,17 +80,13 @@ def _train_trials(executor: InProcessExecutor, trials: Sequence[dict[str, Any]],
     return {"results": [(curve, *end) for curve, end in zip(curves, ends, strict=True)]}
 
 
-def _remote_prune_callback(index: int, replies: TextIO) -> PruneCallback:
-    """Return a callback that sends the scores to the search, whose study decides, and waits for its reply."""
-
-    def should_prune(mean_scores: Sequence[float]) -> bool:
-        _send(replies, {"should_prune": index, "mean_scores": mean_scores})
-        reply = sys.stdin.readline()
-        if not reply:
-            raise SearchInterrupted(SEARCH_GONE)
-        return bool(json.loads(reply)["should_prune"])
-
-    return should_prune
+def _should_prune(replies: TextIO, index: int, mean_scores: Sequence[float]) -> bool:
+    """Send the scores to the search, whose study decides, and return its reply."""
+    _send(replies, {"should_prune": index, "mean_scores": mean_scores})
+    reply = sys.stdin.readline()
+    if not reply:
+        raise SearchInterrupted(SEARCH_GONE)
+    return bool(json.loads(reply)["should_prune"])
 
 
 def _send(replies: TextIO, message: dict[str, Any]) -> None:

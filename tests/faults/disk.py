@@ -54,7 +54,7 @@ def full_disk(_: int, folder: Path) -> Measured:
             last = (result.stderr.strip().splitlines() or [""])[-1]
             clear = "written" in last
         else:
-            last = next((line for line in result.stdout.splitlines() if "not all of it is in MLflow" in line), "")
+            last = next((line for line in result.stdout.splitlines() if "MLflow lacks a part" in line), "")
             clear = bool(last)
         results.append(f"{size}: exit {result.returncode}, {last}")
         same = same and clear and "Traceback" not in result.stderr

@@ -107,7 +107,7 @@ def test_bars_of_a_search_fit_80_columns_and_say_how_long_a_trial_will_take() ->
     candidate = without_ranges(
         read_search(["task=cat_species", "space=none", "model.nodes=[128,64]", "training.epochs=30"]).space
     )
-    display = LiveDisplay(Console(file=io.StringIO(), force_terminal=True), "accuracy", 40, 17, None)
+    display = LiveDisplay(Console(file=io.StringIO(), force_terminal=True), "accuracy", 40, 17, None, 1)
     with display.progress:
         display.start_trials(0, [TrialProposal(17, candidate)])
         time.sleep(1.1)

@@ -1,6 +1,7 @@
 """The record of a search: what is asked, what is told, what goes on."""
 
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -153,9 +154,9 @@ def test_pruner_stops_what_falls_behind_and_never_the_baseline(tmp_path: Path) -
     for _ in range(7):
         (proposal,) = study.ask()
         score = 0.1 if proposal.number in (0, 6) else 0.9
-        judge = study.prune_callback(proposal.number, lambda *_: None)
+        should_prune = partial(study.should_prune, proposal.number, lambda *_: None)
         curve = tuple(EpochResult(1.0, (score, score)) for _ in range(8))
-        endings = [judge([score] * epoch) for epoch in range(1, 9)]
+        endings = [should_prune([score] * epoch) for epoch in range(1, 9)]
         stopped.append(any(endings))
         study.tell(proposal, TrialResult(curve, 1, "complete", ()), 10, 0.1)
     assert stopped == [False] * 6 + [True]
@@ -167,20 +168,20 @@ def test_trial_that_is_trained_again_is_judged_from_its_first_epoch(tmp_path: Pa
     for _ in range(5):
         told(study, TrialResult((good,) * 8, 1, "complete", ()))
     (proposal,) = study.ask()
-    judge = study.prune_callback(proposal.number, lambda *_: None)
+    should_prune = partial(study.should_prune, proposal.number, lambda *_: None)
     for _ in range(2):
-        assert [judge([0.1] * epoch) for epoch in range(1, 6)] == [False, False, False, True, True]
+        assert [should_prune([0.1] * epoch) for epoch in range(1, 6)] == [False, False, False, True, True]
 
 
 @pytest.mark.parametrize("pruner", ["median", "asha"])
 def test_pruned_search_opened_again_prunes_the_same(pruner: str, tmp_path: Path) -> None:
     def ended(study: Study) -> None:
         (proposal,) = study.ask()
-        judge, curve, ending = study.prune_callback(proposal.number, lambda *_: None), [], "complete"
+        should_prune, curve, ending = partial(study.should_prune, proposal.number, lambda *_: None), [], "complete"
         for epoch in range(1, 21):
             level = scored(proposal.candidate.training.learning_rate).value
             curve.append(EpochResult(1.0, (level * epoch / 20, level * epoch / 20)))
-            if judge([each.mean_score for each in curve]):
+            if should_prune([each.mean_score for each in curve]):
                 ending = "pruned"
                 break
         study.tell(proposal, TrialResult(tuple(curve), len(curve), ending, ()), 10, 0.1)
@@ -215,13 +216,13 @@ def test_trial_that_goes_on_from_a_checkpoint_is_pruned_where_it_would_have_been
             (proposal,) = study.ask()
             level = scored(proposal.candidate.training.learning_rate).value
             means = [level * epoch / 30 for epoch in range(1, 31)]
-            judge, length = study.prune_callback(proposal.number, lambda *_: None), 30
+            should_prune, length = partial(study.should_prune, proposal.number, lambda *_: None), 30
             for epoch in range(1, 31):
                 if killed and epoch == 11:
                     study = opened_study()
                     (proposal,) = study.ask()
-                    judge = study.prune_callback(proposal.number, lambda *_: None)
-                if judge(means[:epoch]):
+                    should_prune = partial(study.should_prune, proposal.number, lambda *_: None)
+                if should_prune(means[:epoch]):
                     length = epoch
                     break
             curve = tuple(EpochResult(1.0, (mean, mean)) for mean in means[:length])

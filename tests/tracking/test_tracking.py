@@ -237,8 +237,8 @@ def test_killed_follower_loses_no_trial_and_doubles_none(store: Path, capfd: pyt
             patch.setattr(LiveDisplay, "finish_trial", kill)
             assert run_search(read_configuration(words), tracker) == 0
     (folder,) = (store / "studies").iterdir()
-    said = f"not all of it is in MLflow; python -m pipeline.sync study={folder.name} store={store} writes the rest"
-    assert said in capfd.readouterr().out
+    command = f"python -m pipeline.sync study={folder.name} store={store}"
+    assert f"MLflow lacks a part of this study; to write it, run {command}\n" in capfd.readouterr().out
     assert sync.main([f"study={folder.name}", f"store={store}"]) == 0
     assert [name.split(":")[0] for name, *_ in everything(store)] == [f"trial {number}" for number in range(6)]
     assert {status for _, status, *_ in everything(store)} == {"FINISHED"}
