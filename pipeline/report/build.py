@@ -44,8 +44,7 @@ def build_report(
     fails is one line on the console, and raises nothing.
     """
     columns = [TextColumn("report: {task.description}", markup=False), BarColumn(BAR_WIDTH), CompletedCount()]
-    on_terminal = console.is_terminal
-    bar = Progress(*columns, TimeRemaining(), console=console, transient=True, disable=not on_terminal)
+    bar = Progress(*columns, TimeRemaining(), console=console, transient=True, disable=not console.is_terminal)
     try:
         with bar:
             _ReportBuilder(console, bar, folder).run(problem, study, summary, commands)
@@ -101,9 +100,8 @@ class _ReportBuilder:
         from pipeline.report.learning_curve_fits import load_or_measure
 
         if "model.finetune" in table.best.hyperparameters:
-            self.failures.append(
-                "Missing: learning curve (with model.finetune it would fine-tune the backbone three more times)."
-            )
+            reason = "with model.finetune it would fine-tune the backbone three more times"
+            self.failures.append(f"Missing: learning curve ({reason}).")
             return []
         epochs_bar = self.bar.add_task("learning curve of the winner", total=None)
 
@@ -138,7 +136,6 @@ def _build_trial_figures(study: Study, table: TrialTable) -> list[Figure]:
 
 
 def _render_both(figure: Figure) -> tuple[Markup, bytes]:
-    """Return a figure as HTML for the page, and as PNG."""
     from pipeline.report.drawing import render_matplotlib, render_plotly
 
     return render_plotly.render_html(figure), render_matplotlib.render_png(figure)

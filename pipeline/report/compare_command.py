@@ -74,14 +74,11 @@ def _read_task(folder: Path) -> str:
     return str(json.loads((folder / "summary.json").read_text(encoding="utf-8"))["task"])
 
 
-def _list_unknown(key: str, names: Sequence[str], folder_by_name: Mapping[str, Path]) -> list[str]:
-    """Return a line for each name that is none of the known ones, with the most similar one."""
-    known = ", ".join(sorted(folder_by_name))
-    return [
-        f"{key}: the finished {key} are {known}; got {name}{did_you_mean(name, folder_by_name)}"
-        for name in names
-        if name not in folder_by_name
-    ]
+def _list_unknown(key: str, names: Sequence[str], folders: Mapping[str, Path]) -> list[str]:
+    """Return a line for each name without a folder, with the most similar one."""
+    unknown = [name for name in names if name not in folders]
+    rule = f"{key}: the finished {key} are {', '.join(sorted(folders))}"
+    return [f"{rule}; got {name}{did_you_mean(name, folders)}" for name in unknown]
 
 
 def compare_studies(options: CompareOptions) -> None:

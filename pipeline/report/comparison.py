@@ -12,19 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.config.metrics import METRICS
+from pipeline.report import network_selection
 from pipeline.report.drawing.figure import Chart, Figure, Series
-from pipeline.report.network_selection import (
-    build_front_steps,
-    count_layers,
-    count_nodes,
-    count_parameters,
-    resample_one_se_trials,
-    select_by_one_se_rule,
-)
 from pipeline.report.phrases import describe_network, format_percent, join_with_and, pluralize
 from pipeline.report.trials_table import TrialTable
-from pipeline.study import description
-from pipeline.study.description import StudyDescription
+from pipeline.study.description import StudyDescription, read_description
 from pipeline.study.storage import TrialStorageReader
 from pipeline.study.summary import SUMMARY_FILE, StudySummary
 from pipeline.study.trial_record import TrialRecord
@@ -60,11 +52,13 @@ class ComparedStudy:
     def from_folder(cls, folder: Path, name: str) -> ComparedStudy:
         """Return the study in a folder, with the trials that its summary counts."""
         summary = StudySummary.from_json((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
-        study_description = description.read_description(folder)
-        reader = TrialStorageReader(folder, study_description.study)
+        description = read_description(folder)
+        reader = TrialStorageReader(folder, description.study)
         trials = islice(reader.read_new_trials(), summary.trials.total)  # in the order they ended
-        table = TrialTable.from_records(trials, summary, study_description.unit)
-        return cls(name, table, summary, study_description, select_by_one_se_rule(table), resample_one_se_trials(table))
+        table = TrialTable.from_records(trials, summary, description.unit)
+        smallest = network_selection.select_by_one_se_rule(table)
+        resampled_trials = network_selection.resample_one_se_trials(table)
+        return cls(name, table, summary, description, smallest, resampled_trials)
 
     def skill_score(self, score: float) -> float:
         """Return the skill score: 0 for the constant baseline, 1 for perfect predictions, below 0 if it is worse.
@@ -108,41 +102,35 @@ class ComparedStudy:
 
 def plot_comparison(studies: Sequence[ComparedStudy]) -> Figure:
     """Return the best skill score up to each size for each study, the smallest as good highlighted."""
-    series = [*map(_plot_front, studies), *map(_plot_smallest, studies)]
+    series = list(map(_plot_front, studies))
+    for study in studies:
+        x = [study.smallest.n_parameters]
+        y = [study.skill_score(study.smallest.value)]
+        labels = [f"{study.name}: {study.table.format_hover_text(study.smallest)}"]
+        series.append(Series(study.name, "points", x, y, point_labels=labels, is_highlighted=True))
     chart = Chart("parameters", "skill score", tuple(series), log_x=True)
     title = "Skill score against number of parameters (open marker: smallest within one standard error)"
     return Figure("compare", title, describe_comparison(studies), chart)
 
 
 def _plot_front(study: ComparedStudy) -> Series:
-    x, best = build_front_steps(study.table)
+    x, best = network_selection.build_front_steps(study.table)
     skills = np.array([study.skill_score(trial.value) for trial in best])
     errors = np.array([study.skill_error(trial) for trial in best])
     clipped = [np.maximum(MIN_PLOTTED_SKILL, each).tolist() for each in (skills, skills - errors, skills + errors)]
     return Series(study.name, "line", x, *clipped)
 
 
-def _plot_smallest(study: ComparedStudy) -> Series:
-    x = [study.smallest.n_parameters]
-    y = [study.skill_score(study.smallest.value)]
-    labels = [f"{study.name}: {study.table.format_hover_text(study.smallest)}"]
-    return Series(study.name, "points", x, y, point_labels=labels, is_highlighted=True)
-
-
 def build_comparison_table(studies: Sequence[ComparedStudy]) -> tuple[list[str], list[list[str]]]:
     """Return the headings, and one line per study."""
     headings = ["", "best", "skill score", "smallest within 1 SE", "parameters", "80 % of resamples"]
-    return headings, [
-        [
-            study.name,
-            study.table.format_trial_score(study.table.best),
-            format_percent(study.best_skill),
-            describe_network(study.smallest),
-            f"{study.smallest.n_parameters:,}",
-            _format_range(study.resampled_range(count_parameters)),
-        ]
-        for study in studies
-    ]
+    lines = []
+    for study in studies:
+        best = [study.table.format_trial_score(study.table.best), format_percent(study.best_skill)]
+        smallest = [describe_network(study.smallest), f"{study.smallest.n_parameters:,}"]
+        resampled = _format_range(study.resampled_range(network_selection.count_parameters))
+        lines.append([study.name, *best, *smallest, resampled])
+    return headings, lines
 
 
 def _format_range(bounds: tuple[int, int]) -> str:
@@ -156,7 +144,11 @@ def describe_comparison(studies: Sequence[ComparedStudy]) -> str:
     extractors = " and ".join(f"{study.feature_extractor} in {study.name}" for study in (hardest, easiest))
     needs = [f"The hidden layers follow {extractors}, so layers and nodes cannot be compared."]
     if hardest.feature_extractor == easiest.feature_extractor:
-        needs = [_describe_needs(hardest, easiest), _warn_few_trials(studies)]
+        needs = [_describe_needs(hardest, easiest)]
+        counts = [len(study.table.complete_trials) for study in studies]
+        if min(counts) < MIN_COMPLETE_TRIALS:
+            listed = join_with_and([f"{count:,}" for count in counts])
+            needs.append(f"With only {listed} complete trials, more may change this.")
         if len({json.dumps(study.description.architecture["inputs"], sort_keys=True) for study in studies}) > 1:
             needs.append("Their inputs differ, so compare nodes rather than parameters.")
     sentences = [_describe_difficulty(hardest, easiest), *needs, _describe_absolute_errors(studies)]
@@ -178,7 +170,8 @@ def _describe_difficulty(hardest: ComparedStudy, easiest: ComparedStudy) -> str:
 def _describe_needs(hardest: ComparedStudy, easiest: ComparedStudy) -> str:
     name = hardest.name
     findings = dict[str, list[str]]()
-    for quantity, measure in (("hidden layers", count_layers), ("nodes", count_nodes)):
+    measures = {"hidden layers": network_selection.count_layers, "nodes": network_selection.count_nodes}
+    for quantity, measure in measures.items():
         kind = _compare_needs(hardest, easiest, measure)
         ranges = [_format_range(study.resampled_range(measure)) for study in (hardest, easiest)]
         findings.setdefault(kind, []).append(f"{quantity} ({' against '.join(ranges)})")
@@ -204,13 +197,6 @@ def _compare_needs(hardest: ComparedStudy, easiest: ComparedStudy, measure: Call
     return "as many" if hardest_range == easiest_range and hardest_range[0] == hardest_range[1] else "unclear"
 
 
-def _warn_few_trials(studies: Sequence[ComparedStudy]) -> str:
-    counts = [len(study.table.complete_trials) for study in studies]
-    if min(counts) >= MIN_COMPLETE_TRIALS:
-        return ""
-    return f"With only {join_with_and([f'{count:,}' for count in counts])} complete trials, more may change this."
-
-
 def _describe_absolute_errors(studies: Sequence[ComparedStudy]) -> str:
     """Return the mean absolute errors on the test sets, or "" unless all studies have one in the same unit."""
     errors = [study.absolute_error for study in studies if study.absolute_error is not None]
@@ -220,20 +206,15 @@ def _describe_absolute_errors(studies: Sequence[ComparedStudy]) -> str:
     pairs = zip(studies, errors, strict=True)
     listed = join_with_and([f"{ABSOLUTE_ERROR.format(error)} {unit} ({study.name})" for study, error in pairs])
     sentence = f"On the test set the winners have a mean absolute error of {listed}"
+    with_interval = [study for study in studies if study.table.metric == ABSOLUTE_ERROR]
+    if with_interval:
+        first = with_interval[0]
+        test = first.summary.test
+        within = "all" if all(test.low <= error <= test.high for error in errors) else "not all"
+        ends = " to ".join(map(first.table.format_value, (test.low, test.high)))
+        sentence += f", {within} within the 95 % interval of {first.name}, {ends}"
     test_sets = {study.description.decides["test_rows"] for study in studies}
-    differ = "" if len(test_sets) == 1 else "; the test sets differ"
-    return f"{sentence}{_describe_interval_overlap(studies, errors)}{differ}."
-
-
-def _describe_interval_overlap(studies: Sequence[ComparedStudy], errors: Sequence[float]) -> str:
-    """Return whether all errors are within the 95 % interval of the first study with this metric."""
-    for study in studies:
-        if study.table.metric == ABSOLUTE_ERROR:
-            test = study.summary.test
-            within = "all" if all(test.low <= error <= test.high for error in errors) else "not all"
-            ends = " to ".join(map(study.table.format_value, (test.low, test.high)))
-            return f", {within} within the 95 % interval of {study.name}, {ends}"
-    return ""
+    return f"{sentence}." if len(test_sets) == 1 else f"{sentence}; the test sets differ."
 
 
 def describe_study(study: ComparedStudy) -> str:

@@ -2,14 +2,7 @@
 
 from pipeline.models.heads import AnyHead, NumberHead
 from pipeline.report.network_selection import count_layers, select_by_one_se_rule
-from pipeline.report.phrases import (
-    add_unit,
-    describe_network,
-    describe_trial,
-    format_layer_count,
-    format_widths,
-    pluralize,
-)
+from pipeline.report.phrases import add_unit, describe_network, describe_trial, format_layers, format_widths, pluralize
 from pipeline.report.trials_table import TrialTable
 from pipeline.runtime.text import shorten
 from pipeline.study.formatting import format_gain, format_hidden_layers, score_pairs
@@ -26,12 +19,10 @@ def format_question(head: AnyHead, unit: str) -> str:
             return f"{add_unit('how much', shorten(unit))}?"
         case ("labels",):
             return f"which of {n_outputs} labels?"
+        case ("classes",) if n_outputs > 2:
+            return f"which of {n_outputs} classes?"
         case ("classes",):
-            return (
-                f"which of {n_outputs} classes?"
-                if n_outputs > 2
-                else f"{' or '.join(map(shorten, head.output_names))}?"
-            )
+            return f"{' or '.join(map(shorten, head.output_names))}?"
     return f"{add_unit(f'which of {n_outputs} bands', shorten(unit))}?"
 
 
@@ -94,15 +85,14 @@ def build_metric_tiles(summary: StudySummary, table: TrialTable) -> list[tuple[s
         unit = f" {table.unit}" if table.unit else ""
         validated, tested = (f"{format_gain(*pair, metric.name)}{unit}" for pair in score_pairs(summary))
         tiles.append(("gain over the baseline", tested, f"{validated} in cross-validation"))
-    tiles.append(
-        ("constant baseline", table.format_value(summary.constant_baseline.value), "fitted to the training rows")
-    )
+    constant = table.format_value(summary.constant_baseline.value)
+    tiles.append(("constant baseline", constant, "fitted to the training rows"))
     smallest = select_by_one_se_rule(table)
-    size_note = "no smaller network of the search is within one standard error"
+    note = "no smaller network of the search is within one standard error"
     if smallest is not table.best:
         size = f"{smallest.n_parameters:,}"
-        size_note = f"{size} in the smallest network within one standard error, {describe_trial(smallest)}"
-    depth = format_layer_count(count_layers(table.best))
+        note = f"{size} in the smallest network within one standard error, {describe_trial(smallest)}"
+    depth = format_layers(count_layers(table.best))
     network = describe_network(table.best)
     layers = network if network == depth else f"{depth}: {network}"
-    return [*tiles, ("parameters", f"{summary.parameters:,}", f"{layers}; {size_note}")]
+    return [*tiles, ("parameters", f"{summary.parameters:,}", f"{layers}; {note}")]

@@ -136,15 +136,11 @@ def predict_heldout(problem: Problem, trained: TrainedModel) -> HeldoutPredictio
     """Return the predictions of a model for the held-out test rows of its search."""
     examples = problem.examples
     rows = problem.splits.test
-    return HeldoutPredictions(
-        head=problem.task.head,
-        constants=trained.target_constants,
-        names=tuple(examples.names[row] for row in rows),
-        rows=rows,
-        targets=examples.targets[rows],
-        predictions=trained.predict(examples.inputs.take(rows)).numpy(),
-        images=problem.images,
-    )
+    names = tuple(examples.names[row] for row in rows)
+    targets = examples.targets[rows]
+    predictions = trained.predict(examples.inputs.take(rows)).numpy()
+    constants = trained.target_constants
+    return HeldoutPredictions(problem.task.head, constants, names, rows, targets, predictions, problem.images)
 
 
 def read_image_hwc(images: Images, row: int) -> NDArray[np.uint8]:

@@ -19,12 +19,12 @@ from pipeline.training.engine import FoldData, StreamSeeds
 from pipeline.training.engine.batching_rule import StackKey, group_by_stack_key
 from pipeline.training.fit import fit_trials
 from pipeline.training.fold_data import FoldDataBuilder
-from pipeline.training.trials import TrialSpec
+from pipeline.training.trials import PruneCallback, TrialSpec
 
 TRAIN_SHARES = (0.1, 0.25, 0.5)
 MIN_ROWS = 10
 LEARNING_CURVE_FILE = "more_data.json"
-ProgressCallback = Callable[[int, int], None]  # epochs done, epochs in all
+EpochCallback = Callable[[int, int], None]  # epochs done, epochs in all
 TrialWithFolds = tuple[TrialSpec, list[FoldData]]
 
 
@@ -40,7 +40,7 @@ class LearningCurve:
 
 
 def load_or_measure(
-    problem: Problem, seed: int, best: TrialRecord, folder: Path, on_progress: ProgressCallback
+    problem: Problem, seed: int, best: TrialRecord, folder: Path, on_progress: EpochCallback
 ) -> LearningCurve:
     """Return the learning curve of the best trial from a file in the folder; measure and write it if it is missing.
 
@@ -68,9 +68,7 @@ def _load_cached(file: Path, key: dict[str, object]) -> LearningCurve | None:
         return None
 
 
-def measure_learning_curve(
-    problem: Problem, seed: int, best: TrialRecord, on_progress: ProgressCallback
-) -> LearningCurve:
+def measure_learning_curve(problem: Problem, seed: int, best: TrialRecord, on_progress: EpochCallback) -> LearningCurve:
     """Return the scores of the best trial's network trained on shares of each fold; with all rows, those of the trial.
 
     An epoch has as many steps as one of all rows, so each row of a share is used several times. The test rows are not
@@ -79,22 +77,21 @@ def measure_learning_curve(
     folds = problem.splits.folds
     builder = problem.fold_data_builder()
     builder.check_memory(problem.splits, len(TRAIN_SHARES))
-    row_counts = []
-    entries = []
-    for share in TRAIN_SHARES:
-        samples = [_sample_rows(problem, fold, share, seed, index) for index, fold in enumerate(folds)]
-        if min(map(len, samples)) >= MIN_ROWS:
-            row_counts.append(_mean_row_count(samples))
-            entries.append((_build_trial(best, seed, share), _build_folds(builder, folds, samples)))
-    total_epochs = sum(trial.training.epochs for trial, _ in entries)
     epochs_done = itertools.count(1)
 
     def report_epoch(_mean_scores: Sequence[float]) -> bool:
         on_progress(next(epochs_done), total_epochs)
         return False  # prunes no trial
 
+    row_counts = []
+    entries = []
+    for share in TRAIN_SHARES:
+        samples = [_sample_rows(problem, fold, share, seed, index) for index, fold in enumerate(folds)]
+        if min(map(len, samples)) >= MIN_ROWS:
+            row_counts.append(_mean_row_count(samples))
+            entries.append((_build_trial(best, seed, share, report_epoch), _build_folds(builder, folds, samples)))
+    total_epochs = sum(trial.training.epochs for trial, _ in entries)
     on_progress(0, total_epochs)
-    entries = [(replace(trial, prune_callback=report_epoch), data) for trial, data in entries]
     measured = list(zip(row_counts, _score_trials(problem, entries), strict=True))
     measured.append((_mean_row_count([fold.train for fold in folds]), tuple(best.fold_scores)))
     scored = [(rows, scores) for rows, scores in measured if scores]
@@ -119,7 +116,7 @@ def _mean_row_count(rows: Sequence[Indices]) -> float:
     return float(np.mean(list(map(len, rows))))
 
 
-def _build_trial(best: TrialRecord, seed: int, share: float) -> TrialSpec:
+def _build_trial(best: TrialRecord, seed: int, share: float, prune_callback: PruneCallback) -> TrialSpec:
     """Return the best trial with the same initial weights, and sqrt(share) of the steps to its best epoch.
 
     Fewer rows need fewer steps, but not in proportion: with as many passes over them as over all rows, their scores
@@ -128,16 +125,15 @@ def _build_trial(best: TrialRecord, seed: int, share: float) -> TrialSpec:
     candidate = space.from_hyperparameters(best.hyperparameters)
     training = replace(candidate.training, epochs=math.ceil(best.epoch * math.sqrt(share)))
     stream_seeds = StreamSeeds(seed, seeds.derive_seed(seed, best.number))
-    return TrialSpec(candidate.model, training, stream_seeds, lambda _: False)
+    return TrialSpec(candidate.model, training, stream_seeds, prune_callback)
 
 
 def _score_trials(problem: Problem, entries: Sequence[TrialWithFolds]) -> list[tuple[float, ...]]:
     """Return each trial's fold scores at its best epoch, or () if it diverged; stacked if that is faster."""
     task = problem.task
     keys = [StackKey.from_trial(trial.model, trial.training) for trial, _ in entries]
+    folds = len(problem.splits.folds)
     limits = task.device.stack_limits
-    groups = group_by_stack_key(
-        keys, len(problem.splits.folds), task.inputs.feature_count, task.head.output_count, limits
-    )
+    groups = group_by_stack_key(keys, folds, task.inputs.feature_count, task.head.output_count, limits)
     results = [result for group in groups for result in fit_trials(task, [entries[index] for index in group])]
     return [result.epoch_results[result.best_epoch - 1].fold_scores if result.best_epoch else () for result in results]

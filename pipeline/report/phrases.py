@@ -25,7 +25,7 @@ def describe_trial(trial: TrialRecord) -> str:
     return f"trial {trial.number} ({describe_network(trial)})"
 
 
-def format_layer_count(count: int) -> str:
+def format_layers(count: int) -> str:
     """Return "no hidden layer", "1 hidden layer", "2 hidden layers"."""
     return pluralize(count, "hidden layer") if count else "no hidden layer"
 

@@ -1,7 +1,6 @@
 """Tables of the page: the trials with hyperparameters and scores, and the reasons why they ended."""
 
 from collections import Counter
-from collections.abc import Sequence
 
 from pipeline.report.phrases import add_unit
 from pipeline.report.trials_table import TrialTable
@@ -33,16 +32,15 @@ def format_trials(table: TrialTable) -> list[list[str]]:
         score = -table.improvement(trial.value, 0) if trial.is_finite else 0
         return trial.state != "complete", not trial.is_finite, score, trial.n_parameters, trial.number
 
+    format_score = table.metric.format
     keys = _find_varied_keys(table)
-    return [_format_trial(table, trial, keys) for trial in sorted(table.trials, key=sort_key)[:MAX_LISTED_TRIALS]]
-
-
-def _format_trial(table: TrialTable, trial: TrialRecord, keys: Sequence[str]) -> list[str]:
-    metric = table.metric
-    score = f"{metric.format(trial.value)} ± {metric.format(trial.standard_error)}" if trial.is_finite else "none"
-    facts = [f"{trial.n_parameters:,}", str(trial.epoch or ""), f"{trial.seconds:.1f}"]
-    values = ["" if value == "" else format_override_value(value) for value in map(trial.hyperparameters.get, keys)]
-    return [str(trial.number), trial.state, score, format_network(trial.hyperparameters), *facts, *values]
+    lines = []
+    for trial in sorted(table.trials, key=sort_key)[:MAX_LISTED_TRIALS]:
+        score = f"{format_score(trial.value)} ± {format_score(trial.standard_error)}" if trial.is_finite else "none"
+        facts = [f"{trial.n_parameters:,}", str(trial.epoch or ""), f"{trial.seconds:.1f}"]
+        values = ["" if value == "" else format_override_value(value) for value in map(trial.hyperparameters.get, keys)]
+        lines.append([str(trial.number), trial.state, score, format_network(trial.hyperparameters), *facts, *values])
+    return lines
 
 
 def count_endings(table: TrialTable) -> list[tuple[str, int, str]]:

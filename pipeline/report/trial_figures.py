@@ -52,6 +52,5 @@ def _format_caption(table: TrialTable, importances: Sequence[Importance]) -> str
     significant = [each.hyperparameter for each in importances if each.share > each.max_chance_level]
     if not significant:
         return f"{method}: {join_with_and(first)}. None is above {level}, so none is significant."
-    return (
-        f"{method}: {join_with_and(first)}. Above {level}: {join_with_and(list(map(_format_param_name, significant)))}."
-    )
+    names = join_with_and(list(map(_format_param_name, significant)))
+    return f"{method}: {join_with_and(first)}. Above {level}: {names}."

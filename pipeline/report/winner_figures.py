@@ -41,12 +41,11 @@ def build_prediction_figures(heldout: HeldoutPredictions) -> list[Figure]:
 
 def build_layer_figures(problem: Problem, trained: TrainedModel) -> list[Figure]:
     """Return the weights of the first layer and the top-activating images of each hidden one; [] for a table."""
-    if problem.images is None:
+    examples = problem.examples
+    images = problem.images
+    if images is None:
         return []
-    layers = compute_activations(trained, problem.examples.inputs, problem.splits.development)
-    figures = [
-        plot_top_activating_images(layer, index, problem.images, problem.examples)
-        for index, layer in enumerate(layers, 1)
-    ]
+    layers = compute_activations(trained, examples.inputs, problem.splits.development)
+    figures = [plot_top_activating_images(layer, index, images, examples) for index, layer in enumerate(layers, 1)]
     first_layer = plot_first_layer_weights(trained, layers)
     return figures if first_layer is None else [first_layer, *figures]

@@ -25,14 +25,7 @@ FIGURE_WIDTH = 8.0  # inches
 CHART_HEIGHT = 4.4  # inches
 MARKERS = ("o", "D", "s", "^", "X", "P")
 DASHES = ("-", "--", ":", "-.")
-FONT_FAMILIES = (
-    "DejaVu Sans",
-    "Noto Sans CJK KR",
-    "NanumGothic",
-    "Noto Sans CJK JP",
-    "Malgun Gothic",
-    "Apple SD Gothic Neo",
-)
+FONTS = ("DejaVu Sans", "Noto Sans CJK KR", "NanumGothic", "Noto Sans CJK JP", "Malgun Gothic", "Apple SD Gothic Neo")
 GRID_COLOR = "#d0d0d0"
 POINT_STYLE: dict[str, Any] = {"markersize": 5.0}
 HIGHLIGHT_STYLE: dict[str, Any] = {"markersize": 11.0, "markerfacecolor": "none", "markeredgewidth": 1.8, "zorder": 3}
@@ -50,16 +43,14 @@ def render_png(figure: Figure) -> bytes:
     canvas = Canvas(figsize=(FIGURE_WIDTH, height), dpi=DPI, layout=layout)
     FigureCanvasAgg(canvas)
     canvas.text(0.012, 1 - 0.1 / height, "\n".join(title_lines), fontsize=12, weight="bold", va="top")
-    caption_top = (caption_height - 0.05) / height
-    canvas.text(0.012, caption_top, "\n".join(caption_lines), fontsize=8.5, va="top", linespacing=1.4)
-    match content:
-        case Chart():
-            if content.series:
-                _draw_chart(canvas.add_subplot(), content)
-        case Heatmap():
-            _draw_heatmap(canvas.add_subplot(), content)
-        case ImageGrid():
-            _draw_image_grid(canvas, content)
+    top = (caption_height - 0.05) / height
+    canvas.text(0.012, top, "\n".join(caption_lines), fontsize=8.5, va="top", linespacing=1.4)
+    if isinstance(content, ImageGrid):
+        _draw_image_grid(canvas, content)
+    elif isinstance(content, Heatmap):
+        _draw_heatmap(canvas.add_subplot(), content)
+    elif content.series:
+        _draw_chart(canvas.add_subplot(), content)
     _set_fonts(canvas)
     stream = io.BytesIO()
     with warnings.catch_warnings():
@@ -82,7 +73,7 @@ def _compute_content_height(content: Chart | Heatmap | ImageGrid) -> float:
 def _set_fonts(canvas: Canvas) -> None:
     """Draw every text by the first font that has its letters, and no dollar sign as the start of a formula."""
     installed = {font.name for font in fontManager.ttflist}
-    fonts = [name for name in FONT_FAMILIES if name in installed]
+    fonts = [name for name in FONTS if name in installed]
     for text in canvas.findobj(Text):
         assert isinstance(text, Text)
         text.set_parse_math(False)
@@ -114,10 +105,8 @@ def _draw_chart(axes: Axes, chart: Chart) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     names = [each.legend_name for each in styles if each.legend_name]
     if len(names) > 1:
-        columns = 4 if len("".join(names)) < 60 else 2
-        axes.legend(
-            loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False, fontsize=9, borderaxespad=0.2
-        )
+        ncols = 4 if len("".join(names)) < 60 else 2
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=ncols, frameon=False, fontsize=9, borderaxespad=0.2)
 
 
 def _set_log_axis(axes: Axes, chart: Chart) -> None:
@@ -134,11 +123,8 @@ def _draw_series(axes: Axes, chart: Chart, series: Series, series_style: SeriesS
     y = np.array(series.y, dtype=float)
     error = np.abs(np.array([series.low, series.high]) - y) if series.low else None
     x_error, y_error = chart.orient(None, error)
-    common: dict[str, Any] = {
-        "color": series_style.color,
-        "alpha": series_style.opacity,
-        "label": series_style.legend_name,
-    }
+    color = series_style.color
+    common: dict[str, Any] = {"color": color, "alpha": series_style.opacity, "label": series_style.legend_name}
     if series.kind == "bars":
         draw_bars = axes.barh if chart.is_horizontal else axes.bar
         spacing = min(np.diff(np.unique(x)), default=1.0)
@@ -153,7 +139,7 @@ def _draw_series(axes: Axes, chart: Chart, series: Series, series_style: SeriesS
     dash = "-" if series.is_muted else DASHES[series_style.index % len(DASHES)]
     axes.plot(page_x, page_y, dash, linewidth=0.7 if series.is_muted else 1.8, **common)
     if series.low:
-        axes.fill_between(x, series.low, series.high, color=series_style.color, alpha=style.BAND_OPACITY, linewidth=0)
+        axes.fill_between(x, series.low, series.high, color=color, alpha=style.BAND_OPACITY, linewidth=0)
 
 
 def _draw_heatmap(axes: Axes, heatmap: Heatmap) -> None:

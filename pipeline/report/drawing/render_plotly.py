@@ -53,17 +53,15 @@ def render_html(figure: Figure) -> Markup:
     if isinstance(content, Chart) and not content.series:
         return Markup()
     plot = _plot_chart(content) if isinstance(content, Chart) else _plot_heatmap(content)
-    plot.update_layout(height=_compute_height(content), **LAYOUT)
+    height = 400
+    if isinstance(content, Heatmap):
+        height = 160 + max(180, 28 * min(len(content.row_names), style.MAX_ANNOTATED_COLUMNS))
+    elif content.is_horizontal:
+        height = 100 + 30 * max(len(series.x) for series in content.series)
+    plot.update_layout(height=height, **LAYOUT)
     alt_text = escape_html(f"{figure.title}. {figure.caption}")
     plot_json = escape(plot.to_json())
     return Markup(f'<div class="plot" role="img" aria-label="{alt_text}" data-plot="{plot_json}"></div>')
-
-
-def _compute_height(content: Chart | Heatmap) -> int:
-    """Return the height of the plot in pixels."""
-    if isinstance(content, Heatmap):
-        return 160 + max(180, 28 * min(len(content.row_names), style.MAX_ANNOTATED_COLUMNS))
-    return 100 + 30 * max(len(series.x) for series in content.series) if content.is_horizontal else 400
 
 
 def _plot_chart(chart: Chart) -> plotly.Figure:
@@ -146,21 +144,18 @@ def _plot_heatmap(heatmap: Heatmap) -> plotly.Figure:
     columns = [escape_html(shorten_label(name, style.MAX_CELL_LABEL_CHARS)) for name in heatmap.column_names]
     rows = [escape_html(shorten_label(name, style.MAX_CELL_LABEL_CHARS)) for name in heatmap.row_names]
     is_annotated = len(columns) <= style.MAX_ANNOTATED_COLUMNS
-    plot = plotly.Figure(
-        plotly.Heatmap(
-            z=heatmap.values,
-            x=list(range(len(columns))),  # by position: two long names may be shortened to the same
-            y=list(range(len(rows))),
-            customdata=[[f"{row}, {column}: " for column in columns] for row in rows],
-            text=[[style.format_cell(value) for value in row] for row in heatmap.values],
-            texttemplate="%{text}" if is_annotated else None,
-            hovertemplate="%{customdata}%{text}<extra></extra>",
-            colorscale="Cividis",
-            showscale=not is_annotated,
-            xgap=1,
-            ygap=1,
-        )
+    look = {"colorscale": "Cividis", "showscale": not is_annotated, "xgap": 1, "ygap": 1}
+    trace = plotly.Heatmap(
+        z=heatmap.values,
+        x=list(range(len(columns))),  # by position: two long names may be shortened to the same
+        y=list(range(len(rows))),
+        customdata=[[f"{row}, {column}: " for column in columns] for row in rows],
+        text=[[style.format_cell(value) for value in row] for row in heatmap.values],
+        texttemplate="%{text}" if is_annotated else None,
+        hovertemplate="%{customdata}%{text}<extra></extra>",
+        **look,
     )
+    plot = plotly.Figure(trace)
     options = {"showgrid": False, "zeroline": False, "automargin": True, "ticks": "", "tickmode": "array"}
     options["tickvals"] = list(range(max(len(columns), len(rows))))
     plot.update_xaxes(title=escape_html(heatmap.x_title), ticktext=columns, tickangle=-45, **options)

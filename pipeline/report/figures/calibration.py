@@ -75,9 +75,8 @@ def plot_label_calibration(predictions: LabelPredictions) -> Figure:
 
 def _plot_reliability(bins: list[CalibrationBin], overconfidence: float, x_title: str, y_title: str) -> Figure:
     """Return the calibration curve; overconfidence: the mean confidence less the accuracy."""
-    intervals = [wilson_interval(each.observed_share, each.n_predictions) for each in bins]
     counts, x, y = zip(*bins, strict=True)
-    low, high = zip(*intervals, strict=True)
+    low, high = zip(*map(wilson_interval, y, counts), strict=True)
     labels = [pluralize(count, "prediction") for count in counts]
     points = Series("winner, with 95 % intervals", "points", x, y, low, high, labels)
     diagonal = Series("perfectly calibrated", "line", [0.0, 1.0], [0.0, 1.0], is_muted=True)

@@ -24,8 +24,7 @@ def plot_learning_curve(learning_curve: LearningCurve, table: TrialTable) -> Fig
     low = (means - errors).tolist()
     high = (means + errors).tolist()
     labels = [f"{count:,.0f} training rows" for count in rows]
-    points = Series("measured, ± standard error", "points", rows.tolist(), means.tolist(), low, high, labels)
-    series = [points]
+    series = [Series("measured, ± standard error", "points", rows.tolist(), means.tolist(), low, high, labels)]
     caption = f"The winner's score with all {rows[-1]:,.0f} training rows of a fold is {table.format_value(means[-1])}"
     if len(rows) > 1:
         caption += f", with {rows[0]:,.0f} of them {table.format_value(means[0])}"
@@ -49,10 +48,8 @@ def _plot_fit(fits: PowerLawFits, rows: FloatArray, table: TrialTable) -> Series
     x = np.geomspace(rows[0], 2 * rows[-1], 40)
     y = _scores_to_errors(fits.predict_errors(x)[0], table)
     ends = [_scores_to_errors(error, table) for error in fits.confidence_band(x)]
-    low = np.minimum(*ends)
-    high = np.maximum(*ends)
     name = "fit, and 95 % of those to resampled folds"
-    return Series(name, "line", x.tolist(), y.tolist(), low.tolist(), high.tolist())
+    return Series(name, "line", x.tolist(), y.tolist(), np.minimum(*ends).tolist(), np.maximum(*ends).tolist())
 
 
 def _describe_gain(
@@ -60,27 +57,22 @@ def _describe_gain(
 ) -> str:
     """Return the gain from twice the data, or that it is negligible, or that the fit does not tell."""
     gain, low, high = fits.gain_from_doubling
-    interval = f"{_format_gain(low, high, table)} ({INTERVAL_NOTE})"
+    interval = f"{_format_gain(table, low, high)} ({INTERVAL_NOTE})"
     min_gain = MIN_GAIN if table.metric.maximize else 2 * MIN_GAIN * float(errors[-1])
     deviations = np.abs(fits.predict_errors(rows)[0] - errors)
     if (deviations > np.maximum(2 * standard_errors, min_gain)).any():
         return "The gain from more data cannot be predicted: the scores do not follow a power law."
     if high < min_gain:
-        return f"More data would not help: for twice as much the fit predicts {_format_upper_gain(high, table)}."
+        is_no_gain = table.metric.maximize and high < 0.0005
+        most = "no gain" if is_no_gain else f"at most {_format_gain(table, high)}"
+        return f"More data would not help: for twice as much the fit predicts {most}."
     if low > min_gain / 10:  # the error falls for nearly every resampling of the folds
         return f"Twice the data would probably gain {'' if gain >= min_gain else 'little, '}{interval}."
     return f"Whether more data would help is uncertain: for twice as much the fit predicts {interval}."
 
 
-def _format_upper_gain(high: float, table: TrialTable) -> str:
-    """Return the upper end of a negligible gain."""
+def _format_gain(table: TrialTable, *ends: float) -> str:
+    """Return a gain or an interval of it, in percentage points or in the unit of the error."""
     if table.metric.maximize:
-        return f"at most {100 * high:.1f} points" if high >= 0.0005 else "no gain"
-    return f"at most {table.metric.format(high)} {table.unit}".strip() + " less error"
-
-
-def _format_gain(low: float, high: float, table: TrialTable) -> str:
-    """Return an interval of the gain, in percentage points or in the unit of the error."""
-    if table.metric.maximize:
-        return f"{100 * low:.1f} to {100 * high:.1f} points"
-    return f"{table.metric.format(low)} to {table.metric.format(high)} {table.unit}".strip() + " less error"
+        return f"{' to '.join(f'{100 * end:.1f}' for end in ends)} points"
+    return f"{' to '.join(map(table.metric.format, ends))} {table.unit}".strip() + " less error"

@@ -14,7 +14,8 @@ LATE_FRACTION = 0.8  # of the trials: an improvement after that says that more t
 
 def plot_optimization_history(table: TrialTable) -> Figure:
     """Return each trial by its number, failed and diverged ones without a score at the edge."""
-    series = [_plot_best_so_far(table)]
+    x, best = build_steps(table, table.complete_trials, lambda trial: trial.number, table.trials[-1].number)
+    series = [Series("best so far", "line", x, [table.clip_score(trial.value) for trial in best])]
     for state in TRIAL_STATES:
         trials = [trial for trial in table.trials if trial.state == state]
         series.append(plot_trials(table, state, "points", trials, lambda trial: trial.number))
@@ -22,21 +23,15 @@ def plot_optimization_history(table: TrialTable) -> Figure:
     return Figure("history", "Optimization history", _format_caption(table), chart)
 
 
-def _plot_best_so_far(table: TrialTable) -> Series:
-    """Return steps, level from each improvement until the next."""
-    x, best = build_steps(table, table.complete_trials, lambda trial: trial.number, table.trials[-1].number)
-    return Series("best so far", "line", x, [table.clip_score(trial.value) for trial in best])
-
-
 def _format_caption(table: TrialTable) -> str:
     counts = Counter[str](trial.state for trial in table.trials)
     states = join_with_and([f"{counts[state]} {state}" for state in TRIAL_STATES if counts[state]])
-    sentences = [f"{pluralize(len(table.trials), 'trial')}: {states}.", _describe_best(table)]
+    caption = f"{pluralize(len(table.trials), 'trial')}: {states}. {_describe_best(table)}"
     n_clipped = sum(trial.is_finite and table.clip_score(trial.value) != trial.value for trial in table.trials)
-    if n_clipped:
-        verb = "is" if n_clipped == 1 else "are"
-        sentences.append(f"{pluralize(n_clipped, 'trial')} with a far worse score {verb} drawn at the edge.")
-    return " ".join(sentences)
+    if not n_clipped:
+        return caption
+    verb = "is" if n_clipped == 1 else "are"
+    return f"{caption} {pluralize(n_clipped, 'trial')} with a far worse score {verb} drawn at the edge."
 
 
 def _describe_best(table: TrialTable) -> str:

@@ -56,10 +56,8 @@ def plot_error_histogram(predictions: NumberPredictions) -> Figure:
     bars = Series("test rows", "bars", middles.tolist(), counts.astype(float).tolist())
     chart = Chart(add_unit("error, predicted - true", predictions.unit), "test rows", (bars,))
     half, most = (predictions.format_value(float(size)) for size in np.quantile(np.abs(error), [0.5, 0.9]))
-    caption = (
-        f"Half of the absolute errors are at most {half}, nine in ten at most {most}; "
-        f"the median prediction is {_describe_bias(predictions, float(np.median(error)))}."
-    )
+    caption = f"Half of the absolute errors are at most {half}, nine in ten at most {most}; "
+    caption += f"the median prediction is {_describe_bias(predictions, float(np.median(error)))}."
     n_beyond = int(((error < low) | (error > high)).sum())
     if n_beyond:
         caption += f" The first and the last bar include {pluralize(n_beyond, 'row')} with larger errors."

@@ -19,11 +19,9 @@ def plot_score_vs_parameters(table: TrialTable) -> Figure:
     series = [
         plot_trials(table, "complete trials", "points", trials, count_parameters, has_errors=True, is_muted=True),
         Series("best up to this size", "line", x, [table.clip_score(trial.value) for trial in best]),
-        *(
-            plot_trials(table, name, "points", [trial], count_parameters, is_highlighted=True)
-            for name, trial in highlighted.items()
-        ),
     ]
+    for name, trial in highlighted.items():
+        series.append(plot_trials(table, name, "points", [trial], count_parameters, is_highlighted=True))
     chart = Chart("parameters", table.score_axis_title, tuple(series), log_x=True)
     return Figure("size", "Score against number of parameters", _format_caption(table, smallest), chart)
 

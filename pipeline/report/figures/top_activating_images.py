@@ -36,10 +36,8 @@ def plot_top_activating_images(layer: LayerActivations, index: int, images: Imag
         tiles += [*node_images, *[np.full_like(node_images[0], PADDING_GRAY)] * n_missing]
         captions += [f"{layer.unit_name} {node}: {shorten_file_name(examples.names[row])}" for row in rows]
         captions += [f"{layer.unit_name} {node}: no other image activates it"] * n_missing
-    caption = (
-        f"Each row: the training images that activate one of the {len(nodes)} most used of {units} most, "
-        f"out of {len(layer.rows):,} images.{_describe_class_agreement(layer, examples)}"
-    )
+    caption = f"Each row: the training images that activate one of the {len(nodes)} most used of {units} most"
+    caption += f", out of {len(layer.rows):,} images.{_describe_class_agreement(layer, examples)}"
     return Figure(name, title, caption, ImageGrid(tuple(tiles), tuple(captions), columns))
 
 

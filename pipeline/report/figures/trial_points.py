@@ -6,15 +6,13 @@ from pipeline.report.drawing.figure import Series, SeriesKind
 from pipeline.report.trials_table import TrialTable
 from pipeline.study.trial_record import TrialRecord
 
-TrialMeasure = Callable[[TrialRecord], int]
-
 
 def plot_trials(
     table: TrialTable,
     name: str,
     kind: SeriesKind,
     trials: Sequence[TrialRecord],
-    measure: TrialMeasure,
+    measure: Callable[[TrialRecord], int],
     *,
     has_errors: bool = False,
     is_muted: bool = False,

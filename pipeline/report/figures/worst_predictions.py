@@ -15,10 +15,7 @@ MAX_ROWS_SHOWN = 10
 
 @dataclass(frozen=True)
 class _RowFigures:
-    """Figures of test rows with one kind of predictions.
-
-    describe: returns the truth and the prediction of a row; bar_title, bar_values: axis and [T] heights for tables.
-    """
+    """Figures of test rows: images, or bars of [T] heights; describe: returns the truth and the prediction of a row."""
 
     heldout: HeldoutPredictions
     describe: Callable[[int], str]
@@ -112,6 +109,5 @@ def _plot_largest_errors(heldout: HeldoutPredictions) -> list[Figure]:
         return f"{actual} predicted as {predictions.format_value(predictions.predicted[row])}"
 
     rows = _select_lowest(-np.abs(predictions.error), np.arange(len(heldout)))
-    title = add_unit("error, predicted - true", predictions.unit)
-    figures = _RowFigures(heldout, describe, title, predictions.error)
+    figures = _RowFigures(heldout, describe, add_unit("error, predicted - true", predictions.unit), predictions.error)
     return [figures.plot_rows("mistakes", "Largest errors", "Largest error", rows)]
