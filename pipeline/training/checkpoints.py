@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -39,22 +39,17 @@ class TrialCheckpoint:
     def capture(cls, trials: Sequence[RunningTrial], stack: NetworkStack, fold_count: int) -> TrialCheckpoint:
         """Return the state of the trials and of the stack that trains those still running."""
         tensors: dict[str, Tensor] = {}
+        trial_states = []
         member = 0
         for index, trial in enumerate(trials):
+            curve = [epoch.as_list for epoch in trial.epoch_results]
+            trial_states.append({"curve": curve, "best": trial.best_epoch, "ending": trial.stop_reason})
             for fold, state in enumerate(trial.fold_weights):
                 tensors |= {f"{index}.{fold}.best.{name}": value for name, value in state.items()}
             for fold in range(fold_count if trial.stop_reason is None else 0):
                 state = stack.training_state(member)
                 tensors |= {f"{index}.{fold}.stack.{name}": value for name, value in state.items()}
                 member += 1
-        trial_states = [
-            {
-                "curve": [epoch.as_list for epoch in trial.epoch_results],
-                "best": trial.best_epoch,
-                "ending": trial.stop_reason,
-            }
-            for trial in trials
-        ]
         return cls(stack.position, trial_states, tensors)
 
     def restore(self, trials: Sequence[RunningTrial]) -> None:
@@ -105,8 +100,14 @@ class CheckpointStore:
         """Return the latest checkpoint that has all of these trials, or None; damaged files are ignored."""
         checkpoints = []
         for path in self.folder.glob("trial-*.safetensors"):
-            with suppress(SafetensorError, OSError, ValueError, KeyError):
-                checkpoints.append(_read_checkpoint(path, hyperparameters))
+            with suppress(SafetensorError, OSError, ValueError, KeyError), safe_open(path, "pt") as content:
+                metadata = content.metadata()
+                state = json.loads(metadata["state"])
+                trial_indices = [state["trials"].index(list(trial)) for trial in hyperparameters.items()]
+                tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 -- no mapping
+                if metadata["sha256"] == _compute_digest(metadata["state"], tensors):
+                    checkpoint = TrialCheckpoint(tuple(state["position"]), state["courses"], tensors)
+                    checkpoints.append(checkpoint.select_trials(trial_indices))
         return max(checkpoints, key=lambda checkpoint: checkpoint.position, default=None)
 
     def save(self, hyperparameters: Mapping[int, str], checkpoint: TrialCheckpoint) -> None:
@@ -134,18 +135,6 @@ class CheckpointStore:
             path.unlink(missing_ok=True)
 
 
-def _read_checkpoint(path: Path, hyperparameters: Mapping[int, str]) -> TrialCheckpoint:
-    """Return the checkpoint of these trials; raises ValueError if the file lacks one or its checksum differs."""
-    with safe_open(path, "pt") as content:
-        metadata = content.metadata()
-        state = json.loads(metadata["state"])
-        trial_indices = [state["trials"].index(list(trial)) for trial in hyperparameters.items()]
-        tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 -- it is no mapping
-    if metadata["sha256"] != _compute_digest(metadata["state"], tensors):
-        raise ValueError(f"{path}: the checksum differs")
-    return TrialCheckpoint(tuple(state["position"]), state["courses"], tensors).select_trials(trial_indices)
-
-
 def _compute_digest(state_json: str, tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256(state_json.encode())
     for name, value in sorted(tensors.items()):
@@ -154,16 +143,14 @@ def _compute_digest(state_json: str, tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+@dataclass
 class CheckpointPolicy:
     """Decides after every step whether to save a checkpoint: every `CHECKPOINT_INTERVAL_SECONDS`, and when stopped."""
 
-    def __init__(
-        self, store: CheckpointStore, hyperparameters: Mapping[int, str], raise_if_stopped: Callable[[], None]
-    ) -> None:
-        self.store = store
-        self.hyperparameters = hyperparameters
-        self.raise_if_stopped = raise_if_stopped
-        self.last_save_time = monotonic()
+    store: CheckpointStore
+    hyperparameters: Mapping[int, str]
+    raise_if_stopped: Callable[[], None]
+    last_save_time: float = field(default_factory=monotonic)
 
     def load(self) -> TrialCheckpoint | None:
         """Return the checkpoint of an interrupted call with these trials, or None."""

@@ -6,7 +6,6 @@ import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from threading import current_thread, main_thread
 from typing import Any
 
@@ -45,14 +44,14 @@ def fit_trials(
         checkpoint.restore(trials)
     running = [index for index, trial in enumerate(trials) if trial.stop_reason is None]
     if running:
-        specs_with_folds = [trials_with_folds[index] for index in running]
-        members = [member for spec, folds in specs_with_folds for member in spec.build_members(folds)]
+        pairs = [trials_with_folds[index] for index in running]
+        members = [Member(spec.model, spec.training, spec.seeds, data) for spec, folds in pairs for data in folds]
         stack = build_stack(members, task.inputs, task.head, task.device.precision)
         if checkpoint is not None:
             checkpoint.restore_stack(stack, running)
         first_epoch = 0 if checkpoint is None else checkpoint.position[0]
-        epochs = range(first_epoch, max(spec.training.total_epochs for spec, _ in specs_with_folds))
-        _run_fit(lambda: _TrialsModule(stack, trials, checkpoint_policy), task.device, epochs)
+        epochs = range(first_epoch, max(spec.training.total_epochs for spec, _ in pairs))
+        _run_fit(_TrialsFit(stack, trials, checkpoint_policy).train_epoch, task.device, epochs)
     return [trial.result for trial in trials]
 
 
@@ -64,7 +63,13 @@ def refit(
     progress_callback: called with 1 after each epoch.
     """
     stack = build_stack([member], task.inputs, task.head, task.device.precision)
-    _run_fit(lambda: _RefitModule(stack, progress_callback), task.device, range(epochs))
+
+    def train_epoch(epoch: int) -> bool:
+        stack.train_epoch(epoch)
+        progress_callback(1)
+        return True
+
+    _run_fit(train_epoch, task.device, range(epochs))
     return stack.state_dict(0)
 
 
@@ -72,12 +77,14 @@ class _StackModule(lightning.LightningModule):
     """One fit of a stack: an epoch of all members is one Lightning batch; the engine steps its own optimizers.
 
     Mapping the engine's epochs to Lightning batches saves time: a Lightning epoch adds 13 ms, a batch 0.3 ms.
+    train_epoch: trains the epoch of a number, and returns whether the fit continues after it.
     """
 
-    def __init__(self, stack: NetworkStack) -> None:
+    def __init__(self, train_epoch: Callable[[int], bool]) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.stack = stack
+        self.train_epoch = train_epoch
+        self.is_running = True
         self.sigterm_handler = signal.getsignal(signal.SIGTERM)
 
     def configure_optimizers(self) -> None:
@@ -88,81 +95,64 @@ class _StackModule(lightning.LightningModule):
         if current_thread() is main_thread():
             signal.signal(signal.SIGTERM, self.sigterm_handler)
 
-
-class _RefitModule(_StackModule):
-    """The fit of one network without validation."""
-
-    def __init__(self, stack: NetworkStack, progress_callback: Callable[[int], None]) -> None:
-        super().__init__(stack)
-        self.progress_callback = progress_callback
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
+        """Return -1, which ends the fit, once an epoch was the last one."""
+        return None if self.is_running else -1
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
-        """Train an epoch and report it."""
-        self.stack.train_epoch(batch)
-        self.progress_callback(1)
+        """Train an epoch."""
+        self.is_running = self.train_epoch(batch)
 
 
-class _TrialsModule(_StackModule):
+class _TrialsFit:
     """The fit of several trials: each is scored after each epoch, and leaves the stack when it has ended."""
 
-    def __init__(
-        self, stack: NetworkStack, trials: Sequence[RunningTrial], checkpoint_policy: CheckpointPolicy | None
-    ) -> None:
-        super().__init__(stack)
+    def __init__(self, stack: NetworkStack, trials: Sequence[RunningTrial], policy: CheckpointPolicy | None) -> None:
+        self.stack = stack
         self.trials = trials
-        self.checkpoint_policy = checkpoint_policy
+        self.policy = policy
         self.running = [trial for trial in trials if trial.stop_reason is None]
         self.fold_count = len(stack.members) // len(self.running)
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
-        """Return -1, which ends the fit, once no trial is running."""
-        return None if self.running else -1
-
-    def training_step(self, batch: Any, batch_idx: int) -> None:
-        """Train, score and record an epoch of every trial.
+    def train_epoch(self, epoch: int) -> bool:
+        """Train, score and record an epoch of every trial; return whether any is still running.
 
         No trial's state changes before all are scored: after an interruption in between, the epoch is scored again.
         """
-        slices = [self._member_slice(index) for index in range(len(self.running))]
-        trials_with_slices = list(zip(self.running, slices, strict=True))
+        starts = range(0, len(self.stack.members), self.fold_count)
+        slices = [slice(start, start + self.fold_count) for start in starts]
         try:
-            losses = self.stack.train_epoch(batch, self._on_step)
+            losses = self.stack.train_epoch(epoch, self._save_if_due)
             predictions = self.stack.validate()
             epoch_results = [
                 trial.score_epoch(losses[part], predictions[part], self.stack.members[part])
-                for trial, part in trials_with_slices
+                for trial, part in zip(self.running, slices, strict=True)
             ]
             prune_decisions = list(map(RunningTrial.should_prune, self.running, epoch_results))
         except SearchInterrupted:
             self._save_checkpoint()
             raise
-        for index, (trial, part) in enumerate(trials_with_slices):
-            trial.record_epoch(epoch_results[index], prune_decisions[index], partial(self._fold_weights, part))
+        for trial, start, result, is_pruned in zip(self.running, starts, epoch_results, prune_decisions, strict=True):
+            if trial.record_epoch(result, is_pruned):
+                trial.fold_weights = tuple(self.stack.state_dict(start + fold) for fold in range(self.fold_count))
         self._drop_finished()
-
-    def _member_slice(self, index: int) -> slice:
-        """Return the members of the running trial at an index."""
-        return slice(index * self.fold_count, (index + 1) * self.fold_count)
-
-    def _fold_weights(self, members: slice) -> tuple[StateDict, ...]:
-        return tuple(self.stack.state_dict(member) for member in range(members.start, members.stop))
+        return bool(self.running)
 
     def _drop_finished(self) -> None:
         """Remove trials that have ended from the stack, unless none would remain."""
         remaining = [index for index, trial in enumerate(self.running) if trial.stop_reason is None]
+        folds = range(self.fold_count)
         if 0 < len(remaining) < len(self.running):
-            self.stack.retain(
-                [index * self.fold_count + fold for index in remaining for fold in range(self.fold_count)]
-            )
+            self.stack.retain([index * self.fold_count + fold for index in remaining for fold in folds])
         self.running = [self.running[index] for index in remaining]
 
-    def _on_step(self) -> None:
-        if self.checkpoint_policy is not None and self.checkpoint_policy.is_due():
+    def _save_if_due(self) -> None:
+        if self.policy is not None and self.policy.is_due():
             self._save_checkpoint()
 
     def _save_checkpoint(self) -> None:
-        if self.checkpoint_policy is not None:
-            self.checkpoint_policy.save(TrialCheckpoint.capture(self.trials, self.stack, self.fold_count))
+        if self.policy is not None:
+            self.policy.save(TrialCheckpoint.capture(self.trials, self.stack, self.fold_count))
 
 
 @contextmanager
@@ -174,20 +164,20 @@ def gc_unfrozen_on_exit() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _run_fit(build_module: Callable[[], _StackModule], device: Device, epochs: range) -> None:
+def _run_fit(train_epoch: Callable[[int], bool], device: Device, epochs: range) -> None:
     """Run one Lightning fit without messages and free its memory.
 
     A fit leaves reference cycles: they are collected once nothing else refers to it. The remaining objects are frozen,
     so that later collections skip all libraries: scanning them took a fifth of a small trial's time (bench/LOG.md).
     """
     try:
-        _run_trainer(build_module, device, epochs)
+        _run_trainer(train_epoch, device, epochs)
     finally:
         gc.collect()
     gc.freeze()
 
 
-def _run_trainer(build_module: Callable[[], _StackModule], device: Device, epochs: range) -> None:
+def _run_trainer(train_epoch: Callable[[int], bool], device: Device, epochs: range) -> None:
     """Run a Lightning trainer of one epoch, whose batches are the engine's epochs.
 
     Lightning's messages about hardware and data loaders are suppressed: they do not apply here.
@@ -206,4 +196,4 @@ def _run_trainer(build_module: Callable[[], _StackModule], device: Device, epoch
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        trainer.fit(build_module(), epochs)
+        trainer.fit(_StackModule(train_epoch), epochs)

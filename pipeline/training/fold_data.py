@@ -88,17 +88,14 @@ class FoldDataBuilder:
         if isinstance(self.inputs, TableInputs):
             return self.inputs.to_device(self.raw_inputs, constants, self.device)
         if self._shared_inputs is None:
-            stream = self._stream_inputs()
-            self._shared_inputs = stream or self.inputs.to_device(self.raw_inputs, constants, self.device)
+            is_streamable = isinstance(self.raw_inputs, Images) and self.device.type == "cuda"
+            needed_bytes = self.inputs.device_bytes(len(self.examples))
+            if is_streamable and needed_bytes >= INPUT_MEMORY_SHARE * _free_bytes(self.device):
+                images = self.inputs.to_device(self.raw_inputs, constants, torch.device("cpu"))
+                self._shared_inputs = StreamedImages(images, self.device)
+            else:
+                self._shared_inputs = self.inputs.to_device(self.raw_inputs, constants, self.device)
         return self._shared_inputs
-
-    def _stream_inputs(self) -> StreamedImages | None:
-        """Return the images as a stream if they exceed the GPU's memory, else None."""
-        if not isinstance(self.raw_inputs, Images) or self.device.type != "cuda":
-            return None
-        if self.inputs.device_bytes(len(self.examples)) < INPUT_MEMORY_SHARE * _free_bytes(self.device):
-            return None
-        return StreamedImages(self.inputs.to_device(self.raw_inputs, {}, torch.device("cpu")), self.device)
 
 
 def _free_bytes(device: torch.device) -> float:

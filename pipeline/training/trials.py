@@ -13,7 +13,7 @@ from pipeline.config.schema import Training
 from pipeline.models.heads import Head
 from pipeline.preprocessing import Inputs
 from pipeline.training.device import Device
-from pipeline.training.engine import FoldData, Member, StateDict, StreamSeeds
+from pipeline.training.engine import Member, StateDict, StreamSeeds
 from pipeline.training.epoch import EpochResult
 
 PruneCallback = Callable[[Sequence[float]], bool]  # from the mean scores of all epochs so far to whether to prune
@@ -59,10 +59,6 @@ class TrialSpec:
     seeds: StreamSeeds
     prune_callback: PruneCallback
 
-    def build_members(self, folds: Sequence[FoldData]) -> list[Member]:
-        """Return one member per fold."""
-        return [Member(self.model, self.training, self.seeds, fold_data) for fold_data in folds]
-
 
 class RunningTrial:
     """State of a trial in training: see `TrialResult`; stop_reason is None while it runs."""
@@ -97,19 +93,17 @@ class RunningTrial:
         mean_scores = [each.mean_score for each in (*self.epoch_results, epoch_result)]
         return epoch_result.is_finite and self.spec.prune_callback(mean_scores)
 
-    def record_epoch(
-        self, epoch_result: EpochResult, is_pruned: bool, get_fold_weights: Callable[[], tuple[StateDict, ...]]
-    ) -> None:
-        """Add an epoch and set the stop reason; `get_fold_weights` is called only if it is the best so far."""
+    def record_epoch(self, epoch_result: EpochResult, is_pruned: bool) -> bool:
+        """Add an epoch and set the stop reason; return whether it is the best so far."""
         if not epoch_result.is_finite:
             self.stop_reason = "diverged"
-            return
+            return False
         best_score = self.epoch_results[self.best_epoch - 1].mean_score if self.best_epoch else math.nan
         self.epoch_results.append(epoch_result)
         epochs_done = len(self.epoch_results)
-        if self.task.metric.is_better(epoch_result.mean_score, best_score):
+        is_best = self.task.metric.is_better(epoch_result.mean_score, best_score)
+        if is_best:
             self.best_epoch = epochs_done
-            self.fold_weights = get_fold_weights()
         training = self.spec.training
         # The heads' epochs do not count against a backbone that has only begun to learn.
         patience_start = self.best_epoch if training.finetuning is None else max(self.best_epoch, training.epochs)
@@ -119,3 +113,4 @@ class RunningTrial:
             self.stop_reason = "patience"
         elif epochs_done >= training.total_epochs:
             self.stop_reason = "complete"
+        return is_best

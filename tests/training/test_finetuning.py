@@ -138,8 +138,8 @@ def test_answers_are_the_head_s_until_the_backbone_has_learned(asked: Problem) -
         heads.train_epoch(epoch)
     expected, states = heads.validate(), [heads.state_dict(place) for place in range(len(members))]
     for member, state, answers in zip(members, states, expected, strict=True):
-        head = {name.removeprefix("dense."): value for name, value in state.items() if name.startswith("dense.")}
-        lone = FinetunedSingleNetwork(member, head, asked.task.inputs, asked.task.head, "fp32")
+        lone = FinetunedSingleNetwork(member, asked.task.inputs, asked.task.head, "fp32")
+        lone.network.load_state_dict(state)
         with torch.no_grad():
             torch.testing.assert_close(lone.predict_validation(), answers, atol=1e-5, rtol=1e-5)
 
@@ -217,18 +217,17 @@ def test_validation_reads_no_more_rows_at_once_than_training(asked: Problem, mon
     assert asked.examples.inputs.activations is not None
     deep, found = Watched(asked.examples.inputs.activations, CPU), []
     member = members_of(asked)[0]
-    head = build_stack([member], asked.task.inputs, asked.task.head, "fp32").state_dict(0)
-    head = {name.removeprefix("dense."): value for name, value in head.items() if name.startswith("dense.")}
+    state = build_stack([member], asked.task.inputs, asked.task.head, "fp32").state_dict(0)
     for at_once in (1000, 5):
         deep.asked = []
         monkeypatch.setattr(FinetunedSingleNetwork, "microbatch_size", at_once)
         lone = FinetunedSingleNetwork(
             replace(member, data=replace(member.data, backbone_activations=deep)),
-            head,
             asked.task.inputs,
             asked.task.head,
             "fp32",
         )
+        lone.network.load_state_dict(state)
         with torch.no_grad():
             found.append(lone.predict_validation())
         assert max(deep.asked) == min(at_once, len(member.data.validation))

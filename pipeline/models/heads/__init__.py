@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import reduce
-from importlib import import_module
 from operator import or_
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from pipeline.config.heads import HEADS, HeadConfig, HeadSpec
+from pipeline.config.heads import HEADS, HeadConfig
 from pipeline.data.examples import Examples
 from pipeline.models.heads import metrics
 from pipeline.models.heads.base import Head, Scores
@@ -19,13 +19,9 @@ from pipeline.models.heads.regression import BandsHead, NumberHead
 __all__ = ["AnyHead", "BandsHead", "Head", "NumberHead", "Scores", "SigmoidHead", "SigmoidsHead", "SoftmaxHead"]
 
 
-def _load_class(spec: HeadSpec) -> type[Head]:
-    module, _, name = spec.runtime_class.partition(":")
-    loaded: type[Head] = getattr(import_module(f"{__name__}.{module}"), name)
-    return loaded
-
-
-RUNTIME_CLASSES = {kind: _load_class(spec) for kind, spec in HEADS.items()}
+RUNTIME_CLASSES: dict[str, type[Head]] = {
+    kind: resolve_name(f"{__name__}.{spec.runtime_class}") for kind, spec in HEADS.items()
+}
 if TYPE_CHECKING:
     AnyHead = Head
 else:  # a file's head is validated by the class of its kind, so the union is made of the registry's classes

@@ -44,13 +44,13 @@ class Head(ABC):
 
     @property
     @abstractmethod
-    def output_count(self) -> int:
-        """Return the number of outputs of the last layer."""
-
-    @property
-    @abstractmethod
     def output_names(self) -> tuple[str, ...]:
         """Return the names of the columns of the predictions."""
+
+    @property
+    def output_count(self) -> int:
+        """Return the number of outputs of the last layer; by default one for each column of the predictions."""
+        return len(self.output_names)
 
     def fit(self, targets: Targets) -> Constants:
         """Compute constants from the targets of training rows; none by default."""
@@ -72,9 +72,9 @@ class Head(ABC):
     def loss(self, outputs: Tensor, encoded_targets: Tensor, training: Training) -> Tensor:
         """Return the training loss of a batch, a mean over its rows; padding columns are as `gradient` left them."""
 
-    @abstractmethod
     def gradient_targets(self, encoded_targets: Tensor, training: Training) -> Tensor:
         """Return the targets of `gradient`, float [N, output_count], from encoded targets."""
+        return encoded_targets.reshape(-1, self.output_count)
 
     @abstractmethod
     def gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> None:
@@ -104,6 +104,6 @@ class Head(ABC):
     def score_all(self, predictions: Tensor, targets: Tensor, constants: Constants) -> Scores:
         """Return every score of this kind of head by name."""
 
-    @abstractmethod
     def format_prediction(self, prediction: Tensor) -> str:
-        """Format the prediction of one row, [len(output_names)], as text."""
+        """Format the prediction of one row, [len(output_names)], as text; by default the name of its largest column."""
+        return self.output_names[int(prediction.argmax())]

@@ -98,9 +98,6 @@ class ClassProbabilities(Head):
     def score_all(self, predictions: Tensor, targets: Tensor, constants: Constants) -> Scores:
         return score_all_classes(predictions, targets.long())
 
-    def format_prediction(self, prediction: Tensor) -> str:
-        return self.classes[int(prediction.argmax())]
-
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class SoftmaxHead(SoftmaxOutputs, ClassProbabilities):
@@ -112,10 +109,6 @@ class SoftmaxHead(SoftmaxOutputs, ClassProbabilities):
     @classmethod
     def from_config(cls, config: SoftmaxConfig, examples: Examples) -> Self:
         return cls("softmax", examples.classes)
-
-    @property
-    def output_count(self) -> int:
-        return len(self.classes)
 
     def encode_targets(self, targets: Tensor, constants: Constants) -> Tensor:
         return targets.long()
@@ -143,9 +136,6 @@ class SigmoidHead(SigmoidOutputs, ClassProbabilities):
     def loss(self, outputs: Tensor, encoded_targets: Tensor, training: Training) -> Tensor:
         return functional.binary_cross_entropy_with_logits(outputs[:, 0], encoded_targets)
 
-    def gradient_targets(self, encoded_targets: Tensor, training: Training) -> Tensor:
-        return encoded_targets[:, None]
-
     def to_predictions(self, outputs: Tensor, constants: Constants) -> Tensor:
         return torch.cat([-outputs, outputs], dim=1).sigmoid()
 
@@ -165,10 +155,6 @@ class SigmoidsHead(SigmoidOutputs):
         return cls("sigmoids", examples.classes)
 
     @property
-    def output_count(self) -> int:
-        return len(self.labels)
-
-    @property
     def output_names(self) -> tuple[str, ...]:
         return self.labels
 
@@ -176,9 +162,6 @@ class SigmoidsHead(SigmoidOutputs):
         logits = outputs[:, : self.output_count]
         losses = functional.binary_cross_entropy_with_logits(logits, encoded_targets, reduction="none")
         return losses.sum(dim=1).mean()
-
-    def gradient_targets(self, encoded_targets: Tensor, training: Training) -> Tensor:
-        return encoded_targets
 
     def to_predictions(self, outputs: Tensor, constants: Constants) -> Tensor:
         return outputs.sigmoid()
@@ -190,11 +173,9 @@ class SigmoidsHead(SigmoidOutputs):
         most_frequent = torch.from_numpy(label_sets[counts.argmax()])
         all_labels = torch.from_numpy(label_rows.max(axis=0))
         label_targets = torch.from_numpy(label_rows)
-
-        def score(labels: Tensor) -> float:
-            return self.score(metric, labels.expand(len(label_rows), -1), label_targets, {})
-
-        return all_labels if metric.is_better(score(all_labels), score(most_frequent)) else most_frequent
+        candidates = (all_labels, most_frequent)
+        scores = [self.score(metric, each.expand_as(label_targets), label_targets, {}) for each in candidates]
+        return all_labels if metric.is_better(*scores) else most_frequent
 
     def to_scorable(self, kind: PredictionKind, predictions: Tensor, targets: Tensor, constants: Constants) -> Scorable:
         return predictions, targets.long()

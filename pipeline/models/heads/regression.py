@@ -50,10 +50,6 @@ class NumberHead(Head):
         return cls("number", config.output, config.loss, config.unit)
 
     @property
-    def output_count(self) -> int:
-        return 1
-
-    @property
     def output_names(self) -> tuple[str, ...]:
         return (f"prediction ({self.unit})" if self.unit else "prediction",)
 
@@ -75,9 +71,6 @@ class NumberHead(Head):
     def loss(self, outputs: Tensor, encoded_targets: Tensor, training: Training) -> Tensor:
         loss_function = functional.l1_loss if self.loss_kind == "l1" else functional.mse_loss
         return loss_function(self._activate(outputs)[:, 0], encoded_targets)
-
-    def gradient_targets(self, encoded_targets: Tensor, training: Training) -> Tensor:
-        return encoded_targets[:, None]
 
     def gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> None:
         output = outputs[..., :1]
@@ -143,11 +136,10 @@ class BandsHead(SoftmaxOutputs):
     def fit(self, targets: Targets) -> Constants:
         codes = np.digitize(targets, self.edges)
         values = np.asarray(targets, dtype=np.float64)
-        default_centers = [self.edges[0], *(sum(pair) / 2 for pair in pairwise(self.edges)), self.edges[-1]]
-        centers = [
-            values[codes == band].mean() if (codes == band).any() else default_centers[band]
-            for band in range(self.output_count)
-        ]
+        # The center of a band without training targets is the middle of its edges, or its only edge.
+        centers = [self.edges[0], *(sum(pair) / 2 for pair in pairwise(self.edges)), self.edges[-1]]
+        for band in np.unique(codes):
+            centers[band] = values[codes == band].mean()
         return {"target.centres": torch.tensor(centers, dtype=torch.float32)}
 
     def constant_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -157,7 +149,7 @@ class BandsHead(SoftmaxOutputs):
         return torch.bucketize(targets, torch.tensor(self.edges), right=True)
 
     def constant_prediction(self, targets: Targets, metric: Metric) -> Tensor:
-        """Return the most frequent band or, for a metric of numbers, the two bands whose mean comes nearest the median."""
+        """Return the most frequent band or, for a metric of numbers, the two bands with the mean nearest the median."""
         if metric.prediction_kind(self.prediction_kinds) == "classes":
             return one_hot_most_frequent(np.digitize(targets, self.edges), self.output_count)
         centers = self.fit(targets)["target.centres"].numpy()
@@ -177,6 +169,3 @@ class BandsHead(SoftmaxOutputs):
     def to_expected_values(self, predictions: Tensor, constants: Constants) -> Tensor:
         """Return expected values [N] in the unit of the target."""
         return predictions @ constants["target.centres"]
-
-    def format_prediction(self, prediction: Tensor) -> str:
-        return self.output_names[int(prediction.argmax())]

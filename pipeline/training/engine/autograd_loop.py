@@ -7,19 +7,12 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.models.heads import Head
-from pipeline.models.networks import (
-    ConvolutionalNetwork,
-    FinetunedNetwork,
-    Network,
-    StateDict,
-    build_network,
-    count_multiplications,
-)
+from pipeline.models.networks import FinetunedNetwork, Network, StateDict, build_network, count_multiplications
 from pipeline.preprocessing import Inputs
-from pipeline.preprocessing.augmentation import Augmentation, build_augmentation
+from pipeline.preprocessing.augmentation import build_augmentation
 from pipeline.runtime import seeds
 from pipeline.training.engine.cpu_kernels import MAX_SINGLE_THREADED_MULTIPLICATIONS, single_threaded
 from pipeline.training.engine.interface import Member, Precision
@@ -31,67 +24,12 @@ ADAMW_STATE_KEYS = ("step", "exp_avg", "exp_avg_sq")  # torch's names of AdamW's
 VALIDATION_BATCH_SIZE = 512  # rows
 
 
-class AutogradStack:
-    """A network and a torch optimizer for each member; a member takes all steps of an epoch before the next member."""
-
-    def __init__(self, members: Sequence[Member], inputs: Inputs, head: Head, precision: Precision) -> None:
-        numbered = enumerate(members)
-        self.networks = [self.build_single(index, member, inputs, head, precision) for index, member in numbered]
-        self.position = (-1, 0, 0)
-        member = members[0]
-        row_multiplications = count_multiplications(inputs.feature_count, member.model, head.output_count)
-        step_multiplications = member.training.batch_size * row_multiplications
-        is_counted = member.model.tail is None  # a backbone's part multiplies far more often than it has weights
-        is_on_cpu = member.data.inputs.device.type == "cpu"
-        self.is_small = is_counted and is_on_cpu and step_multiplications <= MAX_SINGLE_THREADED_MULTIPLICATIONS
-
-    def build_single(
-        self, index: int, member: Member, inputs: Inputs, head: Head, precision: Precision
-    ) -> SingleNetwork:
-        """Return the network of the member at an index, before its first step."""
-        return SingleNetwork(member, inputs, head, precision)
-
-    @property
-    def members(self) -> Sequence[Member]:
-        """Return the members in the order in which they were given."""
-        return [each.member for each in self.networks]
-
-    def train_epoch(self, epoch: int, on_step: Callable[[], None] = lambda: None) -> Tensor:
-        """Train every member on each of its training rows once; return their mean losses: see `NetworkStack`."""
-        if self.position[0] != epoch:
-            self.position = (epoch, 0, 0)
-            for each in self.networks:
-                each.start_epoch()
-        with _deterministic_cudnn(), single_threaded() if self.is_small else nullcontext():
-            for each in self.networks:
-                for _ in each.train_steps(epoch):
-                    self.position = (epoch, 0, sum(each.epoch_steps for each in self.networks))
-                    on_step()
-        return torch.stack([each.mean_loss for each in self.networks]).cpu()
-
-    @torch.no_grad()
-    def validate(self) -> list[Tensor]:
-        with _deterministic_cudnn(), single_threaded() if self.is_small else nullcontext():
-            return [each.predict_validation() for each in self.networks]
-
-    def retain(self, indices: Sequence[int]) -> None:
-        self.networks = [self.networks[index] for index in indices]
-
-    def training_state(self, index: int) -> StateDict:
-        return self.networks[index].training_state()
-
-    def load_training_state(self, index: int, state: StateDict) -> None:
-        self.networks[index].load_training_state(state)
-
-    def state_dict(self, index: int) -> StateDict:
-        return self.networks[index].state_dict()
-
-
 class SingleNetwork:
     """A member with its network and optimizer. With convolutions, a running mean of the network predicts.
 
     microbatch_size: rows of a forward pass; the gradients of a minibatch's passes are added.
     total_steps, epoch_steps: taken in all and in this epoch; loss_sum: float [], over the rows of this epoch.
+    eval_network: the network that predicts, which is the running mean if there is one.
     """
 
     microbatch_size = 2**30  # the whole minibatch
@@ -105,6 +43,7 @@ class SingleNetwork:
         self.network = self.build_initial_network().to(self.device)
         self.optimizer = build_torch_optimizer(self.param_groups(), member.training)
         self.ema = None if member.model.convolutions is None else build_ema(self.network)
+        self.eval_network = self.network if self.ema is None else self.ema.module
         self.augmentation = build_augmentation(member.training, member.data.inputs)
         self.total_steps = 0
         self.start_epoch()
@@ -125,11 +64,6 @@ class SingleNetwork:
         """Reset the counts of the epoch."""
         self.epoch_steps = 0
         self.loss_sum = torch.zeros((), device=self.device)
-
-    @property
-    def mean_loss(self) -> Tensor:
-        """Return the mean loss over the training rows at the end of an epoch, float []."""
-        return self.loss_sum / len(self.member.data.train)
 
     def train_steps(self, epoch: int) -> Iterator[None]:
         """Take the remaining steps of an epoch, yielding after each."""
@@ -157,7 +91,7 @@ class SingleNetwork:
             dropout_masks = [mask[microbatch] for mask in randomness.dropout_masks]
             indices = randomness.augmentation_indices
             indices = None if indices is None else indices[microbatch]
-            batch = self.read_inputs(randomness.input_rows[microbatch], self.augmentation, indices)
+            batch = self.read_inputs(randomness.input_rows[microbatch], indices)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_bf16):
                 outputs = self.network(batch, dropout_masks)
             # Each microbatch weighs as much as its rows, so that the gradients add up to that of the minibatch.
@@ -166,22 +100,12 @@ class SingleNetwork:
             self.loss_sum = self.loss_sum + loss.detach() * count
         self.optimizer.step()
 
-    def read_inputs(
-        self, rows: Tensor, augmentation: Augmentation | None = None, augmentation_indices: Tensor | None = None
-    ) -> Tensor:
+    def read_inputs(self, rows: Tensor, augmentation_indices: Tensor | None = None) -> Tensor:
         """Return the network's inputs for these rows, augmented if there are indices."""
         raw_inputs = self.member.data.inputs[rows]
-        if augmentation is not None and augmentation_indices is not None:
-            raw_inputs = augmentation.apply(raw_inputs, augmentation_indices)
+        if self.augmentation is not None and augmentation_indices is not None:
+            raw_inputs = self.augmentation.apply(raw_inputs, augmentation_indices)
         return self.inputs.prepare_batch(raw_inputs, self.member.data.input_constants)
-
-    @property
-    def eval_network(self) -> Network:
-        """Return the network that predicts: the running mean, if there is one."""
-        if self.ema is None:
-            return self.network
-        assert isinstance(self.ema.module, ConvolutionalNetwork)
-        return self.ema.module
 
     def predict_validation(self) -> Tensor:
         """Return the predictions for the V validation rows, float [V, columns], on the CPU."""
@@ -194,7 +118,7 @@ class SingleNetwork:
         """Return a copy of the parameters and buffers of the network that predicts, on the CPU."""
         return {name: _copy_to_cpu(value) for name, value in self.eval_network.state_dict().items()}
 
-    def _networks_by_kind(self) -> dict[str, Network]:
+    def _networks_by_kind(self) -> dict[str, nn.Module]:
         """Return the networks by their prefix in a checkpoint: the trained one, and its running mean if any."""
         return {"network": self.network} | ({} if self.ema is None else {"judged": self.eval_network})
 
@@ -245,3 +169,53 @@ def _deterministic_cudnn() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.deterministic = previous
+
+
+class AutogradStack:
+    """A network and a torch optimizer for each member; a member takes all steps of an epoch before the next member."""
+
+    single_class = SingleNetwork
+
+    def __init__(self, members: Sequence[Member], inputs: Inputs, head: Head, precision: Precision) -> None:
+        self.networks = [self.single_class(member, inputs, head, precision) for member in members]
+        self.position = (-1, 0, 0)
+        member = members[0]
+        row_multiplications = count_multiplications(inputs.feature_count, member.model, head.output_count)
+        step_multiplications = member.training.batch_size * row_multiplications
+        is_counted = member.model.tail is None  # a backbone's part multiplies far more often than it has weights
+        is_on_cpu = member.data.inputs.device.type == "cpu"
+        self.is_small = is_counted and is_on_cpu and step_multiplications <= MAX_SINGLE_THREADED_MULTIPLICATIONS
+
+    @property
+    def members(self) -> Sequence[Member]:
+        return [each.member for each in self.networks]
+
+    def train_epoch(self, epoch: int, on_step: Callable[[], None] = lambda: None) -> Tensor:
+        """Train every member on each of its training rows once; return their mean losses: see `NetworkStack`."""
+        if self.position[0] != epoch:
+            self.position = (epoch, 0, 0)
+            for each in self.networks:
+                each.start_epoch()
+        with _deterministic_cudnn(), single_threaded() if self.is_small else nullcontext():
+            for each in self.networks:
+                for _ in each.train_steps(epoch):
+                    self.position = (epoch, 0, sum(each.epoch_steps for each in self.networks))
+                    on_step()
+        return torch.stack([each.loss_sum / len(each.member.data.train) for each in self.networks]).cpu()
+
+    @torch.no_grad()
+    def validate(self) -> list[Tensor]:
+        with _deterministic_cudnn(), single_threaded() if self.is_small else nullcontext():
+            return [each.predict_validation() for each in self.networks]
+
+    def retain(self, indices: Sequence[int]) -> None:
+        self.networks = [self.networks[index] for index in indices]
+
+    def training_state(self, index: int) -> StateDict:
+        return self.networks[index].training_state()
+
+    def load_training_state(self, index: int, state: StateDict) -> None:
+        self.networks[index].load_training_state(state)
+
+    def state_dict(self, index: int) -> StateDict:
+        return self.networks[index].state_dict()

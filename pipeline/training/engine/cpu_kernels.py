@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 
@@ -23,24 +23,20 @@ MAX_SINGLE_THREADED_STEP_SIZE = 2**19
 MAX_SINGLE_THREADED_MULTIPLICATIONS = 2**25  # the same for the multiplications of a step of convolutions
 
 
-@contextmanager
-def best_cpu_kernels(weights: Sequence[Tensor], batch_size: int) -> Iterator[None]:
-    """Set the fastest matrix library and number of threads for a stack inside the block; products stay in float32.
+def best_cpu_kernels(weights: Sequence[Tensor], batch_size: int) -> AbstractContextManager[None]:
+    """Return a context with the fastest matrix library and number of threads for a stack; products stay in float32.
 
     weights: [slots, nodes, inputs] for each layer. The choice depends on the shape of one network, not on the number
     of slots: a member has the same digits alone and in a stack.
     """
     layer_sizes = [layer[0].numel() for layer in weights]
     if weights[0].device.type != "cpu":
-        yield
-    elif sum(layer_sizes) * batch_size <= MAX_SINGLE_THREADED_STEP_SIZE:
-        with single_threaded():
-            yield
-    elif is_onednn_faster() and max(layer_sizes) >= onednn_threshold():
-        with onednn_matmul():
-            yield
-    else:
-        yield
+        return nullcontext()
+    if sum(layer_sizes) * batch_size <= MAX_SINGLE_THREADED_STEP_SIZE:
+        return single_threaded()
+    if is_onednn_faster() and max(layer_sizes) >= onednn_threshold():
+        return onednn_matmul()
+    return nullcontext()
 
 
 @contextmanager

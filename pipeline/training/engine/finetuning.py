@@ -12,7 +12,6 @@ from torch import Tensor
 from pipeline.models.heads import Head
 from pipeline.models.networks import FinetunedNetwork, Network, StateDict, build_network
 from pipeline.preprocessing import Inputs
-from pipeline.preprocessing.augmentation import Augmentation
 from pipeline.training.engine.autograd_loop import AutogradStack, SingleNetwork
 from pipeline.training.engine.fused_dense import FusedDenseStack
 from pipeline.training.engine.interface import Member, NetworkStack, Precision
@@ -20,6 +19,38 @@ from pipeline.training.engine.interface import Member, NetworkStack, Precision
 # Prefixes of tensor names in a `FinetunedNetwork`.
 DENSE_PREFIX = "dense."
 BACKBONE_TAIL_PREFIX = "backbone.tail."
+
+
+class FinetunedSingleNetwork(SingleNetwork):
+    """A trained head with its part of the backbone, which has its own learning rate; its weights are loaded."""
+
+    microbatch_size = 32  # bounds the memory of a backbone's activations
+
+    def build_initial_network(self) -> Network:
+        network = build_network(self.inputs.feature_count, self.member.model, self.head.output_count)
+        assert isinstance(network, FinetunedNetwork)
+        network.backbone.set_scaling(self.member.data.input_constants)
+        return network
+
+    def param_groups(self) -> list[dict[str, Any]]:
+        network = self.network
+        finetune = self.member.training.finetuning
+        assert isinstance(network, FinetunedNetwork)
+        assert finetune is not None
+        # A pretrained part takes smaller steps than a new head (Howard & Ruder 2018, arXiv:1801.06146).
+        backbone_group = {"params": list(network.backbone.parameters()), "lr": finetune.backbone_learning_rate}
+        return [backbone_group, {"params": list(network.dense.parameters())}]
+
+    def read_inputs(self, rows: Tensor, augmentation_indices: Tensor | None = None) -> Tensor:
+        """Return the inputs of the backbone's part for these rows."""
+        assert self.member.data.backbone_activations is not None
+        return self.member.data.backbone_activations[rows]
+
+
+class _FinetuneAutogradStack(AutogradStack):
+    """Full networks, whose weights are loaded."""
+
+    single_class = FinetunedSingleNetwork
 
 
 class FinetuneStack:
@@ -34,7 +65,6 @@ class FinetuneStack:
 
     @property
     def members(self) -> Sequence[Member]:
-        """Return the members in the order in which they were given."""
         return self.stack.members
 
     @property
@@ -54,8 +84,10 @@ class FinetuneStack:
 
     def _start_finetuning(self) -> None:
         if isinstance(self.stack, FusedDenseStack):
-            head_states = [self.stack.state_dict(index) for index in range(len(self.members))]
-            self.stack = _FinetuneAutogradStack(head_states, self.members, self.inputs, self.head, self.precision)
+            stack = _FinetuneAutogradStack(self.members, self.inputs, self.head, self.precision)
+            for index, single in enumerate(stack.networks):
+                single.network.load_state_dict(self.state_dict(index))
+            self.stack = stack
 
     def validate(self) -> list[Tensor]:
         return self.stack.validate()
@@ -74,68 +106,10 @@ class FinetuneStack:
 
     def state_dict(self, index: int) -> StateDict:
         """Return a copy of a member's weights on the CPU; in the first phase the backbone's are the pretrained ones."""
-        if isinstance(self.stack, FusedDenseStack):
-            return _full_state_dict(self.stack.state_dict(index), self.members[index])
-        return self.stack.state_dict(index)
-
-
-class _FinetuneAutogradStack(AutogradStack):
-    """Full networks that start from trained heads."""
-
-    def __init__(
-        self,
-        head_states: Sequence[StateDict],
-        members: Sequence[Member],
-        inputs: Inputs,
-        head: Head,
-        precision: Precision,
-    ) -> None:
-        self.head_states = head_states
-        super().__init__(members, inputs, head, precision)
-
-    def build_single(
-        self, index: int, member: Member, inputs: Inputs, head: Head, precision: Precision
-    ) -> SingleNetwork:
-        return FinetunedSingleNetwork(member, self.head_states[index], inputs, head, precision)
-
-
-def _full_state_dict(head_state: StateDict, member: Member) -> StateDict:
-    """Return the tensors of a full network: those of a head, and the pretrained ones of the backbone's part."""
-    assert member.data.backbone_activations is not None
-    pretrained = {
-        BACKBONE_TAIL_PREFIX + name: value.clone() for name, value in member.data.backbone_activations.weights.items()
-    }
-    return pretrained | {DENSE_PREFIX + name: value for name, value in head_state.items()}
-
-
-class FinetunedSingleNetwork(SingleNetwork):
-    """A trained head with its part of the backbone, which has its own learning rate."""
-
-    microbatch_size = 32  # bounds the memory of a backbone's activations
-
-    def __init__(self, member: Member, head_state: StateDict, inputs: Inputs, head: Head, precision: Precision) -> None:
-        self.initial_state = _full_state_dict(head_state, member)
-        super().__init__(member, inputs, head, precision)
-
-    def build_initial_network(self) -> Network:
-        network = build_network(self.inputs.feature_count, self.member.model, self.head.output_count)
-        assert isinstance(network, FinetunedNetwork)
-        network.load_state_dict(self.initial_state)
-        network.backbone.set_scaling(self.member.data.input_constants)
-        return network
-
-    def param_groups(self) -> list[dict[str, Any]]:
-        network = self.network
-        finetune = self.member.training.finetuning
-        assert isinstance(network, FinetunedNetwork)
-        assert finetune is not None
-        # A pretrained part takes smaller steps than a new head (Howard & Ruder 2018, arXiv:1801.06146).
-        backbone_group = {"params": list(network.backbone.parameters()), "lr": finetune.backbone_learning_rate}
-        return [backbone_group, {"params": list(network.dense.parameters())}]
-
-    def read_inputs(
-        self, rows: Tensor, augmentation: Augmentation | None = None, augmentation_indices: Tensor | None = None
-    ) -> Tensor:
-        """Return the inputs of the backbone's part for these rows."""
-        assert self.member.data.backbone_activations is not None
-        return self.member.data.backbone_activations[rows]
+        state = self.stack.state_dict(index)
+        if not isinstance(self.stack, FusedDenseStack):
+            return state
+        activations = self.members[index].data.backbone_activations
+        assert activations is not None
+        pretrained = {BACKBONE_TAIL_PREFIX + name: value.clone() for name, value in activations.weights.items()}
+        return pretrained | {DENSE_PREFIX + name: value for name, value in state.items()}

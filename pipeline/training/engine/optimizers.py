@@ -12,53 +12,42 @@ from torch import Tensor
 from pipeline.config.schema import Training
 from pipeline.config.search_methods import OPTIMIZERS
 from pipeline.training.engine import compat
-from pipeline.training.engine.parameters import StackedTensors, StackParameters
+from pipeline.training.engine.parameters import StackParameters
 
 # The defaults of torch.optim.AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101; the moments: Kingma & Ba 2015).
 ADAMW_BETAS = (0.9, 0.999)
 ADAMW_EPSILON = 1e-8
 
 
-@dataclass(frozen=True)
-class OptimizerTensors:
-    """The tensors of one fused update; each list has one tensor for each parameter of each range of slots."""
-
-    values: list[Tensor]
-    gradients: list[Tensor]
-    first_moments: list[Tensor]
-    second_moments: list[Tensor]
-    step_counts: list[Tensor]
-
-
-def _step_adamw(tensors: OptimizerTensors, training: Training) -> None:
+def _step_adamw(step: OptimizerStep) -> None:
     # Weight decay is decoupled: it shrinks the values by lr * weight_decay before the step of the moments, and enters
     # neither moment (Loshchilov & Hutter 2019, algorithm 2). The empty list is for the maxima of AMSGrad.
     compat.fused_adamw_(
-        tensors.values,
-        tensors.gradients,
-        tensors.first_moments,
-        tensors.second_moments,
+        step.values,
+        step.gradients,
+        step.first_moments,
+        step.second_moments,
         [],
-        tensors.step_counts,
-        lr=training.learning_rate,
+        step.step_counts,
+        lr=step.training.learning_rate,
         beta1=ADAMW_BETAS[0],
         beta2=ADAMW_BETAS[1],
-        weight_decay=training.weight_decay,
+        weight_decay=step.training.weight_decay,
         eps=ADAMW_EPSILON,
         amsgrad=False,
         maximize=False,
     )
 
 
-def _step_sgd(tensors: OptimizerTensors, training: Training) -> None:
+def _step_sgd(step: OptimizerStep) -> None:
     # Plain gradient descent: weight decay is added to the gradient (L2), and there are no momentum buffers.
     compat.fused_sgd_(
-        tensors.values,
-        tensors.gradients,
+        step.values,
+        step.gradients,
         [],
-        weight_decay=training.weight_decay,
+        weight_decay=step.training.weight_decay,
         momentum=0.0,
-        lr=training.learning_rate,
+        lr=step.training.learning_rate,
         dampening=0.0,
         nesterov=False,
         maximize=False,
@@ -67,7 +56,7 @@ def _step_sgd(tensors: OptimizerTensors, training: Training) -> None:
 
 
 # The same update for each optimizer of `config/search_methods.py`, in one call for all slots of a stack.
-FUSED_STEPS: Mapping[str, Callable[[OptimizerTensors, Training], None]] = {"adamw": _step_adamw, "sgd": _step_sgd}
+FUSED_STEPS: Mapping[str, Callable[[OptimizerStep], None]] = {"adamw": _step_adamw, "sgd": _step_sgd}
 
 
 def build_torch_optimizer(param_groups: list[dict[str, Any]], training: Training) -> torch.optim.Optimizer:
@@ -78,10 +67,17 @@ def build_torch_optimizer(param_groups: list[dict[str, Any]], training: Training
 
 @dataclass(frozen=True)
 class OptimizerStep:
-    """The update of all slots that share one `Training`: one call, since the kernel takes one learning rate."""
+    """The update of all slots that share one `Training`: one call, since the kernel takes one learning rate.
+
+    Each list has one tensor for each parameter of each range of slots.
+    """
 
     training: Training
-    tensors: OptimizerTensors
+    values: list[Tensor]
+    gradients: list[Tensor]
+    first_moments: list[Tensor]
+    second_moments: list[Tensor]
+    step_counts: list[Tensor]
 
     @classmethod
     def build_all(
@@ -91,28 +87,16 @@ class OptimizerStep:
 
         slot_runs: neighbouring slots, their step count (float32 [], incremented by the caller) and their training.
         """
-        trainings = dict.fromkeys(training for _, _, training in slot_runs)
-        return [
-            cls._build(parameters, training, [run[:2] for run in slot_runs if run[2] == training])
-            for training in trainings
-        ]
-
-    @classmethod
-    def _build(
-        cls, parameters: StackParameters, training: Training, slot_runs: Sequence[tuple[slice, Tensor]]
-    ) -> OptimizerStep:
-        def select(stacked: StackedTensors) -> list[Tensor]:
-            return [tensor for slots, _ in slot_runs for tensor in stacked.select_slots(slots)]
-
-        tensors = OptimizerTensors(
-            select(parameters.values),
-            select(parameters.gradients),
-            select(parameters.first_moments),
-            select(parameters.second_moments),
-            [step_count for slots, step_count in slot_runs for _ in parameters.values.select_slots(slots)],
-        )
-        return cls(training, tensors)
+        steps: dict[Training, OptimizerStep] = {}
+        for slots, step_count, training in slot_runs:
+            step = steps.setdefault(training, cls(training, [], [], [], [], []))
+            step.values.extend(parameters.values.select_slots(slots))
+            step.gradients.extend(parameters.gradients.select_slots(slots))
+            step.first_moments.extend(parameters.first_moments.select_slots(slots))
+            step.second_moments.extend(parameters.second_moments.select_slots(slots))
+            step.step_counts.extend([step_count] * (len(step.values) - len(step.step_counts)))
+        return list(steps.values())
 
     def run(self) -> None:
         """Update the values from the gradients in place, as `torch.optim` does with `fused=True`."""
-        FUSED_STEPS[self.training.optimizer](self.tensors, self.training)
+        FUSED_STEPS[self.training.optimizer](self)

@@ -45,9 +45,8 @@ def draw_epoch_randomness(
     order = torch.randperm(count, generator=make_generator(seeds.study, data.fold, epoch, "order"))
     augmentation_indices = None
     if augmentation is not None:
-        augmentation_indices = augmentation.sample(
-            count, make_generator(seeds.trial, data.fold, epoch, "augmentation")
-        ).to(device)
+        generator = make_generator(seeds.trial, data.fold, epoch, "augmentation")
+        augmentation_indices = augmentation.sample(count, generator).to(device)
     dropout_masks: tuple[Tensor, ...] = ()
     if dropout_rate > 0 and widths:
         rng = np.random.Generator(np.random.SFC64(derive_seed(seeds.trial, data.fold, epoch, "dropout")))
