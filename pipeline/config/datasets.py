@@ -137,15 +137,16 @@ class Cifar(DatasetConfig):
 
 @plain_dataclass(frozen=True)
 class DatasetSpec:
-    """Facts of a kind of data set.
+    """Facts of a kind of data set: an entry of DATASETS.
 
-    loader: module and function below `pipeline.data`, with the arguments (dataset, target_kind, cache).
+    description: the examples in words. loader: module and function below `pipeline.data`, with the arguments
+    (dataset, target_kind, cache).
     image_size: the side of the images in pixels with size=auto and no pretrained backbone.
     is_downloaded: whether the program fetches the files that are not there.
     """
 
-    kind: str
     config_class: type[DatasetConfig]
+    description: str
     loader: str
     target_kinds: tuple[TargetKind, ...]
     image_size: int = 64
@@ -154,21 +155,39 @@ class DatasetSpec:
 
 
 DATASETS: Mapping[str, DatasetSpec] = {
-    spec.kind: spec
-    for spec in (
-        DatasetSpec("drawn", SyntheticImages, "synthetic_images:load_synthetic_images", ALL_TARGET_KINDS),
-        DatasetSpec(
-            "drawn_houses",
-            SyntheticHouses,
-            "sources.synthetic_houses:load_synthetic_houses",
-            ("numbers",),
-            is_table=True,
-        ),
-        DatasetSpec("folder", ImageFolder, "sources.image_folder:load_image_folder", ("classes",)),
-        DatasetSpec("labels", LabeledImages, "sources.labelled_csv:load_labelled_csv", ALL_TARGET_KINDS),
-        DatasetSpec("hdf5", Hdf5, "sources.hdf5:load_hdf5", ("classes",)),
-        DatasetSpec("table", TableFile, "sources.table:load_table", ("classes", "numbers"), is_table=True),
-        DatasetSpec("oxford_pets", OxfordPets, "sources.downloads:load_oxford_pets", ("classes",), is_downloaded=True),
-        DatasetSpec("cifar", Cifar, "sources.downloads:load_cifar", ("classes",), image_size=32, is_downloaded=True),
-    )
+    "drawn": DatasetSpec(
+        SyntheticImages, "synthetic images", "synthetic_images:load_synthetic_images", ALL_TARGET_KINDS
+    ),
+    "drawn_houses": DatasetSpec(
+        SyntheticHouses,
+        "synthetic houses",
+        "sources.synthetic_houses:load_synthetic_houses",
+        ("numbers",),
+        is_table=True,
+    ),
+    "folder": DatasetSpec(
+        ImageFolder, "images in folders, one per class", "sources.image_folder:load_image_folder", ("classes",)
+    ),
+    "labels": DatasetSpec(
+        LabeledImages, "images listed in a CSV file", "sources.labelled_csv:load_labelled_csv", ALL_TARGET_KINDS
+    ),
+    "hdf5": DatasetSpec(Hdf5, "images in HDF5 files", "sources.hdf5:load_hdf5", ("classes",)),
+    "table": DatasetSpec(
+        TableFile, "rows of a table", "sources.table:load_table", ("classes", "numbers"), is_table=True
+    ),
+    "oxford_pets": DatasetSpec(
+        OxfordPets,
+        "photographs of the Oxford-IIIT Pet dataset",
+        "sources.downloads:load_oxford_pets",
+        ("classes",),
+        is_downloaded=True,
+    ),
+    "cifar": DatasetSpec(
+        Cifar,
+        "photographs of the CIFAR-10 dataset",
+        "sources.downloads:load_cifar",
+        ("classes",),
+        image_size=32,
+        is_downloaded=True,
+    ),
 }

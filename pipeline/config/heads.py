@@ -68,13 +68,12 @@ class BandsConfig(HeadConfig):
 
 @plain_dataclass(frozen=True)
 class HeadSpec:
-    """Facts of a kind of head.
+    """Facts of a kind of head: an entry of HEADS.
 
     prediction_kinds: those that metrics can score, the preferred kind first. runtime_class: module and class below
     `pipeline.models.heads`. condition: when a message recommends it.
     """
 
-    kind: str
     config_class: type[HeadConfig]
     target_kind: TargetKind
     prediction_kinds: tuple[PredictionKind, ...]
@@ -88,18 +87,15 @@ class HeadSpec:
 
 
 HEADS: Mapping[str, HeadSpec] = {
-    spec.kind: spec
-    for spec in (
-        HeadSpec("softmax", SoftmaxConfig, "classes", ("classes",), "classification:SoftmaxHead"),
-        HeadSpec("sigmoid", SigmoidConfig, "classes", ("classes",), "classification:SigmoidHead", " for two classes"),
-        HeadSpec("sigmoids", SigmoidsConfig, "labels", ("labels",), "classification:SigmoidsHead"),
-        HeadSpec("number", NumberConfig, "numbers", ("numbers",), "regression:NumberHead"),
-        HeadSpec("bands", BandsConfig, "numbers", ("classes", "numbers"), "regression:BandsHead"),
-    )
+    "softmax": HeadSpec(SoftmaxConfig, "classes", ("classes",), "classification:SoftmaxHead"),
+    "sigmoid": HeadSpec(SigmoidConfig, "classes", ("classes",), "classification:SigmoidHead", " for two classes"),
+    "sigmoids": HeadSpec(SigmoidsConfig, "labels", ("labels",), "classification:SigmoidsHead"),
+    "number": HeadSpec(NumberConfig, "numbers", ("numbers",), "regression:NumberHead"),
+    "bands": HeadSpec(BandsConfig, "numbers", ("classes", "numbers"), "regression:BandsHead"),
 }
 
 
 def recommend_heads(target_kind: TargetKind) -> str:
     """Return the heads for a kind of target, as a message recommends them."""
-    specs = [spec for spec in HEADS.values() if spec.target_kind == target_kind]
-    return " or ".join(f"head={spec.kind}{spec.condition}" for spec in specs)
+    specs = {kind: spec for kind, spec in HEADS.items() if spec.target_kind == target_kind}
+    return " or ".join(f"head={kind}{spec.condition}" for kind, spec in specs.items())

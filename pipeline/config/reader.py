@@ -193,8 +193,7 @@ def _with_image_size(dataset: Any, backbone: BackboneConfig | None) -> Any:
     """Return the data set's section with size=auto replaced by the backbone's image size or the data set's own."""
     if not isinstance(dataset, Mapping) or dataset.get("size") != "auto" or dataset.get("kind") not in DATASETS:
         return dataset
-    is_pretrained = backbone is not None and backbone.is_pretrained
-    spec = BACKBONES[backbone.name] if backbone and is_pretrained else DATASETS[dataset["kind"]]
+    spec = BACKBONES[backbone.name] if backbone and backbone.is_pretrained else DATASETS[dataset["kind"]]
     return {**dataset, "size": spec.image_size}
 
 

@@ -95,10 +95,8 @@ def _check_paths(dataset: DatasetConfig) -> Iterator[str]:
 def _check_workers(compute: schema.ComputeConfig | None, pruner: Pruner | None) -> Iterator[str]:
     """Yield a mistake if the table of trials would depend on which worker is faster."""
     if pruner is not None and pruner.compares_running_trials and compute is not None and compute.workers != 1:
-        yield (
-            f"compute.workers: pruner={pruner.name} compares trials that still run, so there is one worker; "
-            f"got {compute.workers}; use pruner=median"
-        )
+        rule = f"pruner={pruner.name} compares trials that still run, so there is one worker"
+        yield f"compute.workers: {rule}; got {compute.workers}; use pruner=median"
 
 
 def _check_store(store: Path | None) -> Iterator[str]:

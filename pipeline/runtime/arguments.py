@@ -91,18 +91,27 @@ def option(default: str | None, read: Callable[[str], Any]) -> Mapping[str, Any]
 
 
 def read_options(options_class: type[OptionsT], args: Sequence[str]) -> OptionsT:
-    """Return the options as typed; raise UsageError with every mistake among them."""
+    """Return the options of `key=value` arguments; raise UsageError with every mistake among them."""
+    texts: dict[str, str] = {}
+    mistakes: list[str] = []
     keys = [each.name for each in fields(options_class)]
-    return fill_options(options_class, *_parse_key_values(args, keys))
+    *first, last = [f"{key}=" for key in keys]
+    for argument in args:
+        key, equals, text = argument.partition("=")
+        if not equals or key not in keys:
+            hint = did_you_mean(f"{key.lstrip('-')}=", [*first, last])
+            mistakes.append(f"{key}: the keys are {', '.join(first)} and {last}; got {argument}{hint}")
+        elif key in texts:
+            mistakes.append(f"{key}: given twice; got {texts[key]} and {text}")
+        else:
+            texts[key] = text
+    return fill_options(options_class, texts, mistakes)
 
 
 def fill_options(
     options_class: type[OptionsT], texts: Mapping[str, str], mistakes: Sequence[str], **values: Any
 ) -> OptionsT:
-    """Return the options of texts by key, and of values that have no key; raise UsageError with every mistake.
-
-    mistakes: lines that were found before.
-    """
+    """Return the options of texts by key, and of values without one; raise UsageError with these and new mistakes."""
     lines = list(mistakes)
     for each in fields(options_class):
         values.setdefault(each.name, None)
@@ -118,23 +127,6 @@ def fill_options(
     if lines:
         raise UsageError(*lines)
     return options
-
-
-def _parse_key_values(args: Sequence[str], keys: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the text of each key given, and a line for each argument that is no `key=value` of these keys."""
-    texts: dict[str, str] = {}
-    mistakes: list[str] = []
-    *first, last = [f"{key}=" for key in keys]
-    for argument in args:
-        key, equals, text = argument.partition("=")
-        if not equals or key not in keys:
-            hint = did_you_mean(f"{key.lstrip('-')}=", [*first, last])
-            mistakes.append(f"{key}: the keys are {', '.join(first)} and {last}; got {argument}{hint}")
-        elif key in texts:
-            mistakes.append(f"{key}: given twice; got {texts[key]} and {text}")
-        else:
-            texts[key] = text
-    return texts, mistakes
 
 
 def read_bool(text: str) -> bool:

@@ -18,14 +18,9 @@ def available_cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
-def available_cpus() -> int:
-    """Return how many CPU cores this process may use."""
-    return len(available_cores())
-
-
 def map_in_order(function: Callable[[InputT], ResultT], items: Iterable[InputT]) -> Iterator[ResultT]:
     """Apply a function to each item in one thread a CPU core, and yield the results in the order of the items."""
-    pool = ThreadPoolExecutor(available_cpus())
+    pool = ThreadPoolExecutor(len(available_cores()))
     pending = deque[Future[ResultT]]()
     try:
         for item in items:

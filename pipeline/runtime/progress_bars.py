@@ -74,5 +74,4 @@ class CompletedCount(ProgressColumn):
     """Number of completed items, with the total if it is known."""
 
     def render(self, task: Task) -> Text:
-        total = "" if task.total is None else f"/{task.total:,.0f}"
-        return Text(f"{task.completed:,.0f}{total}")
+        return Text(f"{task.completed:,.0f}" + ("" if task.total is None else f"/{task.total:,.0f}"))

@@ -46,9 +46,8 @@ def read_bounded(file: Path, min_bytes: int, max_bytes: int) -> bytes:
 def parse_json_strict(text: bytes, max_keys: int = MAX_JSON_KEYS) -> Any:
     """Return the value of JSON in UTF-8; raise UntrustedFileError if invalid, with a repeated key or with NaN."""
     if (brackets := text.count(b"[") + text.count(b"{")) > MAX_JSON_BRACKETS:
-        raise UntrustedFileError(
-            f"must have at most {MAX_JSON_BRACKETS:,} lists and objects; got {brackets:,} brackets"
-        )
+        rule = f"must have at most {MAX_JSON_BRACKETS:,} lists and objects"
+        raise UntrustedFileError(f"{rule}; got {brackets:,} brackets")
     build = partial(_build_object, max_keys)
     try:
         return json.loads(text.decode(), object_pairs_hook=build, parse_constant=_reject_non_finite)

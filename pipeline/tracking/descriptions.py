@@ -1,6 +1,7 @@
 """Descriptions of a task's experiment, a study's run and a registered model on MLflow's pages, in Markdown."""
 
 from pipeline.config import follow_up_commands
+from pipeline.config.datasets import DATASETS
 from pipeline.config.metrics import METRICS
 from pipeline.study import formatting
 from pipeline.study.description import StudyDescription
@@ -14,16 +15,6 @@ from pipeline.tracking.markdown import (
     truncate,
 )
 
-DATASET_DESCRIPTIONS = {
-    "drawn": "synthetic images",
-    "drawn_houses": "synthetic houses",
-    "folder": "images in folders, one per class",
-    "labels": "images listed in a CSV file",
-    "hdf5": "images in HDF5 files",
-    "table": "rows of a table",
-    "oxford_pets": "photographs of the Oxford-IIIT Pet dataset",
-    "cifar": "photographs of the CIFAR-10 dataset",
-}
 SYNTHETIC_DATA_WARNING = "Trained on synthetic data: a demonstration, of no use on real images or tables. "
 MODEL_LIMITATIONS = (
     "The scores hold for rows like those of the test set: from the same source, selected and prepared in the same way. "
@@ -105,7 +96,8 @@ def _describe_prediction(description: StudyDescription) -> str:
 
 
 def _describe_data(description: StudyDescription) -> str:
-    dataset = DATASET_DESCRIPTIONS.get(description.dataset, f"rows of {escape_markdown(description.dataset)}")
+    spec = DATASETS.get(description.dataset)  # None: the study of a release with other data sets
+    dataset = spec.description if spec else f"rows of {escape_markdown(description.dataset)}"
     return f"{description.rows['rows']:,} {dataset}"
 
 

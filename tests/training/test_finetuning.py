@@ -25,7 +25,7 @@ from pipeline.models import networks as network
 from pipeline.models.backbones import PretrainedBackbone, architectures, split
 from pipeline.preprocessing.backbone_activations import IndexedActivations
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.parallel import available_cpus
+from pipeline.runtime.parallel import available_cores
 from pipeline.runtime.signals import SearchInterrupted
 from pipeline.study.problem import Problem, build_problem
 from pipeline.training.checkpoints import CheckpointPolicy, CheckpointStore
@@ -68,7 +68,7 @@ def asked_of(part: FinetunePart, views: int = 2) -> Problem:
 def _every_core() -> Iterator[None]:
     """Give torch every core: with one thread oneDNN's convolutions round the same row differently in other batches."""
     before = torch.get_num_threads()
-    torch.set_num_threads(available_cpus())
+    torch.set_num_threads(len(available_cores()))
     yield
     torch.set_num_threads(before)
 

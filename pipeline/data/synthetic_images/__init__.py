@@ -15,7 +15,7 @@ from pipeline.data.examples import Examples, Images
 from pipeline.data.synthetic_images.scenes import draw_scene
 from pipeline.data.synthetic_images.subjects import SUBJECTS, make_rng, make_scene, make_targets
 from pipeline.runtime.array_cache import load_cached, store_cached
-from pipeline.runtime.parallel import available_cpus
+from pipeline.runtime.parallel import available_cores
 from pipeline.runtime.progress_bars import track
 
 DRAWING_VERSION = 2  # a change to how anything is drawn needs a new number, or old images come from the cache
@@ -36,7 +36,7 @@ def load_synthetic_images(dataset: SyntheticImages, _target_kind: TargetKind, ca
     shape = (dataset.count, 3, dataset.size, dataset.size)
     pixels = load_cached(file)
     if pixels is None or pixels.shape != shape:
-        processes = 1 if dataset.count < MIN_IMAGES_FOR_PROCESSES else available_cpus()
+        processes = 1 if dataset.count < MIN_IMAGES_FOR_PROCESSES else len(available_cores())
         chunks = track(draw_images(dataset, processes), "drawing images", dataset.count, len)
         pixels = store_cached(file, shape, np.uint8, chunks)
     targets = make_targets(dataset.seed, dataset.subject, dataset.count)
