@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,25 +35,19 @@ class CacheEntry:
 
 def list_entries(cache: Path) -> list[CacheEntry]:
     """Return the entries of a cache folder, the least recently used first."""
-    stats_by_name: dict[Path, dict[Path, os.stat_result]] = {}
-    for file in _iter_files(cache):
+    files = (*cache.glob("*-*.npy"), *cache.glob("*-*.json"), *cache.glob("weights/*"))
+    finished = [file for file in files if not file.name.startswith(".")]  # another process may be writing the others
+    stats_by_path: dict[Path, dict[Path, os.stat_result]] = {}
+    for file in (*finished, *find_leftover_files(cache), *find_leftover_files(cache / "weights")):
         with suppress(FileNotFoundError):  # another search has deleted it
-            stats_by_name.setdefault(file.with_suffix("") if file.parent == cache else file, {})[file] = file.stat()
-    entries = [_build_entry(cache, name, stats) for name, stats in stats_by_name.items()]
+            stats_by_path.setdefault(file.with_suffix("") if file.parent == cache else file, {})[file] = file.stat()
+    entries = [_build_entry(cache, path, stats) for path, stats in stats_by_path.items()]
     return sorted(entries, key=lambda entry: entry.last_used)
 
 
-def _iter_files(cache: Path) -> Iterator[Path]:
-    """Yield finished files and those that killed searches left; not those that another process is writing."""
-    for file in (*cache.glob("*-*.npy"), *cache.glob("*-*.json"), *cache.glob("weights/*")):
-        if not file.name.startswith("."):
-            yield file
-    yield from (*find_leftover_files(cache), *find_leftover_files(cache / "weights"))
-
-
 def _build_entry(cache: Path, path: Path, stats: Mapping[Path, os.stat_result]) -> CacheEntry:
-    kind = path.name.partition("-")[0] if path.parent == cache else "weights"
-    kind = "" if path.name.startswith(".") else kind
+    prefix = path.name.partition("-")[0] if path.parent == cache else "weights"
+    kind = "" if path.name.startswith(".") else prefix
     size_bytes = sum(stat.st_size for stat in stats.values())
     last_used = max(max(stat.st_atime, stat.st_mtime) for stat in stats.values())
     return CacheEntry(KIND_DESCRIPTIONS.get(kind, kind), tuple(stats), size_bytes, last_used)

@@ -24,10 +24,7 @@ class DataError(UserError):
 
 @dataclass(frozen=True)
 class Images:
-    """Decoded images.
-
-    pixels: uint8 [N, 3, H, W], RGB; may be memory-mapped (read only).
-    """
+    """Decoded images; pixels: uint8 [N, 3, H, W], RGB, which may be memory-mapped (read only)."""
 
     pixels: NDArray[np.uint8]
 
@@ -161,12 +158,11 @@ class Examples:
 
     def take(self, indices: NDArray[np.int64]) -> Examples:
         """Select rows in the given order and recompute the fingerprint."""
-        names = tuple(self.names[row] for row in indices)
         return replace(
             self,
             inputs=self.inputs.take(indices),
             targets=self.targets[indices],
-            names=names,
+            names=tuple(self.names[row] for row in indices),
             groups=self.groups[indices],
             test_mask=self.test_mask[indices],
         ).with_fingerprint()

@@ -6,14 +6,7 @@ from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import (
-    GroupKFold,
-    GroupShuffleSplit,
-    KFold,
-    StratifiedGroupKFold,
-    StratifiedKFold,
-    train_test_split,
-)
+from sklearn import model_selection
 
 from pipeline.config.schema import CrossValidationConfig
 from pipeline.data.examples import DataError, Examples
@@ -91,21 +84,22 @@ def _select_test_indices(examples: Examples, strata: Indices, test_size: float, 
         return np.flatnonzero(examples.test_mask)
     indices = np.arange(len(examples))
     if _has_shared_groups(examples.groups):
-        splitter = GroupShuffleSplit(1, test_size=test_size, random_state=random_state)
+        splitter = model_selection.GroupShuffleSplit(1, test_size=test_size, random_state=random_state)
         return np.asarray(next(splitter.split(indices, groups=examples.groups))[1])
     counts = np.bincount(strata)
     can_stratify = min(counts) >= 2 and len(counts) <= min(test_size, 1 - test_size) * len(indices)
     stratify = strata if can_stratify else None
-    return np.asarray(train_test_split(indices, test_size=test_size, stratify=stratify, random_state=random_state)[1])
+    split = model_selection.train_test_split(indices, test_size=test_size, stratify=stratify, random_state=random_state)
+    return np.asarray(split[1])
 
 
 def _split_folds(rows: Indices, strata: Indices, groups: Indices, n_splits: int, random_state: int) -> list[Fold]:
     """Split rows once, stratified unless a stratum has fewer rows than folds, and by group if rows share groups."""
     has_rare_stratum = min(np.bincount(strata)[np.unique(strata)]) < n_splits
     if has_groups := _has_shared_groups(groups):
-        splitter = GroupKFold if has_rare_stratum else StratifiedGroupKFold
+        splitter = model_selection.GroupKFold if has_rare_stratum else model_selection.StratifiedGroupKFold
     else:
-        splitter = KFold if has_rare_stratum else StratifiedKFold
+        splitter = model_selection.KFold if has_rare_stratum else model_selection.StratifiedKFold
     split = splitter(n_splits, shuffle=True, random_state=random_state).split
     pairs = split(rows, strata, groups if has_groups else None)
     return [Fold(rows[train], rows[validation]) for train, validation in pairs]

@@ -39,11 +39,6 @@ class TableInputs:
             raise ValueError("numbers or categories: must have at least one column")
 
     @property
-    def column_names(self) -> UniqueNames:
-        """Return the columns that a table must have."""
-        return (*self.numbers, *self.categories)
-
-    @property
     def feature_count(self) -> int:
         """Return the number of features per row."""
         return len(self.numbers) + len(self.flagged) + sum(len(levels) + 1 for levels in self.levels)
@@ -64,8 +59,15 @@ class TableInputs:
         missing = numbers.isnan()
         imputed = torch.where(missing, constants["input.median"], numbers)
         scaled = (imputed - constants["input.mean"]) / constants["input.spread"]
-        flags = missing[:, [self.numbers.index(name) for name in self.flagged]].float()
-        return torch.cat([scaled, flags, *self._encode_one_hot(codes, constants)], dim=1)
+        columns = [scaled, missing[:, [self.numbers.index(name) for name in self.flagged]].float()]
+        start = 0
+        for column_codes, levels in zip(codes.unbind(1), self.levels, strict=True):
+            is_known_level = torch.nn.functional.pad(constants["input.seen"][start : start + len(levels)], (0, 1))
+            # Code -1 indexes the padding, which is 0: missing counts as unknown.
+            known_codes = torch.where(is_known_level[column_codes] > 0, column_codes, len(levels))
+            columns.append(torch.nn.functional.one_hot(known_codes, len(levels) + 1).float())
+            start += len(levels)
+        return torch.cat(columns, dim=1)
 
     def prepare_batch(self, rows: Tensor, constants: Constants) -> Tensor:
         """Return float32 [n, features] rows unchanged: `to_device` has transformed them."""
@@ -78,18 +80,6 @@ class TableInputs:
     def gather(self, inputs: Tensor, indices: Tensor, constants: Constants, out: Tensor) -> None:
         """Copy the rows at int64 [n] indices of the device tensor into `out`, float32 [n, features]."""
         torch.index_select(inputs, 0, indices, out=out)
-
-    def _encode_one_hot(self, codes: Tensor, constants: Constants) -> list[Tensor]:
-        """Return float32 [N, levels + 1] for each category column; the last column means missing or unknown."""
-        columns = []
-        start = 0
-        for column_codes, levels in zip(codes.unbind(1), self.levels, strict=True):
-            is_known_level = torch.nn.functional.pad(constants["input.seen"][start : start + len(levels)], (0, 1))
-            # Code -1 indexes the padding, which is 0: missing counts as unknown.
-            known_codes = torch.where(is_known_level[column_codes] > 0, column_codes, len(levels))
-            columns.append(torch.nn.functional.one_hot(known_codes, len(levels) + 1).float())
-            start += len(levels)
-        return columns
 
     def constant_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of each constant by name."""

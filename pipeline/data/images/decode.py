@@ -99,7 +99,10 @@ def _decode_resized(image: ImageFile, target_size: tuple[int, int]) -> Image.Ima
     decoded_pixels = full_pixels if image.info.get("progressive") else image.width * image.height
     with LARGE_IMAGE_LOCK if decoded_pixels > LARGE_IMAGE_PIXELS else nullcontext():
         resized = _resize(_to_resizable_mode(image), target_size)
-    return _rotate_upright(_to_rgb(resized), image)
+    if resized.mode in ("LA", "RGBA"):
+        rgba = resized.convert("RGBA")
+        resized = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return _rotate_upright(resized.convert("RGB"), image)
 
 
 def _resize(image: Image.Image, target_size: tuple[int, int]) -> Image.Image:
@@ -116,13 +119,6 @@ def _to_resizable_mode(image: Image.Image) -> Image.Image:
     return image.convert("RGB") if image.mode in ("1", "P") else image
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("LA", "RGBA"):
-        rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return image.convert("RGB")
-
-
 def _rotate_upright(image: Image.Image, file: ImageFile) -> Image.Image:
     """Transpose by the file's EXIF orientation; without one, or with damaged EXIF data, return the image as it is."""
     try:
@@ -132,18 +128,12 @@ def _rotate_upright(image: Image.Image, file: ImageFile) -> Image.Image:
     return image.transpose(EXIF_TRANSPOSES[orientation]) if orientation in EXIF_TRANSPOSES else image
 
 
-def read_image_or_error(path: Path, size: int) -> DecodedImage | str:
-    """Return the decoded image, or the reason why it cannot be decoded."""
-    try:
-        return read_image(path, size)
-    except ImageError as error:
-        return str(error)
-
-
 def read_pixels_or_error(path: Path, size: int) -> Pixels | str:
     """Return the pixels, or the reason why the image cannot be decoded."""
-    result = read_image_or_error(path, size)
-    return result if isinstance(result, str) else result.pixels
+    try:
+        return read_image(path, size).pixels
+    except ImageError as error:
+        return str(error)
 
 
 @contextmanager

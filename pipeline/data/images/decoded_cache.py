@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.examples import DataError, Images
-from pipeline.data.images.decode import DECODER_VERSION, DecodedImage, ignore_pillow_warnings, read_image_or_error
+from pipeline.data.images.decode import DECODER_VERSION, DecodedImage, ignore_pillow_warnings, read_image
+from pipeline.data.images.safe_open import ImageError
 from pipeline.runtime.array_cache import touch
 from pipeline.runtime.files import FileWriteError, atomic_path, make_folder, write_file
 from pipeline.runtime.parallel import map_in_order
@@ -61,10 +62,8 @@ def decode_images(paths: Sequence[Path], root: Path, size: int, cache: Path, *, 
         images, log = _load_cached(file, job) or _decode_to_cache(file, job)
     if log.bad and not skip_bad:
         lines = "\n".join(f"  {escape_unprintable(name)}: {reason}" for name, reason in log.bad)
-        raise DataError(
-            f"dataset: {len(log.bad)} of {len(paths)} files cannot be read:\n{lines}\n"
-            "fix or remove them, or go on without them: dataset.skip_bad=true"
-        )
+        remedy = "fix or remove them, or go on without them: dataset.skip_bad=true"
+        raise DataError(f"dataset: {len(log.bad)} of {len(paths)} files cannot be read:\n{lines}\n{remedy}")
     unreadable_names = {name for name, _ in log.bad}
     path_indices = np.array([row for row, name in enumerate(names) if name not in unreadable_names], dtype=np.int64)
     if len(path_indices) == 0:
@@ -112,7 +111,10 @@ class _DecodeJob:
         real = os.path.realpath(os.path.join(self.real_root, name))  # noqa: PTH118
         if os.path.commonpath([self.real_root, real]) != self.real_root:
             return "a link that leads out of the data set's folder; put the file itself there"
-        return read_image_or_error(self.root / name, self.size)
+        try:
+            return read_image(self.root / name, self.size)
+        except ImageError as error:
+            return str(error)
 
 
 @dataclass(frozen=True)

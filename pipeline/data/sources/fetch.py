@@ -24,14 +24,10 @@ class _DownloadBar(ExitStack):
         self.file_name = file_name
         self.update: Callable[[int], object] = int
 
-    @property
-    def total(self) -> int:
-        return self._total
-
-    @total.setter
-    def total(self, byte_count: int) -> None:
-        self._total = byte_count
+    def _start(self, byte_count: int) -> None:
         self.update = self.enter_context(progress_bar(f"downloading {self.file_name}", byte_count or None, "bytes"))
+
+    total = property(fset=_start)
 
     def reset(self) -> None:
         """Ignore later updates: pooch adds the whole total once more after the last chunk."""

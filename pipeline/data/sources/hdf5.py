@@ -15,7 +15,6 @@ from pipeline.runtime.errors import first_line
 from pipeline.runtime.files import check_regular_file
 from pipeline.runtime.text import escape_unprintable, join_names
 
-SplitArrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 MAX_ARRAY_BYTES = 16_000_000_000  # a small compressed file can claim any size
 
 
@@ -31,15 +30,14 @@ def load_hdf5(dataset: Hdf5, _target_kind: TargetKind, _cache: Path) -> Examples
     parts = [_read_split(dataset.train, dataset.train_inputs, dataset.train_targets, dataset.size)]
     if dataset.test is not None:
         parts.append(_read_split(dataset.test, dataset.test_inputs, dataset.test_targets, dataset.size))
-    pixels = np.concatenate([inputs for inputs, _ in parts])
+    images = Images(np.concatenate([pixels for pixels, _ in parts]))
+    groups = group_duplicates(images)
     targets = np.concatenate([targets for _, targets in parts])
     classes = _read_class_names(dataset, int(targets.max()) + 1)
     if targets.min() < 0 or targets.max() >= len(classes):
         value_range = f"{targets.min()} to {targets.max()}"
         raise DataError(f"dataset.train_targets, test_targets: numbers from 0 to {len(classes) - 1}; got {value_range}")
     rows = [(name, row) for name, (_, part) in zip(("train", "test"), parts, strict=False) for row in range(len(part))]
-    images = Images(pixels)
-    groups = group_duplicates(images)
     return Examples(
         inputs=images,
         targets=targets,
@@ -54,13 +52,12 @@ def load_hdf5(dataset: Hdf5, _target_kind: TargetKind, _cache: Path) -> Examples
 
 def _array_names(dataset: Hdf5) -> dict[Path, dict[str, str]]:
     """Return for each file its settings and the array names in them."""
-    array_names = {dataset.train: {"train_inputs": dataset.train_inputs, "train_targets": dataset.train_targets}}
+    names = {dataset.train: {"train_inputs": dataset.train_inputs, "train_targets": dataset.train_targets}}
     if dataset.classes is not None:
-        array_names[dataset.train]["classes"] = dataset.classes
+        names[dataset.train]["classes"] = dataset.classes
     if dataset.test is not None:
-        test_arrays = {"test_inputs": dataset.test_inputs, "test_targets": dataset.test_targets}
-        array_names[dataset.test] = array_names.get(dataset.test, {}) | test_arrays
-    return array_names
+        names.setdefault(dataset.test, {}).update(test_inputs=dataset.test_inputs, test_targets=dataset.test_targets)
+    return names
 
 
 def _find_missing_arrays(file: Path, array_names: dict[str, str]) -> list[str]:
@@ -77,7 +74,7 @@ def _find_missing_arrays(file: Path, array_names: dict[str, str]) -> list[str]:
     return [f"{file}: no array {array_names[key]}; {found} dataset.{key}={hints.get(key, '')}" for key in absent]
 
 
-def _read_split(file: Path, inputs: str, targets: str, size: int) -> SplitArrays:
+def _read_split(file: Path, inputs: str, targets: str, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Read the images uint8 [N, 3, size, size] and class codes int64 [N] of one file."""
     with h5py.File(file, "r") as h5_file:
         _check_arrays(file, h5_file[inputs], h5_file[targets])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from pipeline.data.images.decoded_cache import decode_images
 from pipeline.data.sources.table_files import read_csv_as_text
 from pipeline.runtime.text import escape_unprintable, join_names, quote_cell, shorten
 
+Values = NDArray[np.float32]
+Targets = Values | NDArray[np.int64]
 SPLITS = ("train", "test")
 MAX_MISTAKE_LINES = 100
 MAX_WRONG_CELLS = 5
@@ -49,9 +52,7 @@ def load_labelled_csv(dataset: LabeledImages, target_kind: TargetKind, cache: Pa
     ).with_fingerprint()
 
 
-def _parse_values(
-    frame: pd.DataFrame, columns: list[str], target_kind: TargetKind
-) -> tuple[NDArray[np.float32], list[str]]:
+def _parse_values(frame: pd.DataFrame, columns: list[str], target_kind: TargetKind) -> tuple[Values, list[str]]:
     """Return float32 [N, columns], and a message for each cell or column that does not fit the head."""
     with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, and is refused below
         numbers = frame[columns].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float32, na_value=np.nan)
@@ -66,9 +67,7 @@ def _parse_values(
     return numbers, [line for name, column, ok in found for line in _find_cell_mistakes(frame[name], column, ok, rule)]
 
 
-def _find_cell_mistakes(
-    cells: pd.Series[str], numbers: NDArray[np.float32], allowed: NDArray[np.bool_], rule: str
-) -> list[str]:
+def _find_cell_mistakes(cells: pd.Series[str], numbers: Values, allowed: NDArray[np.bool_], rule: str) -> list[str]:
     """Return a message for each invalid cell, or one for the column if all cells are invalid or equal."""
     name = shorten(str(cells.name))
     first = quote_cell(cells.iloc[0])
@@ -89,20 +88,12 @@ def _find_path_mistakes(paths: pd.Series[str], root: Path) -> list[str]:
             mistakes.append(f"line {line}, path: the name of an image; got {quote_cell(name)}")
         elif path.is_absolute() or ".." in path.parts:
             mistakes.append(f"line {line}, path: inside the folder of the file; got {shorten(name)}")
-        elif not _path_exists(root / path):
+        elif not os.path.lexists(root / path):  # Path.exists raises for a name too long for the file system
             mistakes.append(f"line {line}, path: no such file: {shorten(name)}")
         elif path in previous_paths:
             mistakes.append(f"line {line}, path: each image is listed once; got {shorten(name)} again")
         previous_paths.add(path)
     return mistakes
-
-
-def _path_exists(path: Path) -> bool:
-    """Return whether a path exists; a name that is too long for the file system does not."""
-    try:
-        return path.exists() or path.is_symlink()
-    except OSError:
-        return False
 
 
 def _find_split_mistakes(frame: pd.DataFrame) -> list[str]:
@@ -115,9 +106,7 @@ def _find_split_mistakes(frame: pd.DataFrame) -> list[str]:
     return [f"line {line}, split: train or test; got {quote_cell(cell)}" for line, cell in invalid]
 
 
-def _make_targets(
-    values: NDArray[np.float32], columns: list[str], target_kind: TargetKind
-) -> tuple[NDArray[np.float32] | NDArray[np.int64], tuple[str, ...]]:
+def _make_targets(values: Values, columns: list[str], target_kind: TargetKind) -> tuple[Targets, tuple[str, ...]]:
     names = tuple(map(escape_unprintable, columns))
     if target_kind == "labels":
         return values, names

@@ -12,7 +12,6 @@ ZIP_CODES = 40
 NUMBER_NAMES = ("bedrooms", "size_m2", "family_size", "wealth")
 MISSING_WEALTH_SHARE = 0.02
 PRICE_NOISE_STD = 0.07
-SYNTHETIC_NOTE = "synthetic houses; for your own: dataset=table dataset.file=... dataset.target=..."
 FloatArray = NDArray[np.float64]
 
 
@@ -40,7 +39,7 @@ def load_synthetic_houses(dataset: SyntheticHouses, _target_kind: TargetKind, _c
         groups=np.arange(dataset.count),
         test_mask=np.zeros(dataset.count, dtype=np.bool_),
         is_synthetic=True,
-        notes=(SYNTHETIC_NOTE,),
+        notes=("synthetic houses; for your own: dataset=table dataset.file=... dataset.target=...",),
     ).with_fingerprint()
 
 

@@ -9,16 +9,8 @@ from numpy.typing import NDArray
 
 from pipeline.config.datasets import TableFile, TargetKind
 from pipeline.data.examples import DataError, Examples, Table
-from pipeline.data.sources.table_checks import (
-    find_cell_mistakes,
-    find_name_mistakes,
-    find_target_mistakes,
-    format_level,
-    is_numeric_column,
-    select_feature_names,
-    to_float32,
-)
-from pipeline.data.sources.table_files import read_frame
+from pipeline.data.sources.table_checks import find_cell_mistakes, find_name_mistakes, select_feature_names
+from pipeline.data.sources.table_files import format_level, is_numeric_column, read_frame, to_float32
 from pipeline.runtime.text import escape_unprintable, join_names, shorten
 
 
@@ -30,9 +22,9 @@ def load_table(dataset: TableFile, target_kind: TargetKind, _cache: Path) -> Exa
     frame = read_frame(dataset.file)
     if mistakes := find_name_mistakes(dataset, list(frame.columns)):
         raise DataError("\n".join(mistakes))
-    target = frame[dataset.target]
-    if mistakes := find_target_mistakes(target, target_kind, dataset) + find_cell_mistakes(frame, dataset):
+    if mistakes := find_cell_mistakes(frame, target_kind, dataset):
         raise DataError("\n".join(mistakes))
+    target = frame[dataset.target]
     if target_kind == "numbers":
         targets: NDArray[np.float32] | NDArray[np.int64] = to_float32(pd.to_numeric(target).to_frame())[:, 0]
         classes: list[str] = []
@@ -73,7 +65,7 @@ def parse_table(frame: pd.DataFrame, numbers: Sequence[str], categories: Sequenc
     is_invalid = (np.isnan(values) & cells.notna().to_numpy(dtype=np.bool_)) | np.isinf(values)
     messages = [f"{shorten(name)}: no number" for name in numbers]
     errors = [", ".join(messages[column] for column in np.flatnonzero(row)) for row in is_invalid]
-    codes, levels = _encode_categories(frame, categories)
+    codes, levels = _encode_categories(frame[list(categories)])
     return Table(np.where(is_invalid, np.nan, values), tuple(numbers), codes, tuple(categories), levels), errors
 
 
@@ -93,19 +85,16 @@ def _make_table(frame: pd.DataFrame, feature_names: Sequence[str], dataset: Tabl
         raise DataError(f"{dataset.file}: no column is left to learn from")
     categories = [name for name in feature_names if name in dataset.categories or not is_numeric_column(frame[name])]
     numbers = [name for name in feature_names if name not in categories]
-    codes, levels = _encode_categories(frame, categories)
+    codes, levels = _encode_categories(frame[list(categories)])
     return Table(to_float32(frame[numbers]), tuple(numbers), codes, tuple(categories), levels)
 
 
-def _encode_categories(
-    frame: pd.DataFrame, categories: Sequence[str]
-) -> tuple[NDArray[np.int64], tuple[tuple[str, ...], ...]]:
+def _encode_categories(frame: pd.DataFrame) -> tuple[NDArray[np.int64], tuple[tuple[str, ...], ...]]:
     """Return int64 [N, C] indices into each column's sorted levels, -1 for an empty cell, and the levels."""
-    codes = np.full((len(frame), len(categories)), -1, dtype=np.int64)
+    codes = np.full(frame.shape, -1, dtype=np.int64)
     levels = []
-    for column, name in enumerate(categories):
-        column_codes, names = pd.factorize(frame[name].map(format_level, na_action="ignore"), sort=True)
-        codes[:, column] = column_codes
+    for column, (_, cells) in enumerate(frame.items()):
+        codes[:, column], names = pd.factorize(cells.map(format_level, na_action="ignore"), sort=True)
         levels.append(tuple(map(str, names)))
     return codes, tuple(levels)
 

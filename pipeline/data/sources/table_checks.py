@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pandas.api import types
 
 from pipeline.config.datasets import TableFile, TargetKind
+from pipeline.data.sources.table_files import format_level, is_numeric_column, to_float32
 from pipeline.runtime.suggestions import did_you_mean
 from pipeline.runtime.text import MAX_NAME_CHARS, join_names, quote_cell, shorten
 
@@ -23,11 +24,8 @@ def find_name_mistakes(dataset: TableFile, columns: Sequence[str]) -> list[str]:
     """Return a message for each configured name that is not a column or has two uses."""
     names = [("target", dataset.target), *([("group", dataset.group)] if dataset.group is not None else [])]
     names += [("ignore", name) for name in dataset.ignore] + [("categories", name) for name in dataset.categories]
-    mistakes = [
-        f"dataset.{key}: a column of {dataset.file}; got {name}{did_you_mean(name, columns)}"
-        for key, name in names
-        if name not in columns
-    ]
+    unknown = [(key, name, did_you_mean(name, columns)) for key, name in names if name not in columns]
+    mistakes = [f"dataset.{key}: a column of {dataset.file}; got {name}{hint}" for key, name, hint in unknown]
     if dataset.target in (dataset.group, *dataset.ignore, *dataset.categories):
         mistakes.append(f"dataset.target: {dataset.target} is also under group, ignore or categories; only one can be")
     if overlapping := sorted(set(dataset.categories) & {dataset.group, *dataset.ignore}):
@@ -42,36 +40,20 @@ def select_feature_names(frame: pd.DataFrame, dataset: TableFile) -> list[str]:
     return [str(name) for name in frame.columns if name not in excluded]
 
 
-def find_cell_mistakes(frame: pd.DataFrame, dataset: TableFile) -> list[str]:
-    """Return a message for each feature column with invalid cells."""
+def find_cell_mistakes(frame: pd.DataFrame, target_kind: TargetKind, dataset: TableFile) -> list[str]:
+    """Return a message for an unusable target, then one for each feature column with invalid cells.
+
+    The target must have a value of the kind that the head needs in every row, and at least two different ones.
+    """
+    find_target_mistake = _find_number_mistake if target_kind == "numbers" else _find_class_mistake
+    mistake = find_target_mistake(frame[dataset.target])
+    target_messages = [f"dataset.target: {shorten(dataset.target)} {mistake}"] if mistake else []
     checks = (_find_long_name, _find_infinite_numbers, _find_unusable_text, _find_missing_cells)
     messages = [check(frame[name], dataset) for name in select_feature_names(frame, dataset) for check in checks]
-    return [line for line in messages if line]
+    return target_messages + [line for line in messages if line]
 
 
-def find_target_mistakes(target: pd.Series[Any], target_kind: TargetKind, dataset: TableFile) -> list[str]:
-    """Return a message unless each row has a target of the kind that the head needs, and the target varies."""
-    mistake = (_number_target_mistake if target_kind == "numbers" else _class_target_mistake)(target)
-    return [f"dataset.target: {shorten(dataset.target)} {mistake}"] if mistake else []
-
-
-def is_numeric_column(column: pd.Series[Any]) -> bool:
-    """Return whether a column is numeric and not boolean."""
-    return types.is_numeric_dtype(column) and not types.is_bool_dtype(column)
-
-
-def to_float32(frame: pd.DataFrame) -> NDArray[np.float32]:
-    """Convert to float32 [N, columns]; overflow becomes infinite, which the checks refuse."""
-    with np.errstate(over="ignore"):
-        return frame.to_numpy(dtype=np.float32, na_value=np.nan)
-
-
-def format_level(value: object) -> str:
-    """Format a level's name: an integer has no decimal point, whatever the type of its column."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _number_target_mistake(target: pd.Series[Any]) -> str | None:
+def _find_number_mistake(target: pd.Series[Any]) -> str | None:
     values = to_float32(pd.to_numeric(target, errors="coerce").to_frame())[:, 0]
     if (is_invalid := ~np.isfinite(values)).all():
         return "is a number for this head; got none (head=softmax)"
@@ -83,7 +65,7 @@ def _number_target_mistake(target: pd.Series[Any]) -> str | None:
     return None
 
 
-def _class_target_mistake(target: pd.Series[Any]) -> str | None:
+def _find_class_mistake(target: pd.Series[Any]) -> str | None:
     if (is_missing := target.isna().to_numpy()).any():
         return f"has a value in every row; missing in {_format_row_numbers(is_missing)}: fill or remove those rows"
     levels = target.map(format_level).unique()

@@ -1,9 +1,15 @@
-"""Read CSV and parquet files as pandas frames."""
+"""Read CSV and parquet files as pandas frames, and convert their columns."""
+
+from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from pandas.api import types
 
 from pipeline.data.examples import DataError
 from pipeline.runtime.errors import first_line
@@ -46,6 +52,22 @@ def read_frame(file: Path) -> pd.DataFrame:
         duplicates = join_names(sorted(set(frame.columns[frame.columns.duplicated()])))
         raise DataError(f"{file}: each column has its own name; got twice: {duplicates}")
     return frame
+
+
+def is_numeric_column(column: pd.Series[Any]) -> bool:
+    """Return whether a column is numeric and not boolean."""
+    return types.is_numeric_dtype(column) and not types.is_bool_dtype(column)
+
+
+def to_float32(frame: pd.DataFrame) -> NDArray[np.float32]:
+    """Convert to float32 [N, columns]; overflow becomes infinite, which the checks refuse."""
+    with np.errstate(over="ignore"):
+        return frame.to_numpy(dtype=np.float32, na_value=np.nan)
+
+
+def format_level(value: object) -> str:
+    """Format a level's name: an integer has no decimal point, whatever the type of its column."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _check_header(file: Path, frame: pd.DataFrame) -> None:

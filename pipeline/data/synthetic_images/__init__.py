@@ -19,7 +19,6 @@ from pipeline.runtime.parallel import available_cores
 from pipeline.runtime.progress_bars import track
 
 DRAWING_VERSION = 2  # a change to how anything is drawn needs a new number, or old images come from the cache
-SYNTHETIC_NOTE = "synthetic images; for your own: dataset=folder dataset.root=..."
 CHUNK_SIZE = 50
 MIN_IMAGES_FOR_PROCESSES = 400  # starting Python again takes longer than drawing fewer images
 PixelBatch = NDArray[np.uint8]
@@ -49,7 +48,7 @@ def load_synthetic_images(dataset: SyntheticImages, _target_kind: TargetKind, ca
         test_mask=np.zeros(dataset.count, dtype=np.bool_),
         classes=classes,
         is_synthetic=True,
-        notes=(SYNTHETIC_NOTE,),
+        notes=("synthetic images; for your own: dataset=folder dataset.root=...",),
     ).with_fingerprint()
 
 

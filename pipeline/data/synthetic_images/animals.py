@@ -72,19 +72,15 @@ def draw_iguana(layer: DrawingLayer, pose: Pose, rng: np.random.Generator) -> No
     """Draw an iguana from the side or its head, looking to the left, a bit over two units long."""
     skin = GREEN_SKINS[rng.integers(len(GREEN_SKINS))]
     if pose == "face":
-        _draw_iguana_neck(layer, skin)
+        for x in np.arange(0.1, 1.2, 0.16):
+            y = -0.55 + 0.35 * (x - 0.1)
+            layer.polygon([(x - 0.1, y + 0.1), (x + 0.12, y - 0.38), (x + 0.12, y + 0.15)], blend(skin, DARK, 0.45))
+        layer.polygon(ribbon([(0.0, 0.0), (0.7, 0.35), (1.3, 1.3)], 1.0, 1.2), skin, blend(skin, DARK, 0.5))
         _draw_iguana_head(HeadFrame(layer, -0.2, -0.1, 0.85), skin)
         return
     lift = 0.2 if pose == "sitting" else 0.0
     _draw_iguana_body(layer, skin, lift, rng)
     _draw_iguana_head(HeadFrame(layer, -0.84, 0.02 - lift, 0.3), skin)
-
-
-def _draw_iguana_neck(layer: DrawingLayer, skin: Color) -> None:
-    for x in np.arange(0.1, 1.2, 0.16):
-        y = -0.55 + 0.35 * (x - 0.1)
-        layer.polygon([(x - 0.1, y + 0.1), (x + 0.12, y - 0.38), (x + 0.12, y + 0.15)], blend(skin, DARK, 0.45))
-    layer.polygon(ribbon([(0.0, 0.0), (0.7, 0.35), (1.3, 1.3)], 1.0, 1.2), skin, blend(skin, DARK, 0.5))
 
 
 def _draw_iguana_body(layer: DrawingLayer, skin: Color, lift: float, rng: np.random.Generator) -> None:

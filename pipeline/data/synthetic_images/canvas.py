@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 Color = tuple[int, int, int]
+Point = tuple[float, float]
 Points = NDArray[np.float64]
-PointList = Points | Sequence[tuple[float, float]]
+PointList = Points | Sequence[Point]
 
 
 def blend(first: Color, second: Color, weight: float) -> Color:
@@ -19,9 +20,7 @@ def blend(first: Color, second: Color, weight: float) -> Color:
     return (mixed[0], mixed[1], mixed[2])
 
 
-def ellipse(
-    center: tuple[float, float], radii: tuple[float, float], tilt: float = 0.0, fluff: float = 0.0, corners: int = 30
-) -> Points:
+def ellipse(center: Point, radii: Point, tilt: float = 0.0, fluff: float = 0.0, corners: int = 30) -> Points:
     """Return an ellipse as points [corners, 2]; `tilt` in radians, `fluff` makes its edge jagged like long fur."""
     circle, is_odd = _unit_circle(corners)
     points = circle * radii
@@ -45,7 +44,7 @@ def _unit_circle(corners: int) -> tuple[Points, Points]:
     return np.stack([np.cos(angle), np.sin(angle)], axis=1), is_odd
 
 
-def ribbon(path: Sequence[tuple[float, float]], start_width: float, end_width: float, fluff: float = 0.0) -> Points:
+def ribbon(path: Sequence[Point], start_width: float, end_width: float, fluff: float = 0.0) -> Points:
     """Return the outline of a band along a path (a tail, a leg) whose width goes from `start_width` to `end_width`."""
     spine = np.array(path, dtype=np.float64)
     positions = np.linspace(0, len(spine) - 1, 14)
@@ -72,9 +71,7 @@ class DrawingLayer:
     looks to the right if `is_mirrored`.
     """
 
-    def __init__(
-        self, side: int, origin: tuple[float, float], unit: float, tilt: float = 0.0, is_mirrored: bool = False
-    ) -> None:
+    def __init__(self, side: int, origin: Point, unit: float, tilt: float, is_mirrored: bool) -> None:
         self.side = side
         self.unit = unit
         self.rgb = Image.new("RGB", (side, side))
@@ -84,7 +81,7 @@ class DrawingLayer:
         self._rgb_draw = ImageDraw.Draw(self.rgb)
         self._alpha_draw = ImageDraw.Draw(self.alpha)
 
-    def _to_pixels(self, points: PointList) -> list[tuple[float, float]]:
+    def _to_pixels(self, points: PointList) -> list[Point]:
         return [(x, y) for x, y in (np.asarray(points) @ self._matrix.T + self._origin).tolist()]
 
     def polygon(self, points: PointList, color: Color, outline: Color | None = None) -> None:
@@ -136,9 +133,7 @@ class HeadFrame:
         """Draw as `DrawingLayer.line` does, in head coordinates; `width` is in units of the radius."""
         self.layer.line(self._to_animal(points), color, width * self.radius)
 
-    def paint_shapes(
-        self, points: Points | None, color: Color, shapes: Sequence[Points], strength: int, blur: float = 0.0
-    ) -> None:
-        """Paint shapes of one strength and colour inside a part, or inside the whole animal if `points` is None."""
+    def paint_shapes(self, part: Points | None, color: Color, shapes: list[Points], strength: int, blur: float) -> None:
+        """Paint shapes of one strength and colour inside a part, or inside the whole animal if `part` is None."""
         mask = self.layer.mask([(self._to_animal(shape), strength) for shape in shapes], blur * self.radius)
-        self.layer.paint_pattern(None if points is None else self._to_animal(points), color, mask)
+        self.layer.paint_pattern(None if part is None else self._to_animal(part), color, mask)

@@ -1,9 +1,10 @@
 """Draw the head of a cat: ears, face, markings, muzzle and eyes, in units of the head's radius."""
 
+import itertools
+
 import numpy as np
 
 from pipeline.data.synthetic_images.appearance import DARK, GRAY, PINK, WHITE, Cat
-from pipeline.data.synthetic_images.breeds import Breed
 from pipeline.data.synthetic_images.canvas import HeadFrame, Points, blend, ellipse, ribbon
 
 
@@ -15,19 +16,13 @@ def draw_cat_head(head: HeadFrame, cat: Cat, rng: np.random.Generator) -> None:
         head.polygon(ruff, WHITE if breed.white_markings == "blaze" else blend(cat.fur_color, WHITE, 0.25))
     for side in (-1, 1):
         _draw_ear(head, cat, side)
-    face = _face_outline(breed)
+    face = ellipse((0, 0), (breed.head_width, 0.92), fluff=0.06 * breed.fluffiness, corners=40)
+    face[:, 0] *= 1 - breed.chin * np.clip(face[:, 1], 0, None) ** 1.2  # from round (Persian) to a wedge (Siamese)
     head.polygon(face, cat.fur_color, cat.outline_color)
     _draw_face_markings(head, cat, face, rng)
     _draw_muzzle(head, cat)
     for side in (-1, 1):
         _draw_eye(head, cat, side)
-
-
-def _face_outline(breed: Breed) -> Points:
-    """Return the outline of the head, from round (Persian) to wedge-shaped (Siamese)."""
-    points = ellipse((0, 0), (breed.head_width, 0.92), fluff=0.06 * breed.fluffiness, corners=40)
-    points[:, 0] *= 1 - breed.chin * np.clip(points[:, 1], 0, None) ** 1.2
-    return points
 
 
 def _draw_ear(head: HeadFrame, cat: Cat, side: int) -> None:
@@ -53,14 +48,11 @@ def _draw_face_markings(head: HeadFrame, cat: Cat, face: Points, rng: np.random.
         head.paint_shapes(face, color, [ellipse((0, 0.22), (0.62, 0.72))], 255, blur=0.16)
     elif kind == "bare":
         folds = [ribbon([(-0.5, y), (0, y - 0.06), (0.5, y)], 0.05, 0.04) for y in (-0.74, -0.6, -0.46)]
-        head.paint_shapes(face, color, folds, 220)
+        head.paint_shapes(face, color, folds, 220, blur=0)
     elif kind in ("tabby", "spots", "rosettes"):
-        cheeks = [
-            ribbon([(side * 1.1, y), (side * 0.62, y + 0.06)], 0.1, 0.04)
-            for side in (-1, 1)
-            for y in (0.05, 0.27, 0.48)
-        ]
-        head.paint_shapes(face, color, _forehead_markings(kind == "tabby", rng) + cheeks, 230)
+        positions = itertools.product((-1, 1), (0.05, 0.27, 0.48))
+        cheeks = [ribbon([(side * 1.1, y), (side * 0.62, y + 0.06)], 0.1, 0.04) for side, y in positions]
+        head.paint_shapes(face, color, _forehead_markings(kind == "tabby", rng) + cheeks, 230, blur=0)
     elif kind == "ticked":
         head.paint_shapes(face, color, [ellipse((0, -0.75), (0.4, 0.3))], 190, blur=0.1)
     if cat.breed.white_markings == "blaze":
