@@ -1,10 +1,9 @@
 """A trained model as two files, architecture.json and parameters.safetensors; loading them runs no code from them."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass as plain_dataclass
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -94,7 +93,7 @@ def build_architecture(
     return Architecture(1, task, inputs, model, head, parameter_count, drawn=synthetic)
 
 
-@plain_dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class TrainedModel:
     """A trained network: architecture, weights and the constants fitted to inputs and targets."""
 
@@ -156,7 +155,8 @@ class TrainedModel:
         Returns the architecture with the hash of the parameters file.
         """
         parameters_bytes = tensors.pack(self.named_tensors(), self.architecture.sha256())
-        architecture = replace(self.architecture, parameters_sha256=hashlib.sha256(parameters_bytes).hexdigest())
+        digest = hashlib.sha256(parameters_bytes).hexdigest()
+        architecture = dataclasses.replace(self.architecture, parameters_sha256=digest)
         architecture_bytes = architecture.to_json().encode()
         _parse_architecture(architecture_bytes)  # refuse to write what `load_trained_model` would refuse
         write_folder(folder, {PARAMETERS_FILE: parameters_bytes, ARCHITECTURE_FILE: architecture_bytes})
@@ -216,10 +216,8 @@ def _check_finetuned_part(inputs: AnyInputs, spec: FinetuneSpec) -> None:
     if not isinstance(inputs, FeatureInputs) or inputs.backbone != spec.backbone:
         raise UntrustedFileError(f"model.tail: must be a part of the inputs' backbone; got {spec.backbone}")
     if not split.has_feature_count(spec.backbone, inputs.size, inputs.count):
-        images = f"{inputs.size} x {inputs.size} images"
-        raise UntrustedFileError(
-            f"model.tail: {inputs.backbone} does not compute {inputs.count:,} features of {images}"
-        )
+        got = f"{inputs.count:,} features of {inputs.size} x {inputs.size} images"
+        raise UntrustedFileError(f"model.tail: {inputs.backbone} does not compute {got}")
 
 
 def _load_tensors(file: Path, architecture: Architecture) -> dict[str, Tensor]:

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -39,10 +38,6 @@ class EndToEndModule(nn.Module, ABC):
         self.model = model
         self.network = model.build_network().requires_grad_(False)
         self.dense = self.network if isinstance(self.network, DenseNetwork) else self.network.dense
-
-    def dynamic_shapes(self, batch_dimension: dict[int, Any]) -> tuple[Any, ...]:
-        """Return `dynamic_shapes` of torch.export: each argument varies in its number of rows."""
-        return tuple(batch_dimension for _ in self.inputs)
 
     def predict_from_features(self, features: Tensor) -> Tensor:
         """Return the predictions for the inputs of the fully connected layers, float [N, features]."""
@@ -124,9 +119,6 @@ class TableModule(EndToEndModule):
         numbers = tensors.get("numbers", torch.zeros(batch_size, 0))
         codes = tensors.get("codes", torch.zeros(batch_size, 0, dtype=torch.int64))
         return self.predict_from_features(self.preprocessor.transform(numbers, codes, self.model.input_constants))
-
-    def dynamic_shapes(self, batch_dimension: dict[int, Any]) -> tuple[Any, ...]:
-        return (super().dynamic_shapes(batch_dimension),)  # one argument of several
 
     def random_inputs(self, count: int) -> tuple[RawInputs, tuple[Tensor, ...]]:
         preprocessor = self.preprocessor

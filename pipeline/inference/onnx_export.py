@@ -12,7 +12,7 @@ import torch
 
 from pipeline.artifact.model_files import TrainedModel
 from pipeline.inference.arguments import ExportOptions
-from pipeline.inference.module import EndToEndModule, build_module
+from pipeline.inference.module import EndToEndModule, TableModule, build_module
 from pipeline.preprocessing import TableInputs
 from pipeline.runtime.arguments import UsageError
 from pipeline.runtime.errors import UserError
@@ -51,22 +51,18 @@ def export_model(model: TrainedModel, options: ExportOptions) -> None:
     print(f"{file}: {file.stat().st_size:,} bytes; its predictions match the network's within {difference:.1g}")
 
 
-def format_file_name(module: EndToEndModule) -> str:
-    """Return the file's name: task, opset and the shape of each input."""
-    task = re.sub(r"[^\w.-]+", "_", module.model.architecture.task)[:100].lstrip(".") or "model"
-    shapes = ("x".join([BATCH_DIMENSION, *map(str, spec.shape)]) for spec in module.inputs)
-    return "-".join([task, f"opset{OPSET_VERSION}", *shapes]) + ".onnx"
-
-
 def write_onnx(module: EndToEndModule, folder: Path) -> tuple[Path, float]:
     """Write the file into a folder; return its path and the largest difference from the network's predictions.
 
+    Its name has the task, the opset and the shape of each input.
     Raises ExportError if the model is too large or the predictions differ, and FileWriteError; no file is left then.
     """
     size_bytes = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
     if size_bytes > MAX_FILE_BYTES:
         raise ExportError(f"format=onnx: a file has at most {MAX_FILE_BYTES:,} bytes; the model has {size_bytes:,}")
-    file = folder / format_file_name(module)
+    task = re.sub(r"[^\w.-]+", "_", module.model.architecture.task)[:100].lstrip(".") or "model"
+    shapes = ["x".join([BATCH_DIMENSION, *map(str, spec.shape)]) for spec in module.inputs]
+    file = folder / ("-".join([task, f"opset{OPSET_VERSION}", *shapes]) + ".onnx")
     program = _export_program(module)
     with atomic_path(file) as temporary_file:
         program.save(temporary_file, external_data=False)
@@ -78,6 +74,7 @@ def write_onnx(module: EndToEndModule, folder: Path) -> tuple[Path, float]:
 
 
 def _export_program(module: EndToEndModule) -> Any:
+    dynamic_rows = tuple({0: torch.export.Dim(BATCH_DIMENSION)} for _ in module.inputs)
     with warnings.catch_warnings():  # the exporter's, about its own deprecated parts
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -88,7 +85,8 @@ def _export_program(module: EndToEndModule) -> Any:
             opset_version=OPSET_VERSION,
             input_names=[spec.name for spec in module.inputs],
             output_names=[OUTPUT_NAME],
-            dynamic_shapes=module.dynamic_shapes({0: torch.export.Dim(BATCH_DIMENSION)}),
+            # torch takes forward(*columns) as one argument of several
+            dynamic_shapes=(dynamic_rows,) if isinstance(module, TableModule) else dynamic_rows,
         )
     assert program is not None
     for node in program.model.graph.all_nodes():  # they contain paths of this machine

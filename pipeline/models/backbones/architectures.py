@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from pipeline.config.backbone_catalogue import BACKBONES, BackboneSpec
 from pipeline.models.backbones import weights
-from pipeline.models.backbones.weights import INSTALL_COMMAND
 from pipeline.runtime.errors import UserError
 
 IMAGENET_CLASS_COUNT = 1000
@@ -82,5 +81,5 @@ def _build_timm(spec: BackboneSpec) -> BackboneNetwork:
         from timm import create_model
     except ModuleNotFoundError:
         rule = f"model.backbone={spec.name}: needs the package timm, which is not installed"
-        raise UserError(f"{rule}; {INSTALL_COMMAND}") from None
+        raise UserError(f"{rule}; {weights.INSTALL_COMMAND}") from None
     return BackboneNetwork(create_model(spec.timm_name, pretrained=False, num_classes=0), TIMM_MEAN, TIMM_STD)

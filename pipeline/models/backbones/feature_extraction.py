@@ -110,8 +110,7 @@ class PretrainedBackbone:
         """
 
         def load_views(point: ExtractionPoint) -> Views:
-            indices = range(view_count)
-            return tuple(self._load_or_compute_view(images, index, view_count, point, cache) for index in indices)
+            return tuple(self._load_view(images, index, view_count, point, cache) for index in range(view_count))
 
         try:
             return self._build_features(images, load_views("outputs"), load_views)
@@ -133,10 +132,9 @@ class PretrainedBackbone:
             activations = BackboneActivations(self.part, get_views(self.part), rows, self.tail_weights)
         return BackboneFeatures(outputs, self.name, self.weights_sha256, int(images.pixels.shape[-1]), activations)
 
-    def _load_or_compute_view(
-        self, images: Images, view_index: int, view_count: int, point: ExtractionPoint, cache: Path
-    ) -> NDArray[Any]:
-        key = f"{FEATURE_CACHE_VERSION} {images.fingerprint} {self.name} {self.weights_sha256} {view_index} {point}"
+    def _load_view(self, images: Images, index: int, count: int, point: ExtractionPoint, cache: Path) -> NDArray[Any]:
+        """Load a view's outputs from the cache, or compute and store them."""
+        key = f"{FEATURE_CACHE_VERSION} {images.fingerprint} {self.name} {self.weights_sha256} {index} {point}"
         file = cache / f"features-{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
         cached = load_cached(file)
         if cached is not None and len(cached) == len(images):
@@ -146,7 +144,7 @@ class PretrainedBackbone:
             if cached is not None and len(cached) == len(images):
                 return cached
             first = self._compute_first_output(images, point)
-            batches = self._compute_with_progress(images, view_index, view_count, point)
+            batches = self._compute_view(images, index, count, point)
             return store_cached(file, (len(images), *first.shape[1:]), first.dtype, batches)
 
     def _compute_first_output(self, images: Images, point: ExtractionPoint) -> NDArray[Any]:
@@ -161,15 +159,13 @@ class PretrainedBackbone:
             rule = f"dataset.size: {self.name} is made for {pretrained_size}"
             raise UserError(f"{rule}; got {size} ({first_line(error)[:160]})") from None
 
-    def _compute_with_progress(
-        self, images: Images, view_index: int, view_count: int, point: ExtractionPoint
-    ) -> Iterator[NDArray[Any]]:
+    def _compute_view(self, images: Images, index: int, count: int, point: ExtractionPoint) -> Iterator[NDArray[Any]]:
         """Compute the outputs with a progress bar on a terminal, otherwise after one printed line."""
         message = f"{self.name} extracts features of {len(images):,} images"
-        message += f", view {view_index + 1} of {view_count}" if view_count > 1 else ""
+        message += f", view {index + 1} of {count}" if count > 1 else ""
         if not sys.stdout.isatty():
             print(f"{message}, once for all searches", flush=True)
-        return track(self._compute_outputs(images, view_index, point), message, len(images), len)
+        return track(self._compute_outputs(images, index, point), message, len(images), len)
 
     def _compute_outputs(self, images: Images, view_index: int, point: ExtractionPoint) -> Iterator[NDArray[Any]]:
         """Yield outputs [n, ...] batch by batch, without TF32, so that devices agree to rounding."""

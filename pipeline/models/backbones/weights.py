@@ -70,10 +70,9 @@ def _check_file_hash(file: Path) -> None:
     """Raise UserError if the file's SHA-256 does not begin with the hash in its name."""
     match = FILE_HASH_PATTERN.search(file.name)
     if match and not (digest := compute_file_sha256(file)).startswith(match[1]):
-        raise UserError(
-            f"model.weights: {file} is damaged, or is not the file that its name says (its SHA-256 begins with "
-            f"{digest[: len(match[1])]}); remove it, or rename it if it is another one"
-        )
+        rule = f"model.weights: {file} is damaged, or is not the file that its name says"
+        begin = f"its SHA-256 begins with {digest[: len(match[1])]}"
+        raise UserError(f"{rule} ({begin}); remove it, or rename it if it is another one")
 
 
 def compute_file_sha256(file: Path) -> str:
