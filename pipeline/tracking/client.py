@@ -100,7 +100,6 @@ def download_model(model_uri: str, store: Path) -> Iterator[Path]:
 
 
 def _open_registry(store: Path) -> tuple[MlflowClient, list[str]]:
-    """Return a client of the store's database, and the names of its models."""
     _quiet_database_logging()
     with closing(sqlite3.connect(store / "mlflow.db")) as connection:  # MLflow retries for minutes on a damaged file
         connection.execute("SELECT count(*) FROM sqlite_master")

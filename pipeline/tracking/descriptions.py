@@ -6,14 +6,7 @@ from pipeline.config.metrics import METRICS
 from pipeline.study import formatting
 from pipeline.study.description import StudyDescription
 from pipeline.study.summary import StudySummary
-from pipeline.tracking.markdown import (
-    escape_markdown,
-    format_code_block,
-    format_inline_code,
-    format_name_list,
-    format_table,
-    truncate,
-)
+from pipeline.tracking import markdown
 
 SYNTHETIC_DATA_WARNING = "Trained on synthetic data: a demonstration, of no use on real images or tables. "
 MODEL_LIMITATIONS = (
@@ -26,10 +19,11 @@ MAX_SEARCH_SPACE_ROWS = 20
 
 def describe_experiment(description: StudyDescription, trials_link: str) -> str:
     """Return the note of a task's experiment; trials_link: sentence with the link to the table of all trials."""
+    metric = METRICS[description.metric].describe(markdown.escape(description.unit))
     return _join_paragraphs(
         f"{_format_question(description)} {_describe_prediction(description)}",
         f"Data: {_describe_data(description)}.",
-        f"Metric: {_describe_metric(description)}. Trials are compared by cross-validation; the winner is evaluated "
+        f"Metric: {metric}. Trials are compared by cross-validation; the winner is evaluated "
         "on the test set, which takes no part in the search.",
         f"In the tables, `score` is the cross-validation score and `test/{description.metric}` the test score.",
         f"A run is a study, with its summary; a nested run is a trial, with its learning curves. {trials_link}",
@@ -53,14 +47,14 @@ def describe_study(description: StudyDescription, summary: StudySummary, trials_
         _format_score_table(summary),
         f"\\* optimistic: the best of {summary.trials.total} trials was selected by it. {evaluations} {trials_link}",
         "**The winner as a command**",
-        format_code_block([*description.before, *summary.best.overrides, *description.after]),
+        markdown.format_code_block([*description.before, *summary.best.overrides, *description.after]),
         _format_study_table(description, summary),
     )
 
 
 def describe_model_version(description: StudyDescription, summary: StudySummary) -> str:
     """Return the description of a registered version, without bold type, which MLflow's lists do not render."""
-    return f"{_summarize_result(description, summary)} Study {escape_markdown(description.study)}.".replace("**", "")
+    return f"{_summarize_result(description, summary)} Study {markdown.escape(description.study)}.".replace("**", "")
 
 
 def build_model_card(description: StudyDescription, summary: StudySummary) -> str:
@@ -68,7 +62,7 @@ def build_model_card(description: StudyDescription, summary: StudySummary) -> st
     counts = description.rows
     synthetic_warning = SYNTHETIC_DATA_WARNING if description.decides["drawn"] == "true" else ""
     return _join_paragraphs(
-        f"## {escape_markdown(description.task)}",
+        f"## {markdown.escape(description.task)}",
         f"**Intended use.** {_format_question(description)} {_describe_prediction(description)}",
         f"**Data.** {_describe_data(description)}: {counts['development']:,} to train, {counts['test']:,} to test.",
         f"**Scores.** {_summarize_result(description, summary)}",
@@ -84,39 +78,35 @@ def _join_paragraphs(*paragraphs: str) -> str:
 
 
 def _format_question(description: StudyDescription) -> str:
-    return escape_markdown(description.question or description.task)
+    return markdown.escape(description.question or description.task)
 
 
 def _describe_prediction(description: StudyDescription) -> str:
     names = description.class_names
     if not names:
-        return f"A number{f', in {escape_markdown(description.unit)}' if description.unit else ''}."
+        return f"A number{f', in {markdown.escape(description.unit)}' if description.unit else ''}."
     quantifier = "None, one or several" if description.architecture["head"]["kind"] == "sigmoids" else "One"
-    return f"{quantifier} of {len(names)}: {format_name_list(names)}."
+    return f"{quantifier} of {len(names)}: {markdown.format_name_list(names)}."
 
 
 def _describe_data(description: StudyDescription) -> str:
     spec = DATASETS.get(description.dataset)  # None: the study of a release with other data sets
-    dataset = spec.description if spec else f"rows of {escape_markdown(description.dataset)}"
+    dataset = spec.description if spec else f"rows of {markdown.escape(description.dataset)}"
     return f"{description.rows['rows']:,} {dataset}"
 
 
 def _format_usage(description: StudyDescription) -> str:
     """Return the predict command, and the columns of its table if the model reads one."""
-    command = f"**Use.** {format_inline_code(description.predict)}"
+    command = f"**Use.** {markdown.format_inline_code(description.predict)}"
     columns = follow_up_commands.describe_required_columns(description.input_columns)
-    return _join_paragraphs(command, f"{escape_markdown(columns)}.") if columns else command
-
-
-def _describe_metric(description: StudyDescription) -> str:
-    return METRICS[description.metric].describe(escape_markdown(description.unit))
+    return _join_paragraphs(command, f"{markdown.escape(columns)}.") if columns else command
 
 
 def _summarize_result(description: StudyDescription, summary: StudySummary) -> str:
     """Return the winner, its test score with the interval, and its gain over the baseline, in three sentences."""
     test = summary.test
     metric = METRICS[test.metric]
-    unit = f" {escape_markdown(description.unit)}" if metric.in_target_unit else ""
+    unit = f" {markdown.escape(description.unit)}" if metric.in_target_unit else ""
     layers = formatting.format_hidden_layers(summary.best)
     network = layers if "hidden" in layers else f"hidden layers {layers}"
     return (
@@ -144,7 +134,7 @@ def _format_score_table(summary: StudySummary) -> str:
         [f"**{cell}**" if cell and name.startswith("winner") else cell for cell in (name, *cells)]
         for name, *cells in formatting.format_rows(summary)
     ]
-    return format_table(("", "hidden layers", "cross-validation\\*", "held-out test, 95 % interval"), rows)
+    return markdown.format_table(("", "hidden layers", "cross-validation\\*", "held-out test, 95 % interval"), rows)
 
 
 def _format_study_table(description: StudyDescription, summary: StudySummary | None = None) -> str:
@@ -152,17 +142,17 @@ def _format_study_table(description: StudyDescription, summary: StudySummary | N
     counts = description.rows
     splits = f"{counts['development']:,} to search on ({description.splits}), {counts['test']:,} held out"
     rows = [
-        ("task", escape_markdown(description.task)),
-        ("question", escape_markdown(description.question)),
+        ("task", markdown.escape(description.task)),
+        ("question", markdown.escape(description.question)),
         ("prediction", _describe_prediction(description)),
         ("data", f"{_describe_data(description)}: {splits}"),
-        ("", escape_markdown(truncate(description.source, 300))),
-        ("metric", _describe_metric(description)),
-        ("search", escape_markdown(description.method)),
+        ("", markdown.escape(markdown.truncate(description.source, 300))),
+        ("metric", METRICS[description.metric].describe(markdown.escape(description.unit))),
+        ("search", markdown.escape(description.method)),
     ]
     if summary is not None:
-        training_time = f"{summary.seconds.training:,.0f} s on {escape_markdown(summary.device)}"
+        training_time = f"{summary.seconds.training:,.0f} s on {markdown.escape(summary.device)}"
         rows += [("trials", formatting.format_trial_counts(summary.trials)), ("training time", training_time)]
     ranges = list(description.searched.items())[:MAX_SEARCH_SPACE_ROWS]
-    rows += [(escape_markdown(key), escape_markdown(truncate(text, 80))) for key, text in ranges]
-    return "**The study**\n\n" + format_table(("", ""), rows)
+    rows += [(markdown.escape(key), markdown.escape(markdown.truncate(text, 80))) for key, text in ranges]
+    return "**The study**\n\n" + markdown.format_table(("", ""), rows)

@@ -11,7 +11,7 @@ SPECIAL_CHARACTERS = re.compile(r"[\\`*_{}\[\]#+!~|^$]")
 HTML_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}  # an @ would link to a user's page
 
 
-def escape_markdown(text: str) -> str:
+def escape(text: str) -> str:
     """Return the text on one line, with all Markdown and HTML characters escaped."""
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return "".join(HTML_ENTITIES.get(letter, letter) for letter in SPECIAL_CHARACTERS.sub(r"\\\g<0>", line))
@@ -49,7 +49,7 @@ def format_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def format_name_list(names: Sequence[str], max_names: int = 12) -> str:
     """Return at most `max_names` names in a line, and the number of the others."""
-    text = ", ".join(escape_markdown(truncate(name, 40)) for name in names[:max_names])
+    text = ", ".join(escape(truncate(name, 40)) for name in names[:max_names])
     return text + (f" and {len(names) - max_names} more" if len(names) > max_names else "")
 
 

@@ -38,15 +38,13 @@ def package_model(model_folder: Path, description: StudyDescription, run_id: str
     logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory() as temporary:
         target = Path(temporary, "model")
+        parameters_file = model_folder / PARAMETERS_FILE
         save_model(
             str(target),
             python_model=str(MODEL_CODE_FILE),
-            artifacts={
-                "architecture": str(model_folder / ARCHITECTURE_FILE),
-                "parameters": str(model_folder / PARAMETERS_FILE),
-            },
+            artifacts={"architecture": str(model_folder / ARCHITECTURE_FILE), "parameters": str(parameters_file)},
             signature=build_signature(description),
-            input_example=build_input_example(description, model_folder / PARAMETERS_FILE),
+            input_example=build_input_example(description, parameters_file),
             pip_requirements=list_requirements(),
             mlflow_model=Model(artifact_path=artifact_path, run_id=run_id),
         )

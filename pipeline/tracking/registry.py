@@ -42,7 +42,7 @@ def register_model(
     versions = [each for each in client.search_model_versions(f"name = '{name}'") if identity <= each.tags.items()]
     registered_version = next((each for each in versions if ALIAS_SET_TAG in each.tags), None)
     if registered_version is not None:
-        _write_descriptions(client, registered_version, description, summary)
+        _write_notes(client, registered_version, description, summary)
         return None
     source = f"{client.get_run(run_id).info.artifact_uri}/{artifact_path}"
     version = versions[0] if versions else client.create_model_version(name, source, run_id, tags=tags)
@@ -50,22 +50,19 @@ def register_model(
     champion_tags = None if champion is None or champion.version == version.version else champion.tags
     alias, reason = _choose_alias(champion_tags, tags, maximize=METRICS[description.metric].maximize)
     client.set_registered_model_alias(name, alias, version.version)
-    _write_descriptions(client, version, description, summary)
+    _write_notes(client, version, description, summary)
     client.set_model_version_tag(name, version.version, ALIAS_SET_TAG, alias)
     return f"registered as models:/{name}@{alias} (version {version.version}: {reason})"
 
 
-def _write_descriptions(
-    client: MlflowClient, version: ModelVersion, description: StudyDescription, summary: StudySummary
-) -> None:
+def _write_notes(client: MlflowClient, version: ModelVersion, study: StudyDescription, summary: StudySummary) -> None:
     """Write the version's description, and the model card if the version is the champion."""
-    text = describe_model_version(description, summary)
-    note = merge_note(text, version.description, MAX_DESCRIPTION_CHARS)
+    note = merge_note(describe_model_version(study, summary), version.description, MAX_DESCRIPTION_CHARS)
     client.update_model_version(version.name, version.version, note)
     champion = _get_champion(client, version.name)
     if champion is not None and champion.version == version.version:
         old_card = client.get_registered_model(version.name).description
-        card = merge_note(build_model_card(description, summary), old_card, MAX_DESCRIPTION_CHARS)
+        card = merge_note(build_model_card(study, summary), old_card, MAX_DESCRIPTION_CHARS)
         client.update_registered_model(version.name, card)
 
 
@@ -79,10 +76,7 @@ def _get_champion(client: MlflowClient, name: str) -> ModelVersion | None:
 
 
 def _choose_alias(champion: Mapping[str, str] | None, new: Mapping[str, str], *, maximize: bool) -> tuple[str, str]:
-    """Return the alias of a new version and the reason, from the tags of both versions.
-
-    Synthetic data never replace real data, and the test score never decides.
-    """
+    """Return a new version's alias and the reason, from the tags of both versions; the test score never decides."""
     if champion is None:
         return "champion", "the first"
     if new["drawn"] != champion["drawn"]:

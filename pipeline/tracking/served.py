@@ -28,13 +28,11 @@ class ServedModel(PythonModel):
         from pipeline.runtime.errors import UserError
 
         variable = os.environ.get(WEIGHTS_VARIABLE)
-        weights_file = Path(variable) if variable else None
         scheme, _, database = get_tracking_uri().partition(":///")
         store = Path(database).parent if scheme == "sqlite" else Path("mlruns")  # its cache may hold the weights
-        folder = Path(context.artifacts["architecture"]).parent
         try:
-            model = model_files.load_trained_model(folder)
-            self.model_server = ModelServer(model, weights_file, store / "cache")
+            model = model_files.load_trained_model(Path(context.artifacts["architecture"]).parent)
+            self.model_server = ModelServer(model, Path(variable) if variable else None, store / "cache")
         except UserError as error:
             is_model_error = isinstance(error, model_files.ModelError)
             message = str(error) if is_model_error else f"{error}; {WEIGHTS_VARIABLE}=<file> names the weights file"

@@ -159,7 +159,6 @@ def build_server_environment(base_environment: Mapping[str, str]) -> dict[str, s
 
 
 def _open_log(options: ServerOptions) -> BinaryIO:
-    """Open the log file of the server; raise UsageError if it cannot be written."""
     try:
         return options.log_file.open("wb")
     except OSError as error:

@@ -39,7 +39,6 @@ class StudySync:
     def __init__(self, folder: Path, *, rebuild: bool = False) -> None:
         self.folder = folder
         self.description = read_description(folder)
-        self.metric = METRICS[self.description.metric]
         store = folder.resolve().parents[1]
         self.client = connect(self.description.uri, store)
         artifact_location = None if self.description.uri else str(store / "artifacts")
@@ -76,13 +75,10 @@ class StudySync:
         facts = {key: value for key, value in study.facts.items() if key not in UNLOGGED_FACTS}
         tags = {"fingerprint": study.fingerprint}
         log_run_data(self.client, self.run_id, {**facts, **study.rows, **study.fixed}, [], tags)
-        texts = {
-            "configuration.yaml": study.configuration,
-            "overrides.txt": study.typed + "\n",
-            "environment.txt": "".join(f"{name} {version}\n" for name, version in study.environment.items()),
-        }
-        for file, text in texts.items():
-            self.client.log_text(self.run_id, text, file)
+        environment = "".join(f"{name} {version}\n" for name, version in study.environment.items())
+        self.client.log_text(self.run_id, study.configuration, "configuration.yaml")
+        self.client.log_text(self.run_id, study.typed + "\n", "overrides.txt")
+        self.client.log_text(self.run_id, environment, "environment.txt")
         source = json.dumps({"dataset": study.source})
         digest = study.decides["data"][:36]  # MLflow's limit
         dataset = Dataset(study.dataset, digest, "local", source, profile=json.dumps(study.rows))
@@ -106,25 +102,21 @@ class StudySync:
 
     def _find_logged_trials(self, rebuild: bool) -> set[int]:
         """Return the numbers of the trials whose runs are complete; delete partial runs and duplicates."""
+        trial_filter = f"tags.mlflow.parentRunId = '{self.run_id}'"
+        search = partial(self.client.search_runs, [self.experiment_id], trial_filter, max_results=RUNS_PER_PAGE)
+        page = search()
+        runs = list(page)
+        while page.token:  # read to the end before any run is deleted, since a page token is an offset
+            page = search(page_token=page.token)
+            runs += page
         numbers: set[int] = set()
-        for run in self._search_trial_runs():
+        for run in runs:
             trial_number = int(run.data.tags["trial"])
             if rebuild or trial_number in numbers or run.info.status == "RUNNING":
                 self.client.delete_run(run.info.run_id)
             else:
                 numbers.add(trial_number)
         return numbers
-
-    def _search_trial_runs(self) -> list[Run]:
-        """Return the runs of all trials; read to the end before any is deleted, since a page token is an offset."""
-        trial_filter = f"tags.mlflow.parentRunId = '{self.run_id}'"
-        search = partial(self.client.search_runs, [self.experiment_id], trial_filter, max_results=RUNS_PER_PAGE)
-        page = search()
-        runs = list(page)
-        while page.token:
-            page = search(page_token=page.token)
-            runs += page
-        return runs
 
     def log_new_trials(self) -> int:
         """Write the trials that finished since the last call and are not in MLflow yet; return their number."""
@@ -136,7 +128,7 @@ class StudySync:
                 log_trial(self.client, self.experiment_id, self.run_id, self.description, trial)
                 self.logged_trials.add(trial.number)
                 written_count += 1
-            if self.metric.is_better(trial.value, self.best_score):
+            if METRICS[self.description.metric].is_better(trial.value, self.best_score):
                 self.best_score = trial.value
             if trial.is_finite:
                 timestamp_ms = int(trial.end_time * 1000)

@@ -16,15 +16,13 @@ COLUMN_WIDTHS = {RUN_NAME_COLUMN: 250, "tags.`winner`": 250, "tags.`study`": 190
 
 def build_view_tags(metric: str, searched_keys: Sequence[str]) -> dict[str, str]:
     """Return an experiment's tags with its views: searches as a tree, and all trials, the best first."""
-    widths = [key for key in LAYER_WIDTH_PARAMS if key in searched_keys or key in LAYER_WIDTH_PARAMS[2:]]
-    width_columns = [f"params.{key}" for key in widths]
-    other_columns = [f"params.{key}" for key in searched_keys if key not in LAYER_WIDTH_PARAMS]
+    widths = [f"params.{key}" for key in LAYER_WIDTH_PARAMS if key in searched_keys or key in LAYER_WIDTH_PARAMS[2:]]
+    others = [f"params.{key}" for key in searched_keys if key not in LAYER_WIDTH_PARAMS]
     test = f"test/{metric}"
     test_columns = [f"metrics.{name}" for name in (test, f"{test}/low", f"{test}/high", f"baseline/{test}")]
-    scores = ["metrics.score", "metrics.standard_error"]
-    shared_columns = [*scores, *width_columns, "metrics.parameters", "metrics.seconds", "tags.state"]
-    study_columns = ["tags.winner", *shared_columns, *test_columns]
-    trial_columns = [*shared_columns, "metrics.epoch", *other_columns, "tags.study"]
+    shared = ["metrics.score", "metrics.standard_error", *widths, "metrics.parameters", "metrics.seconds", "tags.state"]
+    study_columns = ["tags.winner", *shared, *test_columns]
+    trial_columns = [*shared, "metrics.epoch", *others, "tags.study"]
     ascending = not METRICS[metric].maximize
     return {
         "mlflow.experimentKind": "custom_model_development",  # else MLflow takes it for one of language models
@@ -44,7 +42,7 @@ def format_experiment_link(experiment_id: str, view_key: str | None) -> str:
 
 
 def _serialize_view(name: str, search_filter: str, columns: Sequence[str], order_by: str, *, ascending: bool) -> str:
-    """Return a saved view in the JSON of MLflow's page; search_filter: selects the runs; columns: such as `params.model.layers`."""
+    """Return a saved view in the JSON of MLflow's page; columns: such as `params.model.layers`."""
     selected = ["{}.`{}`".format(*column.split(".", 1)) for column in columns]
     name_widths = {column: max(100, 40 + 7 * len(column.split("`")[1])) for column in (RUN_NAME_COLUMN, *selected)}
     state = {

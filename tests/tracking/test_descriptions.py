@@ -23,7 +23,7 @@ from pipeline.tracking.client import store_uri
 from pipeline.tracking.compat import SHARED_VIEW_TAG_PREFIX
 from pipeline.tracking.markdown import (
     USER_TEXT_MARKER,
-    escape_markdown,
+    escape,
     format_code_block,
     format_inline_code,
     format_name_list,
@@ -172,7 +172,7 @@ def test_registered_model_has_the_champions_card_and_each_version_its_own_words(
     worse = search(store, "task=cat_species", *TINY, "budget.trials=1", "space=none", "training.learning_rate=1e-9")
     assert client.get_registered_model("cat_species").description == card
     version = client.get_model_version("cat_species", "2").description
-    assert f"Study {escape_markdown(worse.name)}." in version
+    assert f"Study {escape(worse.name)}." in version
     assert version.startswith("Trial 0 won: ")
 
 
@@ -246,7 +246,7 @@ def test_load_is_written_to_mlflow_once_however_often_it_is_rebuilt(copied: Path
     ],
 )
 def test_names_are_plain_letters(text: str, shown: str) -> None:
-    assert escape_markdown(text) == shown
+    assert escape(text) == shown
 
 
 def test_many_names_are_counted_and_long_ones_cut() -> None:
