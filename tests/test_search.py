@@ -284,15 +284,17 @@ def test_study_of_earlier_code_is_refused_in_one_line_and_stays_readable(
     folder = store / "studies" / finished.name
     shutil.copytree(finished, folder)
     operations = [json.loads(line) for line in (folder / "trials.log").read_text().splitlines()]
+    earlier_head = "Softmax('softmax', 'cross_entropy', " * 10
     for operation in operations:
         if "facts" in operation.get("user_attr", {}):
-            operation["user_attr"]["facts"] |= {"head": "Softmax('softmax', 'cross_entropy', " * 10, "arithmetic": "3"}
+            operation["user_attr"]["facts"] |= {"head": earlier_head, "arithmetic": "3"}
             del operation["user_attr"]["facts"]["pruner"]
     (folder / "trials.log").write_text("".join(f"{json.dumps(operation)}\n" for operation in operations))
     words = ["task=cat_species", *TINY, "dataset.count=120", "budget.trials=8", f"study={finished.name}"]
     search(store, *words, expected=2)
     assert capsys.readouterr().err == (
-        f"study={finished.name} holds another search; it differs in head; pruner: None there, median here; "
+        f"study={finished.name} holds another search; it differs in head: {earlier_head[:80]} there, "
+        f"SoftmaxConfig(kind='softmax') here; pruner: none there, median here; "
         f"arithmetic: 3 there, {NUMERICS_VERSION} here; use another study=, or leave study out and it is named by what "
         "it searches\n"
     )

@@ -16,7 +16,7 @@ from pipeline.runtime.files import FileWriteError
 from pipeline.study import compat
 from pipeline.study.trial_record import TrialRecord, trial_from_dict
 
-MAX_FACT_CHARS = 80  # a longer pair of values would hide the message, so that only the name of the fact is shown
+MAX_FACT_CHARS = 80  # of each value in a message
 OPTUNA_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}  # all other states are FAIL
 
 
@@ -37,6 +37,14 @@ def _truncate_partial_line(file: Path) -> None:
     if end_of_last_line < len(content):
         with file.open("r+b") as stream:
             stream.truncate(end_of_last_line)
+
+
+def _describe_difference(stored: str, current: str) -> str:
+    """Return both values, long ones from the setting on in which they differ."""
+    position = next((index for index, pair in enumerate(zip(stored, current, strict=False)) if pair[0] != pair[1]), 0)
+    start = max(0, stored.rfind("('", 0, position + 1))
+    excerpts = [value[start : start + MAX_FACT_CHARS] for value in (stored, current)]
+    return f"{excerpts[0]} there, {excerpts[1]} here"
 
 
 @contextmanager
@@ -97,8 +105,7 @@ class TrialStorage:
         if stored is None:
             self.save("facts", facts)
         elif differing := [key for key, value in facts.items() if stored.get(key) != value]:
-            values = {key: f": {stored.get(key)} there, {facts[key]} here" for key in differing}
-            differences = [key + text if len(text) <= MAX_FACT_CHARS else key for key, text in values.items()]
+            differences = [f"{key}: {_describe_difference(stored.get(key, 'none'), facts[key])}" for key in differing]
             raise UserError(
                 f"study={self.optuna_study.study_name} holds another search; it differs in {'; '.join(differences)}; "
                 "use another study=, or leave study out and it is named by what it searches"
