@@ -261,7 +261,8 @@ def test_logarithmic_axis_has_a_number(x: tuple[float, ...], labels: list[str]) 
 
 def test_drawing_touches_no_pyplot() -> None:
     code = (
-        "import sys; from pipeline.report.drawing import render_matplotlib; from pipeline.report.drawing.figure import *; "
+        "import sys; from pipeline.report.drawing import render_matplotlib; "
+        "from pipeline.report.drawing.figure import *; "
         "render_matplotlib.render_png(Figure('a', 'a', 'a', Chart('x', 'y', (Series('s', 'line', [1, 2], [1, 2]),)))); "
         "print('matplotlib.pyplot' in sys.modules)"
     )

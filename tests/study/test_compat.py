@@ -1,4 +1,4 @@
-"""Private attributes of Optuna: each that pipeline.study.compat uses has a test that names it when an upgrade breaks it."""
+"""Private attributes of Optuna that pipeline.study.compat uses: a test names each that an upgrade breaks."""
 
 import optuna
 from optuna.distributions import FloatDistribution

@@ -12,15 +12,16 @@ SCORE = {
     "standard_error": 0.01,
     "folds": [0.25, 0.35],
 }
+TEST = {"value": 0.5, "low": 0.4, "high": 0.6}
 OLD = {
     "task": "cat_species",
     "study": "cat_species-01234567",
     "seed": 0,
     "fingerprint": "f" * 64,
     "trials": {"total": 2, "complete": 1, "pruned": 1, "failed": 0, "diverged": 0},
-    "baseline": {"overrides": ["model.nodes=[64]"], "cross_validation": SCORE, "test": {"value": 0.5, "low": 0.4, "high": 0.6}},
+    "baseline": {"overrides": ["model.nodes=[64]"], "cross_validation": SCORE, "test": TEST},
     "best": {"number": 0, "overrides": ["model.nodes=[64]"], "epoch": 3, "cross_validation": SCORE},
-    "test": {"metric": "accuracy", "value": 0.5, "low": 0.4, "high": 0.6, "others": {"f1_macro": 0.5}, "level": 0.95, "rows": 18, "opened": 1},
+    "test": TEST | {"metric": "accuracy", "others": {"f1_macro": 0.5}, "level": 0.95, "rows": 18, "opened": 1},
     "majority": {"metric": "accuracy", "value": 0.1},
     "parameters": 10,
     "files": {"architecture": "a", "parameters": "p", "architecture_sha256": "0", "parameters_sha256": "1"},
