@@ -21,7 +21,7 @@ OLD = {
     "trials": {"total": 2, "complete": 1, "pruned": 1, "failed": 0, "diverged": 0},
     "baseline": {"overrides": ["model.nodes=[64]"], "cross_validation": SCORE, "test": TEST},
     "best": {"number": 0, "overrides": ["model.nodes=[64]"], "epoch": 3, "cross_validation": SCORE},
-    "test": TEST | {"metric": "accuracy", "others": {"f1_macro": 0.5}, "level": 0.95, "rows": 18, "opened": 1},
+    "test": {"metric": "accuracy"} | TEST | {"others": {"f1_macro": 0.5}, "level": 0.95, "rows": 18, "opened": 1},
     "majority": {"metric": "accuracy", "value": 0.1},
     "parameters": 10,
     "files": {"architecture": "a", "parameters": "p", "architecture_sha256": "0", "parameters_sha256": "1"},
