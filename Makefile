@@ -23,7 +23,7 @@ test: setup  ## linter, formatter, refused words, order of imports, type checker
 	.venv/bin/codespell pipeline conf bench docs README.md CONTRIBUTING.md CHANGELOG.md
 	.venv/bin/lint-imports --no-cache
 	.venv/bin/mypy
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)
 
 browser:  ## Chromium and a font for the tests that look at pages (of Debian, as root; nothing where they are there)
 	@if command -v chromium >/dev/null && [ -d /usr/share/fonts/truetype/dejavu ]; then exit 0; fi; \

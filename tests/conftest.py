@@ -13,6 +13,7 @@ import pytest
 import torch
 from filelock import FileLock
 from mlflow import MlflowClient
+from xdist.scheduler import LoadScopeScheduling
 
 from pipeline import preprocessing
 from pipeline.config.heads import HeadConfig
@@ -34,6 +35,7 @@ from tests.preloaded import PreloadedServer
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 ONE_PROCESS = (
+    "test_faults",
     "test_browser",
     "test_ui",
     "test_serving",
@@ -96,15 +98,22 @@ def question(examples: Examples, head: HeadConfig, metric: str, folds: int = 3, 
     return Problem("study", "0" * 64, {}, examples, splits, task, pictures)
 
 
-@pytest.hookimpl(tryfirst=True)
+class ModuleScheduling(LoadScopeScheduling):
+    """Scheduling of single tests, except that a module with a shared server or browser runs in one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return module if any(name in module for name in ONE_PROCESS) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ModuleScheduling:
+    """Return the scheduler: marks of groups have no effect with pytest 9.2, which xdist 3.8 does not know."""
+    return ModuleScheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the modules of a shared server or browser into a group each, and the longest tests at the start."""
-    for item in items:
-        module = item.nodeid.partition("::")[0]
-        if "faults" in module:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid))
-        elif any(name in module for name in ONE_PROCESS):
-            item.add_marker(pytest.mark.xdist_group(module))
+    """Put the longest tests at the start."""
     items.sort(key=lambda item: next((place for place, name in enumerate(LONGEST_FIRST) if name in item.nodeid), 99))
 
 

@@ -4,13 +4,14 @@ import hashlib
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
 
 from pipeline import data, preprocessing
 from pipeline.artifact.model_files import MAX_PARAMETERS
+from pipeline.config.heads import HeadConfig
 from pipeline.config.model import FinetuneSpec
 from pipeline.config.schema import Search
 from pipeline.data import folds
@@ -125,7 +126,7 @@ def _collect_facts(search: Search, examples: Examples, splits: Folds, device: De
         "data": examples.fingerprint[:16],
         "folds": splits.fingerprint[:16],
         "metric": search.metric.name,
-        "head": repr(search.head),
+        "head": _describe_options(search.head),
         "space": repr(sorted(search.space.settings.items())),
         "baseline": repr(sorted(search.baseline.settings.items())),
         "sampler": search.sampler.name,
@@ -135,3 +136,10 @@ def _collect_facts(search: Search, examples: Examples, splits: Folds, device: De
         "precision": device.precision,
         "arithmetic": NUMERICS_VERSION,
     }
+
+
+def _describe_options(config: HeadConfig) -> str:
+    """Return the options as their repr without those at a default, so that a release that adds one orphans no study."""
+    options = [(field, getattr(config, field.name)) for field in fields(config)]
+    texts = [f"{field.name}={value!r}" for field, value in options if value != field.default]
+    return f"{type(config).__name__}({', '.join(texts)})"

@@ -223,7 +223,7 @@ def two_owners(_: int, folder: Path) -> Measured:
 
 ROWS = [
     Row("F1", "kill -9 at random moments", "200 kills, none lost or twice, no zombie, same table", 200, 4, kills),
-    Row("F1", "kill -9 in a long trial", "at most 15 s of training repeated", 40, 4, resume_long_trial),
+    Row("F1", "kill -9 in a long trial", "at most 15 s of training repeated", 40, 2, resume_long_trial),
     Row("F3", "Ctrl-C, SIGTERM, SIGHUP", "exit 130, 143, 129 within 5 s, with a checkpoint", 10, 1, signals),
     Row("F3", "SIGTERM at random moments", "the same table, from the middle of trials", 30, 6, terminations),
     Row("F3", "a second Ctrl-C", "at once", 5, 1, second_interrupt),
