@@ -294,7 +294,7 @@ def test_study_of_earlier_code_is_refused_in_one_line_and_stays_readable(
     search(store, *words, expected=2)
     assert capsys.readouterr().err == (
         f"study={finished.name} holds another search; it differs in head: {earlier_head[:80]} there, "
-        f"SoftmaxConfig(kind='softmax') here; pruner: none there, median here; "
+        f"kind='softmax' here; pruner: none there, median here; "
         f"arithmetic: 3 there, {NUMERICS_VERSION} here; use another study=, or leave study out and it is named by what "
         "it searches\n"
     )

@@ -184,7 +184,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
     ),
     "cifar": DatasetSpec(
         Cifar,
-        "photographs of the CIFAR-10 dataset",
+        "photographs of CIFAR-10 and CIFAR-100",
         "sources.downloads:load_cifar",
         ("classes",),
         image_size=32,

@@ -71,7 +71,7 @@ class HeadSpec:
     """Facts of a kind of head: an entry of HEADS.
 
     prediction_kinds: those that metrics can score, the preferred kind first. runtime_class: module and class below
-    `pipeline.models.heads`. condition: when a message recommends it.
+    `pipeline.models.heads`. condition: text after its name in a message that recommends it.
     """
 
     config_class: type[HeadConfig]

@@ -182,8 +182,8 @@ class _ConfigReader:
 def _build_space(settings: Mapping[str, Any], backbone: BackboneConfig, unused: set[str]) -> SearchSpace:
     """Return the settings that this search uses.
 
-    unused: fields with a default that stand at it. Without them the fingerprint and the table of trials are those of
-    the release before the field, so that its studies resume.
+    unused: fields with a default that stand at it. They are left out, so that adding a field changes neither the hash
+    nor the table of existing studies.
     """
     used = {key: value for key, value in settings.items() if key not in unused}
     return SearchSpace(rules_backbone.resolve_settings(used, backbone))

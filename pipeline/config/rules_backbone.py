@@ -32,13 +32,15 @@ def check_backbone(
         if backbone.weights is not None and not backbone.weights.is_file():
             yield f"model.weights: a file that exists; got {backbone.weights} (none at {backbone.weights.resolve()})"
         for key in sorted(typed & {"training.flip", "training.shift"}):
-            yield f"{key}: a pretrained backbone reads each image once; for augmentation use features.views"
+            rule = "a pretrained backbone reads each image once"
+            yield f"{key}: {rule}; got {backbone.name}; for augmentation use features.views"
         return
     for key, neutral in (("weights", None), ("finetune", "none")):
         if (value := getattr(backbone, key)) != neutral:
             yield f"model.{key}: is for a pretrained backbone, such as resnet18; got {value} for {backbone.name}"
     if features is not None and features.views > 1:
-        yield "features.views: is for a pretrained backbone, such as model.backbone=efficientnet_lite0"
+        example = "such as model.backbone=efficientnet_lite0"
+        yield f"features.views: is for a pretrained backbone, {example}; got {features.views} for {backbone.name}"
 
 
 def check_finetuning(backbone: BackboneConfig, settings: Mapping[str, Any], typed: Set[str]) -> Iterator[str]:

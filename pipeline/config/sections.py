@@ -46,7 +46,7 @@ SCALAR_TYPES = {
 
 
 def searchable_defaults() -> dict[str, Any]:
-    """Return the default of each searchable field that has one, by full key: a field of a later release."""
+    """Return the default of each searchable field that was added later, and so has one, by its full key."""
     return {
         f"{section}.{field.name}": field.default
         for section, classes in SEARCHABLE_CLASSES.items()

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -135,5 +136,7 @@ def _score_trials(problem: Problem, entries: Sequence[TrialWithFolds]) -> list[t
     folds = len(problem.splits.folds)
     limits = task.device.stack_limits
     groups = group_by_stack_key(keys, folds, task.inputs.feature_count, task.head.output_count, limits)
+    indices = [index for group in groups for index in group]
     results = [result for group in groups for result in fit_trials(task, [entries[index] for index in group])]
-    return [result.epoch_results[result.best_epoch - 1].fold_scores if result.best_epoch else () for result in results]
+    in_order = [result for _, result in sorted(zip(indices, results, strict=True), key=itemgetter(0))]
+    return [result.epoch_results[result.best_epoch - 1].fold_scores if result.best_epoch else () for result in in_order]

@@ -139,7 +139,7 @@ def _collect_facts(search: Search, examples: Examples, splits: Folds, device: De
 
 
 def _describe_options(config: HeadConfig) -> str:
-    """Return the options as their repr without those at a default, so that a release that adds one orphans no study."""
+    """Return the options except those at a default, so that adding one does not change existing studies."""
     options = [(field, getattr(config, field.name)) for field in fields(config)]
     texts = [f"{field.name}={value!r}" for field, value in options if value != field.default]
-    return f"{type(config).__name__}({', '.join(texts)})"
+    return ", ".join(texts)

@@ -1,5 +1,6 @@
 """Storage of a study: Optuna's journal `<folder>/trials.log`, to which each finished trial is appended at once."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,9 +41,10 @@ def _truncate_partial_line(file: Path) -> None:
 
 
 def _describe_difference(stored: str, current: str) -> str:
-    """Return both values, long ones from the setting on in which they differ."""
+    """Return both values: long ones from the setting on in which they differ, or from shortly before the difference."""
     position = next((index for index, pair in enumerate(zip(stored, current, strict=False)) if pair[0] != pair[1]), 0)
-    start = max(0, stored.rfind("('", 0, position + 1))
+    settings = [match.start() for match in re.finditer(r"\('(model|training)\.", stored) if match.start() <= position]
+    start = max(settings, default=max(0, position - MAX_FACT_CHARS // 2))
     excerpts = [value[start : start + MAX_FACT_CHARS] for value in (stored, current)]
     return f"{excerpts[0]} there, {excerpts[1]} here"
 

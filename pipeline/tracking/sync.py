@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 import time
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -216,8 +215,9 @@ class StudySync:
 
 def _compute_digest(folder: Path, summary: StudySummary) -> str:
     """Return the SHA-256 of the summary, without its times, and of the report."""
-    content = json.dumps({key: value for key, value in asdict(summary).items() if key != "seconds"}, sort_keys=True)
-    digest = hashlib.sha256(content.encode())
+    content = json.loads(summary.to_json())
+    del content["seconds"]
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
     for file in sorted((folder / REPORT_FOLDER).rglob("*")):
         if file.is_file():
             digest.update(f"{file.relative_to(folder)}".encode() + file.read_bytes())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config.ranges import Choice
 from pipeline.config.reader import read_search
 from pipeline.config.schema import Search
 from pipeline.runtime.errors import UserError
@@ -243,6 +244,19 @@ def test_refuses_to_join_another_search_and_says_where_they_differ(tmp_path: Pat
     opened(tmp_path)
     with pytest.raises(UserError, match="study=study holds another search; it differs in seed: 0 there, 1 here;"):
         opened(tmp_path, facts=FACTS | {"seed": "1"})
+
+
+def test_of_long_facts_the_setting_that_differs_is_named(tmp_path: Path) -> None:
+    def describe(options: tuple[str, ...]) -> str:
+        settings = {"model.activation": Choice(options), "model.dropout": 0.0, "training.epochs": 20}
+        return repr([(f"model.filler_{number}", number) for number in range(9)] + sorted(settings.items()))
+
+    opened(tmp_path, facts=FACTS | {"space": describe(("relu", "tanh"))})
+    with pytest.raises(UserError) as error:
+        opened(tmp_path, facts=FACTS | {"space": describe(("relu", "gelu"))})
+    there, here = str(error.value).partition("differs in space: ")[2].split(" there, ")
+    assert there.startswith("('model.activation', Choice(options=('relu', 'tanh'))")
+    assert here.startswith("('model.activation', Choice(options=('relu', 'gelu'))")
 
 
 def test_another_kind_of_machine_is_told_of_and_not_refused(tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ from pipeline.training.engine.optimizers import build_torch_optimizer
 from pipeline.training.engine.randomness import EpochRandomness, draw_epoch_randomness
 from pipeline.training.engine.weight_average import build_ema
 
-ADAMW_STATE_KEYS = ("step", "exp_avg", "exp_avg_sq")  # torch's names of AdamW's state of a parameter; SGD has none
 VALIDATION_BATCH_SIZE = 512  # rows
 
 
@@ -130,24 +129,24 @@ class SingleNetwork:
             for name, value in network.state_dict().items()
         }
         for name, parameter in self.network.named_parameters():
-            moments = self.optimizer.state.get(parameter, {})
-            kept = [moment for moment in ADAMW_STATE_KEYS if moment in moments]
-            state |= {f"{moment}.{name}": _copy_to_cpu(moments[moment]) for moment in kept}
+            optimizer_state = self.optimizer.state.get(parameter, {})
+            state |= {f"{key}.{name}": _copy_to_cpu(value) for key, value in optimizer_state.items()}
         counts = {"steps": torch.tensor(self.epoch_steps), "taken": torch.tensor(self.total_steps)}
         return state | counts | {"total": _copy_to_cpu(self.loss_sum)}
 
     def load_training_state(self, state: StateDict) -> None:
         """Set the networks, the optimizer's state and the counts to what `training_state` returned."""
-        for kind, network in self._networks_by_kind().items():
+        networks = self._networks_by_kind()
+        for kind, network in networks.items():
             network.load_state_dict({name: state[f"{kind}.{name}"] for name in network.state_dict()})
         self.optimizer.state.clear()
-        for name, parameter in self.network.named_parameters():
-            # A moment lies where its parameter lies; the step count, a number, where the loss lies.
-            self.optimizer.state[parameter] = {
-                moment: torch.zeros_like(parameter if value.dim() else self.loss_sum).copy_(value)
-                for moment in ADAMW_STATE_KEYS
-                if (value := state.get(f"{moment}.{name}")) is not None
-            }
+        parameters = dict(self.network.named_parameters())
+        for key, value in state.items():
+            kind, _, name = key.partition(".")
+            if name in parameters and kind not in networks:
+                # A moment lies where its parameter lies; the step count, a number, where the loss lies.
+                device_copy = torch.zeros_like(parameters[name] if value.dim() else self.loss_sum).copy_(value)
+                self.optimizer.state[parameters[name]][kind] = device_copy
         self.epoch_steps = int(state["steps"])
         self.total_steps = int(state["taken"])
         self.loss_sum = state["total"].to(self.device)
