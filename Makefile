@@ -22,8 +22,10 @@ test: setup  ## linter, formatter, refused words, order of imports, type checker
 	.venv/bin/ruff format --check .
 	.venv/bin/codespell pipeline conf bench docs README.md CONTRIBUTING.md CHANGELOG.md
 	.venv/bin/lint-imports --no-cache
-	.venv/bin/mypy
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)
+	@# The type checker has one core, and the tests leave one idle at times.
+	.venv/bin/mypy & types=$$!; \
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --no-loadscope-reorder $(ARGS); tests=$$?; \
+	wait $$types && exit $$tests
 
 browser:  ## Chromium and a font for the tests that look at pages (of Debian, as root; nothing where they are there)
 	@if command -v chromium >/dev/null && [ -d /usr/share/fonts/truetype/dejavu ]; then exit 0; fi; \
