@@ -44,14 +44,19 @@ ONE_PROCESS = (
     "test_untrusted",
     "test_finetuning",
 )
-LONGEST_FIRST = (
+LONGEST_FIRST = (  # modules of one process, such as test_ui, would otherwise leave the other process idle at the end
     "test_faults",
     "test_browser",
     "test_finetuning",
     "test_search",
-    "test_readme",
-    "test_report",
+    "test_executors",
     "test_export",
+    "test_ui",
+    "test_untrusted",
+    "test_report",
+    "test_readme",
+    "test_serving",
+    "test_compare",
 )
 TINY = ("dataset.count=90", "dataset.size=8", "training.epochs=3", "cv.folds=3", "compute=cpu")
 
