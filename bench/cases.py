@@ -61,8 +61,8 @@ def make_blobs(case: Case, rows: int = ROWS) -> Examples:
     """Return Gaussian blobs, one for each class, with the number of features of the case."""
     generator = np.random.default_rng(0)
     targets = np.arange(rows) % CLASSES
-    centres = generator.normal(0, 1, (CLASSES, case.features))
-    values = generator.normal(0, np.sqrt(case.features) / 2, (rows, case.features)) + centres[targets]
+    centers = generator.normal(0, 1, (CLASSES, case.features))
+    values = generator.normal(0, np.sqrt(case.features) / 2, (rows, case.features)) + centers[targets]
     if case.features == 12_288:
         scaled = 128 + 40 * values / values.std()
         images = Images(scaled.clip(0, 255).astype(np.uint8).reshape(rows, 3, 64, 64))

@@ -25,7 +25,7 @@ examples
   python -m pipeline.predict model=cat_species photo.jpg
   python -m pipeline.predict model=models:/day_night@champion photos/ \\
       output=predictions.jsonl sheet=sheet.png
-  python -m pipeline.predict model=mlruns/studies/house_price-1a2b3c4d/model houses.csv
+  python -m pipeline.predict model=house_price houses.csv
 """
 EXIT_INCOMPLETE = 1
 

@@ -19,6 +19,7 @@ Scorer = Callable[["Tensor", "Tensor"], float]
 class Metric:
     """A score of predictions against targets, and how it is compared and shown.
 
+    Its best value is 1 if it is maximized, and 0 if it is minimized.
     definition: for people who do not know the title; in_target_unit: whether a value has the unit of the target.
     interval: the method of its 95 % interval on the test set. decimals: None for four significant digits.
     scorers: the function for each kind of predictions that the metric can score:
@@ -38,6 +39,11 @@ class Metric:
     def direction(self) -> Direction:
         """Return the direction of optimization in Optuna's words."""
         return "maximize" if self.maximize else "minimize"
+
+    @property
+    def perfect_value(self) -> float:
+        """Return the value of perfect predictions."""
+        return 1.0 if self.maximize else 0.0
 
     def describe(self, unit: str = "") -> str:
         """Return title, definition, unit and direction in one line."""

@@ -18,6 +18,7 @@ from pipeline.models.heads import AnyHead
 from pipeline.runtime.files import atomic_path
 from pipeline.runtime.parallel import map_in_order
 from pipeline.runtime.progress_bars import track
+from pipeline.runtime.text import pluralize
 
 MAX_IMAGES = 400
 ASPECT_RATIO = 1.4  # width by height of a sheet with enough images
@@ -79,7 +80,7 @@ class ContactSheet:
         """Return how many images are on the sheet, and how many are omitted."""
         count = len(self.predictions)
         omitted = f", the first of {count + self.omitted_count:,} ({self.omitted_count:,} omitted)"
-        return f"{count} image{'s' * (count != 1)}{omitted if self.omitted_count else ''}"
+        return f"{pluralize(count, 'image')}{omitted if self.omitted_count else ''}"
 
     def write(self, file: Path) -> None:
         """Write the sheet as PNG, whole or not at all; raise FileWriteError."""

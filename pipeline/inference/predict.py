@@ -11,6 +11,7 @@ from pipeline.inference.contact_sheet import ContactSheet
 from pipeline.inference.predictions import iter_predictions
 from pipeline.inference.writers import TerminalTable, Writer, open_writer
 from pipeline.runtime.arguments import UsageError, print_lines
+from pipeline.runtime.text import pluralize
 
 SYNTHETIC_DATA_NOTE = "a demonstration, trained on synthetic data; for real images and tables, search with your own"
 
@@ -46,7 +47,7 @@ def run_prediction(model: TrainedModel, options: PredictOptions) -> bool:
         if options.sheet is not None and sheet.predictions:
             sheet.write(options.sheet)
     if options.output is not None:
-        print(f"{predicted_count:,} prediction{'s' * (predicted_count != 1)} in {options.output}")
+        print(f"{pluralize(predicted_count, 'prediction')} in {options.output}")
     if options.sheet is not None and sheet.predictions:
         print(f"{options.sheet}: {sheet.summary}")
     if count := sheet.missing_glyph_count:

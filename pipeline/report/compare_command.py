@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,9 +42,17 @@ class CompareOptions(CommandOptions):
     output: Path | None = field(metadata=option(None, _read_output))
     store: Path = field(metadata=option("mlruns", Path))
 
+    @cached_property
+    def _finished_studies(self) -> tuple[dict[str, Path], dict[str, Path]]:
+        """Return the folders of finished studies by task, of two with one task the newer, and by name."""
+        files = (self.store / "studies").glob("*/summary.json")
+        described = [file for file in files if file.with_name("study.json").is_file()]
+        folders = [file.parent for file in sorted(described, key=lambda file: file.stat().st_mtime)]
+        return {_read_task(folder): folder for folder in folders}, {folder.name: folder for folder in folders}
+
     def find_mistakes(self) -> list[str]:
         """Return a line for each name that is no finished study's, and one if there are fewer than two studies."""
-        by_task, by_name = _find_finished_studies(self.store)
+        by_task, by_name = self._finished_studies
         if not by_name:
             return [f"store: no search has finished there yet; got {self.store}"]
         mistakes = [*_list_unknown("tasks", self.tasks, by_task), *_list_unknown("studies", self.studies, by_name)]
@@ -56,18 +65,11 @@ class CompareOptions(CommandOptions):
     @property
     def study_folders(self) -> dict[str, Path]:
         """Return each folder by its task, or by its own name if two of them are of that task."""
-        by_task, by_name = _find_finished_studies(self.store)
+        by_task, by_name = self._finished_studies
         found = [by_task.get(task) for task in self.tasks] + [by_name.get(name) for name in self.studies]
         task_by_folder = {folder: _read_task(folder) for folder in found if folder is not None}
         tasks = list(task_by_folder.values())
         return {task if tasks.count(task) == 1 else folder.name: folder for folder, task in task_by_folder.items()}
-
-
-def _find_finished_studies(store: Path) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Return the folders of finished studies by task, of two with one task the newer, and by name."""
-    files = [file for file in (store / "studies").glob("*/summary.json") if (file.parent / "study.json").is_file()]
-    folders = [file.parent for file in sorted(files, key=lambda file: file.stat().st_mtime)]
-    return {_read_task(folder): folder for folder in folders}, {folder.name: folder for folder in folders}
 
 
 def _read_task(folder: Path) -> str:

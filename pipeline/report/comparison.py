@@ -14,8 +14,9 @@ import numpy as np
 from pipeline.config.metrics import METRICS
 from pipeline.report import network_selection
 from pipeline.report.drawing.figure import Chart, Figure, Series
-from pipeline.report.phrases import describe_network, format_percent, join_with_and, pluralize
+from pipeline.report.phrases import describe_network, format_percent, join_with_and
 from pipeline.report.trials_table import TrialTable
+from pipeline.runtime.text import pluralize
 from pipeline.study.description import StudyDescription, read_description
 from pipeline.study.storage import TrialStorageReader
 from pipeline.study.summary import SUMMARY_FILE, StudySummary
@@ -69,7 +70,7 @@ class ComparedStudy:
         """
         described = self.description.constant
         constant = self.summary.constant_baseline.value if described is None else described
-        perfect = 1.0 if self.table.metric.maximize else 0.0
+        perfect = self.table.metric.perfect_value
         return (score - constant) / (perfect - constant) if constant != perfect else math.nan
 
     @property

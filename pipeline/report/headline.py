@@ -2,9 +2,9 @@
 
 from pipeline.models.heads import AnyHead, NumberHead
 from pipeline.report.network_selection import count_layers, select_by_one_se_rule
-from pipeline.report.phrases import add_unit, describe_network, describe_trial, format_layers, format_widths, pluralize
+from pipeline.report.phrases import add_unit, describe_network, describe_trial, format_layers, format_widths
 from pipeline.report.trials_table import TrialTable
-from pipeline.runtime.text import shorten
+from pipeline.runtime.text import pluralize, shorten
 from pipeline.study.formatting import format_gain, format_hidden_layers, score_pairs
 from pipeline.study.summary import BaselineSummary, StudySummary
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline.runtime.text import pluralize
 from pipeline.study.formatting import format_network
 from pipeline.study.trial_record import TrialRecord
 
@@ -33,11 +34,6 @@ def format_layers(count: int) -> str:
 def format_percent(share: float) -> str:
     """Return a share as a whole percentage, or "-" for one that is not finite."""
     return f"{round(100 * share)} %" if np.isfinite(share) else "-"
-
-
-def pluralize(count: int, noun: str) -> str:
-    """Return a count with its noun: "1 trial", "2 trials"."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def add_unit(title: str, unit: str) -> str:

@@ -61,7 +61,7 @@ class TrialTable:
 
     def select_best(self, trials: Sequence[TrialRecord]) -> TrialRecord:
         """Return the trial with the best score; of equal ones that with the fewest parameters."""
-        return max(trials, key=lambda trial: (self.improvement(trial.value, 0), -trial.n_parameters, -trial.number))
+        return min(trials, key=lambda trial: trial.rank(self.metric))
 
     @cached_property
     def plot_limit(self) -> float:

@@ -32,6 +32,11 @@ def join_names(names: Iterable[str]) -> str:
     return ", ".join(map(shorten, names))
 
 
+def pluralize(count: int, noun: str) -> str:
+    """Return a count with its noun: "1 trial", "2 trials"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def escape_csv_cell(text: str) -> str:
     """Return the text escaped, with an apostrophe in front if a spreadsheet would run it as a formula."""
     escaped = escape_unprintable(text)

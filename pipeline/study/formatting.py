@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.config.metrics import METRICS
+from pipeline.runtime.text import pluralize
 from pipeline.study.summary import BaselineSummary, IntervalScore, StudySummary, TestScore, TrialCounts, WinnerSummary
 
 
@@ -42,7 +43,7 @@ def _format_row(
 def format_trial_counts(trials: TrialCounts) -> str:
     """Return the number of trials and, in brackets, of each state: "4 trials (3 complete, 1 pruned)"."""
     parts = [f"{count} {state}" for state, count in vars(trials).items() if state != "total" and count]
-    return f"{trials.total} trial{'s' * (trials.total != 1)} ({', '.join(parts)})"
+    return f"{pluralize(trials.total, 'trial')} ({', '.join(parts)})"
 
 
 def format_times(count: int) -> str:

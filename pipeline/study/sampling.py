@@ -61,8 +61,8 @@ class TrialProposer:
 
     def _best_numbers(self, before: int) -> list[int]:
         trials = [each for each in self.storage.records.values() if each.number < before and each.state == "complete"]
-        sign = -1 if self.search.metric.maximize else 1
-        trials.sort(key=lambda trial: (sign * trial.value, trial.number))
+        metric = self.search.metric
+        trials.sort(key=lambda trial: (-metric.improvement(trial.value, 0), trial.number))
         return sorted(trial.number for trial in trials[:N_BEST_TRIALS])
 
     def sample(self, number: int) -> Candidate:

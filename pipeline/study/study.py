@@ -59,12 +59,9 @@ class Study:
         return [self.storage.records[number] for number in sorted(self.storage.records)]
 
     def _is_best(self, trial: TrialRecord) -> bool:
-        sign = -1 if self.search.metric.maximize else 1
-
-        def rank(candidate: TrialRecord) -> tuple[float, int, int]:
-            return sign * candidate.value, candidate.n_parameters, candidate.number
-
-        return trial.state == "complete" and (self.best_trial is None or rank(trial) < rank(self.best_trial))
+        metric = self.search.metric
+        best = self.best_trial
+        return trial.state == "complete" and (best is None or trial.rank(metric) < best.rank(metric))
 
     def _add(self, trial: TrialRecord) -> None:
         if self._is_best(trial):

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.config.metrics import Metric
 from pipeline.runtime.errors import describe_error
 from pipeline.study.space import Candidate, format_override_value
 from pipeline.training.epoch import EpochResult
@@ -53,6 +54,10 @@ class TrialRecord:
     def is_finite(self) -> bool:
         """Return whether the trial has a score."""
         return math.isfinite(self.value)
+
+    def rank(self, metric: Metric) -> tuple[float, int, int]:
+        """Return a key that is the least for the best trial: of equal scores the fewest parameters, then the first."""
+        return -metric.improvement(self.value, 0), self.n_parameters, self.number
 
     @property
     def folds_per_repeat(self) -> int:

@@ -2,6 +2,7 @@
 
 from pipeline.config import follow_up_commands
 from pipeline.config.datasets import DATASETS
+from pipeline.config.heads import HEADS
 from pipeline.config.metrics import METRICS
 from pipeline.study import formatting
 from pipeline.study.description import StudyDescription
@@ -85,7 +86,8 @@ def _describe_prediction(description: StudyDescription) -> str:
     names = description.class_names
     if not names:
         return f"A number{f', in {markdown.escape(description.unit)}' if description.unit else ''}."
-    quantifier = "None, one or several" if description.architecture["head"]["kind"] == "sigmoids" else "One"
+    head = HEADS[description.architecture["head"]["kind"]]
+    quantifier = "None, one or several" if head.target_kind == "labels" else "One"
     return f"{quantifier} of {len(names)}: {markdown.format_name_list(names)}."
 
 

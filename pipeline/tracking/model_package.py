@@ -72,7 +72,7 @@ def build_input_example(description: StudyDescription, parameters_file: Path) ->
     inputs = description.architecture["inputs"]
     if inputs["kind"] != "table":
         buffer = io.BytesIO()
-        Image.new("RGB", (8, 8), "grey").save(buffer, "PNG")
+        Image.new("RGB", (8, 8), "gray").save(buffer, "PNG")
         return pd.DataFrame({IMAGE_COLUMN: [base64.b64encode(buffer.getvalue()).decode()]})
     medians = load_file(parameters_file)["input.median"].tolist()
     numbers = dict(zip(inputs["numbers"], medians, strict=True))

@@ -12,6 +12,7 @@ from pipeline import data
 from pipeline.config.datasets import TableFile, TargetKind
 from pipeline.data.examples import DataError, Examples, Table
 from pipeline.data.sources.table import read_table
+from pipeline.data.sources.table_checks import find_name_mistakes
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "house_price" / "kc_house_data.csv"
 HOUSES: dict[str, list[Any]] = {
@@ -86,6 +87,13 @@ def test_ignored_columns_are_not_inputs(tmp_path: Path) -> None:
     table = inputs(loaded(asked(saved(tmp_path), ignore=("size", "garden"))))
     assert (table.number_names, table.category_names) == ((), ("zip", "kind"))
     assert table.numbers.shape == (6, 0)
+
+
+def test_suggested_column_with_a_line_break_is_escaped(tmp_path: Path) -> None:
+    columns = ["pri\nce" if name == "price" else name for name in HOUSES]
+    lines = find_name_mistakes(asked(tmp_path / "houses.csv", target="price"), columns)
+    assert lines[0].endswith("got price (did you mean pri\\nce?)")
+    assert not any("\n" in line for line in lines)
 
 
 def test_every_unknown_column_is_said_with_the_nearest(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def packed_text(path: Path) -> None:
 
 
 def packed_profile(path: Path) -> None:
-    """A compressed colour profile of 200 MB."""
+    """A compressed color profile of 200 MB."""
     chunk = png_chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(200_000_000), 1))
     path.write_bytes(png_header(8, 8) + chunk + png_chunk(b"IDAT", zlib.compress(bytes(200))))
 
@@ -192,8 +192,8 @@ BAD_IMAGES: dict[str, tuple[Maker, str]] = {
     "13000.png": (too_many_pixels, "13000 x 13000 pixels; at most 64,000,000 are read"),
     "60000.png": (billions_of_pixels, "60000 x 60000 pixels; at most 64,000,000 are read"),
     "canvas.webp": (canvas_of_webp, "too many pixels; at most 64,000,000 are read"),
-    "packed_text.png": (packed_text, "a text or a colour profile that unpacks to far too much"),
-    "packed_profile.png": (packed_profile, "a text or a colour profile that unpacks to far too much"),
+    "packed_text.png": (packed_text, "a text or a color profile that unpacks to far too much"),
+    "packed_profile.png": (packed_profile, "a text or a color profile that unpacks to far too much"),
     "long_text.png": (long_text, "more than 16,000,000 bytes to be read at once"),
     "long_header.jpg": (long_header, "in more than 500,000 pieces"),
     "long.webp": (long_webp, "more than 64,000,000 bytes to be read at once"),

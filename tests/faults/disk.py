@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import time
+import traceback
 from pathlib import Path
 from threading import Thread
 
@@ -67,6 +68,8 @@ def _search_on_small_disk(size: str, mounted: Path, copy: Path, output: Path) ->
             subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", mounted], check=True)
             code = ForkedSearch([*ARGUMENTS, f"store={mounted}"], output, report=True).wait()
             shutil.copytree(mounted, copy)
+        except BaseException:  # noqa: BLE001 -- nothing else would report it
+            traceback.print_exc()
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -7,7 +7,10 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+
+import pytest
 
 PIPELINE = Path(__file__).resolve().parents[2] / "pipeline"
 PACKAGES = {
@@ -131,3 +134,9 @@ def test_checks_are_seldom_switched_off() -> None:
     text = "".join(sources().values())
     assert text.count("# type: ignore") <= MAX_TYPE_IGNORES
     assert text.count("# noqa") <= MAX_NOQA
+
+
+@pytest.mark.parametrize("entry", sorted(ENTRIES))
+def test_help_fits_into_80_columns(entry: str) -> None:
+    lines = import_module(f"pipeline.{entry}").HELP.splitlines()
+    assert [line for line in lines if len(line) > 80] == []

@@ -308,7 +308,7 @@ def test_prediction_is_what_was_trained_from_the_two_files_and_the_package(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    words = ["task=day_night", "dataset.count=60", "dataset.size=32", "cv.folds=3", "compute=cpu", "budget.trials=2"]
+    words = ["task=day_night", "dataset.count=60", "dataset.size=32", "cv.folds=2", "compute=cpu", "budget.trials=2"]
     words += [f"model.backbone={NAME}", f"model.finetune={part}", "features.views=2"]
     words += ["training.epochs=2", "training.backbone_epochs=2"]
     words += ["training.backbone_learning_rate={low: 1e-4, high: 1e-3}"]

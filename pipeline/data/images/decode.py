@@ -35,7 +35,7 @@ DECODE_ERRORS = (  # what Pillow raises for files that are damaged, or made to d
 )  # fmt: skip
 PLAIN_MESSAGES = {
     "could not create decoder object": "truncated or damaged",
-    "Decompressed data too large": "a text or a colour profile that unpacks to far too much",
+    "Decompressed data too large": "a text or a color profile that unpacks to far too much",
     "Truncated File Read": "image file is truncated",
 }
 MAX_REASON_CHARS = 160
@@ -55,7 +55,7 @@ class DecodedImage:
 def read_image(path: Path, size: int) -> DecodedImage:
     """Decode an image, rotate it upright by its EXIF tag and resize it to a square without cropping.
 
-    16-bit grey keeps its upper 8 bits, transparent pixels are blended with white, and only the first frame of an
+    16-bit gray keeps its upper 8 bits, transparent pixels are blended with white, and only the first frame of an
     animation is read. Raises ImageError.
     """
     with _open_image(path) as image:

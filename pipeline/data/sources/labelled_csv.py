@@ -14,7 +14,7 @@ from pipeline.config.datasets import LabeledImages, TargetKind
 from pipeline.data.examples import DataError, Examples
 from pipeline.data.images.decoded_cache import decode_images
 from pipeline.data.sources.table_files import read_csv_as_text
-from pipeline.runtime.text import escape_unprintable, join_names, quote_cell, shorten
+from pipeline.runtime.text import escape_unprintable, join_names, pluralize, quote_cell, shorten
 
 Values = NDArray[np.float32]
 Targets = Values | NDArray[np.int64]
@@ -117,7 +117,7 @@ def _make_targets(values: Values, columns: list[str], target_kind: TargetKind) -
 
 def _format_mistakes(file: Path, mistakes: Sequence[str]) -> str:
     """Format the mistakes, at most the first MAX_MISTAKE_LINES: more are likely to have one cause."""
-    lines = [f"dataset.file: {file} has {len(mistakes)} mistake{'s' * (len(mistakes) != 1)}:"]
+    lines = [f"dataset.file: {file} has {pluralize(len(mistakes), 'mistake')}:"]
     lines += [f"  {line}" for line in mistakes[:MAX_MISTAKE_LINES]]
     if (more := len(mistakes) - MAX_MISTAKE_LINES) > 0:
         lines.append(f"  and {more} more")

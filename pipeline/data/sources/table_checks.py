@@ -24,8 +24,10 @@ def find_name_mistakes(dataset: TableFile, columns: Sequence[str]) -> list[str]:
     """Return a message for each configured name that is not a column or has two uses."""
     names = [("target", dataset.target), *([("group", dataset.group)] if dataset.group is not None else [])]
     names += [("ignore", name) for name in dataset.ignore] + [("categories", name) for name in dataset.categories]
-    unknown = [(key, name, did_you_mean(name, columns)) for key, name in names if name not in columns]
-    mistakes = [f"dataset.{key}: a column of {dataset.file}; got {name}{hint}" for key, name, hint in unknown]
+    unknown = [
+        (key, name, did_you_mean(name, list(map(shorten, columns)))) for key, name in names if name not in columns
+    ]
+    mistakes = [f"dataset.{key}: a column of {dataset.file}; got {shorten(name)}{hint}" for key, name, hint in unknown]
     if dataset.target in (dataset.group, *dataset.ignore, *dataset.categories):
         mistakes.append(f"dataset.target: {dataset.target} is also under group, ignore or categories; only one can be")
     if overlapping := sorted(set(dataset.categories) & {dataset.group, *dataset.ignore}):

@@ -39,18 +39,18 @@ class Cat:
 
     @property
     def marking_color(self) -> Color:
-        """Return the colour of points, stripes or spots at this age; kittens have paler ones."""
+        """Return the color of points, stripes or spots at this age; kittens have paler ones."""
         grayed = blend(self.coat.marking_color, GRAY, 0.65 * self.gray_share)
         return blend(grayed, self.coat.fur_color, 0.35 * (1 - self.maturity))
 
     @property
     def limb_color(self) -> Color:
-        """Return the colour of legs, ears and tail; a cat with points has dark ones."""
+        """Return the color of legs, ears and tail; a cat with points has dark ones."""
         return self.marking_color if self.breed.pattern == "points" else self.fur_color
 
     @property
     def outline_color(self) -> Color:
-        """Return the colour of outlines: lighter than dark fur, darker than light fur."""
+        """Return the color of outlines: lighter than dark fur, darker than light fur."""
         return blend(self.fur_color, WHITE, 0.3) if self.is_dark else blend(self.fur_color, DARK, 0.45)
 
     @property

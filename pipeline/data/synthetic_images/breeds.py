@@ -1,4 +1,4 @@
-"""Define the twelve cat breeds: body shapes, coat patterns and colours."""
+"""Define the twelve cat breeds: body shapes, coat patterns and colors."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,7 +16,7 @@ BLUE = (80, 150, 235)
 
 @dataclass(frozen=True)
 class Coat:
-    """Colour of the fur, and of the markings on it (points, stripes, spots)."""
+    """Color of the fur, and of the markings on it (points, stripes, spots)."""
 
     fur_color: Color
     marking_color: Color
@@ -28,7 +28,7 @@ class Breed:
 
     chin: how far the face narrows to a wedge; flatness: of the nose; fluffiness: the length of the fur;
     ear_roundness: of the tips; ear_spread: how far the ears lean outwards; slimness: how thin body and legs
-    are; white_markings: where the coat is white, whatever its colour.
+    are; white_markings: where the coat is white, whatever its color.
     """
 
     pattern: CoatPattern

@@ -15,7 +15,7 @@ PointList = Points | Sequence[Point]
 
 
 def blend(first: Color, second: Color, weight: float) -> Color:
-    """Interpolate between two colours; `weight` is the share of the second."""
+    """Interpolate between two colors; `weight` is the share of the second."""
     mixed = [round(a + (b - a) * weight) for a, b in zip(first, second, strict=True)]
     return (mixed[0], mixed[1], mixed[2])
 
@@ -85,7 +85,7 @@ class DrawingLayer:
         return [(x, y) for x, y in (np.asarray(points) @ self._matrix.T + self._origin).tolist()]
 
     def polygon(self, points: PointList, color: Color, outline: Color | None = None) -> None:
-        """Fill a part with one colour, with a line around it if `outline` is given."""
+        """Fill a part with one color, with a line around it if `outline` is given."""
         corners = self._to_pixels(points)
         self._rgb_draw.polygon(corners, fill=color)
         self._alpha_draw.polygon(corners, fill=255)
@@ -108,14 +108,14 @@ class DrawingLayer:
         return mask.filter(ImageFilter.BoxBlur(blur * self.unit * self.side)) if blur else mask
 
     def paint_pattern(self, points: Points | None, color: Color, pattern: Image.Image) -> None:
-        """Paint a pattern in one colour inside a part, or inside the whole animal if `points` is None."""
+        """Paint a pattern in one color inside a part, or inside the whole animal if `points` is None."""
         inside = self.alpha if points is None else self.mask([(points, 255)])
         self.rgb.paste(color, mask=ImageChops.multiply(inside, pattern))
 
 
 @dataclass(frozen=True)
 class HeadFrame:
-    """Head of an animal on a layer: its parts are drawn in units of its radius, around its centre (x, y)."""
+    """Head of an animal on a layer: its parts are drawn in units of its radius, around its center (x, y)."""
 
     layer: DrawingLayer
     x: float
@@ -134,6 +134,6 @@ class HeadFrame:
         self.layer.line(self._to_animal(points), color, width * self.radius)
 
     def paint_shapes(self, part: Points | None, color: Color, shapes: list[Points], strength: int, blur: float) -> None:
-        """Paint shapes of one strength and colour inside a part, or inside the whole animal if `part` is None."""
+        """Paint shapes of one strength and color inside a part, or inside the whole animal if `part` is None."""
         mask = self.layer.mask([(self._to_animal(shape), strength) for shape in shapes], blur * self.radius)
         self.layer.paint_pattern(None if part is None else self._to_animal(part), color, mask)

@@ -1,4 +1,4 @@
-"""Draw a cat: its breed sets shape and coat, its age the eyes, the size of the head and the grey."""
+"""Draw a cat: its breed sets shape and coat, its age the eyes, the size of the head and the gray."""
 
 import numpy as np
 from PIL import Image

@@ -19,7 +19,7 @@ POSES: tuple[Pose, ...] = ("face", "sitting", "standing")
 ANY_POSE_PROBABILITIES = (0.4, 0.3, 0.3)
 MOSTLY_FACES_PROBABILITIES = (0.8, 0.1, 0.1)
 NO_FACES_PROBABILITIES = (0.0, 0.5, 0.5)
-Light = tuple[float, float]  # the direction from the image's centre to the light, x and y; y points down
+Light = tuple[float, float]  # the direction from the image's center to the light, x and y; y points down
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def _draw_foreground(image: Image.Image, rng: np.random.Generator) -> None:
 
 
 def _apply_lighting(image: Image.Image, is_night: bool, light: Light, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Apply colour, brightness and direction of the light, blur and noise."""
+    """Apply color, brightness and direction of the light, blur and noise."""
     size = image.width
     if rng.random() < 0.4:
         image = image.filter(ImageFilter.BoxBlur(rng.uniform(0.2, 0.6) * size / 64))

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from pipeline.report.drawing.figure import Chart, Figure, Series
 from pipeline.report.heldout_predictions import ClassPredictions, LabelPredictions
-from pipeline.report.phrases import pluralize
 from pipeline.runtime import seeds
+from pipeline.runtime.text import pluralize
 from pipeline.study.intervals import CONFIDENCE_LEVEL, wilson_interval
 
 N_BINS = 10

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pipeline.report.drawing.figure import Chart, Figure, Series
 from pipeline.report.figures.trial_points import plot_trials
 from pipeline.report.network_selection import count_layers, count_nodes
-from pipeline.report.phrases import format_layers, join_with_and, pluralize
+from pipeline.report.phrases import format_layers, join_with_and
 from pipeline.report.trials_table import TrialTable
+from pipeline.runtime.text import pluralize
 from pipeline.study.trial_record import TrialRecord
 
 MIN_TRIALS = 4  # trials with hidden layers; halves of fewer are too small to compare

@@ -40,7 +40,7 @@ def plot_learning_curve(learning_curve: LearningCurve, table: TrialTable) -> Fig
 
 def _scores_to_errors(scores: FloatArray, table: TrialTable) -> FloatArray:
     """Return the errors of scores, which fall with more data; or the scores of such errors."""
-    return 1 - scores if table.metric.maximize else scores
+    return table.metric.perfect_value - scores if table.metric.maximize else scores
 
 
 def _plot_fit(fits: PowerLawFits, rows: FloatArray, table: TrialTable) -> Series:

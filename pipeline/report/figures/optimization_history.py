@@ -5,8 +5,9 @@ from collections import Counter
 from pipeline.report.drawing.figure import Chart, Figure, Series
 from pipeline.report.figures.trial_points import plot_trials
 from pipeline.report.network_selection import build_steps
-from pipeline.report.phrases import describe_trial, join_with_and, pluralize
+from pipeline.report.phrases import describe_trial, join_with_and
 from pipeline.report.trials_table import TrialTable
+from pipeline.runtime.text import pluralize
 
 TRIAL_STATES = ("complete", "pruned", "diverged", "failed")
 LATE_FRACTION = 0.8  # of the trials: an improvement after that says that more trials may find more
@@ -42,7 +43,7 @@ def _describe_best(table: TrialTable) -> str:
         return f"{score}: it is the first one, the baseline, and no other was better."
     if first.is_finite:
         score += f"; the first one, the baseline, has {table.format_value(first.value)}"
-    if best.value == (1.0 if table.metric.maximize else 0.0):
+    if best.value == table.metric.perfect_value:
         return f"{score}. No score can be better."
     last = len(table.trials) - 1
     index = table.trials.index(best)  # not its number: numbers may be missing

@@ -4,7 +4,8 @@ import numpy as np
 
 from pipeline.report.drawing.figure import Chart, Figure, Series
 from pipeline.report.heldout_predictions import HeldoutPredictions, NumberPredictions
-from pipeline.report.phrases import add_unit, capitalize_first, pluralize
+from pipeline.report.phrases import add_unit, capitalize_first
+from pipeline.runtime.text import pluralize
 
 MAX_POINTS = 2_000  # a page with more is slow and shows no more
 N_BINS = 30

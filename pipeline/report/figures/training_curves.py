@@ -5,8 +5,9 @@ import statistics
 from collections.abc import Sequence
 
 from pipeline.report.drawing.figure import Chart, Figure, Series
-from pipeline.report.phrases import capitalize_first, describe_trial, pluralize
+from pipeline.report.phrases import capitalize_first, describe_trial
 from pipeline.report.trials_table import TrialTable
+from pipeline.runtime.text import pluralize
 from pipeline.study.trial_record import TrialRecord
 
 MAX_PRUNED_CURVES = 100
