@@ -51,6 +51,9 @@ def model(page: Page, tasks: str) -> None:
     page.get_by_text("Intended use.").wait_for()
 
 
+REPORT_PARTS = """
+main > :not(.lede, .tiles, .figures), .figures > :not(#size, #more_data) { display: none; }
+"""
 VIEWS: dict[str, Callable[[Page, str], None]] = {
     "study": study,
     "trials": trials,
@@ -60,7 +63,7 @@ VIEWS: dict[str, Callable[[Page, str], None]] = {
 
 
 def main(store: str) -> None:
-    """Write docs/mlflow_<view>.png for each view of a store that has a search of cat_species."""
+    """Write docs/mlflow_<view>.png and docs/report.png of a store that has a search of cat_species."""
     command = [sys.executable, "-m", "pipeline.ui", f"store={store}", f"port={PORT}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, chromium() as browser:
         try:
@@ -68,6 +71,7 @@ def main(store: str) -> None:
             tasks = links.fetch_experiment_links(server.stdout.readline().split()[0])["cat_species"]
             for name, view in VIEWS.items():
                 _take(browser, name, view, tasks)
+            _take_report(browser, max(Path(store).resolve().glob("studies/cat_species-*/report/report.html")))
         finally:
             server.terminate()
 
@@ -80,6 +84,15 @@ def _take(browser: Browser, name: str, view: Callable[[Page, str], None], tasks:
     page.wait_for_timeout(3_000)  # milliseconds, for the charts
     page.screenshot(path=Path(__file__).parent / f"mlflow_{name}.png")
     visit.close()
+
+
+def _take_report(browser: Browser, file: Path) -> None:
+    """Take the winner, the score against size and the learning curve of a report."""
+    page = browser.new_page(viewport=VIEWPORT)
+    page.goto(file.as_uri())
+    page.add_style_tag(content=REPORT_PARTS)
+    page.wait_for_timeout(3_000)  # milliseconds, for the charts
+    page.screenshot(path=Path(__file__).parent / "report.png", full_page=True)
 
 
 if __name__ == "__main__":

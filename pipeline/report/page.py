@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from pipeline.config import follow_up_commands
 from pipeline.models.heads import AnyHead
-from pipeline.report import headline, tables
+from pipeline.report import headline, phrases, tables
 from pipeline.report.drawing import render_plotly
 from pipeline.report.drawing.figure import Figure
 from pipeline.report.phrases import add_unit
@@ -82,7 +82,7 @@ def _list_facts(context: ReportContext) -> list[tuple[str, str]]:
     folds = f"{len(context.table.best.fold_scores)} scores per trial, on folds of the {development} rows"
     facts = [
         ("target", headline.describe_outputs(context.head, description.unit)),
-        ("data", ". ".join([data, *context.notes])),
+        ("data", ". ".join([data, *map(phrases.capitalize_first, context.notes)])),
         ("cross-validation", f"{folds}; the test set is evaluated once for each winner"),
         ("metric", context.table.metric.describe(context.table.unit)),
         ("trials", formatting.format_trial_counts(summary.trials)),

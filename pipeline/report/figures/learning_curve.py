@@ -48,7 +48,7 @@ def _plot_fit(fits: PowerLawFits, rows: FloatArray, table: TrialTable) -> Series
     x = np.geomspace(rows[0], 2 * rows[-1], 40)
     y = _scores_to_errors(fits.predict_errors(x)[0], table)
     ends = [_scores_to_errors(error, table) for error in fits.confidence_band(x)]
-    name = "fit, and 95 % of those to resampled folds"
+    name = "fit, and 95 % of resampled fits"
     return Series(name, "line", x.tolist(), y.tolist(), np.minimum(*ends).tolist(), np.maximum(*ends).tolist())
 
 

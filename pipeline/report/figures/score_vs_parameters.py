@@ -12,9 +12,9 @@ def plot_score_vs_parameters(table: TrialTable) -> Figure:
     """Return each complete trial by its size, the best up to each size, the winner and the smallest as good."""
     smallest = select_by_one_se_rule(table)
     x, best = build_front_steps(table)
-    highlighted = {"winner": table.best, "smallest within one standard error": smallest}
+    highlighted = {"winner": table.best, "smallest within 1 SE": smallest}
     if smallest is table.best:
-        highlighted = {"winner, also smallest within one standard error": smallest}
+        highlighted = {"winner, also smallest within 1 SE": smallest}
     trials = table.complete_trials
     series = [
         plot_trials(table, "complete trials", "points", trials, count_parameters, has_errors=True, is_muted=True),
