@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from pipeline.runtime.errors import first_line
 from pipeline.tracking import system_metrics
-from pipeline.tracking.sync import StudySync
+from pipeline.tracking.study_sync import StudySync
 
 POLL_SECONDS = 0.2
 MAX_RETRY_SECONDS = 30.0

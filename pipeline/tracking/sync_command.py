@@ -59,7 +59,7 @@ def _sync_study(folder: Path, *, rebuild: bool) -> bool:
     """Write what MLflow lacks of a study; return whether MLflow has all of it now."""
     try:
         with spinner(f"{folder.name}: writing to MLflow"), FileLock(folder / ".tracking.lock", timeout=0):
-            from pipeline.tracking.sync import StudySync
+            from pipeline.tracking.study_sync import StudySync
 
             study_sync = StudySync(folder, rebuild=rebuild)
             study_sync.log_configuration()

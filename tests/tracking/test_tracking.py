@@ -22,7 +22,7 @@ from pipeline.artifact.model_files import load_trained_model
 from pipeline.config.reader import read_search as read_configuration
 from pipeline.study import description
 from pipeline.study.storage import TrialStorageReader
-from pipeline.tracking import sync as view
+from pipeline.tracking import study_sync as view
 from pipeline.tracking.client import connect, download_model, store_uri
 from pipeline.tracking.process import Tracker
 from pipeline.tuner.live_display import LiveDisplay

@@ -25,7 +25,7 @@ from pipeline.training.engine import (
     build_stack,
 )
 from pipeline.training.engine.cpu_kernels import best_cpu_kernels, is_onednn_faster
-from pipeline.training.engine.step_plan import plan_steps
+from pipeline.training.engine.epoch_plan import plan_epoch
 from pipeline.training.fold_data import FoldDataBuilder
 from tests.conftest import picture_examples, question, table_examples
 
@@ -237,7 +237,7 @@ def test_what_is_judged_is_the_mean_of_the_first_steps() -> None:
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(1, 20))
 def test_plan_takes_every_row_of_every_member_once_and_in_order(counts: list[int], batch_size: int) -> None:
     counts = sorted(counts, reverse=True)
-    blocks = plan_steps(counts, batch_size)
+    blocks = plan_epoch(counts, batch_size)
     for member, count in enumerate(counts):
         rows = [
             row

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pipeline.models.heads import Head
 from pipeline.models.networks import StateDict
 from pipeline.preprocessing import Inputs
-from pipeline.training.engine.autograd_loop import AutogradStack
+from pipeline.training.engine.autograd_stack import AutogradStack
 from pipeline.training.engine.finetuning import FinetuneStack
-from pipeline.training.engine.fused_dense import FusedDenseStack
+from pipeline.training.engine.fused_stack import FusedDenseStack
 from pipeline.training.engine.interface import FoldData, Member, NetworkStack, Precision, StreamSeeds
 
 __all__ = [

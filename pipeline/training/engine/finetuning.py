@@ -12,8 +12,8 @@ from torch import Tensor
 from pipeline.models.heads import Head
 from pipeline.models.networks import FinetunedNetwork, Network, StateDict, build_network
 from pipeline.preprocessing import Inputs
-from pipeline.training.engine.autograd_loop import AutogradStack, SingleNetwork
-from pipeline.training.engine.fused_dense import FusedDenseStack
+from pipeline.training.engine.autograd_stack import AutogradStack, SingleNetwork
+from pipeline.training.engine.fused_stack import FusedDenseStack
 from pipeline.training.engine.interface import Member, NetworkStack, Precision
 
 # Prefixes of tensor names in a `FinetunedNetwork`.

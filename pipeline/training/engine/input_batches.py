@@ -8,10 +8,10 @@ from torch import Tensor
 from pipeline.preprocessing import Inputs
 from pipeline.preprocessing.augmentation import build_augmentation
 from pipeline.preprocessing.streamed import StreamedImages
+from pipeline.training.engine.epoch_plan import StepBlock
 from pipeline.training.engine.interface import FoldData, Member
 from pipeline.training.engine.parameters import round_up_to_vector
 from pipeline.training.engine.randomness import EpochRandomness
-from pipeline.training.engine.step_plan import StepBlock
 
 GATHER_BUFFER_SIZE = 2**19  # floats of inputs gathered at a time: 2 MiB, which the caches of two cores hold
 VALIDATION_BATCH_SIZE = 512  # rows

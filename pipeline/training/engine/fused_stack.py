@@ -12,6 +12,7 @@ from pipeline.preprocessing import Inputs
 from pipeline.runtime import seeds
 from pipeline.training.engine import compat
 from pipeline.training.engine.cpu_kernels import best_cpu_kernels
+from pipeline.training.engine.epoch_plan import StepBlock, plan_epoch
 from pipeline.training.engine.fused_forward_backward import FUSED_ACTIVATIONS, FusedForwardBackward
 from pipeline.training.engine.input_batches import InputBatches
 from pipeline.training.engine.interface import Member, Precision
@@ -19,7 +20,6 @@ from pipeline.training.engine.matmul import MATMUL_CLASSES
 from pipeline.training.engine.optimizers import OptimizerStep
 from pipeline.training.engine.parameters import StackParameters, round_up_to_vector
 from pipeline.training.engine.randomness import EpochRandomness, draw_epoch_randomness
-from pipeline.training.engine.step_plan import StepBlock, plan_steps
 
 
 class FusedDenseStack:
@@ -58,7 +58,7 @@ class FusedDenseStack:
         self.parameters = StackParameters(self.slot_count, self.inputs.feature_count, widths, self.device)
         # Members with equally many rows always step together, so that one count serves all of them.
         self.step_counts = {count: torch.zeros((), device=self.device) for count in self.row_counts}
-        self.blocks = plan_steps(self.row_counts, self.batch_size)
+        self.blocks = plan_epoch(self.row_counts, self.batch_size)
         self.forward_backwards = {self._block_key(block): self._build_forward_backward(block) for block in self.blocks}
         self.optimizer_steps = [self._build_optimizer_steps(block) for block in self.blocks]
 

@@ -27,7 +27,7 @@ class StepBlock:
         return self.first_slot - 1, self.end_slot
 
 
-def plan_steps(row_counts: Sequence[int], batch_size: int) -> list[StepBlock]:
+def plan_epoch(row_counts: Sequence[int], batch_size: int) -> list[StepBlock]:
     """Return the blocks of an epoch in order, for slots with these numbers of training rows in descending order.
 
     Every slot takes each of its rows once: first its full minibatches, then one of the remaining rows.
