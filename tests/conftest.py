@@ -19,7 +19,7 @@ from pipeline import preprocessing
 from pipeline.config.heads import HeadConfig
 from pipeline.config.metrics import METRICS
 from pipeline.config.reader import read_search
-from pipeline.config.schema import ComputeConfig, CrossValidationConfig
+from pipeline.config.schema import ComputeConfig, CrossValidationConfig, NumberEncoding
 from pipeline.data.examples import Examples, Images, Table
 from pipeline.data.folds import make_folds
 from pipeline.models import heads
@@ -87,11 +87,18 @@ def table_examples(rows: int = 80, seed: int = 0) -> Examples:
     return Examples(table, targets, "numbers", names, np.arange(rows), np.zeros(rows, bool)).with_fingerprint()
 
 
-def question(examples: Examples, head: HeadConfig, metric: str, folds: int = 3, seed: int = 0) -> Problem:
+def question(
+    examples: Examples,
+    head: HeadConfig,
+    metric: str,
+    folds: int = 3,
+    seed: int = 0,
+    encoding: NumberEncoding = "standard",
+) -> Problem:
     """A question about examples that are at hand."""
     splits = make_folds(examples, CrossValidationConfig(folds, 1, 0.2), seed)
     built = heads.build_head(head, examples)
-    layout = preprocessing.build_inputs(examples, splits.development)
+    layout = preprocessing.build_inputs(examples, splits.development, encoding)
     task = PredictionTask(
         layout,
         built,

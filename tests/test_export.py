@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -130,9 +131,11 @@ def test_backbone_and_its_views_are_in_the_file(part: FinetunePart | None, tmp_p
         (TABLE, PRICE, "my_task_1-opset18-Nx2-Nx1.onnx"),
         (TABLE, CHANGE, "my_task_1-opset18-Nx2-Nx1.onnx"),
         (TableInputs("table", ("size", "age"), (), (), ()), BANDS, "my_task_1-opset18-Nx2.onnx"),
+        (replace(TABLE, encoding="quantile", bins=(8, 3)), PRICE, "my_task_1-opset18-Nx2-Nx1.onnx"),
+        (replace(TABLE, encoding="piecewise", bins=(8, 0)), CLASSES, "my_task_1-opset18-Nx2-Nx1.onnx"),
         (TableInputs("table", (), (), ("zip",), TABLE.levels), CLASSES, "my_task_1-opset18-Nx1.onnx"),
     ],
-    ids=["both", "identity", "numbers", "codes"],
+    ids=["both", "identity", "numbers", "quantile", "piecewise", "codes"],
 )
 def test_rows_are_answered_as_predict_answers(
     layout: TableInputs, head: heads.AnyHead, name: str, tmp_path: Path

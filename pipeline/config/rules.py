@@ -27,6 +27,7 @@ def check_settings(parts: Mapping[str, Any], settings: Mapping[str, Any], typed:
     mistakes += rules_backbone.check_convolutions(backbone, dataset, settings, typed)
     if dataset is not None:
         mistakes += [*_check_paths(dataset), *_check_image_settings(dataset, settings)]
+        mistakes += _check_table_settings(dataset, parts["features"], typed)
     if backbone is not None:
         mistakes += rules_backbone.check_backbone(backbone, parts["features"], dataset, typed)
         mistakes += rules_backbone.check_finetuning(backbone, settings, typed)
@@ -63,6 +64,16 @@ def _check_image_settings(dataset: DatasetConfig, settings: Mapping[str, Any]) -
                 yield f"{key}: is for images, and dataset={dataset.kind} has none; use space=dense"
     elif (max_shift := upper_bound(settings.get("training.shift"))) >= (size := getattr(dataset, "size", math.inf)):
         yield f"training.shift: fewer pixels than the side of the images, {size}; got {max_shift}"
+
+
+def _check_table_settings(
+    dataset: DatasetConfig, features: schema.FeaturesConfig | None, typed: Set[str]
+) -> Iterator[str]:
+    if not dataset.spec.is_table:
+        for key in sorted(typed & {"features.numbers", "features.bins"}):
+            yield f"{key}: is for tables, and dataset={dataset.kind} has images; leave it out"
+    elif features is not None and features.numbers == "standard" and "features.bins" in typed:
+        yield "features.bins: is for features.numbers=quantile or piecewise; got features.numbers=standard"
 
 
 def _check_nodes(settings: Mapping[str, Any], typed: Set[str]) -> Iterator[str]:

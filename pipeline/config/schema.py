@@ -16,6 +16,8 @@ from pipeline.config.model import BackboneConfig
 from pipeline.config.search_methods import OPTIMIZERS, Pruner, Sampler
 from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat, SearchField, StrictInt, entry_name
 
+NumberEncoding = Literal["standard", "quantile", "piecewise"]
+MAX_BINS = 256
 MAX_VIEWS = 12  # the image and five crops, each also mirrored; more would repeat: see `apply_view`
 
 
@@ -82,9 +84,16 @@ class Training:
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class FeaturesConfig:
-    """views: number of augmented copies of each image from which a frozen backbone extracts features."""
+    """How examples become the inputs of a network.
+
+    views: number of augmented copies of each image from which a frozen backbone extracts features.
+    numbers: of a table: standardized, mapped to a normal distribution by their quantiles, or encoded in quantile bins
+    beside the standardized and clipped number. bins: maximum number of bins of a column.
+    """
 
     views: Annotated[StrictInt, Field(ge=1, le=MAX_VIEWS)]
+    numbers: NumberEncoding = "standard"
+    bins: Annotated[StrictInt, Field(ge=2, le=MAX_BINS)] = 32
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)

@@ -1,4 +1,4 @@
-"""Table inputs: numbers standardized, missing values imputed by the median, categories one-hot encoded."""
+"""Table inputs: numbers scaled or binned, missing values imputed by the median, categories one-hot encoded."""
 
 from dataclasses import replace
 from typing import Annotated, Literal
@@ -6,21 +6,28 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import FailFast
+from pydantic import FailFast, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from pipeline.config.strict_types import STRICT_CONFIG
+from pipeline.config.schema import MAX_BINS, NumberEncoding
+from pipeline.config.strict_types import STRICT_CONFIG, StrictInt
 from pipeline.data.examples import RawInputs, Table
+from pipeline.preprocessing import quantile_bins
 from pipeline.preprocessing.base import Constants, UniqueNames, to_float32_tensor
+
+MAX_CHUNK_VALUES = 2**24  # of the tensors in between, 64 MB as float32
+BinCounts = Annotated[tuple[Annotated[StrictInt, Field(ge=0, le=MAX_BINS)], ...], FailFast()]
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class TableInputs:
-    """Columns of a table: numbers, imputed and standardized; flags of missing values; categories, one-hot encoded.
+    """Columns of a table: numbers, imputed and scaled; flags of missing values; bins; categories, one-hot encoded.
 
     flagged: number columns with a missing-value flag. levels: the known levels of each category column; one more
     one-hot column stands for a missing or unknown level.
+    encoding: numbers are standardized, mapped to a normal distribution by quantiles, or standardized, clipped and
+    encoded in quantile bins. bins: their maximum for each number column. A file has neither for `standard`.
     """
 
     kind: Literal["table"]
@@ -28,6 +35,8 @@ class TableInputs:
     flagged: UniqueNames
     categories: UniqueNames
     levels: Annotated[tuple[UniqueNames, ...], FailFast()]
+    encoding: Annotated[NumberEncoding, Field(exclude_if=lambda value: value == "standard")] = "standard"
+    bins: Annotated[BinCounts, Field(exclude_if=lambda value: not value)] = ()
 
     def __post_init__(self) -> None:
         """Raise ValueError if the columns contradict each other."""
@@ -37,11 +46,16 @@ class TableInputs:
             raise ValueError("levels: must have one list for each category column")
         if not self.numbers and not self.categories:
             raise ValueError("numbers or categories: must have at least one column")
+        if self.encoding != "standard" and not self.numbers:
+            raise ValueError("encoding: must be standard without numbers")
+        if len(self.bins) != (0 if self.encoding == "standard" else len(self.numbers)):
+            raise ValueError("bins: must have one count for each of numbers, and none with encoding standard")
 
     @property
     def feature_count(self) -> int:
         """Return the number of features per row."""
-        return len(self.numbers) + len(self.flagged) + sum(len(levels) + 1 for levels in self.levels)
+        bin_count = sum(self.bins) if self.encoding == "piecewise" else 0
+        return len(self.numbers) + len(self.flagged) + bin_count + sum(len(levels) + 1 for levels in self.levels)
 
     def device_bytes(self, row_count: int) -> int:
         """Return the device memory of `row_count` rows, in bytes."""
@@ -52,14 +66,18 @@ class TableInputs:
         assert isinstance(raw, Table)
         numbers = torch.from_numpy(np.array(raw.numbers)).to(device)
         codes = torch.from_numpy(np.array(raw.codes)).to(device)
-        return self.transform(numbers, codes, constants)
+        chunk_rows = max(1, MAX_CHUNK_VALUES // (self.feature_count + sum(self.bins)))
+        chunks = zip(numbers.split(chunk_rows), codes.split(chunk_rows), strict=True)
+        return torch.cat([self.transform(*chunk, constants) for chunk in chunks])
 
     def transform(self, numbers: Tensor, codes: Tensor, constants: Constants) -> Tensor:
         """Return float32 [N, features] of numbers float32 [N, D], NaN for missing, and category codes int64 [N, C]."""
         missing = numbers.isnan()
         imputed = torch.where(missing, constants["input.median"], numbers)
-        scaled = (imputed - constants["input.mean"]) / constants["input.spread"]
-        columns = [scaled, missing[:, [self.numbers.index(name) for name in self.flagged]].float()]
+        flags = missing[:, [self.numbers.index(name) for name in self.flagged]].float()
+        columns = [self._scale(imputed, constants), flags]
+        if self.encoding == "piecewise":
+            columns.append(self._encode_in_bins(imputed, missing, constants))
         start = 0
         for column_codes, levels in zip(codes.unbind(1), self.levels, strict=True):
             is_known_level = torch.nn.functional.pad(constants["input.seen"][start : start + len(levels)], (0, 1))
@@ -68,6 +86,18 @@ class TableInputs:
             columns.append(torch.nn.functional.one_hot(known_codes, len(levels) + 1).float())
             start += len(levels)
         return torch.cat(columns, dim=1)
+
+    def _scale(self, imputed: Tensor, constants: Constants) -> Tensor:
+        if self.encoding == "quantile":
+            return quantile_bins.map_to_normal(imputed, self.bins, constants)
+        standardized = (imputed - constants["input.mean"]) / constants["input.spread"]
+        return standardized if self.encoding == "standard" else quantile_bins.clip_smoothly(standardized)
+
+    def _encode_in_bins(self, imputed: Tensor, missing: Tensor, constants: Constants) -> Tensor:
+        """Return the bins; a missing number lies below all of them if its column's flag says that it is missing."""
+        is_flagged = torch.tensor([name in self.flagged for name in self.numbers], device=missing.device)
+        numbers = imputed.masked_fill(missing & is_flagged, -torch.inf)
+        return quantile_bins.encode_in_bins(numbers, self.bins, constants)
 
     def prepare_batch(self, rows: Tensor, constants: Constants) -> Tensor:
         """Return float32 [n, features] rows unchanged: `to_device` has transformed them."""
@@ -85,10 +115,14 @@ class TableInputs:
         """Return the shape of each constant by name."""
         numbers = (len(self.numbers),)
         levels = (sum(map(len, self.levels)),)
-        return {"input.median": numbers, "input.mean": numbers, "input.spread": numbers, "input.seen": levels}
+        shapes = {"input.median": numbers, "input.mean": numbers, "input.spread": numbers, "input.seen": levels}
+        return shapes | quantile_bins.bin_constant_shapes(self.encoding, self.bins)
 
     def fit(self, raw: RawInputs, rows: NDArray[np.int64]) -> Constants:
-        """Compute each number's median, mean and standard deviation and the levels that occur, over int64 [n] rows."""
+        """Compute each number's median, mean, standard deviation and bins, and the levels that occur.
+
+        rows: int64 [n], the training rows.
+        """
         assert isinstance(raw, Table)
         numbers = raw.numbers[rows].astype(np.float64)
         columns = [column[~np.isnan(column)] for column in numbers.T]
@@ -98,11 +132,13 @@ class TableInputs:
         std = imputed.std(axis=0)
         codes = zip(self.levels, raw.codes[rows].T, strict=True)
         level_occurs = [np.isin(np.arange(len(levels)), column) for levels, column in codes]
+        bin_constants = quantile_bins.fit_bins(self.encoding, columns, self.bins)
         return {
             "input.median": to_float32_tensor(median),
             "input.mean": to_float32_tensor(imputed.mean(axis=0)),
             "input.spread": to_float32_tensor(np.where(std > 0, std, 1.0)),
             "input.seen": to_float32_tensor(np.concatenate([np.zeros(0), *level_occurs])),
+            **bin_constants,
         }
 
     def map_categories(self, raw: RawInputs) -> RawInputs:

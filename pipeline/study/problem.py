@@ -13,10 +13,10 @@ from pipeline import data, preprocessing
 from pipeline.artifact.model_files import MAX_PARAMETERS
 from pipeline.config.heads import HeadConfig
 from pipeline.config.model import FinetuneSpec
-from pipeline.config.schema import Search
+from pipeline.config.schema import FeaturesConfig, Search
 from pipeline.data import folds
 from pipeline.data.cache import evict_least_recently_used
-from pipeline.data.examples import BackboneFeatures, Examples, Images
+from pipeline.data.examples import BackboneFeatures, Examples, Images, RawInputs, Table
 from pipeline.data.folds import Folds
 from pipeline.models import heads
 from pipeline.runtime.errors import UserError
@@ -77,7 +77,8 @@ def build_problem(search: Search) -> Problem:
     examples, images = _load_examples(search, device)
     splits = folds.make_folds(examples, search.cv, search.seed)
     head = heads.build_head(search.head, examples)
-    inputs = preprocessing.build_inputs(examples, splits.development)
+    features = search.features
+    inputs = preprocessing.build_inputs(examples, splits.development, features.numbers, features.bins)
     task = PredictionTask(inputs, head, search.metric, torch.from_numpy(examples.targets.copy()), device)
     facts = _collect_facts(search, examples, splits, device)
     fingerprint = hashlib.sha256(repr(sorted(facts.items())).encode()).hexdigest()
@@ -121,7 +122,7 @@ def _collect_facts(search: Search, examples: Examples, splits: Folds, device: De
     if isinstance(inputs, BackboneFeatures):
         finetuned_part = [] if inputs.activations is None else [inputs.activations.part]
         backbone = " ".join([inputs.backbone, inputs.weights_sha256[:16], str(len(inputs.views)), *finetuned_part])
-    return {
+    facts = {
         "task": search.task,
         "data": examples.fingerprint[:16],
         "folds": splits.fingerprint[:16],
@@ -136,6 +137,14 @@ def _collect_facts(search: Search, examples: Examples, splits: Folds, device: De
         "precision": device.precision,
         "arithmetic": NUMERICS_VERSION,
     }
+    return facts | _describe_encoding(search.features, inputs)
+
+
+def _describe_encoding(features: FeaturesConfig, inputs: RawInputs) -> dict[str, str]:
+    """Return the encoding of a table's numbers, unless it is the default, so that existing studies keep their names."""
+    if not isinstance(inputs, Table) or features.numbers == "standard":
+        return {}
+    return {"numbers": f"{features.numbers}, bins={features.bins}"}
 
 
 def _describe_options(config: HeadConfig) -> str:

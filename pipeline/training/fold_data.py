@@ -79,7 +79,7 @@ class FoldDataBuilder:
         free_bytes = _free_bytes(self.device)
         if needed_bytes > free_bytes:
             shortage = f"needs {needed_bytes / 2**30:.1f} GiB; got {free_bytes / 2**30:.1f} GiB free"
-            setting = "cv.folds" if isinstance(self.inputs, TableInputs) else "features.views"
+            setting = _memory_setting(self.inputs)
             raise UserError(
                 f"dataset: training keeps it in memory, which {shortage}; use fewer rows or fewer {setting}"
             )
@@ -96,6 +96,13 @@ class FoldDataBuilder:
             else:
                 self._shared_inputs = self.inputs.to_device(self.raw_inputs, constants, self.device)
         return self._shared_inputs
+
+
+def _memory_setting(inputs: Inputs) -> str:
+    """Return the setting, or the two, that decide how much memory the inputs need."""
+    if not isinstance(inputs, TableInputs):
+        return "features.views"
+    return "cv.folds or features.bins" if inputs.encoding == "piecewise" else "cv.folds"
 
 
 def _free_bytes(device: torch.device) -> float:

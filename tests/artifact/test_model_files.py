@@ -18,7 +18,7 @@ from pipeline.artifact import model_files
 from pipeline.artifact.model_files import ARCHITECTURE_FILE, PARAMETERS_FILE, ModelError, TrainedModel
 from pipeline.config.heads import NumberConfig, SoftmaxConfig
 from pipeline.config.model import Convolutions, Model
-from pipeline.config.schema import Training
+from pipeline.config.schema import NumberEncoding, Training
 from pipeline.training.engine import Member, StreamSeeds
 from pipeline.training.fit import refit
 from tests.conftest import picture_examples, question, table_examples
@@ -27,15 +27,17 @@ from tests.crash import kill_at_every_step
 TRAINING = Training(2, 16, 0.01, 0.0, "adamw", None, flip=False, shift=0)
 
 
+ENCODINGS: tuple[NumberEncoding, ...] = ("quantile", "piecewise")
 HIDDEN = Model((8, 4), "gelu", 0.1)
 BLOCKS = Model((4,), "gelu", 0.1, Convolutions((4, 6), 3, "max"))
 
 
-def trained(kind: str = "pictures", network: Model = HIDDEN) -> TrainedModel:
+def trained(kind: str = "pictures", network: Model = HIDDEN, encoding: NumberEncoding = "standard") -> TrainedModel:
     if kind == "pictures":
         asked = question(picture_examples(), SoftmaxConfig("softmax"), "accuracy")
     else:
-        asked = question(table_examples(), NumberConfig("number", "relu", "l1", "USD"), "mean_absolute_error")
+        head = NumberConfig("number", "relu", "l1", "USD")
+        asked = question(table_examples(), head, "mean_absolute_error", encoding=encoding)
     preparation = asked.fold_data_builder()
     data = preparation.build_refit_data(asked.splits.development)
     weights = refit(asked.task, Member(network, TRAINING, StreamSeeds(0, 0), data), 2)
@@ -93,6 +95,20 @@ def test_model_without_convolutions_does_not_have_the_word(folder: Path) -> None
     """So it is the file that it was before there were any, and those written then are read."""
     assert json.loads((folder / ARCHITECTURE_FILE).read_text())["model"].keys() == {"hidden", "activation", "dropout"}
     assert model_files.load_trained_model(folder).architecture.model.convolutions is None
+
+
+def test_model_of_a_table_has_the_first_format_that_holds_its_inputs(tmp_path: Path) -> None:
+    trained("table").save(tmp_path)
+    plain = json.loads((tmp_path / ARCHITECTURE_FILE).read_text())
+    assert plain["format"] == 1
+    assert plain["inputs"].keys() == {"kind", "numbers", "flagged", "categories", "levels"}
+    for encoding in ENCODINGS:
+        ours = trained("table", encoding=encoding)
+        ours.save(tmp_path)
+        plain = json.loads((tmp_path / ARCHITECTURE_FILE).read_text())
+        assert (plain["format"], plain["inputs"]["encoding"], plain["inputs"]["bins"]) == (2, encoding, [32, 32])
+        inputs = table_examples().inputs
+        assert torch.equal(model_files.load_trained_model(tmp_path).predict(inputs), ours.predict(inputs))
 
 
 def test_demonstration_cannot_be_passed_off_as_a_model_of_real_data(tmp_path: Path) -> None:

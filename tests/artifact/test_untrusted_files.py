@@ -216,7 +216,11 @@ PAIRS: dict[str, tuple[Lay, str]] = {
     "marks in a kind": (changed(head__kind="\n\x1b[31m\u202e"), r"head: Input tag '\n\x1b[31m\u202e' found"),
     "half a letter": (changed(task="\ud800"), "task: Input should be a valid string"),
     "a missing key": (architecture(b'{"format": 1}'), "task: Field required"),
-    "another format": (changed(format=2), "format: Input should be less than or equal to 1; got 2"),
+    "newer format": (
+        changed(format=3, quantum=True),
+        "format: this version reads formats up to 2; got 3; install a newer version to read it",
+    ),
+    "no format": (changed(format=0), "format: Input should be greater than or equal to 1; got 0"),
     "true as format": (text('"format": 1', '"format": true'), "format: Input should be a valid integer; got True"),
     "a word for a size": (changed(inputs__size="8"), 'inputs.pictures.size: Input should be a valid integer; got "8"'),
     "unknown activation": (changed(model__activation="exec"), "model.activation: Input should be 'relu'"),
@@ -288,6 +292,27 @@ PAIRS: dict[str, tuple[Lay, str]] = {
     "columns twice": (changed(inputs=table(numbers=["a", "a"])), "inputs.table.numbers: names must be unique"),
     "flag of no column": (changed(inputs=table(flagged=["z"])), "inputs.table: flagged: must be a subset of numbers"),
     "levels of no column": (changed(inputs=table(categories=[])), "inputs.table: levels: must have one list for each"),
+    "bins of format 1": (
+        changed(inputs=table(encoding="piecewise", bins=[3])),
+        "format: must be 2 for these inputs; got 1",
+    ),
+    "bins of no column": (
+        changed(format=2, inputs=table(encoding="piecewise", bins=[3, 3])),
+        "inputs.table: bins: must have one count for each of numbers",
+    ),
+    "bins of no encoding": (changed(format=2, inputs=table(bins=[3])), "and none with encoding standard"),
+    "too many bins": (
+        changed(format=2, inputs=table(encoding="quantile", bins=[257])),
+        "inputs.table.bins.0: Input should be less than or equal to 256; got 257",
+    ),
+    "encoding of no number": (
+        changed(format=2, inputs=table(numbers=[], flagged=[], encoding="quantile")),
+        "inputs.table: encoding: must be standard without numbers",
+    ),
+    "unknown encoding": (
+        changed(format=2, inputs=table(encoding="eval", bins=[3])),
+        "inputs.table.encoding: Input should be 'standard', 'quantile' or 'piecewise'; got \"eval\"",
+    ),
     "no column": (changed(inputs=table(numbers=[], categories=[], levels=[])), "must have at least one column"),
     # the pair
     "another activation": (changed(model__activation="relu"), "was trained with another architecture"),

@@ -191,6 +191,14 @@ def test_missing_task_lists_the_tasks() -> None:
         (["model.finetune=last", "model.backbone=vit_b_16"], "model.finetune: last is for the families resnet"),
         (["training.backbone_epochs=3"], "training.backbone_epochs: for model.finetune=last or all alone; got"),
         (["features.views=2"], "features.views: is for a pretrained backbone"),
+        (["features.numbers=piecewise"], "features.numbers: is for tables, and dataset=drawn has images; leave it out"),
+        (["features.bins=16"], "features.bins: is for tables, and dataset=drawn has images; leave it out"),
+        (
+            ["task=house_price", "features.bins=16"],
+            "features.bins: is for features.numbers=quantile or piecewise; got features.numbers=standard",
+        ),
+        (["task=house_price", "features.numbers=pieces"], "features.numbers: 'standard', 'quantile' or 'piecewise'"),
+        (["task=house_price", "features.numbers=quantile", "features.bins=1"], "features.bins: greater than or equal"),
         (
             ["model.backbone=resnet18", "training.flip=true"],
             "training.flip: a pretrained backbone reads each image once",

@@ -47,7 +47,7 @@ def houses(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Pa
     folder = tmp_path_factory.mktemp("houses")
     shutil.copy(empty_database, folder / "mlflow.db")
     sizes = [word for word in TINY if not word.startswith("dataset.size")]
-    return search(folder, "task=house_price", *sizes, "budget.trials=1")
+    return search(folder, "task=house_price", *sizes, "budget.trials=1", "features.numbers=piecewise")
 
 
 @contextmanager

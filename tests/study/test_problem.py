@@ -30,3 +30,18 @@ def test_later_option_of_a_head_is_a_fact_only_if_it_is_not_at_its_default(
     search = read_search(["task=cat_species", *TINY, f"store={tmp_path}"])
     problem = build_problem(replace(search, head=LaterSoftmaxConfig("softmax", temperature)))
     assert problem.facts["head"] == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], None),
+        (["features.numbers=quantile"], "quantile, bins=32"),
+        (["features.numbers=piecewise", "features.bins=16"], "piecewise, bins=16"),
+    ],
+)
+def test_encoding_of_numbers_is_a_fact_only_if_it_is_not_the_default(
+    words: list[str], expected: str | None, tmp_path: Path
+) -> None:
+    search = read_search(["task=house_price", "dataset.count=90", "compute=cpu", f"store={tmp_path}", *words])
+    assert build_problem(search).facts.get("numbers") == expected
