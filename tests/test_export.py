@@ -131,7 +131,7 @@ def test_backbone_and_its_views_are_in_the_file(part: FinetunePart | None, tmp_p
         (TABLE, PRICE, "my_task_1-opset18-Nx2-Nx1.onnx"),
         (TABLE, CHANGE, "my_task_1-opset18-Nx2-Nx1.onnx"),
         (TableInputs("table", ("size", "age"), (), (), ()), BANDS, "my_task_1-opset18-Nx2.onnx"),
-        (replace(TABLE, encoding="quantile", bins=(8, 3)), PRICE, "my_task_1-opset18-Nx2-Nx1.onnx"),
+        (replace(TABLE, encoding="quantile", bins=(8, 0)), PRICE, "my_task_1-opset18-Nx2-Nx1.onnx"),
         (replace(TABLE, encoding="piecewise", bins=(8, 0)), CLASSES, "my_task_1-opset18-Nx2-Nx1.onnx"),
         (TableInputs("table", (), (), ("zip",), TABLE.levels), CLASSES, "my_task_1-opset18-Nx1.onnx"),
     ],

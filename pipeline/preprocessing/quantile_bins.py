@@ -37,7 +37,7 @@ def encode_in_bins(numbers: Tensor, bins: Sequence[int], constants: Constants) -
 def map_to_normal(numbers: Tensor, bins: Sequence[int], constants: Constants) -> Tensor:
     """Return normal scores, float32 [N, D], of numbers float32 [N, D]: linear in each bin, constant outside of all."""
     rises = encode_in_bins(numbers, bins, constants) * constants["input.bin_rises"]
-    sums = [column_rises.sum(1) for column_rises in rises.split(list(bins), dim=1)]
+    sums = [column_rises.sum(1) for column_rises in torch.split(rises, list(bins), dim=1)]
     return constants["input.lowest_score"] + torch.stack(sums, dim=1)
 
 

@@ -67,7 +67,7 @@ class TableInputs:
         numbers = torch.from_numpy(np.array(raw.numbers)).to(device)
         codes = torch.from_numpy(np.array(raw.codes)).to(device)
         chunk_rows = max(1, MAX_CHUNK_VALUES // (self.feature_count + sum(self.bins)))
-        chunks = zip(numbers.split(chunk_rows), codes.split(chunk_rows), strict=True)
+        chunks = zip(torch.split(numbers, chunk_rows), torch.split(codes, chunk_rows), strict=True)
         return torch.cat([self.transform(*chunk, constants) for chunk in chunks])
 
     def transform(self, numbers: Tensor, codes: Tensor, constants: Constants) -> Tensor:

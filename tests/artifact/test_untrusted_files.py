@@ -293,11 +293,11 @@ PAIRS: dict[str, tuple[Lay, str]] = {
     "flag of no column": (changed(inputs=table(flagged=["z"])), "inputs.table: flagged: must be a subset of numbers"),
     "levels of no column": (changed(inputs=table(categories=[])), "inputs.table: levels: must have one list for each"),
     "bins of format 1": (
-        changed(inputs=table(encoding="piecewise", bins=[3])),
+        changed(inputs=table(encoding="piecewise", bins=[3, 3])),
         "format: must be 2 for these inputs; got 1",
     ),
     "bins of no column": (
-        changed(format=2, inputs=table(encoding="piecewise", bins=[3, 3])),
+        changed(format=2, inputs=table(encoding="piecewise", bins=[3, 3, 3])),
         "inputs.table: bins: must have one count for each of numbers",
     ),
     "bins of no encoding": (changed(format=2, inputs=table(bins=[3])), "and none with encoding standard"),
