@@ -31,6 +31,8 @@ YES = heads.SigmoidHead("sigmoid", ("no", "yes"))
 LABELS = heads.SigmoidsHead("sigmoids", ("cat", "lion"))
 PRICE = heads.NumberHead("number", "relu", "l1", "USD")
 CHANGE = heads.NumberHead("number", "identity", "l2", "")
+RATIO = heads.NumberHead("number", "relu", "l1", "USD", "log")
+ROOT = heads.NumberHead("number", "relu", "l2", "USD", "sqrt")
 BANDS = heads.BandsHead("bands", (30.0, 40.0), "years")
 HIDDEN, NONE = Model((8, 4), "gelu", 0.1), Model((), "relu", 0.0)
 BLOCKS = Model((4,), "tanh", 0.0, Convolutions((4, 6), 3, "max"))
@@ -130,12 +132,14 @@ def test_backbone_and_its_views_are_in_the_file(part: FinetunePart | None, tmp_p
     [
         (TABLE, PRICE, "my_task_1-opset18-Nx2-Nx1.onnx"),
         (TABLE, CHANGE, "my_task_1-opset18-Nx2-Nx1.onnx"),
+        (TABLE, RATIO, "my_task_1-opset18-Nx2-Nx1.onnx"),
+        (TABLE, ROOT, "my_task_1-opset18-Nx2-Nx1.onnx"),
         (TableInputs("table", ("size", "age"), (), (), ()), BANDS, "my_task_1-opset18-Nx2.onnx"),
         (replace(TABLE, encoding="quantile", bins=(8, 0)), PRICE, "my_task_1-opset18-Nx2-Nx1.onnx"),
         (replace(TABLE, encoding="piecewise", bins=(8, 0)), CLASSES, "my_task_1-opset18-Nx2-Nx1.onnx"),
         (TableInputs("table", (), (), ("zip",), TABLE.levels), CLASSES, "my_task_1-opset18-Nx1.onnx"),
     ],
-    ids=["both", "identity", "numbers", "quantile", "piecewise", "codes"],
+    ids=["both", "identity", "log", "sqrt", "numbers", "quantile", "piecewise", "codes"],
 )
 def test_rows_are_answered_as_predict_answers(
     layout: TableInputs, head: heads.AnyHead, name: str, tmp_path: Path

@@ -13,6 +13,8 @@ from pipeline.config.datasets import TargetKind
 from pipeline.config.metrics import METRICS, Metric, PredictionKind
 from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat
 
+TransformName = Literal["none", "log", "sqrt"]
+
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class HeadConfig:
@@ -49,12 +51,16 @@ class SigmoidsConfig(HeadConfig):
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class NumberConfig(HeadConfig):
-    """A number: one output, ReLU (never below 0) or identity; mean absolute (l1) or squared (l2) error."""
+    """A number: one output, ReLU (never below 0) or identity; mean absolute (l1) or squared (l2) error.
+
+    transform: log or sqrt: the network learns that of the target; predictions and metrics remain in its own unit.
+    """
 
     kind: Literal["number"]
     output: Literal["relu", "identity"]
     loss: Literal["l1", "l2"]
     unit: str
+    transform: TransformName = "none"
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)

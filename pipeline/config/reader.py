@@ -128,9 +128,10 @@ class _ConfigReader:
             self.mistakes.append(f"{section}: holds {', '.join(names)}; got {raw!r}")
             return None
         self.report_unknown_keys(section, raw, names)
+        given = sections.list_defaults(section_class) | dict(raw)
         values = {}
         for name in names:
-            value = raw.get(name, MISSING)
+            value = given.get(name, MISSING)
             if value == MISSING:
                 key = f"{section}.{name}"
                 self.mistakes.append(f"{key}: needs a value, such as {key}={EXAMPLE_VALUES.get(key, '...')}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.config import model, rules_backbone, schema, sections
 from pipeline.config.datasets import DatasetConfig
-from pipeline.config.heads import BandsConfig, HeadConfig, recommend_heads
+from pipeline.config.heads import BandsConfig, HeadConfig, NumberConfig, recommend_heads
 from pipeline.config.metrics import Metric
 from pipeline.config.ranges import Range, upper_bound
 from pipeline.config.search_methods import Pruner
@@ -44,6 +44,9 @@ def _check_head(
         yield f"metric: head={head.kind} is scored by {' or '.join(allowed)}; got {metric.name}"
     if isinstance(head, BandsConfig) and list(head.edges) != sorted(set(head.edges)):
         yield f"head.edges: rising numbers, such as [1, 3, 7]; got {list(head.edges)}"
+    if isinstance(head, NumberConfig) and head.transform != "none" and head.output != "relu":
+        rule = f"head.transform={head.transform} predicts nothing below 0, as output=relu"
+        yield f"head.output: {rule}; got {head.output}; use head.output=relu, or head.transform=none"
     target_kind = None if dataset is None else dataset.target_kind
     if dataset is not None and target_kind is not None and target_kind != head.spec.target_kind:
         subject = getattr(dataset, "subject", None)

@@ -89,6 +89,11 @@ def find_datasets_with_key(key: str) -> list[str]:
     return [kind for kind, config_class in KIND_CLASSES["dataset"].items() if key in list_field_names(config_class)]
 
 
+def list_defaults(section_class: type) -> dict[str, Any]:
+    """Return the default of each field of a dataclass that was added later, and so is missing in users' own files."""
+    return {field.name: field.default for field in fields(section_class) if field.default is not MISSING}
+
+
 def list_field_names(section_class: type) -> tuple[str, ...]:
     """Return the names of the fields of a dataclass."""
     return tuple(field.name for field in fields(section_class))

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.config.heads import BandsConfig, NumberConfig
+from pipeline.config.heads import BandsConfig, NumberConfig, TransformName
 from pipeline.config.metrics import Metric, PredictionKind
 from pipeline.config.schema import Training
 from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat
@@ -18,6 +18,7 @@ from pipeline.data.examples import Examples
 from pipeline.models.heads.base import Head, Scorable, Scores, Targets
 from pipeline.models.heads.classification import SoftmaxOutputs, one_hot_most_frequent, score_all_classes
 from pipeline.models.heads.metrics import regression_errors
+from pipeline.models.heads.target_transforms import TRANSFORMS, fit_bounds, require_transformable
 from pipeline.preprocessing.base import Constants, ShortText
 from pipeline.runtime.errors import UserError
 
@@ -33,40 +34,58 @@ class NumberHead(Head):
     """A number, by mean absolute (l1) or squared (l2) error. Predictions: [N, 1], in the unit of the target.
 
     Encoded targets are divided by their standard deviation. With the output `identity` their mean is subtracted first;
-    with `relu` it is not, so that 0 stays 0 and no prediction is negative.
+    with `relu` it is not, so that 0 stays 0 and no prediction is negative. With a transform, mean and standard
+    deviation are those of the transformed targets, and the output needs no ReLU: the inverse is never negative.
     """
 
     kind: Literal["number"]
     output: Literal["relu", "identity"]
     loss_kind: Literal["l1", "l2"]
     unit: ShortText
+    transform: Annotated[TransformName, Field(exclude_if=lambda name: name == "none")] = "none"
 
     @classmethod
     def from_config(cls, config: NumberConfig, examples: Examples) -> Self:
         min_target = float(examples.targets.min())
+        require_transformable(config.transform, min_target)
         if config.output == "relu" and min_target < 0:
             rule = "head.output=relu never predicts below 0"
             raise UserError(f"{rule}; got a target of {min_target:g}; use head.output=identity")
-        return cls("number", config.output, config.loss, config.unit)
+        return cls("number", config.output, config.loss, config.unit, config.transform)
 
     @property
     def output_names(self) -> tuple[str, ...]:
         return (f"prediction ({self.unit})" if self.unit else "prediction",)
 
+    @property
+    def is_rectified(self) -> bool:
+        """Return whether the output is a ReLU."""
+        return self.output == "relu" and self.transform == "none"
+
     def fit(self, targets: Targets) -> Constants:
-        std = float(np.std(targets)) or 1.0
-        shift = float(np.mean(targets)) if self.output == "identity" else 0.0
-        return {"target.shift": torch.tensor(shift), "target.scale": torch.tensor(std)}
+        values = self._transform(torch.tensor(targets))
+        std = float(np.std(values.numpy())) or 1.0
+        shift = 0.0 if self.is_rectified else float(np.mean(values.numpy()))
+        constants = {"target.shift": torch.tensor(shift), "target.scale": torch.tensor(std)}
+        return constants | fit_bounds(self.transform, self._standardize(values, constants), constants)
 
     def constant_shapes(self) -> dict[str, tuple[int, ...]]:
-        return {"target.shift": (), "target.scale": ()}
+        bounds = ("target.low", "target.high") if self.transform != "none" else ()
+        return dict.fromkeys(("target.shift", "target.scale", *bounds), ())
 
     def initial_output_bias(self, targets: Targets, constants: Constants) -> float | None:
         """Return the mean encoded target: a ReLU output that is negative on every row has no gradient."""
-        return float(self.encode_targets(torch.tensor(float(np.mean(targets))), constants))
+        mean = float(np.mean(self._transform(torch.tensor(targets)).numpy()))
+        return float(self._standardize(torch.tensor(mean), constants))
 
     def encode_targets(self, targets: Tensor, constants: Constants) -> Tensor:
-        return (targets - constants["target.shift"]) / constants["target.scale"]
+        return self._standardize(self._transform(targets), constants)
+
+    def _transform(self, targets: Tensor) -> Tensor:
+        return targets if self.transform == "none" else TRANSFORMS[self.transform].function(targets)
+
+    def _standardize(self, values: Tensor, constants: Constants) -> Tensor:
+        return (values - constants["target.shift"]) / constants["target.scale"]
 
     def loss(self, outputs: Tensor, encoded_targets: Tensor, training: Training) -> Tensor:
         loss_function = functional.l1_loss if self.loss_kind == "l1" else functional.mse_loss
@@ -81,14 +100,17 @@ class NumberHead(Head):
         else:
             derivative.mul_(2)
         derivative.div_(outputs.shape[-2])
-        if self.output == "relu":
+        if self.is_rectified:
             derivative.mul_(output > 0)
 
     def to_predictions(self, outputs: Tensor, constants: Constants) -> Tensor:
-        return self._activate(outputs) * constants["target.scale"] + constants["target.shift"]
+        if self.transform == "none":
+            return self._activate(outputs) * constants["target.scale"] + constants["target.shift"]
+        bounded = outputs.clamp(constants["target.low"], constants["target.high"])
+        return TRANSFORMS[self.transform].inverse(bounded * constants["target.scale"] + constants["target.shift"])
 
     def _activate(self, outputs: Tensor) -> Tensor:
-        return outputs.relu() if self.output == "relu" else outputs
+        return outputs.relu() if self.is_rectified else outputs
 
     def constant_prediction(self, targets: Targets, metric: Metric) -> Tensor:
         """Return the median: no other constant has a smaller mean absolute error."""
