@@ -62,6 +62,7 @@ class Training:
     patience: epochs without a better mean score that end a trial; None: never.
     flip: mirror images left to right with probability 0.5; shift: move them by at most this number of pixels.
     label_smoothing: the share of a target that is spread over all classes (Szegedy et al. 2016, arXiv:1512.00567).
+    ema_decay: of the running mean of the weights, a step; the mean predicts. 0: none, or 0.98 with convolutions.
     finetuning: of a part of the backbone, if any.
     """
 
@@ -74,6 +75,7 @@ class Training:
     flip: StrictBool
     shift: Annotated[StrictInt, Field(ge=0, le=64)]
     label_smoothing: Annotated[FiniteFloat, Field(ge=0, lt=1), SearchField(heads=("softmax", "bands"))] = 0.0
+    ema_decay: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.0
     finetuning: FinetuneTraining | None = None
 
     @property

@@ -59,7 +59,12 @@ def members(
     """Those of some trials of one shape, each trained in a way of its own."""
     made = []
     for trial in range(trials):
-        own = replace(training, learning_rate=training.learning_rate * (1 + trial), weight_decay=0.1 * trial)
+        own = replace(
+            training,
+            learning_rate=training.learning_rate * (1 + trial),
+            weight_decay=0.1 * trial,
+            ema_decay=training.ema_decay if trial % 2 == 0 else 0.0,
+        )
         drops = replace(model, dropout=model.dropout if trial % 2 == 0 else 0.0)
         made += [Member(drops, own, StreamSeeds(1, 2 + trial), data) for data in folds_of(question_, lost)]
     return made
@@ -87,6 +92,7 @@ trainings = st.builds(
     st.none(),
     flip=st.just(False),
     shift=st.just(False),
+    ema_decay=st.sampled_from([0.0, 0.9]),
 )
 
 

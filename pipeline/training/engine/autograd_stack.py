@@ -18,13 +18,13 @@ from pipeline.training.engine.cpu_kernels import MAX_SINGLE_THREADED_MULTIPLICAT
 from pipeline.training.engine.interface import Member, Precision
 from pipeline.training.engine.optimizers import build_torch_optimizer
 from pipeline.training.engine.randomness import EpochRandomness, draw_epoch_randomness
-from pipeline.training.engine.weight_average import build_ema
+from pipeline.training.engine.weight_average import build_ema, resolve_ema_decay
 
 VALIDATION_BATCH_SIZE = 512  # rows
 
 
 class SingleNetwork:
-    """A member with its network and optimizer. With convolutions, a running mean of the network predicts.
+    """A member with its network and optimizer; a running mean of the network predicts if there is one.
 
     microbatch_size: rows of a forward pass; the gradients of a minibatch's passes are added.
     total_steps, epoch_steps: taken in all and in this epoch; loss_sum: float [], over the rows of this epoch.
@@ -41,7 +41,8 @@ class SingleNetwork:
         self.device = member.data.inputs.device
         self.network = self.build_initial_network().to(self.device)
         self.optimizer = build_torch_optimizer(self.param_groups(), member.training)
-        self.ema = None if member.model.convolutions is None else build_ema(self.network)
+        ema_decay = resolve_ema_decay(member)
+        self.ema = build_ema(self.network, ema_decay) if ema_decay > 0 else None
         self.eval_network = self.network if self.ema is None else self.ema.module
         self.augmentation = build_augmentation(member.training, member.data.inputs)
         self.total_steps = 0

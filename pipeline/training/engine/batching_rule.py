@@ -14,7 +14,7 @@ MAX_CPU_STACK_STEP_SIZE = 5_000_000
 MAX_TRIALS_PER_CPU_STACK = 8
 MAX_MEMBERS_PER_GPU_STACK = 320  # an estimate for small networks: more of them gain nothing
 STACK_GPU_MEMORY_SHARE = 0.8  # of the free memory
-FLOATS_PER_WEIGHT = 4  # value, gradient and the two moments of AdamW
+FLOATS_PER_WEIGHT = 5  # value, gradient, the two moments of AdamW and the running mean
 FLOATS_PER_NODE = 4  # for each row of a minibatch: the four buffers of `FusedForwardBackward`
 
 

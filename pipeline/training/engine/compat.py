@@ -15,6 +15,7 @@ fused_sgd_ = torch._fused_sgd_
 # One call for a whole list of tensors: on a GPU one kernel launch instead of one a tensor.
 foreach_add_ = torch._foreach_add_
 foreach_lerp_ = torch._foreach_lerp_
+foreach_copy_ = torch._foreach_copy_
 
 # The overloads that write into a given buffer: torch.nn.functional and autograd allocate one a call.
 gelu_out = torch.ops.aten.gelu.out

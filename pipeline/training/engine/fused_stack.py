@@ -1,5 +1,6 @@
 """A stack of dense networks: one batched product for each layer of all members, without autograd."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
@@ -17,8 +18,8 @@ from pipeline.training.engine.fused_forward_backward import FUSED_ACTIVATIONS, F
 from pipeline.training.engine.input_batches import InputBatches
 from pipeline.training.engine.interface import Member, Precision
 from pipeline.training.engine.matmul import MATMUL_CLASSES
-from pipeline.training.engine.optimizers import OptimizerStep
-from pipeline.training.engine.parameters import StackParameters, round_up_to_vector
+from pipeline.training.engine.optimizers import OptimizerStep, SlotRun
+from pipeline.training.engine.parameters import StackedTensors, StackParameters, round_up_to_vector
 from pipeline.training.engine.randomness import EpochRandomness, draw_epoch_randomness
 
 
@@ -55,7 +56,10 @@ class FusedDenseStack:
         self.slot_count = max(2, len(members))
         outputs = self.head.output_count
         widths = [*self.model.hidden, outputs]
-        self.parameters = StackParameters(self.slot_count, self.inputs.feature_count, widths, self.device)
+        has_averages = any(member.training.ema_decay > 0 for member in members)
+        self.parameters = StackParameters(
+            self.slot_count, self.inputs.feature_count, widths, self.device, has_averages=has_averages
+        )
         # Members with equally many rows always step together, so that one count serves all of them.
         self.step_counts = {count: torch.zeros((), device=self.device) for count in self.row_counts}
         self.blocks = plan_epoch(self.row_counts, self.batch_size)
@@ -90,7 +94,9 @@ class FusedDenseStack:
             lambda slot: (self.row_counts[slot], self.slot_members[slot].training),
         ):
             first, *others = run
-            slot_runs.append((slice(first, first + 1 + len(others)), self.step_counts[row_count], training))
+            slots = slice(first, first + 1 + len(others))
+            epoch_steps = math.ceil(row_count / self.batch_size)
+            slot_runs.append(SlotRun(slots, self.step_counts[row_count], epoch_steps, training))
         return OptimizerStep.build_all(self.parameters, slot_runs)
 
     @torch.no_grad()
@@ -100,7 +106,7 @@ class FusedDenseStack:
         first_block, steps_done = self.position[1:] if self.position[0] == epoch else (0, 0)
         with best_cpu_kernels(self.parameters.values.weights, self.batch_size):
             for block_index in range(first_block, len(self.blocks)):
-                for step in self._train_block(block_index, randomness, steps_done):
+                for step in self._train_block(epoch, block_index, randomness, steps_done):
                     self.position = (epoch, block_index, step)
                     on_step()
                 steps_done = 0
@@ -122,7 +128,9 @@ class FusedDenseStack:
             buffer[slot, : len(mask)] = mask
         return randomness
 
-    def _train_block(self, block_index: int, randomness: Sequence[EpochRandomness], steps_done: int) -> Iterator[int]:
+    def _train_block(
+        self, epoch: int, block_index: int, randomness: Sequence[EpochRandomness], steps_done: int
+    ) -> Iterator[int]:
         """Take the remaining steps of a block, yielding the number of steps done after each."""
         block = self.blocks[block_index]
         key = self._block_key(block)
@@ -131,14 +139,15 @@ class FusedDenseStack:
         block_slots = slice(block.first_slot, block.end_slot)
         stepped = slice(block.first_slot - slots.start, block.end_slot - slots.start)
         step_counts = [self.step_counts[count] for count in dict.fromkeys(self.row_counts[block_slots])]
+        first_step = block.first_row // self.batch_size
         for rows, inputs in self.input_batches.iterate_training(block, slots, randomness, steps_done):
             forward_backward.run(inputs, self.targets[slots, rows], [mask[slots, rows] for mask in self.dropout_masks])
             self.train_outputs[block_slots, rows] = forward_backward.outputs[stepped]
             # Before the update: AdamW's bias correction counts this step too (Kingma & Ba 2015, algorithm 1).
             compat.foreach_add_(step_counts, 1)
-            for optimizer_step in self.optimizer_steps[block_index]:
-                optimizer_step.run()
             steps_done += 1
+            for optimizer_step in self.optimizer_steps[block_index]:
+                optimizer_step.run(epoch, first_step + steps_done)
             yield steps_done
 
     @torch.no_grad()
@@ -152,15 +161,22 @@ class FusedDenseStack:
         return self.head.to_predictions(outputs.cpu(), self.slot_members[slot].data.target_constants)
 
     def _forward(self, slot: int, activations: Tensor) -> Tensor:
-        values = self.parameters.values
+        weights = self._eval_weights(slot)
         for layer in range(self.parameters.layer_count):
-            activations = torch.addmm(values.biases[layer][slot], activations, values.weights[layer][slot].t())
+            activations = torch.addmm(weights.biases[layer][slot], activations, weights.weights[layer][slot].t())
             if layer < self.parameters.layer_count - 1:
                 FUSED_ACTIVATIONS[self.model.activation].forward(activations[None], activations[None])
         return activations[:, : self.head.output_count]
 
+    def _eval_weights(self, slot: int) -> StackedTensors:
+        """Return the tensors that hold the weights with which a slot predicts: their running mean if it has one."""
+        if self.slot_members[slot].training.ema_decay > 0:
+            assert self.parameters.averages is not None
+            return self.parameters.averages
+        return self.parameters.values
+
     def retain(self, indices: Sequence[int]) -> None:
-        """Remove all other members; those that remain keep their weights, moments and step counts."""
+        """Remove all other members; those that remain keep their weights, moments, means and step counts."""
         old_parameters = self.parameters
         old_step_counts = self.step_counts
         old_slots = [self.slot_order.index(index) for index in indices]
@@ -174,9 +190,9 @@ class FusedDenseStack:
             step_count.copy_(old_step_counts[row_count])
 
     def training_state(self, index: int) -> StateDict:
-        """Return a copy of a member's weights, moments, step count and training outputs of this epoch, on the CPU.
+        """Return a copy of a member's weights, moments, running mean, step count and training outputs, on the CPU.
 
-        The outputs are needed for the loss at the end of the epoch.
+        The outputs of this epoch are needed for the loss at the end of the epoch.
         """
         slot = self.slot_order.index(index)
         row_count = self.row_counts[slot]
@@ -191,4 +207,5 @@ class FusedDenseStack:
         self.step_counts[self.row_counts[slot]].copy_(state["taken"])
 
     def state_dict(self, index: int) -> StateDict:
-        return self.parameters.read_state_dict(self.slot_order.index(index))
+        slot = self.slot_order.index(index)
+        return self.parameters.read_state_dict(slot, self._eval_weights(slot))

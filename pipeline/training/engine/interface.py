@@ -89,4 +89,4 @@ class NetworkStack(Protocol):
         """Set a member to a state that `training_state` returned, in this or another stack."""
 
     def state_dict(self, index: int) -> StateDict:
-        """Return a copy of a member's weights, on the CPU."""
+        """Return a copy of the weights with which a member predicts, on the CPU."""

@@ -13,6 +13,7 @@ from pipeline.config.schema import Training
 from pipeline.config.search_methods import OPTIMIZERS
 from pipeline.training.engine import compat
 from pipeline.training.engine.parameters import StackParameters
+from pipeline.training.engine.weight_average import compute_ema_weight
 
 # The defaults of torch.optim.AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101; the moments: Kingma & Ba 2015).
 ADAMW_BETAS = (0.9, 0.999)
@@ -66,37 +67,61 @@ def build_torch_optimizer(param_groups: list[dict[str, Any]], training: Training
 
 
 @dataclass(frozen=True)
-class OptimizerStep:
-    """The update of all slots that share one `Training`: one call, since the kernel takes one learning rate.
+class SlotRun:
+    """Neighbouring slots that step together, with one `Training`.
 
-    Each list has one tensor for each parameter of each range of slots.
+    step_count: float32 [], the steps of these slots, incremented by the caller; epoch_steps: those of an epoch.
+    """
+
+    slots: slice
+    step_count: Tensor
+    epoch_steps: int
+    training: Training
+
+    @property
+    def key(self) -> tuple[Training, int]:
+        """Return what slots share that are updated in one call: the number of steps too if the update depends on it."""
+        return self.training, self.epoch_steps if self.training.ema_decay > 0 else 0
+
+
+@dataclass(frozen=True)
+class OptimizerStep:
+    """The update of all slots that share one `SlotRun.key`: one call, since the kernel takes one learning rate.
+
+    Each list has one tensor for each parameter of each range of slots; averages: none without a running mean.
     """
 
     training: Training
+    epoch_steps: int
     values: list[Tensor]
     gradients: list[Tensor]
     first_moments: list[Tensor]
     second_moments: list[Tensor]
     step_counts: list[Tensor]
+    averages: list[Tensor]
 
     @classmethod
-    def build_all(
-        cls, parameters: StackParameters, slot_runs: Sequence[tuple[slice, Tensor, Training]]
-    ) -> list[OptimizerStep]:
-        """Return one step for each distinct `Training`.
-
-        slot_runs: neighbouring slots, their step count (float32 [], incremented by the caller) and their training.
-        """
-        steps: dict[Training, OptimizerStep] = {}
-        for slots, step_count, training in slot_runs:
-            step = steps.setdefault(training, cls(training, [], [], [], [], []))
-            step.values.extend(parameters.values.select_slots(slots))
-            step.gradients.extend(parameters.gradients.select_slots(slots))
-            step.first_moments.extend(parameters.first_moments.select_slots(slots))
-            step.second_moments.extend(parameters.second_moments.select_slots(slots))
-            step.step_counts.extend([step_count] * (len(step.values) - len(step.step_counts)))
+    def build_all(cls, parameters: StackParameters, slot_runs: Sequence[SlotRun]) -> list[OptimizerStep]:
+        """Return one step for each distinct `SlotRun.key`."""
+        steps: dict[tuple[Training, int], OptimizerStep] = {}
+        for run in slot_runs:
+            step = steps.setdefault(run.key, cls(run.training, run.epoch_steps, [], [], [], [], [], []))
+            step.values.extend(parameters.values.select_slots(run.slots))
+            step.gradients.extend(parameters.gradients.select_slots(run.slots))
+            step.first_moments.extend(parameters.first_moments.select_slots(run.slots))
+            step.second_moments.extend(parameters.second_moments.select_slots(run.slots))
+            step.step_counts.extend([run.step_count] * (len(step.values) - len(step.step_counts)))
+            if run.training.ema_decay > 0:
+                assert parameters.averages is not None
+                step.averages.extend(parameters.averages.select_slots(run.slots))
         return list(steps.values())
 
-    def run(self) -> None:
-        """Update the values from the gradients in place, as `torch.optim` does with `fused=True`."""
+    def run(self, epoch: int, epoch_step: int) -> None:
+        """Update the values from the gradients in place, as `torch.optim` does with `fused=True`, then their means.
+
+        epoch: from 0; epoch_step: from 1, the step of this epoch.
+        """
         FUSED_STEPS[self.training.optimizer](self)
+        if self.averages:
+            step = epoch * self.epoch_steps + epoch_step
+            compat.foreach_lerp_(self.averages, self.values, compute_ema_weight(self.training.ema_decay, step))

@@ -1,4 +1,4 @@
-"""The parameters of a stack in common tensors, with their gradients and AdamW's two moments."""
+"""The parameters of a stack in common tensors, with their gradients, AdamW's two moments and their running mean."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def round_up_to_vector(count: int) -> int:
 
 
 class StackedTensors:
-    """One number for each parameter of each slot: its value, its gradient, or one of AdamW's moments.
+    """One number for each parameter of each slot: its value, its gradient, one of AdamW's moments, or its mean.
 
     weights: a tensor [slots, nodes, inputs] for each layer; biases: [slots, nodes]; nodes are padded.
     """
@@ -37,37 +37,47 @@ class StackedTensors:
 
 
 class StackParameters:
-    """The parameters of a stack, with their gradients and AdamW's two moments."""
+    """The parameters of a stack, with their gradients and AdamW's two moments.
 
-    def __init__(self, slots: int, features: int, widths: Sequence[int], device: torch.device) -> None:
+    averages: their running means, where any slot has one.
+    """
+
+    def __init__(
+        self, slots: int, features: int, widths: Sequence[int], device: torch.device, *, has_averages: bool
+    ) -> None:
         self.values, self.gradients, self.first_moments, self.second_moments = (
             StackedTensors(slots, features, widths, device) for _ in range(4)
         )
+        self.averages = StackedTensors(slots, features, widths, device) if has_averages else None
         self.features = features
         self.widths = tuple(widths)
         self.layer_count = len(widths)
 
     def write_state_dict(self, slot: int, state: Mapping[str, Tensor]) -> None:
-        """Set a slot to the weights of a `DenseNetwork`."""
-        for layer, nodes in enumerate(self.widths):
-            weight = state[f"layers.{layer}.weight"]
-            self.values.weights[layer][slot, :nodes, : weight.shape[1]] = weight
-            self.values.biases[layer][slot, :nodes] = state[f"layers.{layer}.bias"]
+        """Set a slot, and its running mean, to the weights of a `DenseNetwork`."""
+        for stacked in filter(None, (self.values, self.averages)):
+            for layer, nodes in enumerate(self.widths):
+                weight = state[f"layers.{layer}.weight"]
+                stacked.weights[layer][slot, :nodes, : weight.shape[1]] = weight
+                stacked.biases[layer][slot, :nodes] = state[f"layers.{layer}.bias"]
 
     def copy_slot(self, slot: int, source: StackParameters, source_slot: int) -> None:
-        """Set a slot to the weights and moments of a slot of another stack."""
-        for (_, mine), (_, theirs) in zip(self._named_tensors(), source._named_tensors(), strict=True):
-            mine[slot] = theirs[source_slot]
+        """Set a slot to the weights, moments and running mean of a slot of another stack, which has all of them."""
+        source_tensors = dict(source._named_tensors())
+        for name, tensor in self._named_tensors():
+            tensor[slot] = source_tensors[name][source_slot]
 
     def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the tensors that a later step reads, by name: all but the gradients, which each step overwrites."""
         kinds = {"values": self.values, "first": self.first_moments, "second": self.second_moments}
+        if self.averages is not None:
+            kinds["averages"] = self.averages
         for kind, stacked in kinds.items():
             for index, tensor in enumerate((*stacked.weights, *stacked.biases)):
                 yield f"{kind}.{index}", tensor
 
     def training_state(self, slot: int) -> dict[str, Tensor]:
-        """Return a copy of a slot's weights and moments, on the CPU."""
+        """Return a copy of a slot's weights, moments and running mean, on the CPU."""
         return {name: each[slot].cpu().clone() for name, each in self._named_tensors()}
 
     def load_training_state(self, slot: int, state: Mapping[str, Tensor]) -> None:
@@ -75,10 +85,10 @@ class StackParameters:
         for name, tensor in self._named_tensors():
             tensor[slot] = state[name]
 
-    def read_state_dict(self, slot: int) -> dict[str, Tensor]:
-        """Return a copy of a slot's weights with the names of a `DenseNetwork`, on the CPU."""
+    def read_state_dict(self, slot: int, stacked: StackedTensors) -> dict[str, Tensor]:
+        """Return a copy of a slot's weights or their means, with the names of a `DenseNetwork`, on the CPU."""
         state = {}
         for layer, (inputs, nodes) in enumerate(pairwise((self.features, *self.widths))):
-            state[f"layers.{layer}.weight"] = self.values.weights[layer][slot, :nodes, :inputs].cpu().clone()
-            state[f"layers.{layer}.bias"] = self.values.biases[layer][slot, :nodes].cpu().clone()
+            state[f"layers.{layer}.weight"] = stacked.weights[layer][slot, :nodes, :inputs].cpu().clone()
+            state[f"layers.{layer}.bias"] = stacked.biases[layer][slot, :nodes].cpu().clone()
         return state
