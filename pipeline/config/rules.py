@@ -10,7 +10,7 @@ from pipeline.config import model, rules_backbone, schema, sections
 from pipeline.config.datasets import DatasetConfig
 from pipeline.config.heads import BandsConfig, HeadConfig, NumberConfig, recommend_heads
 from pipeline.config.metrics import Metric
-from pipeline.config.ranges import Range, upper_bound
+from pipeline.config.ranges import Choice, Range, upper_bound
 from pipeline.config.search_methods import Pruner
 
 
@@ -24,6 +24,7 @@ def check_settings(parts: Mapping[str, Any], settings: Mapping[str, Any], typed:
     dataset = parts["dataset"]
     head = parts["head"]
     backbone = parts["backbone"]
+    mistakes += _check_schedule(settings, parts["pruner"], typed)
     mistakes += rules_backbone.check_convolutions(backbone, dataset, settings, typed)
     if dataset is not None:
         mistakes += [*_check_paths(dataset), *_check_image_settings(dataset, settings)]
@@ -90,6 +91,23 @@ def _check_nodes(settings: Mapping[str, Any], typed: Set[str]) -> Iterator[str]:
         yield f"model.layers: model.nodes={list(nodes)} fixes {len(nodes)} layers; leave one of the two out"
     if "model.shape" in typed:
         yield f"model.shape: model.nodes={list(nodes)} fixes the widths already; leave one of the two out"
+
+
+def _check_schedule(settings: Mapping[str, Any], pruner: Pruner | None, typed: Set[str]) -> Iterator[str]:
+    """Yield a mistake if pruning would compare different shares of a schedule, or if patience would be ignored."""
+    setting = settings["training.schedule"]
+    schedules = setting.options if isinstance(setting, Choice) else (setting,)
+    falling = " or ".join(each for each in schedules if each not in ("constant", None))
+    if not falling:
+        return
+    for key in ("training.epochs", "training.backbone_epochs"):
+        if isinstance(settings[key], Range) and pruner is not None and pruner.prunes:
+            rule = f"trials of training.schedule={falling} are pruned at equal shares of it"
+            yield f"{key}: {rule}; got a range; use one number, or pruner=none"
+    patience = settings["training.patience"]
+    if "constant" not in schedules and "training.patience" in typed and patience is not None:
+        rule = f"training.schedule={falling} trains all epochs"
+        yield f"training.patience: {rule}; got {'a range' if isinstance(patience, Range) else patience}; leave it out"
 
 
 def _check_paths(dataset: DatasetConfig) -> Iterator[str]:

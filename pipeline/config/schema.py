@@ -39,6 +39,7 @@ def _check_study_name(name: str) -> str:
     return name
 
 
+ScheduleName = Literal["constant", "cosine", "one_cycle"]
 CountOrAuto = Annotated[int | Literal["auto"], PlainValidator(_check_count)]
 OneLineText = Annotated[str, AfterValidator(_check_one_line)]
 StudyName = Annotated[str, AfterValidator(_check_study_name)]
@@ -59,10 +60,14 @@ class FinetuneTraining:
 class Training:
     """Hyperparameters of training.
 
-    patience: epochs without a better mean score that end a trial; None: never.
+    patience: epochs without a better mean score that end a trial with a constant rate; None: never. A rate that falls
+    is lowest, and its scores best, in the last epochs: they are always trained.
     flip: mirror images left to right with probability 0.5; shift: move them by at most this number of pixels.
     label_smoothing: the share of a target that is spread over all classes (Szegedy et al. 2016, arXiv:1512.00567).
     ema_decay: of the running mean of the weights, a step; the mean predicts. 0: none, or 0.98 with convolutions.
+    schedule: of the learning rate, over all `epochs`; finetuning has another over its own. The epochs of two trials
+    with one schedule and equally many epochs are at the same share of it, so that pruning compares like with like.
+    warmup_ratio: share of the steps in which the rate rises to `learning_rate`; 0: none, or 0.3 of one_cycle.
     finetuning: of a part of the backbone, if any.
     """
 
@@ -76,7 +81,19 @@ class Training:
     shift: Annotated[StrictInt, Field(ge=0, le=64)]
     label_smoothing: Annotated[FiniteFloat, Field(ge=0, lt=1), SearchField(heads=("softmax", "bands"))] = 0.0
     ema_decay: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.0
+    schedule: ScheduleName = "constant"
+    warmup_ratio: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.0
     finetuning: FinetuneTraining | None = None
+
+    @property
+    def active_patience(self) -> int | None:
+        """Return the epochs without a better mean score that end a trial, or None if none do."""
+        return self.patience if self.schedule == "constant" else None
+
+    @property
+    def has_constant_rate(self) -> bool:
+        """Return whether every step has the same learning rate."""
+        return self.schedule == "constant" and self.warmup_ratio == 0
 
     @property
     def total_epochs(self) -> int:

@@ -121,7 +121,8 @@ def _build_trial(best: TrialRecord, seed: int, share: float, prune_callback: Pru
     """Return the best trial with the same initial weights, and sqrt(share) of the steps to its best epoch.
 
     Fewer rows need fewer steps, but not in proportion: with as many passes over them as over all rows, their scores
-    were up to three points too low on animals and breeds, and the predicted gain from more data too high.
+    were up to three points too low on animals and breeds, and the predicted gain from more data too high. A schedule of
+    the learning rate extends over these steps.
     """
     candidate = space.from_hyperparameters(best.hyperparameters)
     training = replace(candidate.training, epochs=math.ceil(best.epoch * math.sqrt(share)))

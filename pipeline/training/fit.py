@@ -58,8 +58,10 @@ def fit_trials(
 def refit(
     task: PredictionTask, member: Member, epochs: int, progress_callback: Callable[[int], None] = lambda _: None
 ) -> StateDict:
-    """Train one network for a number of epochs without validation and return its weights.
+    """Train one network for a number of epochs without validation and return the weights with which it predicts.
 
+    A schedule of the learning rate is that of all `training.epochs`, also if fewer are trained: so an epoch has the
+    rates that it had in cross-validation.
     progress_callback: called with 1 after each epoch.
     """
     stack = build_stack([member], task.inputs, task.head, task.device.precision)

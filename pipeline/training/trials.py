@@ -109,7 +109,7 @@ class RunningTrial:
         patience_start = self.best_epoch if training.finetuning is None else max(self.best_epoch, training.epochs)
         if is_pruned:
             self.stop_reason = "pruned"
-        elif training.patience is not None and epochs_done - patience_start >= training.patience:
+        elif training.active_patience is not None and epochs_done - patience_start >= training.active_patience:
             self.stop_reason = "patience"
         elif epochs_done >= training.total_epochs:
             self.stop_reason = "complete"

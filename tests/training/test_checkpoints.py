@@ -46,12 +46,17 @@ def never(*_: object) -> bool:
 TRIALS = {
     3: TrialSpec(MODEL, TRAINING, StreamSeeds(0, 3), never),
     4: TrialSpec(replace(MODEL, dropout=0.0), TRAINING, StreamSeeds(0, 4), stopped),
-    6: TrialSpec(MODEL, replace(TRAINING, epochs=6, learning_rate=0.003, ema_decay=0.9), StreamSeeds(0, 6), never),
+    6: TrialSpec(
+        MODEL,
+        replace(TRAINING, epochs=6, learning_rate=0.003, ema_decay=0.9, schedule="one_cycle"),
+        StreamSeeds(0, 6),
+        never,
+    ),
 }
 BLOCKS = Model((5,), "gelu", 0.2, Convolutions((4, 6), 3, "max"))
 CONVOLUTIONAL = {
     7: TrialSpec(BLOCKS, TRAINING, StreamSeeds(0, 7), never),
-    8: TrialSpec(BLOCKS, replace(TRAINING, optimizer="sgd", epochs=3), StreamSeeds(0, 8), stopped),
+    8: TrialSpec(BLOCKS, replace(TRAINING, optimizer="sgd", epochs=3, schedule="cosine"), StreamSeeds(0, 8), stopped),
 }
 ALL = TRIALS | CONVOLUTIONAL
 

@@ -64,6 +64,7 @@ def members(
             learning_rate=training.learning_rate * (1 + trial),
             weight_decay=0.1 * trial,
             ema_decay=training.ema_decay if trial % 2 == 0 else 0.0,
+            schedule=training.schedule if trial % 2 == 0 else "constant",
         )
         drops = replace(model, dropout=model.dropout if trial % 2 == 0 else 0.0)
         made += [Member(drops, own, StreamSeeds(1, 2 + trial), data) for data in folds_of(question_, lost)]
@@ -93,6 +94,8 @@ trainings = st.builds(
     flip=st.just(False),
     shift=st.just(False),
     ema_decay=st.sampled_from([0.0, 0.9]),
+    schedule=st.sampled_from(["constant", "cosine", "one_cycle"]),
+    warmup_ratio=st.sampled_from([0.0, 0.4]),
 )
 
 

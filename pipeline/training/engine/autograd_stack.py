@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -18,6 +19,7 @@ from pipeline.training.engine.cpu_kernels import MAX_SINGLE_THREADED_MULTIPLICAT
 from pipeline.training.engine.interface import Member, Precision
 from pipeline.training.engine.optimizers import build_torch_optimizer
 from pipeline.training.engine.randomness import EpochRandomness, draw_epoch_randomness
+from pipeline.training.engine.schedule import compute_rate_share
 from pipeline.training.engine.weight_average import build_ema, resolve_ema_decay
 
 VALIDATION_BATCH_SIZE = 512  # rows
@@ -41,6 +43,7 @@ class SingleNetwork:
         self.device = member.data.inputs.device
         self.network = self.build_initial_network().to(self.device)
         self.optimizer = build_torch_optimizer(self.param_groups(), member.training)
+        self.learning_rates = [group["lr"] for group in self.optimizer.param_groups]
         ema_decay = resolve_ema_decay(member)
         self.ema = build_ema(self.network, ema_decay) if ema_decay > 0 else None
         self.eval_network = self.network if self.ema is None else self.ema.module
@@ -60,6 +63,11 @@ class SingleNetwork:
         """Return the parameters as groups for a torch optimizer; a group may have its own learning rate."""
         return [{"params": list(self.network.parameters())}]
 
+    @property
+    def planned_epochs(self) -> int:
+        """Return the epochs over which the schedule of the learning rate extends."""
+        return self.member.training.epochs
+
     def start_epoch(self) -> None:
         """Reset the counts of the epoch."""
         self.epoch_steps = 0
@@ -74,12 +82,22 @@ class SingleNetwork:
         self.network.train()
         randomness = draw_epoch_randomness(self.member, epoch, self.augmentation, self.member.model.hidden)
         for start in remaining_starts:
+            self._set_learning_rates()
             self._step(randomness, slice(start, start + batch_size))
             self.epoch_steps += 1
             self.total_steps += 1
             if self.ema is not None:
                 self.ema.update_parameters(self.network)
             yield
+
+    def _set_learning_rates(self) -> None:
+        training = self.member.training
+        if training.has_constant_rate:
+            return
+        epoch_steps = math.ceil(len(self.member.data.train) / training.batch_size)
+        share = compute_rate_share(training, self.total_steps, self.planned_epochs * epoch_steps)
+        for group, learning_rate in zip(self.optimizer.param_groups, self.learning_rates, strict=True):
+            group["lr"] = learning_rate * share
 
     @torch.enable_grad()
     def _step(self, randomness: EpochRandomness, minibatch: slice) -> None:

@@ -41,6 +41,11 @@ class FinetunedSingleNetwork(SingleNetwork):
         backbone_group = {"params": list(network.backbone.parameters()), "lr": finetune.backbone_learning_rate}
         return [backbone_group, {"params": list(network.dense.parameters())}]
 
+    @property
+    def planned_epochs(self) -> int:
+        assert self.member.training.finetuning is not None
+        return self.member.training.finetuning.backbone_epochs
+
     def read_inputs(self, rows: Tensor, augmentation_indices: Tensor | None = None) -> Tensor:
         """Return the inputs of the backbone's part for these rows."""
         assert self.member.data.backbone_activations is not None

@@ -13,6 +13,7 @@ from pipeline.config.schema import Training
 from pipeline.config.search_methods import OPTIMIZERS
 from pipeline.training.engine import compat
 from pipeline.training.engine.parameters import StackParameters
+from pipeline.training.engine.schedule import compute_rate_share
 from pipeline.training.engine.weight_average import compute_ema_weight
 
 # The defaults of torch.optim.AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101; the moments: Kingma & Ba 2015).
@@ -20,7 +21,7 @@ ADAMW_BETAS = (0.9, 0.999)
 ADAMW_EPSILON = 1e-8
 
 
-def _step_adamw(step: OptimizerStep) -> None:
+def _step_adamw(step: OptimizerStep, learning_rate: float) -> None:
     # Weight decay is decoupled: it shrinks the values by lr * weight_decay before the step of the moments, and enters
     # neither moment (Loshchilov & Hutter 2019, algorithm 2). The empty list is for the maxima of AMSGrad.
     compat.fused_adamw_(
@@ -30,7 +31,7 @@ def _step_adamw(step: OptimizerStep) -> None:
         step.second_moments,
         [],
         step.step_counts,
-        lr=step.training.learning_rate,
+        lr=learning_rate,
         beta1=ADAMW_BETAS[0],
         beta2=ADAMW_BETAS[1],
         weight_decay=step.training.weight_decay,
@@ -40,7 +41,7 @@ def _step_adamw(step: OptimizerStep) -> None:
     )
 
 
-def _step_sgd(step: OptimizerStep) -> None:
+def _step_sgd(step: OptimizerStep, learning_rate: float) -> None:
     # Plain gradient descent: weight decay is added to the gradient (L2), and there are no momentum buffers.
     compat.fused_sgd_(
         step.values,
@@ -48,7 +49,7 @@ def _step_sgd(step: OptimizerStep) -> None:
         [],
         weight_decay=step.training.weight_decay,
         momentum=0.0,
-        lr=step.training.learning_rate,
+        lr=learning_rate,
         dampening=0.0,
         nesterov=False,
         maximize=False,
@@ -57,7 +58,7 @@ def _step_sgd(step: OptimizerStep) -> None:
 
 
 # The same update for each optimizer of `config/search_methods.py`, in one call for all slots of a stack.
-FUSED_STEPS: Mapping[str, Callable[[OptimizerStep], None]] = {"adamw": _step_adamw, "sgd": _step_sgd}
+FUSED_STEPS: Mapping[str, Callable[[OptimizerStep, float], None]] = {"adamw": _step_adamw, "sgd": _step_sgd}
 
 
 def build_torch_optimizer(param_groups: list[dict[str, Any]], training: Training) -> torch.optim.Optimizer:
@@ -81,7 +82,8 @@ class SlotRun:
     @property
     def key(self) -> tuple[Training, int]:
         """Return what slots share that are updated in one call: the number of steps too if the update depends on it."""
-        return self.training, self.epoch_steps if self.training.ema_decay > 0 else 0
+        depends_on_step = self.training.ema_decay > 0 or not self.training.has_constant_rate
+        return self.training, self.epoch_steps if depends_on_step else 0
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,11 @@ class OptimizerStep:
 
         epoch: from 0; epoch_step: from 1, the step of this epoch.
         """
-        FUSED_STEPS[self.training.optimizer](self)
+        training = self.training
+        step = epoch * self.epoch_steps + epoch_step
+        learning_rate = training.learning_rate
+        if not training.has_constant_rate:
+            learning_rate *= compute_rate_share(training, step - 1, training.epochs * self.epoch_steps)
+        FUSED_STEPS[training.optimizer](self, learning_rate)
         if self.averages:
-            step = epoch * self.epoch_steps + epoch_step
-            compat.foreach_lerp_(self.averages, self.values, compute_ema_weight(self.training.ema_decay, step))
+            compat.foreach_lerp_(self.averages, self.values, compute_ema_weight(training.ema_decay, step))
