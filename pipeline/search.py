@@ -27,6 +27,7 @@ network   model.layers  nodes  shape  activation  dropout  (or ranges of them)
 training  training.epochs  batch_size  learning_rate  weight_decay  patience
           optimizer={optimizer}  flip  shift  label_smoothing
           ema_decay  schedule=constant | cosine | one_cycle  warmup_ratio
+          gradient_clip
 splits    cv.folds=5  cv.repeats=1  cv.test=0.2
 where     store=mlruns   study=<name>   cache.max_gb=20   tracking.uri=
           compute=auto | cpu | gpu   compute.precision=auto | fp32 | bf16

@@ -68,6 +68,7 @@ class Training:
     schedule: of the learning rate, over all `epochs`; finetuning has another over its own. The epochs of two trials
     with one schedule and equally many epochs are at the same share of it, so that pruning compares like with like.
     warmup_ratio: share of the steps in which the rate rises to `learning_rate`; 0: none, or 0.3 of one_cycle.
+    gradient_clip: the largest norm of the gradient over all parameters; a longer one is scaled to it. None: no limit.
     finetuning: of a part of the backbone, if any.
     """
 
@@ -83,6 +84,7 @@ class Training:
     ema_decay: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.0
     schedule: ScheduleName = "constant"
     warmup_ratio: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.0
+    gradient_clip: Annotated[FiniteFloat, Field(gt=0)] | None = None
     finetuning: FinetuneTraining | None = None
 
     @property

@@ -13,13 +13,13 @@ from pipeline.config.model import Model
 from pipeline.config.overrides import ConfigError
 from pipeline.config.reader import read_search
 from pipeline.config.schema import ScheduleName, Training
-from pipeline.runtime import seeds
 from pipeline.study.problem import Problem
 from pipeline.training.engine import AutogradStack, FusedDenseStack, Member, NetworkStack, StreamSeeds
 from pipeline.training.engine.schedule import compute_rate_share
 from pipeline.training.fit import cross_validate_trials, refit
 from pipeline.training.trials import TrialSpec
 from tests.conftest import picture_examples, question
+from tests.training.plain_loop import build_plain, train_plain
 
 MODEL = Model((8,), "relu", 0.0)
 TRAINING = Training(3, 16, 0.05, 0.01, "sgd", None, flip=False, shift=0)
@@ -98,28 +98,17 @@ def test_steps_are_those_of_a_plain_loop_with_torch_schedulers(
     for epoch in range(TRAINING.epochs):
         stack.train_epoch(epoch)
     for index, member in enumerate(stack.members):
-        expected = train_plain_loop(asked, member, first)
+        expected = train_scheduled(asked, member, first)
         for mine, theirs in zip(stack.state_dict(index).values(), expected.values(), strict=True):
             assert torch.allclose(mine, theirs, atol=2e-5 if optimizer == "adamw" else 1e-6)
 
 
-def train_plain_loop(asked: Problem, member: Member, first: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    data, training, inputs = member.data, member.training, asked.task.inputs
-    plain = torch.nn.Sequential(torch.nn.Linear(inputs.feature_count, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
-    plain.load_state_dict(dict(zip(plain.state_dict(), first.values(), strict=True)))
-    kind = torch.optim.AdamW if training.optimizer == "adamw" else torch.optim.SGD
-    optimizer = kind(plain.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
-    total_steps = training.epochs * -(-len(data.train) // 16)
+def train_scheduled(asked: Problem, member: Member, first: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    training = member.training
+    plain, optimizer = build_plain(asked, member, first)
+    total_steps = training.epochs * -(-len(member.data.train) // training.batch_size)
     scheduler = torch_scheduler(optimizer, training.schedule, training.warmup_ratio, total_steps)
-    for epoch in range(training.epochs):
-        order = torch.randperm(len(data.train), generator=seeds.make_generator(1, 0, epoch, "order"))
-        for rows in data.train[order].split(16):
-            optimizer.zero_grad()
-            outputs = plain(inputs.prepare_batch(data.inputs[rows], data.input_constants))
-            torch.nn.functional.cross_entropy(outputs, data.targets[rows]).backward()
-            optimizer.step()
-            if scheduler.last_epoch < total_steps - 1:
-                scheduler.step()
+    train_plain(asked, member, plain, optimizer, on_step=scheduler.step)
     return plain.state_dict()
 
 
@@ -180,7 +169,7 @@ def test_patience_ends_trials_of_a_constant_rate_alone(
         ),
         (
             ["training.schedule=cosin"],
-            "training.schedule: 'constant', 'cosine' or 'one_cycle'; got 'cosin'; did you mean cosine?",
+            "training.schedule: 'constant', 'cosine' or 'one_cycle'; got 'cosin' (did you mean cosine?)",
         ),
     ],
 )

@@ -65,6 +65,7 @@ def members(
             weight_decay=0.1 * trial,
             ema_decay=training.ema_decay if trial % 2 == 0 else 0.0,
             schedule=training.schedule if trial % 2 == 0 else "constant",
+            gradient_clip=training.gradient_clip if trial % 2 == 0 else None,
         )
         drops = replace(model, dropout=model.dropout if trial % 2 == 0 else 0.0)
         made += [Member(drops, own, StreamSeeds(1, 2 + trial), data) for data in folds_of(question_, lost)]
@@ -96,6 +97,7 @@ trainings = st.builds(
     ema_decay=st.sampled_from([0.0, 0.9]),
     schedule=st.sampled_from(["constant", "cosine", "one_cycle"]),
     warmup_ratio=st.sampled_from([0.0, 0.4]),
+    gradient_clip=st.sampled_from([None, 0.1, 1.0]),
 )
 
 

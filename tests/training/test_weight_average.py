@@ -11,13 +11,13 @@ from pipeline.config.model import Convolutions, Model
 from pipeline.config.overrides import ConfigError
 from pipeline.config.reader import read_search
 from pipeline.config.schema import Training
-from pipeline.runtime import seeds
 from pipeline.study.problem import Problem
 from pipeline.training.engine import AutogradStack, FusedDenseStack, Member, NetworkStack, StreamSeeds
 from pipeline.training.engine.weight_average import compute_ema_weight, resolve_ema_decay
 from pipeline.training.fit import cross_validate_trials, refit
 from pipeline.training.trials import TrialSpec
 from tests.conftest import picture_examples, question
+from tests.training.plain_loop import build_plain, train_plain
 
 MODEL = Model((8,), "relu", 0.0)
 TRAINING = Training(3, 16, 0.05, 0.0, "sgd", None, flip=False, shift=0)
@@ -39,23 +39,15 @@ def trained(asked: Problem, stack_class: type[FusedDenseStack | AutogradStack]) 
     return stack
 
 
-def averages_of_plain_loop(asked: Problem, first: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+def averages_of_plain_loop(
+    asked: Problem, member: Member, first: dict[str, torch.Tensor]
+) -> list[dict[str, torch.Tensor]]:
     """The latest weights, torch's EMA with a decay of 0.5, and torch's equal mean of all steps."""
-    data = asked.fold_data_builder().build_folds(asked.splits)[0]
-    inputs = asked.task.inputs
-    plain = torch.nn.Sequential(torch.nn.Linear(inputs.feature_count, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
-    plain.load_state_dict(dict(zip(plain.state_dict(), first.values(), strict=True)))
+    plain, optimizer = build_plain(asked, member, first)
     averages = [AveragedModel(plain, multi_avg_fn=get_ema_multi_avg_fn(0.5)), AveragedModel(plain)]
-    optimizer = torch.optim.SGD(plain.parameters(), lr=0.05)
-    for epoch in range(TRAINING.epochs):
-        order = torch.randperm(len(data.train), generator=seeds.make_generator(1, 0, epoch, "order"))
-        for rows in data.train[order].split(16):
-            optimizer.zero_grad()
-            outputs = plain(inputs.prepare_batch(data.inputs[rows], data.input_constants))
-            torch.nn.functional.cross_entropy(outputs, data.targets[rows]).backward()
-            optimizer.step()
-            for average in averages:
-                average.update_parameters(plain)
+    train_plain(
+        asked, member, plain, optimizer, on_step=lambda: [average.update_parameters(plain) for average in averages]
+    )
     return [plain.state_dict(), *(average.module.state_dict() for average in averages)]
 
 
@@ -64,7 +56,7 @@ def test_means_are_those_of_torch_side_by_side(asked: Problem, stack_class: type
     """A large decay weighs the first steps equally, as `AveragedModel`; one of 0.5 is torch's EMA from the start."""
     stack = trained(asked, stack_class)
     first = stack_class(stack.members[:1], asked.task.inputs, asked.task.head, "fp32").state_dict(0)
-    for index, expected in enumerate(averages_of_plain_loop(asked, first)):
+    for index, expected in enumerate(averages_of_plain_loop(asked, stack.members[0], first)):
         for mine, theirs in zip(stack.state_dict(index).values(), expected.values(), strict=True):
             assert torch.allclose(mine, theirs, atol=1e-6)
 

@@ -116,6 +116,8 @@ class SingleNetwork:
             loss = self.head.loss(outputs, self.member.data.targets[rows], self.member.training) * (len(rows) / count)
             loss.backward()  # type: ignore[no-untyped-call]
             self.loss_sum = self.loss_sum + loss.detach() * count
+        if self.member.training.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.member.training.gradient_clip)
         self.optimizer.step()
 
     def read_inputs(self, rows: Tensor, augmentation_indices: Tensor | None = None) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from pipeline.config.schema import Training
 from pipeline.config.search_methods import OPTIMIZERS
 from pipeline.training.engine import compat
+from pipeline.training.engine.gradient_clipping import clip_gradients_
 from pipeline.training.engine.parameters import StackParameters
 from pipeline.training.engine.schedule import compute_rate_share
 from pipeline.training.engine.weight_average import compute_ema_weight
@@ -91,6 +92,7 @@ class OptimizerStep:
     """The update of all slots that share one `SlotRun.key`: one call, since the kernel takes one learning rate.
 
     Each list has one tensor for each parameter of each range of slots; averages: none without a running mean.
+    clipped_gradients: those of each range of slots, if they are clipped.
     """
 
     training: Training
@@ -101,18 +103,21 @@ class OptimizerStep:
     second_moments: list[Tensor]
     step_counts: list[Tensor]
     averages: list[Tensor]
+    clipped_gradients: list[list[Tensor]]
 
     @classmethod
     def build_all(cls, parameters: StackParameters, slot_runs: Sequence[SlotRun]) -> list[OptimizerStep]:
         """Return one step for each distinct `SlotRun.key`."""
         steps: dict[tuple[Training, int], OptimizerStep] = {}
         for run in slot_runs:
-            step = steps.setdefault(run.key, cls(run.training, run.epoch_steps, [], [], [], [], [], []))
+            step = steps.setdefault(run.key, cls(run.training, run.epoch_steps, [], [], [], [], [], [], []))
             step.values.extend(parameters.values.select_slots(run.slots))
             step.gradients.extend(parameters.gradients.select_slots(run.slots))
             step.first_moments.extend(parameters.first_moments.select_slots(run.slots))
             step.second_moments.extend(parameters.second_moments.select_slots(run.slots))
             step.step_counts.extend([run.step_count] * (len(step.values) - len(step.step_counts)))
+            if run.training.gradient_clip is not None:
+                step.clipped_gradients.append(parameters.gradients.select_slots(run.slots))
             if run.training.ema_decay > 0:
                 assert parameters.averages is not None
                 step.averages.extend(parameters.averages.select_slots(run.slots))
@@ -128,6 +133,9 @@ class OptimizerStep:
         learning_rate = training.learning_rate
         if not training.has_constant_rate:
             learning_rate *= compute_rate_share(training, step - 1, training.epochs * self.epoch_steps)
+        if training.gradient_clip is not None:
+            for gradients in self.clipped_gradients:
+                clip_gradients_(gradients, training.gradient_clip)
         FUSED_STEPS[training.optimizer](self, learning_rate)
         if self.averages:
             compat.foreach_lerp_(self.averages, self.values, compute_ema_weight(training.ema_decay, step))
