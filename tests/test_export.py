@@ -15,6 +15,7 @@ from PIL import Image
 
 from pipeline import export, predict
 from pipeline.artifact import model_files
+from pipeline.artifact.architecture import build_architecture
 from pipeline.artifact.model_files import TrainedModel
 from pipeline.config.model import BackboneConfig, Convolutions, FinetunePart, FinetuneSpec, Model
 from pipeline.data.examples import Images, Table
@@ -70,8 +71,8 @@ def made(layout: Inputs, shape: Model, head: heads.AnyHead, folder: Path) -> Tra
     else:
         built.init_weights(torch.Generator().manual_seed(0))
     target_constants = head.fit(table_examples().targets)
-    described = model_files.build_architecture("my task/1", layout, shape, head)
-    ours = TrainedModel(described, dict(built.state_dict()), constants, target_constants)
+    described = build_architecture("my task/1", layout, shape, head)
+    ours = TrainedModel.from_network(described, dict(built.state_dict()), constants, target_constants)
     ours.save(folder)
     return model_files.load_trained_model(folder)
 

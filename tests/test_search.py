@@ -22,7 +22,7 @@ from pipeline.runtime import seeds
 from pipeline.runtime.arguments import RESUME_MESSAGE
 from pipeline.runtime.signals import SearchInterrupted
 from pipeline.search import main
-from pipeline.study import proposal_batches, summary
+from pipeline.study import proposal_batches
 from pipeline.study.problem import NUMERICS_VERSION
 from pipeline.study.storage import TrialStorageReader
 from pipeline.training.engine import batching_rule
@@ -229,7 +229,7 @@ def test_search_that_was_ended_before_its_new_winner_was_crowned_crowns_it(
         raise SearchInterrupted(143)
 
     with monkeypatch.context() as patch:
-        patch.setattr(summary, "build_summary", stopped)
+        patch.setattr("pipeline.tuner.search.build_summary", stopped)
         search(store, *words, "budget.trials=4", expected=143)
     first = json.loads((folder / "summary.json").read_text())["seconds"]["total"]
     stopped_too = TrialStorageReader(folder, folder.name).optuna_study.user_attrs["seconds"]["total"]

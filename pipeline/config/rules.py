@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.config import model, rules_backbone, schema, sections
 from pipeline.config.datasets import DatasetConfig
+from pipeline.config.final_models import FINAL_MODEL_MEMBERS, MAX_NETWORKS, FinalModelKind
 from pipeline.config.heads import BandsConfig, HeadConfig, NumberConfig, recommend_heads
 from pipeline.config.metrics import Metric
 from pipeline.config.ranges import Choice, Range, upper_bound
@@ -21,6 +22,7 @@ def check_settings(parts: Mapping[str, Any], settings: Mapping[str, Any], typed:
     """
     mistakes = [*_check_nodes(settings, typed), *_check_store(parts["store"])]
     mistakes += _check_workers(parts["compute"], parts["pruner"])
+    mistakes += _check_network_count(parts["cv"], parts["champion"])
     dataset = parts["dataset"]
     head = parts["head"]
     backbone = parts["backbone"]
@@ -129,6 +131,15 @@ def _check_workers(compute: schema.ComputeConfig | None, pruner: Pruner | None) 
     if pruner is not None and pruner.compares_running_trials and compute is not None and compute.workers != 1:
         rule = f"pruner={pruner.name} compares trials that still run, so there is one worker"
         yield f"compute.workers: {rule}; got {compute.workers}; use pruner=median"
+
+
+def _check_network_count(cv: schema.CrossValidationConfig | None, champion: FinalModelKind | None) -> Iterator[str]:
+    """Yield a mistake if a model of the networks of all folds would have too many of them."""
+    members = FINAL_MODEL_MEMBERS.get(champion or "refit", 0)
+    n_networks = 0 if cv is None else cv.folds * cv.repeats * members
+    if n_networks > MAX_NETWORKS:
+        rule = f"champion={champion} holds at most {MAX_NETWORKS:,} networks, cv.folds x cv.repeats x {members}"
+        yield f"champion: {rule}; got {n_networks:,}; use champion=refit"
 
 
 def _check_store(store: Path | None) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, PlainValidator, StrictBool
 from pydantic.dataclasses import dataclass
 
 from pipeline.config.datasets import DatasetConfig
+from pipeline.config.final_models import FinalModelKind
 from pipeline.config.heads import HeadConfig
 from pipeline.config.metrics import Metric
 from pipeline.config.model import BackboneConfig
@@ -40,6 +41,7 @@ def _check_study_name(name: str) -> str:
 
 
 ScheduleName = Literal["constant", "cosine", "one_cycle"]
+ReferenceName = Literal["trees", "linear"]
 CountOrAuto = Annotated[int | Literal["auto"], PlainValidator(_check_count)]
 OneLineText = Annotated[str, AfterValidator(_check_one_line)]
 StudyName = Annotated[str, AfterValidator(_check_study_name)]
@@ -174,6 +176,7 @@ class Search:
     """One search.
 
     question: the task in a sentence. baseline: the space of the same command without ranges, trial 0.
+    champion: how the final model is made from the best trial. references: models of scikit-learn to compare it with.
     overrides: as typed. config_dir: the folder of the user's own tasks, if any.
     """
 
@@ -190,6 +193,8 @@ class Search:
     budget: BudgetConfig
     sampler: Sampler
     pruner: Pruner
+    champion: FinalModelKind
+    references: tuple[ReferenceName, ...]
     seed: int
     study: str | None
     store: Path

@@ -7,6 +7,7 @@ from typing import Any, get_type_hints
 
 from pipeline.config import schema
 from pipeline.config.datasets import DATASETS
+from pipeline.config.final_models import FinalModelKind
 from pipeline.config.heads import HEADS
 from pipeline.config.metrics import METRICS
 from pipeline.config.model import ConvBlockSpace, HiddenLayerSpace, Model
@@ -39,6 +40,8 @@ SCALAR_TYPES = {
     "metric": named_entry(METRICS),
     "sampler": named_entry(SAMPLERS),
     "pruner": named_entry(PRUNERS),
+    "champion": FinalModelKind,
+    "references": tuple[schema.ReferenceName, ...],
     "seed": StrictInt,
     "study": schema.StudyName | None,
     "store": Path,

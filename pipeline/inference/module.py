@@ -1,18 +1,20 @@
 """Trained model with its preprocessing as one torch module: from pixels or table columns to predictions."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.artifact.model_files import TrainedModel
+from pipeline.artifact.model_files import TrainedModel, TrainedNetwork, average_predictions
 from pipeline.data.examples import Images, RawInputs, Table
 from pipeline.models.backbones import PretrainedBackbone, split
 from pipeline.models.backbones.views import apply_view
-from pipeline.models.networks import ConvolutionalNetwork, DenseNetwork, FinetunedNetwork
+from pipeline.models.networks import ConvolutionalNetwork, DenseNetwork, FinetunedNetwork, Network
 from pipeline.preprocessing import FeatureInputs, ImageInputs, TableInputs
 
 
@@ -26,7 +28,7 @@ class InputSpec:
 
 
 class EndToEndModule(nn.Module, ABC):
-    """Preprocessing, backbone, network and head in full precision; returns float32 [N, outputs of the head].
+    """Preprocessing, backbone, networks and head in full precision; returns float32 [N, outputs of the head].
 
     inputs: arguments of `forward`, each with the rows as first dimension.
     """
@@ -36,12 +38,21 @@ class EndToEndModule(nn.Module, ABC):
     def __init__(self, model: TrainedModel) -> None:
         super().__init__()
         self.model = model
-        self.network = model.build_network().requires_grad_(False)
-        self.dense = self.network if isinstance(self.network, DenseNetwork) else self.network.dense
+        self.networks = nn.ModuleList(model.build_network(each).requires_grad_(False) for each in model.networks)
 
-    def predict_from_features(self, features: Tensor) -> Tensor:
-        """Return the predictions for the inputs of the fully connected layers, float [N, features]."""
-        return self.model.architecture.head.to_predictions(self.dense(features), self.model.target_constants)
+    def average(self, compute_features: Callable[[TrainedNetwork, Network], Tensor]) -> Tensor:
+        """Return the mean prediction of the networks.
+
+        compute_features: returns the inputs of a network's fully connected layers, float [N, features].
+        """
+        head = self.model.architecture.head
+        predictions = []
+        for trained, module in zip(self.model.networks, self.networks, strict=True):
+            network = cast(Network, module)
+            dense = network if isinstance(network, DenseNetwork) else network.dense
+            outputs = dense(compute_features(trained, network))
+            predictions.append(head.to_predictions(outputs, trained.target_constants))
+        return average_predictions(predictions, self.model.architecture.network_weights)
 
     @abstractmethod
     def random_inputs(self, count: int) -> tuple[RawInputs, tuple[Tensor, ...]]:
@@ -59,13 +70,18 @@ class PixelModule(EndToEndModule):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the predictions, float [N, outputs of the head]."""
-        constants = self.model.input_constants
-        mean, spread = (constants[name].view(1, 3, 1, 1) for name in ("input.mean", "input.spread"))
-        scaled = (pixels - mean) / spread
-        if isinstance(self.network, ConvolutionalNetwork):
-            # all images at once: the network's split into batches needs their number, which a graph does not have
-            return self.predict_from_features(self.network.blocks(scaled, self.network.activation))
-        return self.predict_from_features(scaled.flatten(1))
+
+        def compute_features(trained: TrainedNetwork, network: Network) -> Tensor:
+            constants = trained.input_constants
+            mean, spread = (constants[name].view(1, 3, 1, 1) for name in ("input.mean", "input.spread"))
+            scaled = (pixels - mean) / spread
+            if isinstance(network, ConvolutionalNetwork):
+                # all images at once: the network's split into batches needs their number, which a graph does not have
+                channel_means: Tensor = network.blocks(scaled, network.activation)
+                return channel_means
+            return scaled.flatten(1)
+
+        return self.average(compute_features)
 
     def random_inputs(self, count: int) -> tuple[RawInputs, tuple[Tensor, ...]]:
         pixels = np.random.default_rng(count).integers(0, 256, (count, *self.inputs[0].shape), dtype=np.uint8)
@@ -82,15 +98,20 @@ class ViewsModule(PixelModule):
         self.body: nn.Module = backbone.network
         finetune = model.architecture.model.tail
         if finetune is not None:
-            assert isinstance(self.network, FinetunedNetwork)
-            self.body = nn.Sequential(split.build_stem(backbone.network, finetune), self.network.backbone.tail)
+            self.body = split.build_stem(backbone.network, finetune)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the predictions from the mean of the features over the views."""
         # one batch of all views, so that the graph contains the body once
         views = torch.cat([apply_view(pixels, number) for number in range(self.preprocessor.views)])
-        mean = self.body(views).unflatten(0, (self.preprocessor.views, -1)).mean(0)
-        return self.predict_from_features(self.preprocessor.prepare_batch(mean, self.model.input_constants))
+        body_outputs = self.body(views)
+
+        def compute_features(trained: TrainedNetwork, network: Network) -> Tensor:
+            features = network.backbone.tail(body_outputs) if isinstance(network, FinetunedNetwork) else body_outputs
+            mean = features.unflatten(0, (self.preprocessor.views, -1)).mean(0)
+            return self.preprocessor.prepare_batch(mean, trained.input_constants)
+
+        return self.average(compute_features)
 
     def random_inputs(self, count: int) -> tuple[RawInputs, tuple[Tensor, ...]]:
         images, tensors = super().random_inputs(count)
@@ -118,11 +139,11 @@ class TableModule(EndToEndModule):
         batch_size = columns[0].shape[0]  # torch.export would fix the result of `len`
         numbers = tensors.get("numbers", torch.zeros(batch_size, 0))
         codes = tensors.get("codes", torch.zeros(batch_size, 0, dtype=torch.int64))
-        return self.predict_from_features(self.preprocessor.transform(numbers, codes, self.model.input_constants))
+        return self.average(lambda trained, _: self.preprocessor.transform(numbers, codes, trained.input_constants))
 
     def random_inputs(self, count: int) -> tuple[RawInputs, tuple[Tensor, ...]]:
         preprocessor = self.preprocessor
-        constants = self.model.input_constants
+        constants = self.model.networks[0].input_constants
         generator = np.random.default_rng(count)
         noise = generator.normal(0, 2, (count, len(preprocessor.numbers))).astype(np.float32)
         numbers = constants["input.mean"].numpy() + noise * constants["input.spread"].numpy()

@@ -38,12 +38,12 @@ class LayerActivations:
 
 @torch.no_grad()
 def compute_activations(trained: TrainedModel, inputs: RawInputs, rows: NDArray[np.int64]) -> list[LayerActivations]:
-    """Return the hidden layers of a model, the first one first, on up to MAX_ROWS evenly spaced rows.
+    """Return the hidden layers of a model, of an ensemble's first network, on up to MAX_ROWS evenly spaced rows.
 
     The usage of a node is the standard deviation of its activation times the norm of its outgoing weights.
     """
     rows = rows[:: -(-len(rows) // MAX_ROWS)]
-    network = trained.build_network()
+    network = trained.build_network(trained.networks[0])
     dense = network if isinstance(network, DenseNetwork) else network.dense
     blocks = list(network.blocks.blocks) if isinstance(network, ConvolutionalNetwork) else []
     hidden = list(dense.layers[:-1])
@@ -59,7 +59,7 @@ def compute_activations(trained: TrainedModel, inputs: RawInputs, rows: NDArray[
 
     for index, module in enumerate(modules):
         module.register_forward_hook(partial(record, index))
-    for batch in trained.batches(inputs.take(rows)):
+    for batch in trained.batches(trained.networks[0], inputs.take(rows)):
         network(batch)
     next_weights = [cast(Tensor, module.weight) for module in (*modules, dense.layers[-1])][1:]
     names = [f"block {index}" for index, _ in enumerate(blocks, 1)]

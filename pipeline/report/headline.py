@@ -2,7 +2,14 @@
 
 from pipeline.models.heads import AnyHead, NumberHead
 from pipeline.report.network_selection import count_layers, select_by_one_se_rule
-from pipeline.report.phrases import add_unit, describe_network, describe_trial, format_layers, format_widths
+from pipeline.report.phrases import (
+    add_unit,
+    describe_network,
+    describe_trial,
+    format_layers,
+    format_widths,
+    join_with_and,
+)
 from pipeline.report.trials_table import TrialTable
 from pipeline.runtime.text import pluralize, shorten
 from pipeline.study.formatting import format_gain, format_hidden_layers, score_pairs
@@ -43,11 +50,24 @@ def describe_winner(summary: StudySummary, table: TrialTable) -> str:
     score = f"{table.metric.title} {table.format_value(test.value)} on {test.rows:,} held-out rows"
     between = f"95 % interval {table.metric.format(test.low)} to {table.format_value(test.high)}"
     sentences = [
+        _name_better_references(summary, table),
         f"The winner of {pluralize(len(table.trials), 'trial')} is {describe_trial(table.best)}: {score} ({between}).",
         _compare_with_baseline(summary, baseline, table) if baseline is not None else "",
         _compare_with_constant(summary, table),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _name_better_references(summary: StudySummary, table: TrialTable) -> str:
+    """Return the references that are better on the test set, or ""."""
+    value = summary.test.value
+    better = [each for each in summary.references if table.improvement(each.test.value, value) > 0]
+    if not better:
+        return ""
+    scores = join_with_and([f"{each.title}, {table.format_value(each.test.value)}" for each in better])
+    within = all(summary.test.low <= each.test.value <= summary.test.high for each in better)
+    caveat = "; the difference is within the interval of the winner" if within else ""
+    return f"Better than the winner on the same held-out rows: {scores}{caveat}."
 
 
 def _compare_with_constant(summary: StudySummary, table: TrialTable) -> str:

@@ -75,9 +75,9 @@ class StudyDescription:
     def from_search(cls, search: Search, problem: Problem) -> StudyDescription:
         """Return the description of a search."""
         # Here, since a search has torch loaded; a process that only reads this file starts without.
-        from pipeline.artifact.model_files import build_architecture
+        from pipeline.artifact.architecture import build_architecture
         from pipeline.preprocessing import TableInputs
-        from pipeline.study import summary
+        from pipeline.study.library_versions import library_versions
 
         examples = problem.examples
         splits = problem.splits
@@ -126,7 +126,7 @@ class StudyDescription:
             before=before,
             after=after,
             predict=follow_up_commands.format_predict_command(search, folder, is_table=isinstance(inputs, TableInputs)),
-            environment=summary.library_versions() | {"device": problem.task.device.name} | commit,
+            environment=library_versions() | {"device": problem.task.device.name} | commit,
             constant=problem.constant_score,
         )
 

@@ -5,7 +5,15 @@ from typing import Any
 
 from pipeline.config.metrics import METRICS
 from pipeline.runtime.text import pluralize
-from pipeline.study.summary import BaselineSummary, IntervalScore, StudySummary, TestScore, TrialCounts, WinnerSummary
+from pipeline.study.summary import (
+    BaselineSummary,
+    CrossValidationScore,
+    IntervalScore,
+    StudySummary,
+    TestScore,
+    TrialCounts,
+    WinnerSummary,
+)
 
 
 def format_score(value: float, metric: str) -> str:
@@ -27,17 +35,23 @@ def format_rows(summary: StudySummary) -> list[tuple[str, ...]]:
     if summary.baseline is not None:
         gains = [format_gain(*pair, metric) for pair in score_pairs(summary)]
         rows = [_format_row("baseline", summary.baseline, summary.baseline.test), *rows, ("gain", "", *gains)]
+    rows += [_format_scores(each.title, "", each.cross_validation, each.test) for each in summary.references]
     return [*rows, ("constant baseline", "", "", format_score(summary.constant_baseline.value, metric))]
 
 
 def _format_row(
     name: str, network: BaselineSummary | WinnerSummary, test: IntervalScore | TestScore
 ) -> tuple[str, ...]:
-    """Return the line of a network: cross-validation score ± its standard error, test score with its interval."""
-    scores = network.cross_validation
+    return _format_scores(name, format_hidden_layers(network), network.cross_validation, test)
+
+
+def _format_scores(
+    name: str, network: str, scores: CrossValidationScore, test: IntervalScore | TestScore
+) -> tuple[str, ...]:
+    """Return the line of a model: cross-validation score ± its standard error, test score with its interval."""
     mean, error = (format_score(score, scores.metric) for score in (scores.mean, scores.standard_error))
     value, low, high = (format_score(score, scores.metric) for score in (test.value, test.low, test.high))
-    return name, format_hidden_layers(network), f"{mean} ± {error}", f"{value} ({low} to {high})"
+    return name, network, f"{mean} ± {error}", f"{value} ({low} to {high})"
 
 
 def format_trial_counts(trials: TrialCounts) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from pipeline import data, preprocessing
-from pipeline.artifact.model_files import MAX_PARAMETERS
+from pipeline.artifact.architecture import MAX_PARAMETERS
 from pipeline.config.heads import HeadConfig
 from pipeline.config.model import FinetuneSpec
 from pipeline.config.schema import FeaturesConfig, Search

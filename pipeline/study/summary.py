@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import json
-import platform
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
+from pipeline.config.final_models import FinalModelKind
 from pipeline.config.metrics import Metric
-from pipeline.config.overrides import parse_override
-from pipeline.config.schema import Search
 from pipeline.runtime.files import write_file
-from pipeline.study.space import WIDTH_KEYS, from_hyperparameters
-from pipeline.study.trial_record import TrialRecord, TrialStatus, format_trials_csv
-
-if TYPE_CHECKING:  # it imports torch, and processes that only read a summary start faster without
-    from pipeline.study.problem import Problem
+from pipeline.study.trial_record import TrialRecord, format_trials_csv, standard_error
 
 SUMMARY_FILE = "summary.json"
 TRIALS_FILE = "trials.csv"
-REPORTED_LIBRARIES = "torch torchvision pytorch-lightning torchmetrics optuna mlflow hydra-core numpy scikit-learn"
-PREFIXES_WITHOUT_EFFECT = "study store question space budget. tracking. hydra. compute.workers compute.stack"
 
 
 @dataclass(frozen=True)
@@ -53,6 +45,12 @@ class CrossValidationScore:
     def from_trial(cls, trial: TrialRecord, metric: Metric) -> CrossValidationScore:
         """Return the score of a trial that has one."""
         return cls(metric.name, metric.direction, trial.value, trial.standard_error, tuple(trial.fold_scores))
+
+    @classmethod
+    def from_folds(cls, metric: Metric, fold_scores: Sequence[float], repeats: int) -> CrossValidationScore:
+        """Return the mean of the scores of folds, of which each repeat has the same number."""
+        mean = math.fsum(fold_scores) / len(fold_scores)
+        return cls(metric.name, metric.direction, mean, standard_error(fold_scores, repeats), tuple(fold_scores))
 
 
 @dataclass(frozen=True)
@@ -126,6 +124,25 @@ class SecondsSpent:
 
 
 @dataclass(frozen=True)
+class ChampionSummary:
+    """How the final model was made from the winner: the kind as in `champion=`, and its number of networks."""
+
+    kind: FinalModelKind = "refit"
+    networks: int = 1
+
+
+@dataclass(frozen=True)
+class ReferenceSummary:
+    """Model of scikit-learn that was trained on the folds and tested on the test set like the winner."""
+
+    name: str
+    title: str
+    cross_validation: CrossValidationScore
+    test: IntervalScore
+    seconds: float
+
+
+@dataclass(frozen=True)
 class RefitResult:
     """Part of a summary that depends on the test set: computed once for each winner."""
 
@@ -134,6 +151,8 @@ class RefitResult:
     constant_baseline: ConstantScore
     parameters: int
     files: ModelFiles
+    champion: ChampionSummary
+    references: tuple[ReferenceSummary, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +173,8 @@ class StudySummary:
     seconds: SecondsSpent
     versions: Mapping[str, str] = field(default_factory=dict)
     device: str = ""
+    champion: ChampionSummary = ChampionSummary()
+    references: tuple[ReferenceSummary, ...] = ()
 
     @classmethod
     def from_json(cls, text: str) -> StudySummary:
@@ -168,54 +189,8 @@ class StudySummary:
     def refit_result(self) -> RefitResult:
         """Return what was computed on the test set, to use it again while the winner stays the same."""
         baseline_test = None if self.baseline is None else self.baseline.test
-        return RefitResult(baseline_test, self.test, self.constant_baseline, self.parameters, self.files)
-
-
-def build_summary(
-    search: Search,
-    problem: Problem,
-    trials: Sequence[TrialRecord],
-    best: TrialRecord,
-    refit_result: RefitResult,
-    seconds: SecondsSpent,
-) -> StudySummary:
-    """Return the summary of a study whose best trial was refit and tested; trials: in order of number."""
-    states = [trial.state for trial in trials]
-    metric = problem.task.metric
-    first = trials[0]
-    baseline = None
-    if refit_result.baseline_test is not None:
-        overrides = _trial_overrides(search.overrides, first, first)
-        scores = CrossValidationScore.from_trial(first, metric)
-        baseline = BaselineSummary(overrides, scores, refit_result.baseline_test)
-    overrides = _trial_overrides(search.overrides, best, first)
-    winner = WinnerSummary(best.number, overrides, best.epoch, CrossValidationScore.from_trial(best, metric))
-    return StudySummary(
-        task=search.task,
-        study=problem.name,
-        seed=search.seed,
-        fingerprint=problem.fingerprint,
-        trials=TrialCounts(len(trials), **{state: states.count(state) for state in get_args(TrialStatus)}),
-        baseline=baseline,
-        best=winner,
-        **{key: part for key, part in vars(refit_result).items() if key != "baseline_test"},
-        seconds=seconds,
-        versions=library_versions(),
-        device=problem.task.device.name,
-    )
-
-
-def library_versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that a result may depend on."""
-    return {"python": platform.python_version()} | {name: version(name) for name in REPORTED_LIBRARIES.split()}
-
-
-def _trial_overrides(typed: Sequence[str], trial: TrialRecord, baseline: TrialRecord) -> tuple[str, ...]:
-    """Return the overrides that run one trial by itself: those typed that decide a result, and the sampled values."""
-    overrides = [each for each in map(parse_override, typed) if not each.is_range and each.key not in WIDTH_KEYS]
-    relevant = [each.text for each in overrides if not each.key.startswith(tuple(PREFIXES_WITHOUT_EFFECT.split()))]
-    baseline_candidate = from_hyperparameters(baseline.hyperparameters)
-    return (*relevant, *from_hyperparameters(trial.hyperparameters).to_overrides(baseline_candidate))
+        shared = (self.test, self.constant_baseline, self.parameters, self.files, self.champion, self.references)
+        return RefitResult(baseline_test, *shared)
 
 
 def write_summary(folder: Path, summary: StudySummary, trials: Sequence[TrialRecord]) -> None:

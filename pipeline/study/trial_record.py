@@ -66,13 +66,8 @@ class TrialRecord:
 
     @property
     def standard_error(self) -> float:
-        """Return the standard error of the mean over the folds.
-
-        Repeats score the same rows again. Divided by the root of the number of all scores, the error would go to 0
-        with more repeats (Nadeau, Bengio 2003, Machine Learning 52, 239). Therefore the standard deviation of all
-        scores is divided by the root of the number of folds of one repeat.
-        """
-        return statistics.stdev(self.fold_scores) / math.sqrt(self.folds_per_repeat)
+        """Return the standard error of the mean over the folds."""
+        return standard_error(self.fold_scores, self.repeats)
 
 
 def result_to_dict(
@@ -132,3 +127,13 @@ def format_trials_csv(trials: Sequence[TrialRecord]) -> str:
         padding = [""] * (n_folds - len(trial.fold_scores))
         writer.writerow([trial.number, trial.state, value, trial.epoch or "", *cells, *trial.fold_scores, *padding])
     return buffer.getvalue()
+
+
+def standard_error(fold_scores: Sequence[float], repeats: int) -> float:
+    """Return the standard error of the mean of the scores of folds, of which each repeat has the same number.
+
+    Repeats score the same rows again. Divided by the root of the number of all scores, the error would go to 0 with
+    more repeats (Nadeau, Bengio 2003, Machine Learning 52, 239). Therefore the standard deviation of all scores is
+    divided by the root of the number of folds of one repeat.
+    """
+    return statistics.stdev(fold_scores) / math.sqrt(len(fold_scores) // repeats)

@@ -11,7 +11,7 @@ from torch import Tensor
 from pipeline.data.examples import BackboneFeatures, Examples, Images
 from pipeline.data.folds import Fold, Folds, Indices
 from pipeline.models.heads import Head
-from pipeline.preprocessing import FeatureInputs, ImageInputs, Inputs, TableInputs
+from pipeline.preprocessing import Constants, FeatureInputs, ImageInputs, Inputs, TableInputs
 from pipeline.preprocessing.backbone_activations import IndexedActivations
 from pipeline.preprocessing.streamed import INPUT_MEMORY_SHARE, StreamedImages
 from pipeline.runtime.errors import UserError
@@ -41,12 +41,15 @@ class FoldDataBuilder:
         """Return the data of a refit on all these rows, without validation."""
         return self.build_fold(REFIT_FOLD_NUMBER, Fold(rows, np.zeros(0, dtype=np.int64)))
 
+    def fit_constants(self, rows: Indices) -> tuple[Constants, Constants]:
+        """Return the constants of the inputs and of the targets of training rows, on the CPU."""
+        return self.inputs.fit(self.raw_inputs, rows), self.head.fit(self.examples.targets[rows])
+
     def build_fold(self, fold_number: int, fold: Fold) -> FoldData:
         """Return the data of one fold."""
         targets = self.examples.targets[fold.train]
-        fitted = self.inputs.fit(self.raw_inputs, fold.train)
+        fitted, target_constants = self.fit_constants(fold.train)
         input_constants = {name: value.to(self.device) for name, value in fitted.items()}
-        target_constants = self.head.fit(targets)
         inputs = self._inputs_to_device(input_constants)
         index_device = torch.device("cpu") if isinstance(inputs, StreamedImages) else self.device
         return FoldData(

@@ -9,20 +9,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save
-
+from pipeline.config.model import Model
 from pipeline.config.schema import ComputeConfig
 from pipeline.runtime import seeds
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.files import FileWriteError, make_folder, write_file
+from pipeline.runtime.files import FileWriteError
 from pipeline.runtime.parallel import available_cores
+from pipeline.study.problem import Problem
 from pipeline.study.study import TrialProposal
 from pipeline.training.checkpoints import CheckpointPolicy, CheckpointStore
 from pipeline.training.device import Device
 from pipeline.training.engine import FoldData, StreamSeeds
 from pipeline.training.epoch import EpochResult
 from pipeline.training.fit import cross_validate_trials
-from pipeline.training.trials import PredictionTask, PruneCallback, TrialResult, TrialSpec
+from pipeline.training.trials import PruneCallback, TrialResult, TrialSpec
+from pipeline.tuner.fold_weights import save_fold_weights
+from pipeline.tuner.out_of_fold import predict_out_of_fold, save_out_of_fold
 
 AVAILABLE_CORES = available_cores()  # before this process is pinned to some of them
 WORKER_END_SECONDS = 4  # a worker writes its checkpoints in that time; then it is killed
@@ -51,13 +53,15 @@ class InProcessExecutor:
     """
 
     def __init__(
-        self, task: PredictionTask, folds: Sequence[FoldData], seed: int, folder: Path, check_stop: Callable[[], None]
+        self, problem: Problem, folds: Sequence[FoldData], seed: int, folder: Path, check_stop: Callable[[], None]
     ) -> None:
-        self.task = task
+        self.problem = problem
+        self.task = problem.task
         self.folds = folds
         self.seed = seed
         self.check_stop = check_stop
         self.checkpoints = CheckpointStore(folder)
+        self.last_models: list[Model] = []
         self.last_results: list[TrialResult] = []
 
     def train(self, proposals: Sequence[TrialProposal], prune_callbacks: Sequence[PruneCallback]) -> list[TrialResult]:
@@ -70,14 +74,18 @@ class InProcessExecutor:
             trials.append(TrialSpec(candidate.model, candidate.training, stream_seeds, prune_callback))
         trial_keys = {proposal.number: repr(dict(proposal.candidate.hyperparameters)) for proposal in proposals}
         checkpoint_policy = CheckpointPolicy(self.checkpoints, trial_keys, self.check_stop)
+        self.last_models = [trial.model for trial in trials]
         self.last_results = cross_validate_trials(self.task, self.folds, trials, checkpoint_policy)
         return self.last_results
 
+    def save_out_of_fold(self, index: int, file: Path) -> None:
+        """Write the out-of-fold predictions of one of the trials of the last `train` call."""
+        fold_weights = self.last_results[index].fold_weights
+        save_out_of_fold(file, predict_out_of_fold(self.problem, self.last_models[index], fold_weights))
+
     def save_weights(self, index: int, folder: Path) -> None:
         """Write each fold's weights of one of the trials of the last `train` call into `folder`."""
-        make_folder(folder)
-        for fold, weights in enumerate(self.last_results[index].fold_weights):
-            write_file(folder / f"fold_{fold}.safetensors", save(weights))
+        save_fold_weights(folder, self.last_results[index].fold_weights)
 
 
 class WorkerProcess:
@@ -137,6 +145,10 @@ class WorkerProcess:
             self.wait_until_ready(self.fingerprint)
         except UserError as error:
             raise WorkerError(str(error)) from None
+
+    def save_out_of_fold(self, index: int, file: Path) -> None:
+        """Write the out-of-fold predictions of one of the trials of the last `train` call."""
+        self._request({"save_out_of_fold": index, "file": str(file.resolve())})
 
     def save_weights(self, index: int, folder: Path) -> None:
         """Write each fold's weights of one of the trials of the last `train` call into `folder`."""

@@ -17,9 +17,11 @@ from pipeline.runtime.files import FileWriteError
 from pipeline.runtime.signals import SignalGuard
 from pipeline.study import proposal_batches, space, summary
 from pipeline.study.description import StudyDescription
+from pipeline.study.library_versions import library_versions
 from pipeline.study.problem import Problem, build_problem
 from pipeline.study.study import Study
 from pipeline.study.summary import RefitResult, SecondsSpent, StudySummary
+from pipeline.study.summary_builder import build_summary
 from pipeline.study.trial_record import TrialRecord
 from pipeline.tracking.process import Tracker
 from pipeline.training.fit import gc_unfrozen_on_exit
@@ -27,10 +29,12 @@ from pipeline.tuner import executors, results_table
 from pipeline.tuner.executors import InProcessExecutor, TrialExecutor, WorkerProcess
 from pipeline.tuner.live_display import LiveDisplay
 from pipeline.tuner.lock import check_store_writable, lock_study
-from pipeline.tuner.refit_and_test import WinnerRefit
+from pipeline.tuner.refit_and_test import FinalEvaluation
 from pipeline.tuner.trial_runner import TrialRunner
 
 EXIT_NO_RESULT = 1
+REFERENCE_TIME_SHARE = 0.1  # of the time of the trials, for all references together
+MIN_REFERENCE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,8 @@ def _run_steps(prepared: PreparedSearch, signal_guard: SignalGuard) -> int:
     study = prepared.study
     previous = summary.read_summary(prepared.folder)
     n_finished = len(study.finished_trials())
-    if previous is not None and previous.trials.total == n_finished >= study.n_trials:
+    is_tested = previous is not None and previous.champion.kind == prepared.search.champion
+    if previous is not None and is_tested and previous.trials.total == n_finished >= study.n_trials:
         show_finished(prepared, previous)
         return 0
     try:
@@ -110,7 +115,7 @@ def prepare(
     batch_size = proposal_batches.choose_batch_size(search, n_workers, on_gpu=device.is_gpu)
     study = Study(search, problem.name, folder, problem.facts, batch_size)
     prepared = PreparedSearch(search, problem, study, folder, n_workers, console, tracker, start_time)
-    environment = {"workers": str(n_workers), **device.numerics_info, **summary.library_versions()}
+    environment = {"workers": str(n_workers), **device.numerics_info, **library_versions()}
     if differences := study.storage.update_environment(environment):
         prepared.print(f"Resumed in another environment; last digits may differ: {'; '.join(differences)}")
     StudyDescription.from_search(search, problem).write(folder)
@@ -143,7 +148,7 @@ def _start_executors(prepared: PreparedSearch, signal_guard: SignalGuard) -> Ite
     builder = problem.fold_data_builder()
     if prepared.n_workers == 1:
         folds = builder.build_folds(problem.splits)
-        yield [InProcessExecutor(problem.task, folds, search.seed, folder, signal_guard.raise_if_interrupted)]
+        yield [InProcessExecutor(problem, folds, search.seed, folder, signal_guard.raise_if_interrupted)]
         return
     builder.check_memory(problem.splits, prepared.n_workers)
     indices = range(prepared.n_workers)
@@ -164,21 +169,23 @@ def _start_executors(prepared: PreparedSearch, signal_guard: SignalGuard) -> Ite
 
 
 def refit_winner(prepared: PreparedSearch, best: TrialRecord, previous: StudySummary | None) -> RefitResult:
-    """Refit the best trial and test it; the test set is not evaluated again if an earlier call tested this trial."""
-    if previous is not None and previous.best.number == best.number:
+    """Build the final model of the best trial and test it; not again if an earlier call tested this very model."""
+    kind = prepared.search.champion
+    if previous is not None and (previous.best.number, previous.champion.kind) == (best.number, kind):
         return previous.refit_result
     n_test_evaluations = 1 + (previous.test.evaluations if previous else 0)
-    first = prepared.study.finished_trials()[0]
-    baseline = first if first.is_finite else None
-    winner_refit = WinnerRefit(prepared.problem, prepared.search.task, prepared.search.seed)
-    return winner_refit.refit_and_test(best, baseline, prepared.folder, n_test_evaluations)
+    trials = prepared.study.finished_trials()
+    baseline = trials[0] if trials[0].is_finite else None
+    evaluation = FinalEvaluation(prepared.problem, prepared.search, prepared.folder, trials, prepared.print)
+    limit_seconds = max(MIN_REFERENCE_SECONDS, REFERENCE_TIME_SHARE * prepared.seconds_spent().training)
+    return evaluation.run(best, baseline, n_test_evaluations, limit_seconds)
 
 
 def publish(prepared: PreparedSearch, best: TrialRecord, refit_result: RefitResult) -> None:
     """Write the summary and the report, wait for MLflow, and print the results."""
     trials = prepared.study.finished_trials()
     seconds = prepared.seconds_spent()
-    study_summary = summary.build_summary(prepared.search, prepared.problem, trials, best, refit_result, seconds)
+    study_summary = build_summary(prepared.search, prepared.problem, trials, best, refit_result, seconds)
     summary.write_summary(prepared.folder, study_summary, trials)
     _build_report(prepared, study_summary)  # before the tracker ends: it logs the report too
     _finish_tracking(prepared)

@@ -9,7 +9,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
 
-from pipeline.artifact.model_files import MAX_PARAMETERS
+from pipeline.artifact.architecture import MAX_PARAMETERS
+from pipeline.config.final_models import FINAL_MODEL_MEMBERS
 from pipeline.models.networks import count_multiplications, count_parameters, find_size_error
 from pipeline.runtime.errors import UserError
 from pipeline.study.problem import Problem
@@ -19,7 +20,9 @@ from pipeline.training.checkpoints import CheckpointStore
 from pipeline.training.engine.batching_rule import StackKey, group_by_stack_key
 from pipeline.training.trials import TrialResult
 from pipeline.tuner.executors import TrialExecutor, WorkerError
+from pipeline.tuner.fold_weights import weights_folder
 from pipeline.tuner.live_display import LiveDisplay
+from pipeline.tuner.out_of_fold import predictions_file
 
 MAX_CONSECUTIVE_FAILURES = 3
 
@@ -54,11 +57,13 @@ class TrialRunner:
         self.n_folds = len(problem.splits.folds)
         self.n_features = problem.task.inputs.feature_count
         self.n_outputs = problem.task.head.output_count
+        self.n_final_networks = self.n_folds * FINAL_MODEL_MEMBERS[study.search.champion] or 1
         self.stack_limits = problem.task.device.stack_limits
         self.study = study
         self.executors = executors
         self.display = display
-        self.weights_folder = folder / "leader"
+        self.folder = folder
+        self.weights_folder = weights_folder(folder)
         self.check_stop = check_stop
         self.is_time_up = is_time_up
         self.checkpoints = CheckpointStore(folder)
@@ -114,10 +119,11 @@ class TrialRunner:
         message = find_size_error(self.n_features, proposal.candidate.model)
         if message is None:
             n_parameters = count_parameters(self.n_features, proposal.candidate.model, self.n_outputs)
-            if n_parameters <= MAX_PARAMETERS:
+            if n_parameters * self.n_final_networks <= MAX_PARAMETERS:
                 return
             key = "nodes"
-            message = f"a model has at most {MAX_PARAMETERS:,} parameters; this one has {n_parameters:,}"
+            got = f"{f'{self.n_final_networks} networks of ' if self.n_final_networks > 1 else ''}{n_parameters:,}"
+            message = f"a model has at most {MAX_PARAMETERS:,} parameters; this one has {got}"
         if proposal.number == 0:
             raise UserError(f"model.{key}: {message}; use fewer {key}, or smaller images (dataset.size=)")
         raise ModelTooLargeError(message)
@@ -169,6 +175,8 @@ class TrialRunner:
                 trial_folder = self.weights_folder / str(proposal.number)
                 save_weights = partial(self.executors[slot].save_weights, index, trial_folder)
                 try:
+                    if isinstance(result, TrialResult) and result.best_epoch:
+                        self.executors[slot].save_out_of_fold(index, predictions_file(self.folder, proposal.number))
                     trial = self.study.tell(proposal, result, n_parameters, seconds, save_weights)
                 except WorkerError as error:  # it ended before it wrote the weights, so the trial is not recorded
                     self.check_stop()

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> None:
     ):
         folds = problem.fold_data_builder().build_folds(problem.splits)
         check_stop = signal_guard.raise_if_interrupted
-        executor = InProcessExecutor(problem.task, folds, search.seed, Path(folder), check_stop)
+        executor = InProcessExecutor(problem, folds, search.seed, Path(folder), check_stop)
         _send(replies, {"ready": problem.fingerprint})
         for line in sys.stdin:
             try:
@@ -60,7 +60,10 @@ def main(arguments: Sequence[str]) -> None:
 def _handle_request(executor: InProcessExecutor, request: dict[str, Any], replies: TextIO) -> dict[str, Any]:
     if "train" in request:
         return _train_trials(executor, request["train"], replies)
-    executor.save_weights(request["save_weights"], Path(request["folder"]))
+    if "save_out_of_fold" in request:
+        executor.save_out_of_fold(request["save_out_of_fold"], Path(request["file"]))
+    else:
+        executor.save_weights(request["save_weights"], Path(request["folder"]))
     return {}
 
 

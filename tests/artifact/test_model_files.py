@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from pipeline.artifact import model_files
+from pipeline.artifact.architecture import build_architecture
 from pipeline.artifact.model_files import ARCHITECTURE_FILE, PARAMETERS_FILE, ModelError, TrainedModel
 from pipeline.config.heads import NumberConfig, SoftmaxConfig
 from pipeline.config.model import Convolutions, Model
@@ -41,8 +42,8 @@ def trained(kind: str = "pictures", network: Model = HIDDEN, encoding: NumberEnc
     preparation = asked.fold_data_builder()
     data = preparation.build_refit_data(asked.splits.development)
     weights = refit(asked.task, Member(network, TRAINING, StreamSeeds(0, 0), data), 2)
-    described = model_files.build_architecture("colours", asked.task.inputs, network, asked.task.head)
-    return TrainedModel(described, weights, data.input_constants, data.target_constants)
+    described = build_architecture("colours", asked.task.inputs, network, asked.task.head)
+    return TrainedModel.from_network(described, weights, data.input_constants, data.target_constants)
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from safetensors.torch import load, save
 from pipeline import predict
 from pipeline.artifact import model_files
 from pipeline.artifact import tensors as parameters
+from pipeline.artifact.architecture import Architecture
 from pipeline.artifact.model_files import ARCHITECTURE_FILE, MODEL_FILES_HINT, PARAMETERS_FILE, ModelError
 from tests.artifact.test_model_files import trained
 from tests.watched import MISSING_IMAGE
@@ -294,7 +295,7 @@ PAIRS: dict[str, tuple[Lay, str]] = {
     "levels of no column": (changed(inputs=table(categories=[])), "inputs.table: levels: must have one list for each"),
     "bins of format 1": (
         changed(inputs=table(encoding="piecewise", bins=[3, 3])),
-        "format: must be 2 for these inputs; got 1",
+        "format: must be 2 for this model; got 1",
     ),
     "bins of no column": (
         changed(format=2, inputs=table(encoding="piecewise", bins=[3, 3, 3])),
@@ -462,7 +463,7 @@ def test_command_itself_refuses_in_one_line(tmp_path: Path) -> None:
     assert done.stderr == f"model: {said}; {MODEL_FILES_HINT}\n"
 
 
-def taken(folder: Path, file: str, count: int, seed: int) -> list[model_files.Architecture]:
+def taken(folder: Path, file: str, count: int, seed: int) -> list[Architecture]:
     """Changes one byte of a file or cuts it, so many times; the models that are taken all the same."""
     drawn, whole, found = random.Random(seed), (folder / file).read_bytes(), []
     for _ in range(count):

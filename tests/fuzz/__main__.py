@@ -35,7 +35,8 @@ with atheris.instrument_imports(
 import torch
 
 from pipeline.artifact import tensors
-from pipeline.artifact.model_files import ARCHITECTURE_FILE, PARAMETERS_FILE, Architecture, ModelError
+from pipeline.artifact.architecture import Architecture, build_architecture
+from pipeline.artifact.model_files import ARCHITECTURE_FILE, PARAMETERS_FILE, ModelError
 from pipeline.data.examples import Images, Table
 
 SECONDS = 60
@@ -60,7 +61,7 @@ def seeds() -> list[tuple[bytes, bytes]]:
             plain = {"format": 1, "task": "t", "inputs": inputs, "head": head, "parameters": 1}
             plain |= {"model": {"hidden": [2], "activation": "relu", "dropout": 0.5}}
             built = model_files.ARCHITECTURE_ADAPTER.validate_python(plain)
-            found.append(fitted(model_files.build_architecture("t", built.inputs, built.model, built.head)))
+            found.append(fitted(build_architecture("t", built.inputs, built.model, built.head)))
     return found
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.artifact import model_files
+from pipeline.artifact.architecture import build_architecture
 from pipeline.artifact.model_files import TrainedModel
 from pipeline.config.heads import BandsConfig, NumberConfig, SigmoidConfig, SigmoidsConfig, SoftmaxConfig
 from pipeline.config.model import Convolutions, Model
@@ -262,8 +262,8 @@ def trained(asked: Problem, network: Model) -> TrainedModel:
     data = asked.fold_data_builder().build_refit_data(asked.splits.development)
     training = Training(2, 16, 0.01, 0.0, "adamw", None, flip=False, shift=0)
     weights = refit(asked.task, Member(network, training, StreamSeeds(0, 0), data), 2)
-    described = model_files.build_architecture("colours", asked.task.inputs, network, asked.task.head)
-    return TrainedModel(described, weights, data.input_constants, data.target_constants)
+    described = build_architecture("colours", asked.task.inputs, network, asked.task.head)
+    return TrainedModel.from_network(described, weights, data.input_constants, data.target_constants)
 
 
 HIDDEN, NONE = Model((8, 6), "gelu", 0.1), Model((), "relu", 0.0)
@@ -312,9 +312,9 @@ def test_node_that_answers_to_one_colour_is_excited_by_it(tmp_path: Path) -> Non
     """Planted: node 2 of 3 reads the red of the pictures, the others nothing; class `a` is red."""
     asked = posed("softmax")
     planted = trained(asked, Model((3,), "relu", 0.0))
-    planted.weights["layers.0.weight"].zero_()
-    planted.weights["layers.0.weight"][2, :64] = 0.1
-    planted.weights["layers.1.weight"].fill_(1.0)
+    planted.networks[0].weights["layers.0.weight"].zero_()
+    planted.networks[0].weights["layers.0.weight"][2, :64] = 0.1
+    planted.networks[0].weights["layers.1.weight"].fill_(1.0)
     (layer,) = compute_activations(planted, asked.examples.inputs, asked.splits.development)
     assert layer.select_most_used(1) == [2]
     planted.save(tmp_path / "model")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pipeline import export, predict
 from pipeline.artifact import model_files
+from pipeline.artifact.architecture import build_architecture
 from pipeline.config.heads import SoftmaxConfig
 from pipeline.config.model import BackboneConfig, FinetunePart, FinetuneSpec, Model
 from pipeline.config.reader import read_search
@@ -348,9 +349,9 @@ def test_prediction_is_what_was_trained_from_the_two_files_and_the_package(
 def test_file_with_a_part_of_another_backbone_is_refused(asked: Problem, tmp_path: Path) -> None:
     tuned = build_stack(members_of(asked), asked.task.inputs, asked.task.head, "fp32")
     member = tuned.members[0]
-    described = model_files.build_architecture("it", asked.task.inputs, member.model, asked.task.head)
+    described = build_architecture("it", asked.task.inputs, member.model, asked.task.head)
     constants = dict(member.data.input_constants)
-    model_files.TrainedModel(described, tuned.state_dict(0), constants, member.data.target_constants).save(
+    model_files.TrainedModel.from_network(described, tuned.state_dict(0), constants, member.data.target_constants).save(
         tmp_path / "model"
     )
     assert (

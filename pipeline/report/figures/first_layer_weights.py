@@ -30,8 +30,8 @@ def plot_first_layer_weights(trained: TrainedModel, layers: list[LayerActivation
     if convolutions is not None:
         kernel = convolutions.kernel
         title = f"The {kernel} x {kernel} kernels of the first block"
-        return _plot_nodes(trained.weights["blocks.blocks.0.weight"], layers[0], title)
-    weights = trained.weights["layers.0.weight"].view(-1, COLOR_CHANNELS, inputs.size, inputs.size)
+        return _plot_nodes(trained.networks[0].weights["blocks.blocks.0.weight"], layers[0], title)
+    weights = trained.networks[0].weights["layers.0.weight"].view(-1, COLOR_CHANNELS, inputs.size, inputs.size)
     if layers:
         return _plot_nodes(weights, layers[0], "Weights of the first layer")
     # of two classes with one output, that output is the second class
