@@ -84,7 +84,7 @@ def test_another_champion_of_a_finished_study_trains_no_trial_and_counts_as_an_e
     assert (folder / "trials.csv").read_bytes() == table
     assert (first["champion"]["kind"], second["champion"]["kind"]) == ("refit", "fold_average")
     assert (first["test"]["opened"], second["test"]["opened"]) == (1, 2)
-    assert first["best"] == second["best"]
+    assert first["best"]["cross_validation"] == second["best"]["cross_validation"]
 
 
 def test_ensemble_predicts_the_weighted_mean_of_its_members(store: Path, tmp_path: Path) -> None:
