@@ -43,7 +43,8 @@ def save_out_of_fold(file: Path, predictions: Sequence[Tensor]) -> None:
 def load_out_of_fold(file: Path) -> list[Tensor]:
     """Return the predictions of each fold; [] if the file is missing or damaged."""
     with suppress(SafetensorError, OSError, KeyError), safe_open(file, "pt") as content:
-        named = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 -- no mapping
+        names = content.keys()
+        named = {name: content.get_tensor(name) for name in names}
         if content.metadata()["sha256"] == _compute_digest(named):
             return [named[str(fold)] for fold in range(len(named))]
     return []
