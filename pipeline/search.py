@@ -35,8 +35,8 @@ where     store=mlruns   study=<name>   cache.max_gb=20   tracking.uri=
 
 examples
   python -m pipeline.search task=cat_species
-  python -m pipeline.search task=day_night dataset=folder dataset.root=my_photos
-  python -m pipeline.search task=house_price budget.trials=50 \\
+  python -m pipeline.search task=images dataset.root=my_photos
+  python -m pipeline.search task=table dataset.file=a.csv dataset.target=price \\
       'training.learning_rate={{low: 1e-4, high: 1e-1, log: true}}'
 
 --cfg job prints the whole configuration, --info explains it, -m runs several.

@@ -3,6 +3,7 @@
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pipeline.config.compat import get_args_parser
 from pipeline.config.compose import CONF_FOLDER, list_options
 from pipeline.config.metrics import METRICS
 from pipeline.config.overrides import ConfigError, expand_sweep, parse_override
+from pipeline.config.own_data import OWN_DATA_TASKS
 from pipeline.config.reader import read_search
 from pipeline.config.schema import Search
 from pipeline.config.search_methods import OPTIMIZERS, PRUNERS, SAMPLERS
@@ -57,7 +59,7 @@ def _format_help(template: str, config_dir: Path | None) -> str:
 
 def _run_multirun(overrides: Sequence[str], config_dir: Path | None, run_search: Callable[[Search], int]) -> int:
     """Run a search for each combination of the swept values, until a signal ends one; return the highest exit code."""
-    expanded = [expand_sweep(text, lambda group: list_options(group, config_dir)) for text in overrides]
+    expanded = [expand_sweep(text, partial(_list_glob_options, config_dir=config_dir)) for text in overrides]
     searches = [read_search(job, config_dir) for job in product(*expanded)]  # all, before the first starts
     exit_code = 0
     for search in searches:
@@ -65,6 +67,11 @@ def _run_multirun(overrides: Sequence[str], config_dir: Path | None, run_search:
         if exit_code >= SIGNAL_EXIT_CODE:
             break
     return exit_code
+
+
+def _list_glob_options(group: str, config_dir: Path | None) -> list[str]:
+    """Return the options that a glob can name; no task that needs data of one's own."""
+    return [name for name in list_options(group, config_dir) if not (group == "task" and name in OWN_DATA_TASKS)]
 
 
 def _explain_dashes(argument: str, argv: Sequence[str]) -> str:

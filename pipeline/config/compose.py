@@ -36,14 +36,22 @@ def resolve_groups(overrides: Sequence[Override], config_dir: Path | None) -> tu
             resolved.append(override)
             continue
         value = str(override.value)
-        is_folder = override.key == "dataset" and Path(value).is_dir()
-        folder_hint = f"; for a folder of your own, dataset=folder dataset.root={value}" if is_folder else ""
-        hint = folder_hint or did_you_mean(value, names)
+        hint = _explain_path(override.key, value) or did_you_mean(value, names)
         mistakes.append(f"{override.text}: no such {override.key}{hint}; known: {', '.join(names)}")
         resolved += [parse_override(f"{override.key}={name}") for name in find_similar(value, names)]
     if not any(override.key == "task" for override in overrides):
         mistakes.append(f"task: say which, task=<name>; tasks: {', '.join(list_options('task', config_dir))}")
     return resolved, mistakes
+
+
+def _explain_path(group: str, value: str) -> str:
+    """Return how to search on a file or folder that was named in place of a task or a data set, or ""."""
+    if group in ("task", "dataset") and Path(value).is_dir():
+        option = "task=images" if group == "task" else "dataset=folder"
+        return f"; for a folder of your own, {option} dataset.root={value}"
+    if group == "task" and Path(value).is_file():
+        return f"; for a table of your own, task=table dataset.file={value} dataset.target=<column>"
+    return ""
 
 
 def compose_config(overrides: Sequence[Override], config_dir: Path | None) -> tuple[dict[str, Any], str]:

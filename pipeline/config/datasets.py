@@ -7,7 +7,7 @@ from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StrictBool
+from pydantic import BeforeValidator, Field, StrictBool
 from pydantic.dataclasses import dataclass
 
 from pipeline.config.strict_types import STRICT_CONFIG, StrictInt, entry_name
@@ -15,6 +15,7 @@ from pipeline.config.strict_types import STRICT_CONFIG, StrictInt, entry_name
 TargetKind = Literal["classes", "labels", "numbers"]
 ALL_TARGET_KINDS: tuple[TargetKind, ...] = ("classes", "labels", "numbers")
 ImageSize = Annotated[StrictInt, Field(ge=8, le=600)]
+PATH_FIELDS = ("root", "file", "train", "test")
 SUBJECT_TARGET_KINDS: Mapping[str, TargetKind] = {  # of the synthetic images
     "breed": "classes",
     "presence": "classes",
@@ -23,6 +24,15 @@ SUBJECT_TARGET_KINDS: Mapping[str, TargetKind] = {  # of the synthetic images
     "age": "numbers",
     "daylight": "classes",
 }
+
+
+def _check_one_column(name: object) -> object:
+    if isinstance(name, list | tuple):
+        raise ValueError("one column; for several of 0 and 1 use dataset.targets")
+    return name
+
+
+OneColumn = Annotated[str | None, BeforeValidator(_check_one_column)]
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
@@ -37,9 +47,15 @@ class DatasetConfig:
         return DATASETS[self.kind]
 
     @property
-    def target_kind(self) -> TargetKind | None:
-        """Return the kind of its targets, or None if it is known only after loading."""
-        return self.spec.target_kinds[0] if len(self.spec.target_kinds) == 1 else None
+    def target_kinds(self) -> tuple[TargetKind, ...]:
+        """Return the kinds of targets that it can have with these options."""
+        return self.spec.target_kinds
+
+    @property
+    def path(self) -> Path | None:
+        """Return the file or folder of the user's own data; None for data that the program draws or downloads."""
+        paths = (getattr(self, field, None) for field in PATH_FIELDS)
+        return None if self.spec.is_downloaded else next((path for path in paths if path is not None), None)
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
@@ -53,9 +69,9 @@ class SyntheticImages(DatasetConfig):
     seed: Annotated[StrictInt, Field(ge=0)]
 
     @property
-    def target_kind(self) -> TargetKind:
+    def target_kinds(self) -> tuple[TargetKind, ...]:
         """Return the kind of target of the subject."""
-        return SUBJECT_TARGET_KINDS[self.subject]
+        return (SUBJECT_TARGET_KINDS[self.subject],)
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
@@ -104,15 +120,30 @@ class Hdf5(DatasetConfig):
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class TableFile(DatasetConfig):
-    """A CSV or parquet file with one row an example; missing: whether empty cells are imputed or refused."""
+    """A CSV or parquet file with one row an example.
+
+    target: the column to predict, or targets: several columns of 0 and 1 in its place; missing: whether empty cells are
+    imputed or refused.
+    """
 
     kind: Literal["table"]
     file: Path
-    target: str
+    target: OneColumn
     group: str | None
     ignore: tuple[str, ...]
     categories: tuple[str, ...]
     missing: Literal["impute", "refuse"]
+    targets: tuple[str, ...] = ()
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """Return the columns to predict."""
+        return self.targets or (() if self.target is None else (self.target,))
+
+    @property
+    def target_kinds(self) -> tuple[TargetKind, ...]:
+        """Return labels for several columns, otherwise classes and numbers."""
+        return ("labels",) if self.targets else ("classes", "numbers")
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
@@ -141,6 +172,7 @@ class DatasetSpec:
 
     description: the examples in words. loader: module and function below `pipeline.data`, with the arguments
     (dataset, target_kind, cache).
+    inspector: such a function of the data set that returns the TargetSummary of its targets, without loading the rest.
     image_size: the side of the images in pixels with size=auto and no pretrained backbone.
     is_downloaded: whether the program fetches the files that are not there.
     """
@@ -152,6 +184,7 @@ class DatasetSpec:
     image_size: int = 64
     is_table: bool = False
     is_downloaded: bool = False
+    inspector: str = ""
 
 
 DATASETS: Mapping[str, DatasetSpec] = {
@@ -166,14 +199,27 @@ DATASETS: Mapping[str, DatasetSpec] = {
         is_table=True,
     ),
     "folder": DatasetSpec(
-        ImageFolder, "images in folders, one per class", "sources.image_folder:load_image_folder", ("classes",)
+        ImageFolder,
+        "images in folders, one per class",
+        "sources.image_folder:load_image_folder",
+        ("classes",),
+        inspector="sources.image_folder:inspect_image_folder",
     ),
     "labels": DatasetSpec(
-        LabeledImages, "images listed in a CSV file", "sources.labelled_csv:load_labelled_csv", ALL_TARGET_KINDS
+        LabeledImages,
+        "images listed in a CSV file",
+        "sources.labelled_csv:load_labelled_csv",
+        ALL_TARGET_KINDS,
+        inspector="sources.labelled_csv:inspect_labelled_csv",
     ),
     "hdf5": DatasetSpec(Hdf5, "images in HDF5 files", "sources.hdf5:load_hdf5", ("classes",)),
     "table": DatasetSpec(
-        TableFile, "rows of a table", "sources.table:load_table", ("classes", "numbers"), is_table=True
+        TableFile,
+        "rows of a table",
+        "sources.table:load_table",
+        ALL_TARGET_KINDS,
+        is_table=True,
+        inspector="sources.table_targets:inspect_table",
     ),
     "oxford_pets": DatasetSpec(
         OxfordPets,

@@ -77,13 +77,15 @@ class HeadSpec:
     """Facts of a kind of head: an entry of HEADS.
 
     prediction_kinds: those that metrics can score, the preferred kind first. runtime_class: module and class below
-    `pipeline.models.heads`. condition: text after its name in a message that recommends it.
+    `pipeline.models.heads`. default_metric: what metric=auto stands for.
+    condition: text after its name in a message that recommends it.
     """
 
     config_class: type[HeadConfig]
     target_kind: TargetKind
     prediction_kinds: tuple[PredictionKind, ...]
     runtime_class: str
+    default_metric: str
     condition: str = ""
 
     @property
@@ -93,11 +95,13 @@ class HeadSpec:
 
 
 HEADS: Mapping[str, HeadSpec] = {
-    "softmax": HeadSpec(SoftmaxConfig, "classes", ("classes",), "classification:SoftmaxHead"),
-    "sigmoid": HeadSpec(SigmoidConfig, "classes", ("classes",), "classification:SigmoidHead", " for two classes"),
-    "sigmoids": HeadSpec(SigmoidsConfig, "labels", ("labels",), "classification:SigmoidsHead"),
-    "number": HeadSpec(NumberConfig, "numbers", ("numbers",), "regression:NumberHead"),
-    "bands": HeadSpec(BandsConfig, "numbers", ("classes", "numbers"), "regression:BandsHead"),
+    "softmax": HeadSpec(SoftmaxConfig, "classes", ("classes",), "classification:SoftmaxHead", "accuracy"),
+    "sigmoid": HeadSpec(
+        SigmoidConfig, "classes", ("classes",), "classification:SigmoidHead", "accuracy", " for two classes"
+    ),
+    "sigmoids": HeadSpec(SigmoidsConfig, "labels", ("labels",), "classification:SigmoidsHead", "f1_macro"),
+    "number": HeadSpec(NumberConfig, "numbers", ("numbers",), "regression:NumberHead", "mean_absolute_error"),
+    "bands": HeadSpec(BandsConfig, "numbers", ("classes", "numbers"), "regression:BandsHead", "accuracy"),
 }
 
 

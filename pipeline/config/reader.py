@@ -6,9 +6,9 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.config import rules, rules_backbone, sections
+from pipeline.config import auto, own_data, rules, rules_backbone, sections
 from pipeline.config.backbone_catalogue import BACKBONE_NAMES, BACKBONES, PIXELS
-from pipeline.config.compose import compose_config, resolve_groups
+from pipeline.config.compose import compose_config, list_options, resolve_groups
 from pipeline.config.datasets import DATASETS
 from pipeline.config.model import BackboneConfig
 from pipeline.config.overrides import ConfigError, Override, parse_override
@@ -18,11 +18,15 @@ from pipeline.config.unknown_keys import describe_unknown_key
 from pipeline.runtime.suggestions import did_you_mean
 
 MISSING = "???"  # Hydra's mark of a value that has no default
-PLAIN_PHRASES = {"a valid integer": "a whole number", "a valid number": "a number", "a valid boolean": "true or false"}
+PLAIN_PHRASES = {
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid boolean": "true or false",
+    "a valid tuple": "a list, such as [a,b]",
+}
 EXAMPLE_VALUES = {
     "dataset.root": "my_photos",
     "dataset.file": "my_table.csv",
-    "dataset.target": "price",
     "dataset.train": "train.h5",
 }
 
@@ -38,9 +42,16 @@ def read_search(arguments: Sequence[str], config_dir: Path | None = None) -> Sea
     if not any(override.key == "task" for override in resolved):
         raise ConfigError(*mistakes)
     config, yaml = compose_config(resolved, config_dir)
+    note = ""
+    if auto.has_auto(config):
+        raw_dataset = _with_image_size(config.get("dataset"), None)
+        dataset = _ConfigReader(resolved, config_dir, []).read_kind("dataset", raw_dataset)
+        resolved, note, auto_mistakes = auto.replace_auto(config, dataset, resolved)
+        mistakes += auto_mistakes
+        config, yaml = compose_config(resolved, config_dir)
     without_ranges = [override for override in resolved if override.key != "space" and not override.is_range]
     baseline, _ = compose_config([*without_ranges, parse_override("space=none")], config_dir)
-    return _ConfigReader(resolved, config_dir, mistakes).build_search(config, baseline, yaml)
+    return _ConfigReader(resolved, config_dir, mistakes).build_search(config, baseline, yaml, note)
 
 
 def _parse_overrides(arguments: Sequence[str]) -> tuple[list[Override], list[str]]:
@@ -68,7 +79,7 @@ class _ConfigReader:
         self.config_dir = config_dir
         self.mistakes = mistakes
 
-    def build_search(self, config: dict[str, Any], baseline_config: dict[str, Any], yaml: str) -> Search:
+    def build_search(self, config: dict[str, Any], baseline_config: dict[str, Any], yaml: str, note: str) -> Search:
         backbone = self.read_backbone(config.get("model"))
         parts: dict[str, Any] = {
             "dataset": self.read_kind("dataset", _with_image_size(config.get("dataset"), backbone)),
@@ -76,7 +87,7 @@ class _ConfigReader:
             "head": self.read_kind("head", config.get("head")),
         }
         parts |= {key: self.read_section(key, config.get(key), kind) for key, kind in sections.SECTION_CLASSES.items()}
-        parts |= {key: self.validate(key, kind, config.get(key)) for key, kind in sections.SCALAR_TYPES.items()}
+        parts |= {key: self.read_scalar(key, config.get(key)) for key in sections.SCALAR_TYPES}
         top_keys = [*parts, *sections.INTERPOLATION_KEYS, *sections.SEARCHABLE_CLASSES]
         self.report_unknown_keys("", config, [key for key in top_keys if key != "backbone"])
         settings = self.read_settings(config, backbone)
@@ -87,10 +98,14 @@ class _ConfigReader:
         assert backbone is not None
         defaults = sections.searchable_defaults()
         unused = {key for key, default in defaults.items() if settings[key] == default == baseline[key]}
+        task = next(str(override.value) for override in reversed(self.overrides) if override.key == "task")
+        task_name = own_data.name_task(task, parts["dataset"], list_options("task", self.config_dir))
+        parts["question"] = parts["question"] or task_name.question
         return Search(
-            task=next(str(override.value) for override in reversed(self.overrides) if override.key == "task"),
+            task=task_name.name,
             overrides=tuple(override.text for override in self.overrides),
             yaml=yaml,
+            note="; ".join(filter(None, (note, task_name.note))),
             config_dir=self.config_dir,
             space=_build_space(settings, backbone, unused),
             baseline=_build_space(baseline, backbone, unused),
@@ -103,6 +118,8 @@ class _ConfigReader:
         name = raw.get("kind") if isinstance(raw, Mapping) else None
         if name in classes:
             return self.read_section(section, raw, classes[str(name)])
+        if section == "head" and name == auto.AUTO:
+            return None  # what kept it from being chosen is among the mistakes
         known = ", ".join(classes)
         self.mistakes.append(f"{section}.kind: one of {known}; got {name!r}{did_you_mean(str(name), list(classes))}")
         return None
@@ -154,6 +171,11 @@ class _ConfigReader:
         if backbone is not None and backbone.is_pretrained:  # its outputs are computed once, before any augmentation
             settings |= {"training.flip": False, "training.shift": 0}
         return settings
+
+    def read_scalar(self, key: str, raw: object) -> Any:
+        if key == "metric" and raw == auto.AUTO:
+            return None  # as for the head
+        return self.validate(key, sections.SCALAR_TYPES[key], raw)
 
     def read_setting(self, key: str, raw: object, hint: Any) -> Any:
         if isinstance(raw, Mapping):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import model, rules_backbone, schema, sections
-from pipeline.config.datasets import DatasetConfig
+from pipeline.config.datasets import PATH_FIELDS, DatasetConfig, TableFile
 from pipeline.config.final_models import FINAL_MODEL_MEMBERS, MAX_NETWORKS, FinalModelKind
 from pipeline.config.heads import BandsConfig, HeadConfig, NumberConfig, recommend_heads
 from pipeline.config.metrics import Metric
@@ -29,7 +29,7 @@ def check_settings(parts: Mapping[str, Any], settings: Mapping[str, Any], typed:
     mistakes += _check_schedule(settings, parts["pruner"], typed)
     mistakes += rules_backbone.check_convolutions(backbone, dataset, settings, typed)
     if dataset is not None:
-        mistakes += [*_check_paths(dataset), *_check_image_settings(dataset, settings)]
+        mistakes += [*check_dataset(dataset), *_check_image_settings(dataset, settings)]
         mistakes += _check_table_settings(dataset, parts["features"], typed)
     if backbone is not None:
         mistakes += rules_backbone.check_backbone(backbone, parts["features"], dataset, typed)
@@ -50,11 +50,11 @@ def _check_head(
     if isinstance(head, NumberConfig) and head.transform != "none" and head.output != "relu":
         rule = f"head.transform={head.transform} predicts nothing below 0, as output=relu"
         yield f"head.output: {rule}; got {head.output}; use head.output=relu, or head.transform=none"
-    target_kind = None if dataset is None else dataset.target_kind
-    if dataset is not None and target_kind is not None and target_kind != head.spec.target_kind:
-        subject = getattr(dataset, "subject", None)
-        name = f"dataset={dataset.kind}" + (f" with subject={subject}" if subject else "")
-        yield f"head: {name} gives {target_kind}, for {recommend_heads(target_kind)}; got head={head.kind}"
+    if dataset is not None and head.spec.target_kind not in (kinds := dataset.target_kinds):
+        field = next((field for field in ("subject", "targets", "target") if getattr(dataset, field, None)), None)
+        name = f"dataset={dataset.kind}" + (f" with {field}={_format_names(getattr(dataset, field))}" if field else "")
+        recommended = " or ".join(map(recommend_heads, kinds))
+        yield f"head: {name} gives {' or '.join(kinds)}, for {recommended}; got head={head.kind}"
     defaults = sections.searchable_defaults()
     for key, heads in sections.searchable_heads().items():
         value = settings[key]
@@ -112,11 +112,31 @@ def _check_schedule(settings: Mapping[str, Any], pruner: Pruner | None, typed: S
         yield f"training.patience: {rule}; got {'a range' if isinstance(patience, Range) else patience}; leave it out"
 
 
+def _format_names(names: str | tuple[str, ...]) -> str:
+    return names if isinstance(names, str) else f"[{','.join(names)}]"
+
+
+def check_dataset(dataset: DatasetConfig) -> list[str]:
+    """Return a line for each broken rule of the data set alone: what has to be right before its targets are read."""
+    targets = _check_target_names(dataset) if isinstance(dataset, TableFile) else ()
+    return [*_check_paths(dataset), *targets]
+
+
+def _check_target_names(dataset: TableFile) -> Iterator[str]:
+    if dataset.target is None and not dataset.targets:
+        yield "dataset.target: needs a value, such as dataset.target=price"
+    if dataset.target is not None and dataset.targets:
+        yield f"dataset.target: one column, or several as dataset.targets; got both, target={dataset.target}"
+    if len(dataset.targets) == 1:
+        (name,) = dataset.targets
+        yield f"dataset.targets: at least two columns of 0 and 1; got [{name}]; use dataset.target={name}"
+
+
 def _check_paths(dataset: DatasetConfig) -> Iterator[str]:
     """Yield a mistake for each file or folder that does not exist and is not downloaded."""
     if dataset.spec.is_downloaded:
         return
-    for field in ("root", "file", "train", "test"):
+    for field in PATH_FIELDS:
         path = getattr(dataset, field, None)
         if path is None:
             continue

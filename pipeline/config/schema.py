@@ -177,7 +177,8 @@ class Search:
 
     question: the task in a sentence. baseline: the space of the same command without ranges, trial 0.
     champion: how the final model is made from the best trial. references: models of scikit-learn to compare it with.
-    overrides: as typed. config_dir: the folder of the user's own tasks, if any.
+    overrides: as typed, with what was chosen in place of `auto`; note: says what was chosen, in one line, or is "".
+    config_dir: the folder of the user's own tasks, if any.
     """
 
     task: str
@@ -204,3 +205,4 @@ class Search:
     overrides: tuple[str, ...]
     config_dir: Path | None
     yaml: str
+    note: str = ""

@@ -19,7 +19,7 @@ def load_examples(dataset: DatasetConfig, target_kind: TargetKind, cache: Path) 
 
     Raises DataError if the data cannot be read or have no such targets.
     """
-    _check_target_kind(dataset, target_kind, dataset.spec.target_kinds)
+    _check_target_kind(dataset, target_kind, dataset.target_kinds)
     # Imported here, with its library (h5py, pandas, torchvision), since a prediction starts faster without.
     module, _, function = dataset.spec.loader.partition(":")
     examples: Examples = getattr(import_module(f"{__name__}.{module}"), function)(dataset, target_kind, cache)

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from pipeline.config.heads import HEADS
 from pipeline.config.model import Model
 from pipeline.config.ranges import Choice, Range
 from pipeline.runtime.files import write_file
+from pipeline.runtime.text import join_names
 from pipeline.study import space
 from pipeline.study.space import WIDTH_KEYS, format_override_value
 
@@ -90,8 +91,10 @@ class StudyDescription:
         commit = git_commit(Path(__file__).resolve())
         ranges = {key: _format_range(value) for key, value in search.space.settings.items() if isinstance(value, Range)}
         values = {key: value for key, value in search.space.settings.items() if key not in (*ranges, *WIDTH_KEYS)}
-        dataset = asdict(search.dataset)
+        defaults = {each.name: each.default for each in fields(search.dataset)}
+        dataset = {key: value for key, value in asdict(search.dataset).items() if value != defaults[key]}
         del dataset["kind"]
+        target = getattr(search.dataset, "target_names", ())
         dataset_overrides = [f"dataset.{key}={format_override_value(value)}" for key, value in dataset.items()]
         repeats = f", repeated {search.cv.repeats} times" if search.cv.repeats > 1 else ""
         return cls(
@@ -111,6 +114,7 @@ class StudyDescription:
                 "folds": splits.fingerprint,
                 "data": examples.fingerprint,
                 "metric": search.metric.name,
+                **({"target": join_names(target)} if target else {}),
             },
             configuration=search.yaml,
             typed=" ".join(search.overrides),

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.artifact.model_files import ModelError, TrainedModel, load_trained_model
+from pipeline.artifact.model_files import ARCHITECTURE_FILE, ModelError, TrainedModel, load_trained_model
 from pipeline.runtime.arguments import UsageError
 from pipeline.runtime.progress_bars import spinner
 
@@ -14,13 +14,16 @@ def load_model(name: str, store: Path) -> TrainedModel:
     """
     try:
         with spinner("reading the model"):
-            if Path(name).is_dir():
-                return load_trained_model(Path(name))
+            folder = Path(name)
+            # A task may have the name of a folder of images; the model of a task is meant unless the folder has one.
+            if folder.is_dir() and ("/" in name or (folder / ARCHITECTURE_FILE).exists()):
+                return load_trained_model(folder)
             if "/" in name and not name.startswith("models:/"):
                 raise UsageError(f"model: a folder that exists; got {name}")
             from pipeline.tracking.client import download_model  # a folder's model needs no MLflow
 
-            with download_model(name if name.startswith("models:/") else f"models:/{name}@champion", store) as folder:
-                return load_trained_model(folder)
+            uri = name if name.startswith("models:/") else f"models:/{name}@champion"
+            with download_model(uri, store) as downloaded_folder:
+                return load_trained_model(downloaded_folder)
     except (ModelError, LookupError) as error:
         raise UsageError(f"model: {error.args[0]}") from None

@@ -83,6 +83,8 @@ def _choose_alias(champion: Mapping[str, str] | None, new: Mapping[str, str], *,
         if new["drawn"] == "false":
             return "champion", "trained on real data, the champion before on synthetic data"
         return "challenger", "trained on synthetic data, the champion on real data"
+    if "target" in champion and new.get("target", champion["target"]) != champion["target"]:
+        return "challenger", f"it predicts {new['target']}, the champion {champion['target']}"
     if new["data"] != champion["data"] and new["test_rows"] != champion["test_rows"]:
         return "champion", "newer data: it was tested on other rows than the champion before"
     differences = [name for name in ("data", "folds", "metric") if new[name] != champion[name]]

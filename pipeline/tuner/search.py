@@ -75,6 +75,8 @@ def run_search(search: Search, tracker: Tracker) -> int:
     start_time = time.monotonic()
     console = Console(highlight=False)
     with gc_unfrozen_on_exit(), SignalGuard() as signal_guard:
+        if search.note:
+            console.print(search.note, soft_wrap=True, markup=False)
         check_store_writable(search.store)
         problem = build_problem(search)
         for note in problem.notes:

@@ -70,7 +70,7 @@ def small(words: list[str]) -> list[str]:
     """The same search with less of everything."""
     keys = {word.partition("=")[0] for word in SMALL}
     kept = [word for word in words if word.partition("=")[0] not in keys]
-    drawn = "dataset=" not in " ".join(words) and "dataset.root" not in " ".join(words)
+    drawn = "dataset" not in " ".join(words)
     return [*kept, *SMALL, *(["dataset.count=120", "dataset.size=8"] if drawn else [])]
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.config.datasets import ImageFolder, TargetKind
+from pipeline.config.target_summary import TargetSummary, summarize_classes
 from pipeline.data.examples import DataError, Examples
 from pipeline.data.images.decoded_cache import decode_images
 from pipeline.data.images.discovery import find_images, is_image_file
-from pipeline.runtime.text import escape_unprintable
+from pipeline.runtime.text import escape_unprintable, shorten
 
 SPLIT_FOLDERS = ("train", "test")
 EXAMPLE_CLASSES = ("cat", "dog")
@@ -21,12 +22,8 @@ def load_image_folder(dataset: ImageFolder, _target_kind: TargetKind, cache: Pat
     Raises DataError if a class is empty or missing from training, there is only one class, or images cannot be decoded.
     """
     root = dataset.root
-    has_split_folders = (root / "train").is_dir()
-    _check_split_folders(root, has_split_folders)
-    train = root / "train" if has_split_folders else root
-    classes = _list_class_names(train)
-    if len(classes) < 2:
-        raise DataError(_wrong_layout_message(train, classes))
+    train, classes = _find_classes(root)
+    has_split_folders = train != root
     test_classes = _list_class_names(root / "test") if has_split_folders else []
     _check_class_folders(train, classes, root / "test", test_classes)
     files = [(path, name) for name in classes for path in find_images(train / name)]
@@ -50,6 +47,23 @@ def load_image_folder(dataset: ImageFolder, _target_kind: TargetKind, cache: Pat
         classes=tuple(map(escape_unprintable, classes)),
         notes=decoded.notes + notes,
     ).with_fingerprint()
+
+
+def inspect_image_folder(dataset: ImageFolder) -> TargetSummary:
+    """Return the classes of a folder of images; raises DataError if there are not two of them."""
+    _, classes = _find_classes(dataset.root)
+    return summarize_classes(shorten(str(dataset.root)), classes)
+
+
+def _find_classes(root: Path) -> tuple[Path, list[str]]:
+    """Return the folder of the training images, and its classes; raises DataError if there are not two of them."""
+    has_split_folders = (root / "train").is_dir()
+    _check_split_folders(root, has_split_folders)
+    train = root / "train" if has_split_folders else root
+    classes = _list_class_names(train)
+    if len(classes) < 2:
+        raise DataError(_wrong_layout_message(train, classes))
+    return train, classes
 
 
 def _list_class_names(folder: Path) -> list[str]:

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.config.datasets import LabeledImages, TargetKind
+from pipeline.config.target_summary import TargetSummary, summarize_classes
 from pipeline.data.examples import DataError, Examples
 from pipeline.data.images.decoded_cache import decode_images
 from pipeline.data.sources.table_files import read_csv_as_text
@@ -50,6 +51,19 @@ def load_labelled_csv(dataset: LabeledImages, target_kind: TargetKind, cache: Pa
         classes=classes,
         notes=decoded.notes,
     ).with_fingerprint()
+
+
+def inspect_labelled_csv(dataset: LabeledImages) -> TargetSummary:
+    """Return what the columns beside path and split hold; raises DataError if the file cannot be read."""
+    frame = read_csv_as_text(dataset.file, "dataset.file")
+    columns = [name for name in frame.columns if name not in ("path", "split")]
+    if len(columns) != 1:
+        return TargetSummary(f"{join_names(columns)} are {len(columns)} labels of 0 or 1", ("sigmoids",))
+    name = shorten(columns[0])
+    values = set(pd.to_numeric(frame[columns[0]], errors="coerce"))
+    if values <= {0, 1}:
+        return summarize_classes(name, ("0", "1"), "number")
+    return TargetSummary(f"{name} is a number", ("number",), any(value < 0 for value in values))
 
 
 def _parse_values(frame: pd.DataFrame, columns: list[str], target_kind: TargetKind) -> tuple[Values, list[str]]:

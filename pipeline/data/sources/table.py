@@ -11,7 +11,8 @@ from pipeline.config.datasets import TableFile, TargetKind
 from pipeline.data.examples import DataError, Examples, Table
 from pipeline.data.sources.table_checks import find_cell_mistakes, find_name_mistakes, select_feature_names
 from pipeline.data.sources.table_files import format_level, is_numeric_column, read_frame, to_float32
-from pipeline.runtime.text import escape_unprintable, join_names, shorten
+from pipeline.data.sources.table_targets import encode_targets, find_target_mistakes
+from pipeline.runtime.text import join_names, shorten
 
 
 def load_table(dataset: TableFile, target_kind: TargetKind, _cache: Path) -> Examples:
@@ -22,16 +23,9 @@ def load_table(dataset: TableFile, target_kind: TargetKind, _cache: Path) -> Exa
     frame = read_frame(dataset.file)
     if mistakes := find_name_mistakes(dataset, list(frame.columns)):
         raise DataError("\n".join(mistakes))
-    if mistakes := find_cell_mistakes(frame, target_kind, dataset):
+    if mistakes := find_target_mistakes(frame, target_kind, dataset) + find_cell_mistakes(frame, dataset):
         raise DataError("\n".join(mistakes))
-    target = frame[dataset.target]
-    if target_kind == "numbers":
-        targets: NDArray[np.float32] | NDArray[np.int64] = to_float32(pd.to_numeric(target).to_frame())[:, 0]
-        classes: list[str] = []
-    else:
-        codes, levels = pd.factorize(target.map(format_level), sort=True)
-        targets = codes.astype(np.int64)
-        classes = [escape_unprintable(str(name)) for name in levels]
+    targets, classes = encode_targets(frame, target_kind, dataset.target_names)
     feature_names = select_feature_names(frame, dataset)
     constant_names = [name for name in feature_names if frame[name].nunique(dropna=False) <= 1]
     table = _make_table(frame, [name for name in feature_names if name not in constant_names], dataset)

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api import types
 
-from pipeline.config.datasets import TableFile, TargetKind
-from pipeline.data.sources.table_files import format_level, is_numeric_column, to_float32
+from pipeline.config.datasets import TableFile
+from pipeline.data.sources.table_files import is_numeric_column, to_float32
 from pipeline.runtime.suggestions import did_you_mean
 from pipeline.runtime.text import MAX_NAME_CHARS, join_names, quote_cell, shorten
 
@@ -22,14 +22,17 @@ MIN_NUMERIC_SHARE = 0.9  # a share of cells that are numbers from which on the o
 
 def find_name_mistakes(dataset: TableFile, columns: Sequence[str]) -> list[str]:
     """Return a message for each configured name that is not a column or has two uses."""
-    names = [("target", dataset.target), *([("group", dataset.group)] if dataset.group is not None else [])]
+    target_key = "targets" if dataset.targets else "target"
+    names = [(target_key, name) for name in dataset.target_names]
+    names += [("group", dataset.group)] if dataset.group is not None else []
     names += [("ignore", name) for name in dataset.ignore] + [("categories", name) for name in dataset.categories]
     unknown = [
         (key, name, did_you_mean(name, list(map(shorten, columns)))) for key, name in names if name not in columns
     ]
     mistakes = [f"dataset.{key}: a column of {dataset.file}; got {shorten(name)}{hint}" for key, name, hint in unknown]
-    if dataset.target in (dataset.group, *dataset.ignore, *dataset.categories):
-        mistakes.append(f"dataset.target: {dataset.target} is also under group, ignore or categories; only one can be")
+    if twice := sorted(set(dataset.target_names) & {dataset.group, *dataset.ignore, *dataset.categories}):
+        rule = "is also under group, ignore or categories; only one can be"
+        mistakes.append(f"dataset.{target_key}: {join_names(twice)} {rule}")
     if overlapping := sorted(set(dataset.categories) & {dataset.group, *dataset.ignore}):
         name = ", ".join(overlapping)
         mistakes.append(f"dataset.categories: {name} is also under group or ignore; leave it out in one")
@@ -38,47 +41,15 @@ def find_name_mistakes(dataset: TableFile, columns: Sequence[str]) -> list[str]:
 
 def select_feature_names(frame: pd.DataFrame, dataset: TableFile) -> list[str]:
     """Return the feature columns in the order of the file."""
-    excluded = {dataset.target, dataset.group, *dataset.ignore}
+    excluded = {*dataset.target_names, dataset.group, *dataset.ignore}
     return [str(name) for name in frame.columns if name not in excluded]
 
 
-def find_cell_mistakes(frame: pd.DataFrame, target_kind: TargetKind, dataset: TableFile) -> list[str]:
-    """Return a message for an unusable target, then one for each feature column with invalid cells.
-
-    The target must have a value of the kind that the head needs in every row, and at least two different ones.
-    """
-    find_target_mistake = _find_number_mistake if target_kind == "numbers" else _find_class_mistake
-    mistake = find_target_mistake(frame[dataset.target])
-    target_messages = [f"dataset.target: {shorten(dataset.target)} {mistake}"] if mistake else []
+def find_cell_mistakes(frame: pd.DataFrame, dataset: TableFile) -> list[str]:
+    """Return a message for each feature column with invalid cells."""
     checks = (_find_long_name, _find_infinite_numbers, _find_unusable_text, _find_missing_cells)
     messages = [check(frame[name], dataset) for name in select_feature_names(frame, dataset) for check in checks]
-    return target_messages + [line for line in messages if line]
-
-
-def _find_number_mistake(target: pd.Series[Any]) -> str | None:
-    values = to_float32(pd.to_numeric(target, errors="coerce").to_frame())[:, 0]
-    if (is_invalid := ~np.isfinite(values)).all():
-        return "is a number for this head; got none (head=softmax)"
-    if is_invalid.any():
-        found = _format_row_numbers(is_invalid)
-        return f"is a finite number in every row; not so in {found}: fix or remove those rows"
-    if (values == values[0]).all():
-        return f"differs between the rows; got {values[0]:g} in every one of {len(values)}: name another column"
-    return None
-
-
-def _find_class_mistake(target: pd.Series[Any]) -> str | None:
-    if (is_missing := target.isna().to_numpy()).any():
-        return f"has a value in every row; missing in {_format_row_numbers(is_missing)}: fill or remove those rows"
-    levels = target.map(format_level).unique()
-    if len(levels) == 1:
-        found = quote_cell(levels[0])
-        return f"has at least two classes; got {found} in every one of {len(target)} rows: name another column"
-    if len(levels) > len(target) / 2:
-        return f"has a few classes for this head; got {len(levels)} in {len(target)} rows (head=number)"
-    if too_long := [name for name in levels if len(name) > MAX_NAME_CHARS]:
-        return f"has classes of at most {MAX_NAME_CHARS:,} characters; got {quote_cell(too_long[0])}: shorten it"
-    return None
+    return [line for line in messages if line]
 
 
 def _find_long_name(column: pd.Series[Any], dataset: TableFile) -> str | None:
@@ -94,7 +65,7 @@ def _find_infinite_numbers(column: pd.Series[Any], dataset: TableFile) -> str | 
     if not is_infinite.any():
         return None
     name = shorten(str(column.name))
-    rule = f"numbers are finite or missing; infinite ones in {name}, {_format_row_numbers(is_infinite)}"
+    rule = f"numbers are finite or missing; infinite ones in {name}, {format_row_numbers(is_infinite)}"
     return f"{dataset.file}: {rule}: empty those cells, or dataset.ignore=[{name}]"
 
 
@@ -129,11 +100,11 @@ def _find_missing_cells(column: pd.Series[Any], dataset: TableFile) -> str | Non
     if dataset.missing == "impute" or not is_missing.any():
         return None
     name = shorten(str(column.name))
-    rule = f"every cell has a value; {name} has none in {_format_row_numbers(is_missing)}"
+    rule = f"every cell has a value; {name} has none in {format_row_numbers(is_missing)}"
     return f"dataset.missing=refuse: {rule}: fill them, dataset.missing=impute, or dataset.ignore=[{name}]"
 
 
-def _format_row_numbers(is_invalid: NDArray[np.bool_]) -> str:
+def format_row_numbers(is_invalid: NDArray[np.bool_]) -> str:
     """Format the number of invalid rows and the first row numbers, counted from 1."""
     first = ", ".join(map(str, np.flatnonzero(is_invalid)[:MAX_LISTED_CELLS] + 1))
     return f"{int(is_invalid.sum())} rows, first {first}"

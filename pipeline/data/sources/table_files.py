@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +34,19 @@ def read_csv_as_text(file: Path, key: str) -> pd.DataFrame:
     return frame
 
 
-def read_frame(file: Path) -> pd.DataFrame:
-    """Read a CSV or parquet file with inferred types; raises DataError if it cannot be read or is empty."""
+def read_frame(file: Path, *, columns: Sequence[str] | None = None, n_rows: int | None = None) -> pd.DataFrame:
+    """Read a CSV or parquet file with inferred types; raises DataError if it cannot be read or is empty.
+
+    columns, n_rows: all that is read of a CSV file, if given; a parquet file is always read whole.
+    """
     try:
         check_regular_file(file)
         if file.suffix.lower() in (".parquet", ".pq"):
             frame = pd.read_parquet(file)
             frame = frame.reset_index() if any(frame.index.names) else frame  # a column that someone made the index
         else:
-            frame = pd.read_csv(file, low_memory=False, compression=None)
+            wanted = None if columns is None else set(columns).__contains__
+            frame = pd.read_csv(file, usecols=wanted, nrows=n_rows, low_memory=False, compression=None)
             _check_header(file, frame)
     except READ_ERRORS as error:
         raise DataError(f"{file}: no CSV or parquet file that can be read ({_describe_error(error)})") from None

@@ -42,7 +42,7 @@ def load_synthetic_images(dataset: SyntheticImages, _target_kind: TargetKind, ca
     return Examples(
         inputs=Images(pixels),
         targets=targets,
-        target_kind=dataset.target_kind,
+        target_kind=dataset.target_kinds[0],
         names=tuple(f"drawn {row:04d} {_format_target(classes, target)}" for row, target in enumerate(targets)),
         groups=np.arange(dataset.count),
         test_mask=np.zeros(dataset.count, dtype=np.bool_),
