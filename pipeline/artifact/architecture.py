@@ -118,7 +118,7 @@ def build_architecture(
 
 def _find_format(inputs: Inputs, ensemble: tuple[EnsembleMember, ...]) -> int:
     """Return the first format that can describe a model, so that earlier versions read whatever they can."""
-    has_new_inputs = isinstance(inputs, TableInputs) and inputs.encoding != "standard"
+    has_new_inputs = isinstance(inputs, TableInputs) and (inputs.encoding != "standard" or bool(inputs.dates))
     return 2 if ensemble or has_new_inputs else 1
 
 

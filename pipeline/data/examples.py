@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config.datasets import TargetKind
+from pipeline.data.date_columns import DateColumn
 from pipeline.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class Table:
     numbers: float32 [N, D], NaN where a number is missing; number_names: its D column names.
     codes: int64 [N, C], an index into that column's levels, -1 where a category is missing;
     category_names: its C column names; levels: for each category column its level names, sorted.
+    dates: the columns of the file that some of the numbers stand for.
     """
 
     numbers: NDArray[np.float32]
@@ -116,6 +118,7 @@ class Table:
     codes: NDArray[np.int64]
     category_names: tuple[str, ...]
     levels: tuple[tuple[str, ...], ...]
+    dates: tuple[DateColumn, ...] = ()
 
     def __len__(self) -> int:
         return len(self.numbers)

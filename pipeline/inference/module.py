@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.artifact.model_files import TrainedModel, TrainedNetwork, average_predictions
+from pipeline.data.date_columns import DATE_PARTS_NOTE
 from pipeline.data.examples import Images, RawInputs, Table
 from pipeline.models.backbones import PretrainedBackbone, split
 from pipeline.models.backbones.views import apply_view
@@ -125,7 +126,8 @@ class TableModule(EndToEndModule):
     def __init__(self, model: TrainedModel, preprocessor: TableInputs) -> None:
         super().__init__(model)
         self.preprocessor = preprocessor
-        numbers = "float32: the numbers as in the table, NaN where one is missing"
+        dates = f"; of a date its {DATE_PARTS_NOTE}" if preprocessor.dates else ""
+        numbers = f"float32: the numbers as in the table{dates}, NaN where one is missing"
         codes = "int64: the index of each category among its levels, from 0; -1 if it is missing or not among them"
         specs = (
             InputSpec("numbers", (len(preprocessor.numbers),), numbers),

@@ -73,7 +73,7 @@ def _predict_table(model: TrainedModel, inputs: TableInputs, path: Path) -> Iter
     from pipeline.data.sources.table import read_table
 
     try:
-        table, errors = read_table(path, inputs.numbers, inputs.categories)
+        table, errors = read_table(path, inputs.numbers, inputs.categories, inputs.dates)
     except DataError as error:
         yield Prediction(str(path), error=str(error).removeprefix(f"{path}: "))
         return

@@ -72,7 +72,7 @@ def _parse_table(frame: pd.DataFrame, inputs: TableInputs) -> RawInputs:
     """Return the rows of a table; raise RequestError for the first invalid one, counted from 1."""
     _check_count(frame, MAX_REQUEST_ROWS, "rows")
     try:
-        table, errors = parse_table(frame, inputs.numbers, inputs.categories)
+        table, errors = parse_table(frame, inputs.numbers, inputs.categories, inputs.dates)
     except DataError as error:
         raise RequestError(str(error)) from None
     for number, reason in enumerate(errors, start=1):

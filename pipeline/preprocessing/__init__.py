@@ -37,7 +37,7 @@ def _build_table_inputs(raw: Table, rows: NDArray[np.int64], encoding: NumberEnc
     codes = [np.unique(column) for column in raw.codes[rows].T]
     levels = [tuple(names[i] for i in known if i >= 0) for names, known in zip(raw.levels, codes, strict=True)]
     bins = () if encoding == "standard" else tuple(_count_bins(column, max_bins) for column in raw.numbers[rows].T)
-    return TableInputs("table", raw.number_names, flagged, raw.category_names, tuple(levels), encoding, bins)
+    return TableInputs("table", raw.number_names, flagged, raw.category_names, tuple(levels), encoding, bins, raw.dates)
 
 
 def _count_bins(column: NDArray[np.float32], max_bins: int) -> int:

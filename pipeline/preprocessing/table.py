@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pipeline.config.schema import MAX_BINS, NumberEncoding
 from pipeline.config.strict_types import STRICT_CONFIG, StrictInt
+from pipeline.data.date_columns import DateColumn, list_file_columns
 from pipeline.data.examples import RawInputs, Table
 from pipeline.preprocessing import quantile_bins
 from pipeline.preprocessing.base import Constants, UniqueNames, to_float32_tensor
@@ -26,6 +27,7 @@ class TableInputs:
 
     flagged: number columns with a missing-value flag. levels: the known levels of each category column; one more
     one-hot column stands for a missing or unknown level.
+    dates: the columns of a file that some of the numbers stand for.
     encoding: numbers are standardized, mapped to a normal distribution by quantiles, or standardized, clipped and
     encoded in quantile bins. bins: their maximum for each number column. A file has neither for `standard`.
     """
@@ -37,6 +39,7 @@ class TableInputs:
     levels: Annotated[tuple[UniqueNames, ...], FailFast()]
     encoding: Annotated[NumberEncoding, Field(exclude_if=lambda value: value == "standard")] = "standard"
     bins: Annotated[BinCounts, Field(exclude_if=lambda value: not value)] = ()
+    dates: Annotated[tuple[DateColumn, ...], FailFast(), Field(exclude_if=lambda value: not value)] = ()
 
     def __post_init__(self) -> None:
         """Raise ValueError if the columns contradict each other."""
@@ -50,6 +53,11 @@ class TableInputs:
             raise ValueError("encoding: must be standard without numbers")
         if len(self.bins) != (0 if self.encoding == "standard" else len(self.numbers)):
             raise ValueError("bins: must have one count for each of numbers, and none with encoding standard")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns that a file for predictions must have."""
+        return list_file_columns(self.numbers, self.categories, self.dates)
 
     @property
     def feature_count(self) -> int:

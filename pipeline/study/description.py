@@ -16,6 +16,7 @@ from pipeline.config import follow_up_commands
 from pipeline.config.heads import HEADS
 from pipeline.config.model import Model
 from pipeline.config.ranges import Choice, Range
+from pipeline.data.date_columns import DateColumn, list_file_columns
 from pipeline.runtime.files import write_file
 from pipeline.runtime.text import join_names
 from pipeline.study import space
@@ -144,7 +145,8 @@ class StudyDescription:
     def input_columns(self) -> Sequence[str]:
         """Return the columns of a table that the model takes; empty if it takes images."""
         inputs = self.architecture["inputs"]
-        return [*inputs.get("numbers", ()), *inputs.get("categories", ())]
+        dates = [DateColumn(**column) for column in inputs.get("dates", ())]
+        return list_file_columns(inputs.get("numbers", ()), inputs.get("categories", ()), dates)
 
     def write(self, folder: Path) -> None:
         """Write the file into the study's folder."""

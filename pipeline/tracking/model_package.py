@@ -4,10 +4,11 @@ import base64
 import io
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from mlflow.models import Model, ModelSignature
@@ -16,6 +17,7 @@ from mlflow.types.schema import ColSpec, DataType, Schema
 from PIL import Image
 from safetensors.numpy import load_file
 
+from pipeline.data.date_columns import DateColumn, list_plain_numbers
 from pipeline.inference.serving import ANSWER_COLUMN, IMAGE_COLUMN, format_column_names
 from pipeline.study.description import StudyDescription
 
@@ -58,8 +60,9 @@ def build_signature(description: StudyDescription) -> ModelSignature:
     """
     inputs = description.architecture["inputs"]
     if inputs["kind"] == "table":
-        input_columns = [(name, DataType.double) for name in inputs["numbers"]]
-        input_columns += [(name, DataType.string) for name in inputs["categories"]]
+        numbers = list_plain_numbers(inputs["numbers"], _date_columns(inputs))
+        kinds = dict.fromkeys(description.input_columns, DataType.string) | dict.fromkeys(numbers, DataType.double)
+        input_columns = list(kinds.items())
     else:
         input_columns = [(IMAGE_COLUMN, DataType.string)]
     input_schema = Schema([ColSpec(kind, name, required=False) for name, kind in input_columns])
@@ -76,9 +79,20 @@ def build_input_example(description: StudyDescription, parameters_file: Path) ->
         return pd.DataFrame({IMAGE_COLUMN: [base64.b64encode(buffer.getvalue()).decode()]})
     medians = load_file(parameters_file)["input.median"].tolist()
     numbers = dict(zip(inputs["numbers"], medians, strict=True))
+    dates = {column.name: _median_date(column, numbers) for column in _date_columns(inputs)}
     first_levels = [levels[0] if levels else None for levels in inputs["levels"]]
     categories = dict(zip(inputs["categories"], first_levels, strict=True))
-    return pd.DataFrame([numbers | categories])
+    row = numbers | dates | categories
+    return pd.DataFrame([{name: row[name] for name in description.input_columns}])
+
+
+def _date_columns(inputs: Mapping[str, Any]) -> list[DateColumn]:
+    return [DateColumn(**column) for column in inputs.get("dates", ())]
+
+
+def _median_date(column: DateColumn, medians: Mapping[str, float]) -> str:
+    """Return the training rows' median of a date column, as a cell of it."""
+    return column.format_days(medians[f"{column.name} (days)"])
 
 
 def list_requirements() -> list[str]:

@@ -232,7 +232,7 @@ def _next_commands(prepared: PreparedSearch, study_summary: StudySummary) -> dic
     """Return the commands to run next, by their labels."""
     search = prepared.search
     inputs = prepared.problem.task.inputs
-    columns = (*inputs.numbers, *inputs.categories) if isinstance(inputs, TableInputs) else ()
+    columns = inputs.columns if isinstance(inputs, TableInputs) else ()
     commands = {
         "again": follow_up_commands.format_rerun_command(search, study_summary.best.overrides),
         "browse": follow_up_commands.format_ui_command(search),

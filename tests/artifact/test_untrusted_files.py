@@ -314,6 +314,14 @@ PAIRS: dict[str, tuple[Lay, str]] = {
         changed(format=2, inputs=table(encoding="eval", bins=[3])),
         "inputs.table.encoding: Input should be 'standard', 'quantile' or 'piecewise'; got \"eval\"",
     ),
+    "dates of format 1": (
+        changed(inputs=table(dates=[{"name": "d", "format": "ISO8601"}])),
+        "format: must be 2 for these inputs; got 1",
+    ),
+    "unknown format of dates": (
+        changed(format=2, inputs=table(dates=[{"name": "d", "format": "%c"}])),
+        "inputs.table.dates.0.format: Input should be 'ISO8601'",
+    ),
     "no column": (changed(inputs=table(numbers=[], categories=[], levels=[])), "must have at least one column"),
     # the pair
     "another activation": (changed(model__activation="relu"), "was trained with another architecture"),

@@ -231,11 +231,11 @@ def test_index_and_nested_cells_of_a_parquet_file(tmp_path: Path) -> None:
 
 
 def test_asked_rows_read_as_the_trained_ones(tmp_path: Path) -> None:
-    table, errors = read_table(saved(tmp_path, size=[50, "big", None, 80, 90, 100]), ["size"], ["zip", "garden"])
+    table, errors = read_table(saved(tmp_path, size=[50, "big", None, 80, 90, 100]), ["size"], ["zip", "garden"], [])
     assert errors == ["", "size: no number", "", "", "", ""]
     assert table.levels == (("10115", "20095", "80331"), ("False", "True"))
     with pytest.raises(DataError, match="no column rooms; the model was trained with it"):
-        read_table(tmp_path / "houses.csv", ["rooms"], [])
+        read_table(tmp_path / "houses.csv", ["rooms"], [], [])
 
 
 def test_real_houses_are_read_whole() -> None:
@@ -245,3 +245,11 @@ def test_real_houses_are_read_whole() -> None:
     assert (len(examples), len(set(examples.groups.tolist()))) == (21_613, 21_436)
     assert inputs(examples).category_names == ("zipcode",)
     assert (inputs(examples).numbers.shape, len(inputs(examples).levels[0])) == ((21_613, 17), 70)
+
+
+def test_refuses_free_text_in_a_small_table(tmp_path: Path) -> None:
+    notes = [f"room {row} looks on the garden, and the kitchen was renovated" for row in range(20)]
+    pd.DataFrame({"note": notes, "size": range(20), "price": range(20)}).to_csv(tmp_path / "t.csv", index=False)
+    said = refused(asked(tmp_path / "t.csv", group=None, categories=()))
+    rule = "a category repeats; note has 20 different texts in 20 rows, names or free text"
+    assert said.endswith(f"{rule}: dataset.ignore=[note], or dataset.categories=[note] to use it anyway")

@@ -8,8 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.config.datasets import TableFile, TargetKind
+from pipeline.data.date_columns import DateColumn, list_file_columns, list_plain_numbers
 from pipeline.data.examples import DataError, Examples, Table
 from pipeline.data.sources.table_checks import find_cell_mistakes, find_name_mistakes, select_feature_names
+from pipeline.data.sources.table_dates import expand_dates, find_date_columns, make_date_notes
 from pipeline.data.sources.table_files import format_level, is_numeric_column, read_frame, to_float32
 from pipeline.data.sources.table_targets import encode_targets, find_target_mistakes
 from pipeline.runtime.text import join_names, shorten
@@ -18,6 +20,8 @@ from pipeline.runtime.text import join_names, shorten
 def load_table(dataset: TableFile, target_kind: TargetKind, _cache: Path) -> Examples:
     """Load the rows of a file; text columns and those in `dataset.categories` are categories, the others numbers.
 
+    Dates become numbers, see `DATE_PARTS`.
+
     Raises DataError with all missing columns, or else with all mistakes in the cells.
     """
     frame = read_frame(dataset.file)
@@ -25,10 +29,12 @@ def load_table(dataset: TableFile, target_kind: TargetKind, _cache: Path) -> Exa
         raise DataError("\n".join(mistakes))
     if mistakes := find_target_mistakes(frame, target_kind, dataset) + find_cell_mistakes(frame, dataset):
         raise DataError("\n".join(mistakes))
+    dates = find_date_columns(frame, select_feature_names(frame, dataset), dataset)
+    frame = expand_dates(frame, dates)
     targets, classes = encode_targets(frame, target_kind, dataset.target_names)
     feature_names = select_feature_names(frame, dataset)
     constant_names = [name for name in feature_names if frame[name].nunique(dropna=False) <= 1]
-    table = _make_table(frame, [name for name in feature_names if name not in constant_names], dataset)
+    table = _make_table(frame, [name for name in feature_names if name not in constant_names], dataset, dates)
     groups, group_notes = _encode_groups(frame, dataset.group)
     return Examples(
         inputs=table,
@@ -38,29 +44,46 @@ def load_table(dataset: TableFile, target_kind: TargetKind, _cache: Path) -> Exa
         groups=groups,
         test_mask=np.zeros(len(frame), dtype=np.bool_),
         classes=tuple(classes),
-        notes=_make_notes(table, constant_names) + group_notes,
+        notes=make_date_notes(dates) + _make_notes(table, constant_names) + group_notes,
     ).with_fingerprint()
 
 
-def read_table(file: Path, numbers: Sequence[str], categories: Sequence[str]) -> tuple[Table, list[str]]:
+def read_table(
+    file: Path, numbers: Sequence[str], categories: Sequence[str], dates: Sequence[DateColumn]
+) -> tuple[Table, list[str]]:
     """Read a file and parse it with `parse_table`; raises DataError also if the file cannot be read."""
-    return parse_table(read_frame(file), numbers, categories)
+    return parse_table(read_frame(file), numbers, categories, dates)
 
 
-def parse_table(frame: pd.DataFrame, numbers: Sequence[str], categories: Sequence[str]) -> tuple[Table, list[str]]:
+def parse_table(
+    frame: pd.DataFrame, numbers: Sequence[str], categories: Sequence[str], dates: Sequence[DateColumn]
+) -> tuple[Table, list[str]]:
     """Return the rows as a table for a trained model, and for each row "" or the reason why it is invalid.
 
     Raises DataError if a column of the model is missing.
     """
-    if missing := [name for name in [*numbers, *categories] if name not in frame]:
+    columns = list_file_columns(numbers, categories, dates)
+    if missing := [name for name in columns if name not in frame]:
         raise DataError(f"no column {join_names(missing)}; the model was trained with it")
-    cells = frame[list(numbers)]
-    values = to_float32(cells.apply(pd.to_numeric, errors="coerce"))
-    is_invalid = (np.isnan(values) & cells.notna().to_numpy(dtype=np.bool_)) | np.isinf(values)
-    messages = [f"{shorten(name)}: no number" for name in numbers]
-    errors = [", ".join(messages[column] for column in np.flatnonzero(row)) for row in is_invalid]
+    expanded = expand_dates(frame[list(columns)], dates)
+    values = to_float32(expanded[list(numbers)].apply(pd.to_numeric, errors="coerce"))
+    errors = _find_row_errors(frame, expanded, list_plain_numbers(numbers, dates), dates)
     codes, levels = _encode_categories(frame[list(categories)])
-    return Table(np.where(is_invalid, np.nan, values), tuple(numbers), codes, tuple(categories), levels), errors
+    finite_values = np.where(np.isfinite(values), values, np.nan)
+    return Table(finite_values, tuple(numbers), codes, tuple(categories), levels), errors
+
+
+def _find_row_errors(
+    frame: pd.DataFrame, expanded: pd.DataFrame, numbers: Sequence[str], dates: Sequence[DateColumn]
+) -> list[str]:
+    """Return for each row "" or its cells that are neither empty nor what their column holds."""
+    columns = [*numbers, *(column.number_names[0] for column in dates)]
+    values = to_float32(expanded[columns].apply(pd.to_numeric, errors="coerce"))
+    is_present = frame[[*numbers, *(column.name for column in dates)]].notna().to_numpy(dtype=np.bool_)
+    messages = [f"{shorten(name)}: no number" for name in numbers]
+    messages += [f"{shorten(column.name)}: no date in the format {column.format}" for column in dates]
+    is_invalid = is_present & ~np.isfinite(values)
+    return [", ".join(messages[column] for column in np.flatnonzero(row)) for row in is_invalid]
 
 
 def _encode_groups(frame: pd.DataFrame, group: str | None) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -74,13 +97,16 @@ def _encode_groups(frame: pd.DataFrame, group: str | None) -> tuple[NDArray[np.i
     return codes, (note,) if len(ungrouped) else ()
 
 
-def _make_table(frame: pd.DataFrame, feature_names: Sequence[str], dataset: TableFile) -> Table:
+def _make_table(
+    frame: pd.DataFrame, feature_names: Sequence[str], dataset: TableFile, dates: Sequence[DateColumn]
+) -> Table:
     if not feature_names:
         raise DataError(f"{dataset.file}: no column is left to learn from")
     categories = [name for name in feature_names if name in dataset.categories or not is_numeric_column(frame[name])]
     numbers = [name for name in feature_names if name not in categories]
     codes, levels = _encode_categories(frame[list(categories)])
-    return Table(to_float32(frame[numbers]), tuple(numbers), codes, tuple(categories), levels)
+    used_dates = tuple(column for column in dates if set(column.number_names) & set(numbers))
+    return Table(to_float32(frame[numbers]), tuple(numbers), codes, tuple(categories), levels, used_dates)
 
 
 def _encode_categories(frame: pd.DataFrame) -> tuple[NDArray[np.int64], tuple[tuple[str, ...], ...]]:

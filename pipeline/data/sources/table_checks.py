@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from pandas.api import types
 
 from pipeline.config.datasets import TableFile
+from pipeline.data.sources.table_dates import find_date_mistake, find_date_shares
 from pipeline.data.sources.table_files import is_numeric_column, to_float32
 from pipeline.runtime.suggestions import did_you_mean
 from pipeline.runtime.text import MAX_NAME_CHARS, join_names, quote_cell, shorten
 
 MAX_LISTED_CELLS = 5
 MAX_TEXT_LEVELS = 100  # text with more levels than this, and than half of the rows, is a name for each row
+MAX_LABEL_CHARS = 40  # on average; longer text with more levels than half of the rows is free text
 MIN_NUMERIC_SHARE = 0.9  # a share of cells that are numbers from which on the others look like slips
 
 
@@ -89,8 +91,12 @@ def _find_unusable_text(column: pd.Series[Any], dataset: TableFile) -> str | Non
         slips = ", ".join(quote_cell(str(cell)) for cell in present[~is_numeric].unique()[:MAX_LISTED_CELLS])
         message = f"{dataset.file}: {name} has numbers, and in {int((~is_numeric).sum())} rows {slips}"
         return f"{message}: empty or fix those cells, or dataset.categories=[{name}]"
-    if (levels := present.nunique()) > max(MAX_TEXT_LEVELS, len(column) / 2):
-        message = f"{dataset.file}: {name} has {levels} different texts in {len(column)} rows, a name and no category"
+    if date_shares := find_date_shares(column):
+        return find_date_mistake(column, date_shares, dataset)
+    levels = present.nunique()
+    if levels > len(column) / 2 and (levels > MAX_TEXT_LEVELS or lengths.mean() > MAX_LABEL_CHARS):
+        rule = f"a category repeats; {name} has {levels} different texts in {len(column)} rows, names or free text"
+        message = f"{dataset.file}: {rule}"
         return f"{message}: dataset.ignore=[{name}], or dataset.categories=[{name}] to use it anyway"
     return None
 
