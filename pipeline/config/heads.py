@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 from pydantic.dataclasses import dataclass
 
 from pipeline.config.datasets import TargetKind
 from pipeline.config.metrics import METRICS, Metric, PredictionKind
 from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat
 
+LossName = Literal["l1", "l2", "huber", "quantile"]
 TransformName = Literal["none", "log", "sqrt"]
 
 
@@ -30,46 +31,52 @@ class HeadConfig:
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class SoftmaxConfig(HeadConfig):
-    """Exactly one of several classes: softmax, cross-entropy."""
+    """Exactly one of several classes: softmax, cross-entropy; balance: rare classes weigh as much as frequent ones."""
 
     kind: Literal["softmax"]
+    balance: StrictBool = False
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class SigmoidConfig(HeadConfig):
-    """One of two classes: one sigmoid, binary cross-entropy."""
+    """One of two classes: one sigmoid, binary cross-entropy; balance: as with softmax."""
 
     kind: Literal["sigmoid"]
+    balance: StrictBool = False
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class SigmoidsConfig(HeadConfig):
-    """Any number of labels: a sigmoid each, the sum of the labels' binary cross-entropies."""
+    """Any number of labels: a sigmoid each, the sum of the labels' binary cross-entropies; balance: for each label."""
 
     kind: Literal["sigmoids"]
+    balance: StrictBool = False
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class NumberConfig(HeadConfig):
-    """A number: one output, ReLU (never below 0) or identity; mean absolute (l1) or squared (l2) error.
+    """A number: one output, ReLU (never below 0) or identity; by mean absolute (l1) or squared (l2) error or between.
 
     transform: log or sqrt: the network learns that of the target; predictions and metrics remain in its own unit.
+    quantile: of loss=quantile: the share of targets that lie below the predictions.
     """
 
     kind: Literal["number"]
     output: Literal["relu", "identity"]
-    loss: Literal["l1", "l2"]
+    loss: LossName
     unit: str
     transform: TransformName = "none"
+    quantile: Annotated[FiniteFloat, Field(gt=0, lt=1)] = 0.5
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class BandsConfig(HeadConfig):
-    """A number cut into bands at the edges: softmax over the bands; also predicts a number."""
+    """A number cut into bands at the edges: softmax over the bands, and a number; balance: as with softmax."""
 
     kind: Literal["bands"]
     edges: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
     unit: str
+    balance: StrictBool = False
 
 
 @plain_dataclass(frozen=True)
@@ -101,7 +108,7 @@ HEADS: Mapping[str, HeadSpec] = {
     ),
     "sigmoids": HeadSpec(SigmoidsConfig, "labels", ("labels",), "classification:SigmoidsHead", "f1_macro"),
     "number": HeadSpec(NumberConfig, "numbers", ("numbers",), "regression:NumberHead", "mean_absolute_error"),
-    "bands": HeadSpec(BandsConfig, "numbers", ("classes", "numbers"), "regression:BandsHead", "accuracy"),
+    "bands": HeadSpec(BandsConfig, "numbers", ("classes", "numbers", "bands"), "regression:BandsHead", "accuracy"),
 }
 
 

@@ -44,12 +44,11 @@ def _check_head(
 ) -> Iterator[str]:
     allowed = [each.name for each in head.spec.metrics]
     if metric is not None and metric.name not in allowed:
-        yield f"metric: head={head.kind} is scored by {' or '.join(allowed)}; got {metric.name}"
+        yield f"metric: head={head.kind} is scored by {', '.join(allowed[:-1])} or {allowed[-1]}; got {metric.name}"
     if isinstance(head, BandsConfig) and list(head.edges) != sorted(set(head.edges)):
         yield f"head.edges: rising numbers, such as [1, 3, 7]; got {list(head.edges)}"
-    if isinstance(head, NumberConfig) and head.transform != "none" and head.output != "relu":
-        rule = f"head.transform={head.transform} predicts nothing below 0, as output=relu"
-        yield f"head.output: {rule}; got {head.output}; use head.output=relu, or head.transform=none"
+    if isinstance(head, NumberConfig):
+        yield from _check_number(head)
     if dataset is not None and head.spec.target_kind not in (kinds := dataset.target_kinds):
         field = next((field for field in ("subject", "targets", "target") if getattr(dataset, field, None)), None)
         name = f"dataset={dataset.kind}" + (f" with {field}={_format_names(getattr(dataset, field))}" if field else "")
@@ -61,6 +60,14 @@ def _check_head(
         if head.kind not in heads and value is not None and value != defaults.get(key):
             got = "a range" if isinstance(value, Range) else value
             yield f"{key}: is for {' or '.join(f'head={kind}' for kind in heads)}; got {got} for head={head.kind}"
+
+
+def _check_number(head: NumberConfig) -> Iterator[str]:
+    if head.transform != "none" and head.output != "relu":
+        rule = f"head.transform={head.transform} predicts nothing below 0, as output=relu"
+        yield f"head.output: {rule}; got {head.output}; use head.output=relu, or head.transform=none"
+    if head.loss != "quantile" and head.quantile != NumberConfig.quantile:
+        yield f"head.quantile: is for head.loss=quantile; got {head.quantile:g} for head.loss={head.loss}"
 
 
 def _check_image_settings(dataset: DatasetConfig, settings: Mapping[str, Any]) -> Iterator[str]:

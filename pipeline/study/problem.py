@@ -77,6 +77,7 @@ def build_problem(search: Search) -> Problem:
     examples, images = _load_examples(search, device)
     splits = folds.make_folds(examples, search.cv, search.seed)
     head = heads.build_head(search.head, examples)
+    head.require_scorable(search.metric, examples.targets)
     features = search.features
     inputs = preprocessing.build_inputs(examples, splits.development, features.numbers, features.bins)
     task = PredictionTask(inputs, head, search.metric, torch.from_numpy(examples.targets.copy()), device)

@@ -19,6 +19,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import Tensor
 
 from pipeline.data.examples import BackboneFeatures, Images, RawInputs, Table
+from pipeline.models.heads import BandsHead
 from pipeline.study.problem import Problem
 
 Matrix = NDArray[np.float32]
@@ -92,8 +93,7 @@ class ReferenceTrainer:
         head = problem.task.head
         targets = torch.from_numpy(np.array(problem.examples.targets))
         # of bands, the index of each; every other head's targets are what scikit-learn takes
-        is_bands = len(head.prediction_kinds) > 1
-        self.targets = (head.encode_targets(targets, {}) if is_bands else targets).numpy()
+        self.targets = (head.find_bands(targets) if isinstance(head, BandsHead) else targets).numpy()
 
     def is_for(self, kind: ReferenceKind) -> bool:
         """Return whether a kind of reference can read the inputs."""

@@ -177,7 +177,7 @@ def test_missing_task_lists_the_tasks() -> None:
     [
         (["model.nodes=[64,32]", "model.layers=3"], "model.layers: model.nodes=[64, 32] fixes 2 layers"),
         (["model.nodes=[64]", "model.shape=same"], "model.shape: model.nodes=[64] fixes the widths already"),
-        (["metric=mean_absolute_error"], "metric: head=softmax is scored by accuracy or f1_macro"),
+        (["metric=mean_absolute_error"], "metric: head=softmax is scored by accuracy, "),
         (["head=number"], "head: dataset=drawn with subject=breed gives classes"),
         (["head.loss=l1"], "head.loss: no such key"),
         (["dataset=folder"], "dataset.root: needs a value, such as dataset.root=my_photos"),

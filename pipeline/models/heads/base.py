@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from typing import Annotated, Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
@@ -13,6 +14,7 @@ from pipeline.config.metrics import Metric, PredictionKind
 from pipeline.config.schema import Training
 from pipeline.data.examples import Examples
 from pipeline.preprocessing.base import Constants, UniqueNames
+from pipeline.runtime.errors import UserError
 
 ClassNames = Annotated[UniqueNames, Field(min_length=1, max_length=10_000)]
 Targets = NDArray[np.int64] | NDArray[np.float32]
@@ -95,8 +97,20 @@ class Head(ABC):
     def to_scorable(self, kind: PredictionKind, predictions: Tensor, targets: Tensor, constants: Constants) -> Scorable:
         """Return predictions and targets of one of the head's kinds for the scorers of `Metric`."""
 
+    def require_scorable(self, metric: Metric, targets: Targets) -> None:
+        """Raise UserError if the metric cannot score predictions of these targets."""
+        if metric.requirement is None:
+            return
+        kind = metric.prediction_kind(self.prediction_kinds)
+        predictions = torch.zeros(len(targets), len(self.output_names))
+        scorable = self.to_scorable(kind, predictions, torch.tensor(targets), self.fit(targets))
+        violation = metric.find_violation(*scorable)
+        if violation:
+            rule = f"metric={metric.name} {metric.requirement.rule}"
+            raise UserError(f"{rule}; got {violation}; use metric={metric.requirement.alternative}")
+
     def score(self, metric: Metric, predictions: Tensor, targets: Tensor, constants: Constants) -> float:
-        """Return the metric of the predictions: a share from 0 to 1, or an error in the unit of the target."""
+        """Return the metric of the predictions, which is always finite if they are."""
         kind = metric.prediction_kind(self.prediction_kinds)
         return metric.scorers[kind](*self.to_scorable(kind, predictions, targets, constants))
 

@@ -16,7 +16,9 @@ from pipeline.config.schema import Training
 from pipeline.config.strict_types import STRICT_CONFIG
 from pipeline.data.examples import Examples
 from pipeline.models.heads.base import ClassNames, Head, Scorable, Scores, Targets
+from pipeline.models.heads.class_weights import CLASS_WEIGHTS, compute_balanced_weights
 from pipeline.models.heads.metrics import score_each_label, score_kind
+from pipeline.models.heads.outputs import Balance, SigmoidOutputs, SoftmaxOutputs
 from pipeline.preprocessing.base import Constants, UniqueNames
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.text import join_names
@@ -31,53 +33,17 @@ def score_all_classes(probabilities: Tensor, classes: Tensor) -> Scores:
     return scores | {"cross_entropy": float(-class_probabilities.log().mean())}
 
 
-def one_hot_most_frequent(codes: Targets, class_count: int) -> Tensor:
-    """Return [class_count] probabilities: 1 for the most frequent code."""
-    most_frequent = int(np.bincount(np.asarray(codes, dtype=np.int64), minlength=class_count).argmax())
-    return functional.one_hot(torch.tensor(most_frequent), class_count).float()
+def constant_probabilities(codes: Targets, class_count: int, metric: Metric) -> Tensor:
+    """Return the [class_count] probabilities that score best on these codes if every row gets them.
 
-
-class SoftmaxOutputs(Head):
-    """Outputs of C classes, of which exactly one is correct: softmax and cross-entropy; encoded targets int64 [N].
-
-    `label_smoothing` is part of the training loss alone, as in torch and Keras: no metric is smoothed.
+    No constant has a smaller mean log loss than the frequencies (Gibbs' inequality). The F1 of the second class is 0
+    unless it is predicted. For areas under curves, balanced accuracy and kappa all constants are the same.
     """
-
-    def loss(self, outputs: Tensor, encoded_targets: Tensor, training: Training) -> Tensor:
-        if training.label_smoothing > 0:  # it reads every logarithm, and those of padding columns are infinite
-            outputs = outputs[:, : self.output_count]
-        return functional.cross_entropy(outputs, encoded_targets, label_smoothing=training.label_smoothing)
-
-    def gradient_targets(self, encoded_targets: Tensor, training: Training) -> Tensor:
-        one_hot = functional.one_hot(encoded_targets, self.output_count).float()
-        smoothing = training.label_smoothing
-        return one_hot.mul_(1 - smoothing).add_(smoothing / self.output_count)
-
-    def gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> None:
-        """Write the gradient of the mean cross-entropy, (softmax - target) / rows."""
-        # Padding columns of minus infinity have a probability of exactly 0. Measured: a softmax over a whole vector
-        # of columns takes an eighth of the time of one over the classes alone.
-        outputs[..., self.output_count :] = -torch.inf
-        torch.softmax(outputs, -1, out=out)
-        out[..., : self.output_count].sub_(targets)
-        out.div_(outputs.shape[-2])
-
-    def to_predictions(self, outputs: Tensor, constants: Constants) -> Tensor:
-        return outputs.softmax(dim=1)
-
-
-class SigmoidOutputs(Head):
-    """Outputs of independent labels: a sigmoid and binary cross-entropy each; encoded targets 0.0 or 1.0."""
-
-    def encode_targets(self, targets: Tensor, constants: Constants) -> Tensor:
-        return targets.float()
-
-    def gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> None:
-        """Write the gradient of the mean over rows of the summed binary cross-entropies, (sigmoid - target) / rows."""
-        columns = slice(self.output_count)
-        for batch, batch_out in zip(outputs, out, strict=True):  # one by one: a tensor's tail rounds differently
-            torch.sigmoid(batch[:, columns], out=batch_out[:, columns])
-        out[..., columns].sub_(targets).div_(outputs.shape[-2])
+    counts = np.bincount(np.asarray(codes, dtype=np.int64), minlength=class_count)
+    if metric.constant == "frequencies":
+        return torch.tensor(counts / len(codes), dtype=torch.float32)
+    best = 1 if metric.constant == "second class" else int(counts.argmax())
+    return functional.one_hot(torch.tensor(best), class_count).float()
 
 
 class ClassProbabilities(Head):
@@ -90,7 +56,7 @@ class ClassProbabilities(Head):
         return self.classes
 
     def constant_prediction(self, targets: Targets, metric: Metric) -> Tensor:
-        return one_hot_most_frequent(targets, len(self.classes))
+        return constant_probabilities(targets, len(self.classes), metric)
 
     def to_scorable(self, kind: PredictionKind, predictions: Tensor, targets: Tensor, constants: Constants) -> Scorable:
         return predictions, targets.long()
@@ -105,13 +71,17 @@ class SoftmaxHead(SoftmaxOutputs, ClassProbabilities):
 
     kind: Literal["softmax"]
     classes: ClassNames
+    balance: Balance = False
 
     @classmethod
     def from_config(cls, config: SoftmaxConfig, examples: Examples) -> Self:
-        return cls("softmax", examples.classes)
+        return cls("softmax", examples.classes, config.balance)
+
+    def fit(self, targets: Targets) -> Constants:
+        return self.fit_classes(targets)
 
     def encode_targets(self, targets: Tensor, constants: Constants) -> Tensor:
-        return targets.long()
+        return self.encode_classes(targets.long(), constants)
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
@@ -120,6 +90,7 @@ class SigmoidHead(SigmoidOutputs, ClassProbabilities):
 
     kind: Literal["sigmoid"]
     classes: Annotated[UniqueNames, Field(min_length=2, max_length=2)]
+    balance: Balance = False
 
     @classmethod
     def from_config(cls, config: SigmoidConfig, examples: Examples) -> Self:
@@ -127,14 +98,20 @@ class SigmoidHead(SigmoidOutputs, ClassProbabilities):
         if len(classes) != 2:
             got = f"{len(classes)}: {join_names(classes)}"
             raise UserError(f"head=sigmoid is for exactly two classes; got {got}; use head=softmax")
-        return cls("sigmoid", classes)
+        return cls("sigmoid", classes, config.balance)
 
     @property
     def output_count(self) -> int:
         return 1
 
+    def fit(self, targets: Targets) -> Constants:
+        return {CLASS_WEIGHTS: compute_balanced_weights(targets, 2)} if self.balance else {}
+
+    def constant_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {CLASS_WEIGHTS: (2,)} if self.balance else {}
+
     def loss(self, outputs: Tensor, encoded_targets: Tensor, training: Training) -> Tensor:
-        return functional.binary_cross_entropy_with_logits(outputs[:, 0], encoded_targets)
+        return self.losses(outputs[:, 0], encoded_targets).mean()
 
     def to_predictions(self, outputs: Tensor, constants: Constants) -> Tensor:
         return torch.cat([-outputs, outputs], dim=1).sigmoid()
@@ -149,19 +126,26 @@ class SigmoidsHead(SigmoidOutputs):
 
     kind: Literal["sigmoids"]
     labels: ClassNames
+    balance: Balance = False
 
     @classmethod
     def from_config(cls, config: SigmoidsConfig, examples: Examples) -> Self:
-        return cls("sigmoids", examples.classes)
+        return cls("sigmoids", examples.classes, config.balance)
 
     @property
     def output_names(self) -> tuple[str, ...]:
         return self.labels
 
+    def fit(self, targets: Targets) -> Constants:
+        if not self.balance:
+            return {}
+        return {CLASS_WEIGHTS: torch.stack([compute_balanced_weights(label, 2) for label in np.asarray(targets).T])}
+
+    def constant_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {CLASS_WEIGHTS: (len(self.labels), 2)} if self.balance else {}
+
     def loss(self, outputs: Tensor, encoded_targets: Tensor, training: Training) -> Tensor:
-        logits = outputs[:, : self.output_count]
-        losses = functional.binary_cross_entropy_with_logits(logits, encoded_targets, reduction="none")
-        return losses.sum(dim=1).mean()
+        return self.losses(outputs[:, : self.output_count], encoded_targets).sum(dim=1).mean()
 
     def to_predictions(self, outputs: Tensor, constants: Constants) -> Tensor:
         return outputs.sigmoid()

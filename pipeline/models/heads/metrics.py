@@ -11,8 +11,12 @@ def import_torchmetrics() -> None:
 
 
 def score_kind(kind: PredictionKind, predictions: Tensor, targets: Tensor) -> dict[str, float]:
-    """Return every metric of one kind of predictions, by name."""
-    metrics = [metric for metric in METRICS.values() if kind in metric.scorers]
+    """Return every metric that can score these predictions of one kind, by name."""
+    metrics = [
+        metric
+        for metric in METRICS.values()
+        if kind in metric.scorers and not metric.find_violation(predictions, targets)
+    ]
     return {metric.name: metric.scorers[kind](predictions, targets) for metric in metrics}
 
 
@@ -23,13 +27,3 @@ def score_each_label(probabilities: Tensor, targets: Tensor) -> tuple[Tensor, Te
     n_labels = probabilities.shape[1]
     accuracies = multilabel_accuracy(probabilities, targets, n_labels, average="none", validate_args=False)
     return accuracies, multilabel_f1_score(probabilities, targets, n_labels, average="none", validate_args=False)
-
-
-def regression_errors(predicted: Tensor, targets: Tensor) -> dict[str, float]:
-    """Return every metric of numbers, the root mean squared error, and R2 (0: as good as the mean)."""
-    from torchmetrics import functional as measures
-
-    return score_kind("numbers", predicted, targets) | {
-        "root_mean_squared_error": float(measures.mean_squared_error(predicted, targets, squared=False)),
-        "r2": float(measures.r2_score(predicted, targets)) if len(targets) > 1 else float("nan"),
-    }

@@ -8,19 +8,36 @@ import torch
 from pydantic import AfterValidator, FailFast, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
-from torch.nn import functional
 
-from pipeline.config.heads import BandsConfig, NumberConfig, TransformName
+from pipeline.config.heads import BandsConfig, LossName, NumberConfig, TransformName
 from pipeline.config.metrics import Metric, PredictionKind
 from pipeline.config.schema import Training
 from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat
 from pipeline.data.examples import Examples
 from pipeline.models.heads.base import Head, Scorable, Scores, Targets
-from pipeline.models.heads.classification import SoftmaxOutputs, one_hot_most_frequent, score_all_classes
-from pipeline.models.heads.metrics import regression_errors
+from pipeline.models.heads.classification import constant_probabilities, score_all_classes
+from pipeline.models.heads.metrics import score_kind
+from pipeline.models.heads.number_losses import errors_to_derivatives, mean_loss
+from pipeline.models.heads.outputs import Balance, SoftmaxOutputs
 from pipeline.models.heads.target_transforms import TRANSFORMS, fit_bounds, require_transformable
 from pipeline.preprocessing.base import Constants, ShortText
 from pipeline.runtime.errors import UserError
+
+
+def constant_number(targets: Targets, metric: Metric) -> float:
+    """Return the number that scores best on these targets if every row gets it.
+
+    The median has the least mean absolute error, the mean the least squared one. For errors divided by the target it is
+    the median of the targets weighted by their inverse (Gneiting 2011, J. Am. Stat. Assoc. 106, 746).
+    """
+    match metric.constant:
+        case "mean":
+            return float(np.mean(targets, dtype=np.float64))
+        case "relative median":
+            ordered = np.sort(targets)
+            shares = np.cumsum(1 / np.abs(ordered, dtype=np.float64))
+            return float(ordered[np.searchsorted(shares, shares[-1] / 2)])
+    return float(np.median(targets))
 
 
 def _check_increasing(edges: tuple[float, ...]) -> tuple[float, ...]:
@@ -31,7 +48,7 @@ def _check_increasing(edges: tuple[float, ...]) -> tuple[float, ...]:
 
 @dataclass(frozen=True, config=STRICT_CONFIG)
 class NumberHead(Head):
-    """A number, by mean absolute (l1) or squared (l2) error. Predictions: [N, 1], in the unit of the target.
+    """A number, by a loss of `number_losses`. Predictions: [N, 1], in the unit of the target.
 
     Encoded targets are divided by their standard deviation. With the output `identity` their mean is subtracted first;
     with `relu` it is not, so that 0 stays 0 and no prediction is negative. With a transform, mean and standard
@@ -40,9 +57,10 @@ class NumberHead(Head):
 
     kind: Literal["number"]
     output: Literal["relu", "identity"]
-    loss_kind: Literal["l1", "l2"]
+    loss_kind: LossName
     unit: ShortText
     transform: Annotated[TransformName, Field(exclude_if=lambda name: name == "none")] = "none"
+    quantile: Annotated[FiniteFloat, Field(gt=0, lt=1, exclude_if=lambda share: share == 0.5)] = 0.5
 
     @classmethod
     def from_config(cls, config: NumberConfig, examples: Examples) -> Self:
@@ -51,7 +69,7 @@ class NumberHead(Head):
         if config.output == "relu" and min_target < 0:
             rule = "head.output=relu never predicts below 0"
             raise UserError(f"{rule}; got a target of {min_target:g}; use head.output=identity")
-        return cls("number", config.output, config.loss, config.unit, config.transform)
+        return cls("number", config.output, config.loss, config.unit, config.transform, config.quantile)
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -88,17 +106,13 @@ class NumberHead(Head):
         return (values - constants["target.shift"]) / constants["target.scale"]
 
     def loss(self, outputs: Tensor, encoded_targets: Tensor, training: Training) -> Tensor:
-        loss_function = functional.l1_loss if self.loss_kind == "l1" else functional.mse_loss
-        return loss_function(self._activate(outputs)[:, 0], encoded_targets)
+        return mean_loss(self.loss_kind, self._activate(outputs)[:, 0], encoded_targets, self.quantile)
 
     def gradient(self, outputs: Tensor, targets: Tensor, out: Tensor) -> None:
         output = outputs[..., :1]
         derivative = out[..., :1]
         torch.sub(self._activate(output), targets, out=derivative)
-        if self.loss_kind == "l1":
-            derivative.sign_()
-        else:
-            derivative.mul_(2)
+        errors_to_derivatives(self.loss_kind, derivative, self.quantile)
         derivative.div_(outputs.shape[-2])
         if self.is_rectified:
             derivative.mul_(output > 0)
@@ -113,14 +127,13 @@ class NumberHead(Head):
         return outputs.relu() if self.is_rectified else outputs
 
     def constant_prediction(self, targets: Targets, metric: Metric) -> Tensor:
-        """Return the median: no other constant has a smaller mean absolute error."""
-        return torch.tensor([float(np.median(targets))])
+        return torch.tensor([constant_number(targets, metric)])
 
     def to_scorable(self, kind: PredictionKind, predictions: Tensor, targets: Tensor, constants: Constants) -> Scorable:
         return predictions[:, 0], targets
 
     def score_all(self, predictions: Tensor, targets: Tensor, constants: Constants) -> Scores:
-        return regression_errors(predictions[:, 0], targets)
+        return score_kind("numbers", predictions[:, 0], targets)
 
     def format_prediction(self, prediction: Tensor) -> str:
         value = float(prediction[0])
@@ -140,10 +153,11 @@ class BandsHead(SoftmaxOutputs):
         tuple[FiniteFloat, ...], Field(min_length=1, max_length=1_000), FailFast(), AfterValidator(_check_increasing)
     ]
     unit: ShortText
+    balance: Balance = False
 
     @classmethod
     def from_config(cls, config: BandsConfig, examples: Examples) -> Self:
-        return cls("bands", config.edges, config.unit)
+        return cls("bands", config.edges, config.unit, config.balance)
 
     @property
     def output_count(self) -> int:
@@ -162,31 +176,36 @@ class BandsHead(SoftmaxOutputs):
         centers = [self.edges[0], *(sum(pair) / 2 for pair in pairwise(self.edges)), self.edges[-1]]
         for band in np.unique(codes):
             centers[band] = values[codes == band].mean()
-        return {"target.centres": torch.tensor(centers, dtype=torch.float32)}
+        return {"target.centres": torch.tensor(centers, dtype=torch.float32)} | self.fit_classes(codes)
 
     def constant_shapes(self) -> dict[str, tuple[int, ...]]:
-        return {"target.centres": (self.output_count,)}
+        return {"target.centres": (self.output_count,)} | super().constant_shapes()
 
     def encode_targets(self, targets: Tensor, constants: Constants) -> Tensor:
+        return self.encode_classes(self.find_bands(targets), constants)
+
+    def find_bands(self, targets: Tensor) -> Tensor:
+        """Return the index of the band of each number, int64 [N]."""
         return torch.bucketize(targets, torch.tensor(self.edges), right=True)
 
     def constant_prediction(self, targets: Targets, metric: Metric) -> Tensor:
-        """Return the most frequent band or, for a metric of numbers, the two bands with the mean nearest the median."""
-        if metric.prediction_kind(self.prediction_kinds) == "classes":
-            return one_hot_most_frequent(np.digitize(targets, self.edges), self.output_count)
+        """Return the best bands or, for a metric of numbers, the two bands with the mean nearest the best number."""
+        if metric.prediction_kind(self.prediction_kinds) != "numbers":
+            return constant_probabilities(np.digitize(targets, self.edges), self.output_count, metric)
         centers = self.fit(targets)["target.centres"].numpy()
-        median = float(np.median(targets))
-        shares = [np.interp(median, centers, band) for band in np.eye(self.output_count)]
+        best = constant_number(targets, metric)
+        shares = [np.interp(best, centers, band) for band in np.eye(self.output_count)]
         return torch.tensor(shares, dtype=torch.float32)
 
     def to_scorable(self, kind: PredictionKind, predictions: Tensor, targets: Tensor, constants: Constants) -> Scorable:
         if kind == "numbers":
             return self.to_expected_values(predictions, constants), targets
-        return predictions, self.encode_targets(targets, constants)
+        return predictions, self.find_bands(targets)
 
     def score_all(self, predictions: Tensor, targets: Tensor, constants: Constants) -> Scores:
-        bands = score_all_classes(predictions, self.encode_targets(targets, constants))
-        return bands | regression_errors(self.to_expected_values(predictions, constants), targets)
+        bands = self.find_bands(targets)
+        scores = score_all_classes(predictions, bands) | score_kind("bands", predictions, bands)
+        return scores | score_kind("numbers", self.to_expected_values(predictions, constants), targets)
 
     def to_expected_values(self, predictions: Tensor, constants: Constants) -> Tensor:
         """Return expected values [N] in the unit of the target."""
