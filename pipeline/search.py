@@ -19,15 +19,14 @@ dataset=  {dataset}
 search    space=dense | pictures | convolutions | none   budget.trials=20
           sampler={sampler}   pruner={pruner}   seed=0
           metric={metric}  budget.minutes=null
-network   model.layers  nodes  shape  activation  dropout  (or ranges of them)
+network   model.layers  nodes  shape  activation  dropout  norm  residual
           model.backbone=pixels | convolutions | efficientnet_lite0 | resnet18
           convolutions: model.blocks  channels  growth  kernel  pooling
           pretrained: model.weights=<file>   features.views=1
           model.finetune=none | last | all   training.backbone_epochs=10
 training  training.epochs  batch_size  learning_rate  weight_decay  patience
           optimizer={optimizer}  flip  shift  label_smoothing
-          ema_decay  schedule=constant | cosine | one_cycle  warmup_ratio
-          gradient_clip
+          schedule  warmup_ratio  ema_decay  gradient_clip  (or ranges)
 splits    cv.folds=5  cv.repeats=1  cv.test=0.2
 where     store=mlruns   study=<name>   cache.max_gb=20   tracking.uri=
           compute=auto | cpu | gpu   compute.precision=auto | fp32 | bf16

@@ -37,6 +37,8 @@ ROOT = heads.NumberHead("number", "relu", "l2", "USD", "sqrt")
 BANDS = heads.BandsHead("bands", (30.0, 40.0), "years")
 HIDDEN, NONE = Model((8, 4), "gelu", 0.1), Model((), "relu", 0.0)
 BLOCKS = Model((4,), "tanh", 0.0, Convolutions((4, 6), 3, "max"))
+BATCH_NORM = Model((8, 8), "gelu", 0.1, norm="batch", residual=True)
+LAYER_NORM = Model((4, 4), "tanh", 0.0, Convolutions((4,), 3, "max"), norm="layer", residual=True)
 AVERAGED = Model((4,), "relu", 0.0, Convolutions((4,), 5, "average"))
 TABLE = TableInputs("table", ("size", "age"), ("age",), ("zip",), (("10", "20", "30", "40"),))
 
@@ -100,8 +102,24 @@ def pictures(folder: Path, count: int) -> list[Path]:
 
 @pytest.mark.parametrize(
     ("shape", "head"),
-    [(HIDDEN, CLASSES), (NONE, YES), (BLOCKS, LABELS), (AVERAGED, PRICE), (NONE, BANDS)],
-    ids=["hidden-softmax", "none-sigmoid", "blocks-sigmoids", "averaged-number", "none-bands"],
+    [
+        (HIDDEN, CLASSES),
+        (NONE, YES),
+        (BLOCKS, LABELS),
+        (AVERAGED, PRICE),
+        (NONE, BANDS),
+        (BATCH_NORM, CLASSES),
+        (LAYER_NORM, YES),
+    ],
+    ids=[
+        "hidden-softmax",
+        "none-sigmoid",
+        "blocks-sigmoids",
+        "averaged-number",
+        "none-bands",
+        "batch-norm-softmax",
+        "layer-norm-sigmoid",
+    ],
 )
 def test_pictures_are_answered_as_predict_answers(shape: Model, head: heads.AnyHead, tmp_path: Path) -> None:
     folder = tmp_path / "model"

@@ -4,7 +4,7 @@ from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, FailFast, Field
+from pydantic import AfterValidator, FailFast, Field, StrictBool
 from pydantic.dataclasses import dataclass
 
 from pipeline.config.backbone_catalogue import BACKBONES
@@ -12,6 +12,7 @@ from pipeline.config.strict_types import STRICT_CONFIG, FiniteFloat, SearchField
 
 ActivationName = Literal["relu", "gelu", "tanh"]
 Pooling = Literal["max", "average"]
+NormName = Literal["none", "batch", "layer"]
 FinetunePart = Literal["last", "all"]
 MAX_HIDDEN_LAYERS = 20
 MAX_CONV_BLOCKS = 8
@@ -79,7 +80,9 @@ class FinetuneSpec:
 class Model:
     """A network without its inputs and its head; hidden: the width of each hidden layer.
 
-    convolutions, tail: the layers before them, if any; a file does not have the key of one that is None.
+    convolutions, tail: the layers before them, if any. norm: of the sums of a hidden layer, before its activation;
+    residual: a hidden layer adds its input to its output if the hidden layer before it is as wide. A file does not have
+    the key of one of these four that is None, none or false.
     """
 
     hidden: Annotated[
@@ -89,6 +92,17 @@ class Model:
     dropout: Annotated[FiniteFloat, Field(ge=0, lt=1), SearchField(active_with=("nodes",))]
     convolutions: Annotated[Convolutions | None, Field(exclude_if=lambda value: value is None)] = None
     tail: Annotated[FinetuneSpec | None, Field(exclude_if=lambda value: value is None)] = None
+    norm: Annotated[NormName, Field(exclude_if=lambda norm: norm == "none"), SearchField(active_with=("nodes",))] = (
+        "none"
+    )
+    residual: Annotated[
+        StrictBool, Field(exclude_if=lambda residual: not residual), SearchField(active_with=("nodes",))
+    ] = False
+
+    @property
+    def has_plain_layers(self) -> bool:
+        """Return whether all layers are fully connected, one after the other, with no normalization."""
+        return self.convolutions is None and self.norm == "none" and not self.residual
 
 
 @dataclass(frozen=True, config=STRICT_CONFIG)

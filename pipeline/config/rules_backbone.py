@@ -48,6 +48,10 @@ def check_finetuning(backbone: BackboneConfig, settings: Mapping[str, Any], type
     ignored = [key for key in FINETUNE_KEYS if key in typed or isinstance(settings[key], Range)]
     if backbone.finetune == "none" and ignored:
         yield f"{', '.join(ignored)}: for model.finetune=last or all alone; got model.finetune=none"
+    if backbone.finetune != "none":
+        for key, neutral in (("model.norm", "none"), ("model.residual", False)):
+            if settings[key] not in (neutral, None):
+                yield f"{key}: is for model.finetune=none; got model.finetune={backbone.finetune}; leave one out"
     if backbone.finetune == "last" and backbone.is_pretrained and not backbone.name.startswith(FINETUNE_LAST_FAMILIES):
         families = ", ".join(FINETUNE_LAST_FAMILIES)
         yield f"model.finetune: last is for the families {families}; got {backbone.name}; use model.finetune=all"

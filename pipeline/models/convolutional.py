@@ -9,10 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.config.model import Convolutions, Pooling
+from pipeline.models.normalization import BATCH_NORM_MOMENTUM, NORM_EPSILON
 
 COLOR_CHANNELS = 3
-BATCH_NORM_MOMENTUM = 0.1  # as in nn.BatchNorm2d
-BATCH_NORM_EPSILON = 1e-5
 POOLING_FUNCTIONS: dict[Pooling, Callable[[Tensor, int], Tensor]] = {
     "max": functional.max_pool2d,
     "average": functional.avg_pool2d,
@@ -49,7 +48,7 @@ class ConvBlock(nn.Module):
         # The variance of a single value per channel is 0, and torch refuses it in training.
         use_batch = self.training and pooled.numel() > pooled.shape[1]
         tensors = (pooled, self.mean, self.variance, self.scale, self.offset)
-        return functional.batch_norm(*tensors, use_batch, BATCH_NORM_MOMENTUM, BATCH_NORM_EPSILON)
+        return functional.batch_norm(*tensors, use_batch, BATCH_NORM_MOMENTUM, NORM_EPSILON)
 
 
 class ConvBlocks(nn.Module):

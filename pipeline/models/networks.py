@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.config.model import ActivationName, FinetuneSpec, Model
-from pipeline.models import convolutional
+from pipeline.models import convolutional, normalization
 from pipeline.models.backbones import split
 
 StateDict = dict[str, Tensor]
@@ -33,7 +33,10 @@ class DenseNetwork(nn.Module):
         super().__init__()
         widths = [in_features, *model.hidden, out_features]
         self.layers = nn.ModuleList(nn.Linear(*pair, device="meta").to_empty(device="cpu") for pair in pairwise(widths))
+        self.norms = normalization.build_norms(model)
         self.activation: ActivationName = model.activation
+        sizes = [0, *model.hidden]
+        self.adds_input = [model.residual and nodes == inputs for inputs, nodes in pairwise(sizes)]
 
     def init_weights(self, generator: torch.Generator, output_bias: float | None = None) -> None:
         """Initialize weights and biases uniformly in +-1/sqrt(fan_in), as `nn.Linear` does.
@@ -51,9 +54,12 @@ class DenseNetwork(nn.Module):
     def forward(self, inputs: Tensor, dropout_masks: Sequence[Tensor] = ()) -> Tensor:
         """Return float32 outputs [N, outputs]; dropout masks, one per hidden layer or none, are already scaled."""
         for index, layer in enumerate(self.layers[:-1]):
-            inputs = ACTIVATION_FUNCTIONS[self.activation](layer(inputs))
+            sums = self.norms[index](layer(inputs)) if self.norms else layer(inputs)
+            nodes = ACTIVATION_FUNCTIONS[self.activation](sums)
             if dropout_masks:
-                inputs = inputs * dropout_masks[index]
+                nodes = nodes * dropout_masks[index]
+            # He et al. 2016, arXiv:1512.03385
+            inputs = inputs + nodes if self.adds_input[index] else nodes
         outputs: Tensor = self.layers[-1](inputs)
         return outputs.float()
 
@@ -157,6 +163,7 @@ def _dense_in_features(in_features: int, model: Model) -> int:
 def count_parameters(in_features: int, model: Model, out_features: int) -> int:
     """Count the trainable parameters of the network of a model."""
     count = count_dense_parameters(_dense_in_features(in_features, model), model.hidden, out_features)
+    count += normalization.count_norm_parameters(model)
     if model.tail is not None:
         count += split.count_tail_parameters(model.tail)
     if model.convolutions is not None:
@@ -181,11 +188,12 @@ def network_tensor_shapes(in_features: int, model: Model, out_features: int) -> 
     if model.convolutions is not None:
         block_shapes = convolutional.conv_tensor_shapes(model.convolutions)
         shapes |= {f"blocks.{name}": shape for name, shape in block_shapes.items()}
-    prefix = "dense.layers" if shapes else "layers"
+    prefix = "dense." if shapes else ""
     widths = [_dense_in_features(in_features, model), *model.hidden, out_features]
     for layer, (inputs, nodes) in enumerate(pairwise(widths)):
-        shapes |= {f"{prefix}.{layer}.weight": (nodes, inputs), f"{prefix}.{layer}.bias": (nodes,)}
-    return shapes
+        shapes |= {f"{prefix}layers.{layer}.weight": (nodes, inputs), f"{prefix}layers.{layer}.bias": (nodes,)}
+    norm_shapes = normalization.norm_tensor_shapes(model)
+    return shapes | {f"{prefix}norms.{name}": shape for name, shape in norm_shapes.items()}
 
 
 def find_size_error(in_features: int, model: Model) -> str | None:

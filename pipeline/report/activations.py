@@ -47,7 +47,7 @@ def compute_activations(trained: TrainedModel, inputs: RawInputs, rows: NDArray[
     dense = network if isinstance(network, DenseNetwork) else network.dense
     blocks = list(network.blocks.blocks) if isinstance(network, ConvolutionalNetwork) else []
     hidden = list(dense.layers[:-1])
-    modules = [*blocks, *hidden]
+    modules = [*blocks, *(dense.norms or hidden)]
     if not modules:
         return []
     recorded: list[list[Tensor]] = [[] for _ in modules]
@@ -61,7 +61,7 @@ def compute_activations(trained: TrainedModel, inputs: RawInputs, rows: NDArray[
         module.register_forward_hook(partial(record, index))
     for batch in trained.batches(trained.networks[0], inputs.take(rows)):
         network(batch)
-    next_weights = [cast(Tensor, module.weight) for module in (*modules, dense.layers[-1])][1:]
+    next_weights = [cast(Tensor, module.weight) for module in (*blocks, *dense.layers)][1:]
     names = [f"block {index}" for index, _ in enumerate(blocks, 1)]
     names += [f"hidden layer {index}" for index, _ in enumerate(hidden, 1)]
     return [

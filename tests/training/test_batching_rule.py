@@ -1,10 +1,12 @@
 """Which trials share a stack, and how many shapes a space holds."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config.model import Convolutions
+from pipeline.config.model import Convolutions, FinetuneSpec, Model
 from pipeline.config.reader import read_search
+from pipeline.config.schema import Training
 from pipeline.study.space import count_architectures
 from pipeline.training.engine.batching_rule import (
     MAX_MEMBERS_PER_GPU_STACK,
@@ -47,8 +49,18 @@ def test_gpu_takes_as_many_as_its_free_memory_and_no_more_than_typed() -> None:
     assert [len(group) for group in group_by_stack_key([SMALL] * 7, 5, 64, 10, StackLimits(None, 3))] == [3, 3, 1]
 
 
-def test_convolutions_are_trained_alone() -> None:
-    shape = StackKey((16,), "relu", 64, "adamw", Convolutions((4,), 3, "max"))
+@pytest.mark.parametrize(
+    "model",
+    [
+        Model((16,), "relu", 0.0, Convolutions((4,), 3, "max")),
+        Model((16,), "relu", 0.0, tail=FinetuneSpec("resnet18", "last")),
+        Model((16,), "relu", 0.0, norm="batch"),
+        Model((16,), "relu", 0.0, norm="layer"),
+        Model((16,), "relu", 0.0, residual=True),
+    ],
+)
+def test_what_autograd_trains_is_alone_in_its_stack(model: Model) -> None:
+    shape = StackKey.from_trial(model, Training(1, 64, 0.01, 0.0, "adamw", None, flip=False, shift=0))
     assert [len(group) for group in group_by_stack_key([shape] * 3, 5, 192, 10, StackLimits())] == [1, 1, 1]
     assert [len(group) for group in group_by_stack_key([shape] * 3, 5, 192, 10, StackLimits(8e9))] == [1, 1, 1]
 

@@ -24,9 +24,9 @@ __all__ = [
 
 
 def build_stack(members: Sequence[Member], inputs: Inputs, head: Head, precision: Precision) -> NetworkStack:
-    """Return the fastest stack for these members: the fused step for dense networks, autograd for convolutions."""
+    """Return the fastest stack for these members: the fused step for plain dense networks, autograd for others."""
     model = members[0].model
     if model.tail is not None:
         return FinetuneStack(members, inputs, head, precision)
-    stack_class = FusedDenseStack if model.convolutions is None else AutogradStack
+    stack_class = FusedDenseStack if model.has_plain_layers else AutogradStack
     return stack_class(members, inputs, head, precision)

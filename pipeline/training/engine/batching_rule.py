@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.config.model import ActivationName, Convolutions, FinetuneSpec, Model
+from pipeline.config.model import ActivationName, Model
 from pipeline.config.schema import Training
 from pipeline.models.networks import count_dense_parameters
 
@@ -20,20 +20,22 @@ FLOATS_PER_NODE = 4  # for each row of a minibatch: the four buffers of `FusedFo
 
 @dataclass(frozen=True)
 class StackKey:
-    """The properties that all networks of one stack share."""
+    """The properties that all networks of one stack share.
+
+    is_fused: the fused step trains them, side by side; others are trained by autograd, one trial in a stack.
+    """
 
     hidden: tuple[int, ...]
     activation: ActivationName
     batch_size: int
     optimizer: str
-    convolutions: Convolutions | None = None
-    tail: FinetuneSpec | None = None
+    is_fused: bool = True
 
     @classmethod
     def from_trial(cls, model: Model, training: Training) -> StackKey:
         """Return the key of a trial."""
-        shared_fields = (model.hidden, model.activation, training.batch_size, training.optimizer)
-        return cls(*shared_fields, model.convolutions, model.tail)
+        is_fused = model.has_plain_layers and model.tail is None
+        return cls(model.hidden, model.activation, training.batch_size, training.optimizer, is_fused)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def max_trials_per_stack(stack_key: StackKey, fold_count: int, features: int, ou
     On a CPU a stack is faster only if its step is so short that the calls of torch take most of it; a GPU is filled.
     """
     # The autograd loop trains one member after the other: a stack would only need more memory.
-    if stack_key.convolutions is not None or stack_key.tail is not None:
+    if not stack_key.is_fused:
         return 1
     weight_count = count_dense_parameters(features, stack_key.hidden, outputs)
     if limits.free_bytes is None:
