@@ -316,7 +316,7 @@ PAIRS: dict[str, tuple[Lay, str]] = {
     ),
     "dates of format 1": (
         changed(inputs=table(dates=[{"name": "d", "format": "ISO8601"}])),
-        "format: must be 2 for these inputs; got 1",
+        "format: must be 2 for this model; got 1",
     ),
     "unknown format of dates": (
         changed(format=2, inputs=table(dates=[{"name": "d", "format": "%c"}])),
