@@ -16,28 +16,26 @@ trial to MLflow, and trains the best one on all rows but the test set.
 
 task=     {task}
 dataset=  {dataset}
-search    space=dense | pictures | convolutions | none   budget.trials=20
-          sampler={sampler}   pruner={pruner}   seed=0
-          metric={metric}  budget.minutes=null
+search    space=dense | pictures | convolutions | table | none
+          sampler={sampler}   pruner={pruner}  seed=0
+          metric={metric}
 network   model.layers  nodes  shape  activation  dropout  norm  residual
           model.backbone=pixels | convolutions | efficientnet_lite0 | resnet18
           convolutions: model.blocks  channels  growth  kernel  pooling
-          pretrained: model.weights=<file>   features.views=1
-          model.finetune=none | last | all   training.backbone_epochs=10
+          pretrained: model.weights  finetune=none | last | all  features.views
 training  training.epochs  batch_size  learning_rate  weight_decay  patience
           optimizer={optimizer}  flip  shift  label_smoothing
           schedule  warmup_ratio  ema_decay  gradient_clip  (or ranges)
 splits    cv.folds=5  cv.repeats=1  cv.test=0.2
+budget    budget.trials=20  budget.minutes=null
+result    champion=refit | fold_average | ensemble   references=[trees,linear]
 where     store=mlruns   study=<name>   cache.max_gb=20   tracking.uri=
           compute=auto | cpu | gpu   compute.precision=auto | fp32 | bf16
           compute.workers=1 | auto   compute.stack=auto
 
-examples
-  python -m pipeline.search task=cat_species
   python -m pipeline.search task=images dataset.root=my_photos
   python -m pipeline.search task=table dataset.file=a.csv dataset.target=price \\
       'training.learning_rate={{low: 1e-4, high: 1e-1, log: true}}'
-
 --cfg job prints the whole configuration, --info explains it, -m runs several.
 """
 

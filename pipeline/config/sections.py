@@ -15,7 +15,7 @@ from pipeline.config.schema import FinetuneTraining, Training
 from pipeline.config.search_methods import PRUNERS, SAMPLERS
 from pipeline.config.strict_types import SearchField, StrictInt, named_entry
 
-INTERPOLATION_KEYS = ("subject", "unit")
+INTERPOLATION_KEYS = ("subject", "unit", "target_transform")
 BACKBONE_KEYS = ("backbone", "weights", "finetune")
 LIST_KEYS = ("model.nodes", "model.channels")  # a value for each layer or block
 DERIVED_FIELDS = ("hidden", "convolutions", "tail", "finetuning")
