@@ -58,7 +58,7 @@ LONGEST_FIRST = (  # modules of one process, such as test_ui, would otherwise le
     "test_serving",
     "test_compare",
 )
-TINY = ("dataset.count=90", "dataset.size=8", "training.epochs=3", "cv.folds=3", "compute=cpu")
+TINY = ("dataset.count=90", "dataset.size=8", "training.epochs=3", "cv.folds=3", "compute=cpu", "references=[]")
 
 
 def picture_examples(rows: int = 60, classes: int = 3, size: int = 8, seed: int = 0) -> Examples:

@@ -44,6 +44,7 @@ SUMMARY_KEYS = {
     "files": {"architecture", "parameters", "architecture_sha256", "parameters_sha256"},
     "seconds": {"total", "training", "tracking", "deciding"},
     "versions": None, "device": None,
+    "champion": {"kind", "networks"}, "references": None,
 }  # fmt: skip
 
 

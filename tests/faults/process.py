@@ -25,7 +25,7 @@ from pipeline.tracking import process as tracking_process
 from pipeline.tracking.client import store_uri
 from tests.preloaded import follow
 
-TINY = ("dataset.count=90", "dataset.size=8", "cv.folds=3", "compute=cpu", "training.epochs=3")
+TINY = ("dataset.count=90", "dataset.size=8", "cv.folds=3", "compute=cpu", "training.epochs=3", "references=[]")
 
 
 class ForkedSearch:

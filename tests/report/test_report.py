@@ -85,8 +85,26 @@ def many(count: int, seed: int = 0) -> TrialTable:
 )
 def test_winner_is_compared_with_the_constant_baseline(constant: float, said: str) -> None:
     tested = SimpleNamespace(value=0.7, low=0.6, high=0.8, rows=100, metric="accuracy", evaluations=1)
-    summary = SimpleNamespace(test=tested, baseline=None, constant_baseline=SimpleNamespace(value=constant))
+    constant_baseline = SimpleNamespace(value=constant)
+    summary = SimpleNamespace(test=tested, baseline=None, constant_baseline=constant_baseline, references=())
     assert headline.describe_winner(summary, tried(row(0, (0.7, 0.7, 0.7), 10))).endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [
+        (0.9, "Better than the winner on the same held-out rows: gradient-boosted trees, 0.900. The winner of"),
+        (0.75, "trees, 0.750; the difference is within the interval of the winner. The winner of"),
+        (0.65, None),
+    ],
+)
+def test_reference_that_is_better_is_named_first(score: float, said: str | None) -> None:
+    tested = SimpleNamespace(value=0.7, low=0.6, high=0.8, rows=100, metric="accuracy", evaluations=1)
+    reference = SimpleNamespace(title="gradient-boosted trees", test=SimpleNamespace(value=score))
+    constant_baseline = SimpleNamespace(value=0.5)
+    summary = SimpleNamespace(test=tested, baseline=None, constant_baseline=constant_baseline, references=(reference,))
+    words = headline.describe_winner(summary, tried(row(0, (0.7, 0.7, 0.7), 10)))
+    assert said in words if said else words.startswith("The winner of")
 
 
 def test_best_possible_score_is_not_said_to_be_beaten_by_more_trials() -> None:

@@ -28,14 +28,14 @@ def test_later_option_of_a_head_is_a_fact_only_if_it_is_not_at_its_default(
     temperature: float, expected: str, tmp_path: Path
 ) -> None:
     search = read_search(["task=cat_species", *TINY, f"store={tmp_path}"])
-    problem = build_problem(replace(search, head=LaterSoftmaxConfig("softmax", temperature)))
+    problem = build_problem(replace(search, head=LaterSoftmaxConfig("softmax", temperature=temperature)))
     assert problem.facts["head"] == expected
 
 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ([], None),
+        (["features.numbers=standard"], None),
         (["features.numbers=quantile"], "quantile, bins=32"),
         (["features.numbers=piecewise", "features.bins=16"], "piecewise, bins=16"),
     ],

@@ -32,8 +32,11 @@ OLD = {
 
 
 def test_summary_is_written_as_it_was_read() -> None:
-    text = json.dumps(OLD, indent=2) + "\n"
+    """An older one gets the keys of today at their defaults."""
+    today = OLD | {"champion": {"kind": "refit", "networks": 1}, "references": []}
+    text = json.dumps(today, indent=2) + "\n"
     assert StudySummary.from_json(text).to_json() == text
+    assert StudySummary.from_json(json.dumps(OLD)).to_json() == text
 
 
 def test_summary_of_another_release_is_read_without_the_keys_that_it_lacks_or_has_more() -> None:

@@ -19,7 +19,13 @@ TASKS = ("cat_species", "house_price", "cat_age_bands", "animals_together", "cat
 
 @pytest.mark.parametrize("task", TASKS)
 def test_references_are_scored_on_the_folds_and_the_test_rows_of_the_search(task: str, store: Path) -> None:
-    folder = search(store, f"task={task}", *(TABLE_TINY if task == "house_price" else TINY), "budget.trials=1")
+    folder = search(
+        store,
+        f"task={task}",
+        *(TABLE_TINY if task == "house_price" else TINY),
+        "budget.trials=1",
+        "references=[trees,linear]",
+    )
     summary = json.loads((folder / "summary.json").read_text())
     names = [each["name"] for each in summary["references"]]
     assert names == (["trees", "linear"] if task == "house_price" else ["linear"])
