@@ -26,12 +26,11 @@ network   model.layers  nodes  shape  activation  dropout  norm  residual
 training  training.epochs  batch_size  learning_rate  weight_decay  patience
           optimizer={optimizer}  flip  shift  label_smoothing
           schedule  warmup_ratio  ema_decay  gradient_clip  (or ranges)
-splits    cv.folds=5  cv.repeats=1  cv.test=0.2
-budget    budget.trials=20  budget.minutes=null
+splits    cv.folds=5  cv.repeats=1  cv.test=0.2   budget.trials=20
 result    champion=refit | fold_average | ensemble   references=[trees,linear]
 where     store=mlruns   study=<name>   cache.max_gb=20   tracking.uri=
           compute=auto | cpu | gpu   compute.precision=auto | fp32 | bf16
-          compute.workers=1 | auto   compute.stack=auto
+          compute.workers=1 | auto   compute.stack=auto   budget.minutes=null
 
   python -m pipeline.search task=images dataset.root=my_photos
   python -m pipeline.search task=table dataset.file=a.csv dataset.target=price \\

@@ -212,7 +212,7 @@ def test_help_fits_on_a_screen() -> None:
     lines = done.stdout.splitlines()
     assert len(lines) <= 30
     assert max(map(len, lines)) <= 80
-    assert sum(line.startswith("  python -m pipeline.search") for line in lines) == 4
+    assert sum(line.startswith("  python -m pipeline.search") for line in lines) == 3
 
 
 def test_cfg_job_shows_the_configuration_with_replaced_ranges() -> None:

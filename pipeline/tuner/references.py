@@ -59,7 +59,9 @@ def _build_linear(problem: Problem, seed: int) -> Any:
     n_numbers = table.numbers.shape[1]
     numbers = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
     codes = OneHotEncoder(handle_unknown="ignore")
-    columns = [("numbers", numbers, slice(0, n_numbers)), ("codes", codes, slice(n_numbers, None))]
+    columns = [("numbers", numbers, slice(0, n_numbers))] if n_numbers else []
+    if table.levels:
+        columns.append(("codes", codes, slice(n_numbers, None)))
     return make_pipeline(ColumnTransformer(columns), estimator)
 
 

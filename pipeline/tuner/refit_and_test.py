@@ -15,6 +15,7 @@ from pipeline.artifact.model_files import ARCHITECTURE_FILE, PARAMETERS_FILE, Tr
 from pipeline.config.schema import Search
 from pipeline.preprocessing import Constants
 from pipeline.runtime import seeds
+from pipeline.runtime.errors import describe_error
 from pipeline.runtime.progress_bars import spinner
 from pipeline.study.intervals import CONFIDENCE_LEVEL, bootstrap_interval, wilson_interval
 from pipeline.study.problem import Problem
@@ -104,8 +105,8 @@ class FinalEvaluation:
             try:
                 with spinner(f"training a reference: {kind.title}"):
                     trained = trainer.train(kind, limit_seconds)
-            except ReferenceTooSlowError as error:
-                self.print(f"reference {name} is left out: {error}")
+            except (ReferenceTooSlowError, ValueError) as error:  # what scikit-learn refuses costs no search
+                self.print(f"reference {name} is left out: {describe_error(error)}")
                 continue
             limit_seconds -= trained.seconds
             yield self._summarize_reference(name, trained)
