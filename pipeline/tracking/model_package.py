@@ -77,7 +77,9 @@ def build_input_example(description: StudyDescription, parameters_file: Path) ->
         buffer = io.BytesIO()
         Image.new("RGB", (8, 8), "gray").save(buffer, "PNG")
         return pd.DataFrame({IMAGE_COLUMN: [base64.b64encode(buffer.getvalue()).decode()]})
-    medians = load_file(parameters_file)["input.median"].tolist()
+    named = load_file(parameters_file)
+    first_network = "networks.0." if "networks.0.input.median" in named else ""  # of an ensemble
+    medians = named[f"{first_network}input.median"].tolist()
     numbers = dict(zip(inputs["numbers"], medians, strict=True))
     dates = {column.name: _median_date(column, numbers) for column in _date_columns(inputs)}
     first_levels = [levels[0] if levels else None for levels in inputs["levels"]]
