@@ -4,6 +4,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,14 +25,15 @@ from pipeline.study.problem import Problem
 
 Matrix = NDArray[np.float32]
 N_TIMED_ROWS = 2_000  # of a first fit, from which the time of the others is estimated
+MAX_MATRIX_VALUES = 2**27  # of images: half a GiB as float32, which scikit-learn copies
 MAX_TREE_LEVELS = 255  # of a category, in scikit-learn's trees
 
 
 @dataclass(frozen=True)
 class ReferenceKind:
-    """Kind of reference; build_estimator: from the problem to an estimator that is not fitted.
+    """Kind of reference; title: its name in tables and in the report.
 
-    title: scikit-learn's name of it, for tables alone or for all inputs.
+    build_estimator: returns an estimator that is not fitted, for a problem and a seed.
     """
 
     title: str
@@ -81,8 +83,8 @@ class ReferencePredictions:
     seconds: float
 
 
-class ReferenceTooSlowError(Exception):
-    """Reference that would take longer than its limit."""
+class ReferenceTooLargeError(Exception):
+    """Reference that would take more time or memory than its limit."""
 
 
 class ReferenceTrainer:
@@ -91,18 +93,27 @@ class ReferenceTrainer:
     def __init__(self, problem: Problem, seed: int) -> None:
         self.problem = problem
         self.seed = seed
-        self.matrix = _to_matrix(problem.examples.inputs)
         head = problem.task.head
         targets = torch.from_numpy(np.array(problem.examples.targets))
         # of bands, the index of each; every other head's targets are what scikit-learn takes
         self.targets = (head.find_bands(targets) if isinstance(head, BandsHead) else targets).numpy()
+
+    @cached_property
+    def matrix(self) -> Matrix:
+        """Return the inputs, float32 [N, columns]; raises ReferenceTooLargeError before it takes the memory."""
+        inputs = self.problem.examples.inputs
+        n_values = inputs.pixels.size if isinstance(inputs, Images) else 0  # the others are in memory already
+        if n_values > MAX_MATRIX_VALUES:
+            size, limit = (4 * count / 2**30 for count in (n_values, MAX_MATRIX_VALUES))
+            raise ReferenceTooLargeError(f"its inputs would take {size:,.1f} GiB; the limit is {limit:.1f} GiB")
+        return _to_matrix(inputs)
 
     def is_for(self, kind: ReferenceKind) -> bool:
         """Return whether a kind of reference can read the inputs."""
         return isinstance(self.problem.examples.inputs, Table) or not kind.is_for_tables_alone
 
     def train(self, kind: ReferenceKind, limit_seconds: float) -> ReferencePredictions:
-        """Train on each fold and on all development rows, and predict; raises ReferenceTooSlowError."""
+        """Train on each fold and on all development rows, and predict; raises ReferenceTooLargeError."""
         start_time = time.monotonic()
         splits = self.problem.splits
         self._check_time(kind, limit_seconds)
@@ -111,7 +122,7 @@ class ReferenceTrainer:
         return ReferencePredictions(kind.title, folds, test, time.monotonic() - start_time)
 
     def _check_time(self, kind: ReferenceKind, limit_seconds: float) -> None:
-        """Fit on a part of the rows, and raise ReferenceTooSlowError if all fits would take longer than the limit."""
+        """Fit on a part of the rows, and raise ReferenceTooLargeError if all fits would take longer than the limit."""
         splits = self.problem.splits
         rows = np.random.default_rng(self.seed).permutation(splits.development)[:N_TIMED_ROWS]
         start_time = time.monotonic()
@@ -119,7 +130,7 @@ class ReferenceTrainer:
         n_rows = len(splits.development) + sum(len(fold.train) for fold in splits.folds)
         seconds = (time.monotonic() - start_time) * n_rows / len(rows)
         if seconds > limit_seconds:
-            raise ReferenceTooSlowError(f"it would take about {seconds:,.0f} s; the limit is {limit_seconds:,.0f} s")
+            raise ReferenceTooLargeError(f"it would take about {seconds:,.0f} s; the limit is {limit_seconds:,.0f} s")
 
     def _fit_predict(self, kind: ReferenceKind, train: NDArray[np.int64], rows: NDArray[np.int64]) -> Tensor:
         inputs = self.matrix[train]
