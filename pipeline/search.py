@@ -10,7 +10,7 @@ from pipeline.tracking.process import Tracker
 
 HELP = """\
 How many layers and nodes? Compares networks by cross-validation, logs every
-trial to MLflow, and trains the best one on all rows but the test set.
+trial to MLflow, and tests the best one once on rows held out from all of it.
 
   python -m pipeline.search task=<name> [key=value ...] [--config-dir <folder>]
 

@@ -115,4 +115,6 @@ def build_metric_tiles(summary: StudySummary, table: TrialTable) -> list[tuple[s
     depth = format_layers(count_layers(table.best))
     network = describe_network(table.best)
     layers = network if network == depth else f"{depth}: {network}"
-    return [*tiles, ("parameters", f"{summary.parameters:,}", f"{layers}; {note}")]
+    n_networks = summary.champion.networks
+    averaged = f"{n_networks} networks, whose predictions are averaged; " if n_networks > 1 else ""
+    return [*tiles, ("parameters", f"{summary.parameters:,}", f"{averaged}{layers}; {note}")]

@@ -60,6 +60,13 @@ def format_trial_counts(trials: TrialCounts) -> str:
     return f"{pluralize(trials.total, 'trial')} ({', '.join(parts)})"
 
 
+def format_size(summary: StudySummary) -> str:
+    """Return the number of parameters of the final model and, if there are several, of its networks."""
+    n_networks = summary.champion.networks
+    networks = f" in {n_networks} networks, whose predictions are averaged" if n_networks > 1 else ""
+    return f"{summary.parameters:,} parameters{networks}"
+
+
 def format_times(count: int) -> str:
     """Return "once" or "2 times"."""
     return "once" if count == 1 else f"{count} times"

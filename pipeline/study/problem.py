@@ -3,11 +3,12 @@
 import hashlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from pipeline import data, preprocessing
 from pipeline.artifact.architecture import MAX_PARAMETERS
@@ -53,15 +54,22 @@ class Problem:
     @property
     def constant_score(self) -> float:
         """Return the constant baseline's score in cross-validation: the mean over the folds."""
-        head = self.task.head
-        metric = self.task.metric
-        scores = []
+        predictions = []
         for fold in self.splits.folds:
-            train_targets = self.examples.targets[fold.train]
-            targets = self.task.targets[fold.validation]
-            predictions = head.constant_prediction(train_targets, metric).expand(len(targets), -1)
-            scores.append(head.score(metric, predictions, targets, head.fit(train_targets)))
+            constant = self.task.head.constant_prediction(self.examples.targets[fold.train], self.task.metric)
+            predictions.append(constant.expand(len(fold.validation), -1))
+        scores = self.score_folds(predictions)
         return math.fsum(scores) / len(scores)
+
+    def score_folds(self, predictions: Sequence[Tensor]) -> list[float]:
+        """Return the score of each fold from the predictions of its V validation rows, [V, columns]."""
+        head = self.task.head
+        scores = []
+        for fold, fold_predictions in zip(self.splits.folds, predictions, strict=True):
+            targets = self.task.targets[fold.validation]
+            constants = head.fit(self.examples.targets[fold.train])
+            scores.append(head.score(self.task.metric, fold_predictions, targets, constants))
+        return scores
 
     def fold_data_builder(self) -> FoldDataBuilder:
         """Return a builder of the tensors of its folds."""

@@ -112,7 +112,7 @@ def _summarize_result(description: StudyDescription, summary: StudySummary) -> s
     layers = formatting.format_hidden_layers(summary.best)
     network = layers if "hidden" in layers else f"hidden layers {layers}"
     return (
-        f"**Trial {summary.best.number} won: {network}; {summary.parameters:,} parameters.** "
+        f"**Trial {summary.best.number} won: {network}; {formatting.format_size(summary)}.** "
         f"On {test.rows:,} held-out rows: **{metric.title} {metric.format(test.value)}{unit}** "
         f"(95 % interval {metric.format(test.low)} to {metric.format(test.high)}).{_summarize_gain(summary, unit)}"
     )

@@ -46,6 +46,8 @@ class TrialCheckpoint:
             trial_states.append({"curve": curve, "best": trial.best_epoch, "ending": trial.stop_reason})
             for fold, state in enumerate(trial.fold_weights):
                 tensors |= {f"{index}.{fold}.best.{name}": value for name, value in state.items()}
+            for fold, predictions in enumerate(trial.fold_predictions):
+                tensors[f"{index}.{fold}.predictions.best"] = predictions
             for fold in range(fold_count if trial.stop_reason is None else 0):
                 state = stack.training_state(member)
                 tensors |= {f"{index}.{fold}.stack.{name}": value for name, value in state.items()}
@@ -59,6 +61,7 @@ class TrialCheckpoint:
             trial.best_epoch = state["best"]
             trial.stop_reason = state["ending"]
             trial.fold_weights = tuple(self._fold_states(index, "best"))
+            trial.fold_predictions = tuple(state["best"] for state in self._fold_states(index, "predictions"))
 
     def restore_stack(self, stack: NetworkStack, trial_indices: Sequence[int]) -> None:
         """Set a new stack of the running trials at these indices to this checkpoint."""
@@ -105,7 +108,7 @@ class CheckpointStore:
                 state = json.loads(metadata["state"])
                 trial_indices = [state["trials"].index(list(trial)) for trial in hyperparameters.items()]
                 tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 -- no mapping
-                if metadata["sha256"] == _compute_digest(metadata["state"], tensors):
+                if metadata["sha256"] == compute_digest(metadata["state"], tensors):
                     checkpoint = TrialCheckpoint(tuple(state["position"]), state["courses"], tensors)
                     checkpoints.append(checkpoint.select_trials(trial_indices))
         return max(checkpoints, key=lambda checkpoint: checkpoint.position, default=None)
@@ -120,7 +123,7 @@ class CheckpointStore:
         try:
             self.folder.mkdir(exist_ok=True)
             with atomic_path(path) as temporary:
-                save_file(tensors, temporary, {"state": state_json, "sha256": _compute_digest(state_json, tensors)})
+                save_file(tensors, temporary, {"state": state_json, "sha256": compute_digest(state_json, tensors)})
         except (SafetensorError, OSError) as error:
             raise FileWriteError(f"{path}: cannot be written ({error})") from None
 
@@ -135,7 +138,8 @@ class CheckpointStore:
             path.unlink(missing_ok=True)
 
 
-def _compute_digest(state_json: str, tensors: Mapping[str, Tensor]) -> str:
+def compute_digest(state_json: str, tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of a text and of named tensors, as hexadecimal digits."""
     digest = hashlib.sha256(state_json.encode())
     for name, value in sorted(tensors.items()):
         digest.update(name.encode())

@@ -134,9 +134,10 @@ class _TrialsFit:
         except SearchInterrupted:
             self._save_checkpoint()
             raise
-        for trial, start, result, is_pruned in zip(self.running, starts, epoch_results, prune_decisions, strict=True):
+        for trial, part, result, is_pruned in zip(self.running, slices, epoch_results, prune_decisions, strict=True):
             if trial.record_epoch(result, is_pruned):
-                trial.fold_weights = tuple(self.stack.state_dict(start + fold) for fold in range(self.fold_count))
+                trial.fold_weights = tuple(self.stack.state_dict(member) for member in range(part.start, part.stop))
+                trial.fold_predictions = tuple(predictions[part])
         self._drop_finished()
         return bool(self.running)
 

@@ -25,13 +25,14 @@ class TrialResult:
     """Result of a trial.
 
     best_epoch: the epoch (from 1) with the best mean score over the folds; 0 if no score is finite.
-    fold_weights: the weights of each fold after that epoch.
+    fold_weights: the weights of each fold after that epoch; fold_predictions: those of its validation rows then.
     """
 
     epoch_results: tuple[EpochResult, ...]
     best_epoch: int
     stop_reason: StopReason
     fold_weights: tuple[StateDict, ...]
+    fold_predictions: tuple[Tensor, ...] = ()
 
     @property
     def value(self) -> float:
@@ -69,13 +70,15 @@ class RunningTrial:
         self.epoch_results: list[EpochResult] = []
         self.best_epoch = 0
         self.fold_weights: tuple[StateDict, ...] = ()
+        self.fold_predictions: tuple[Tensor, ...] = ()
         self.stop_reason: StopReason | None = None
 
     @property
     def result(self) -> TrialResult:
         """Return the result of a trial that has ended."""
         assert self.stop_reason is not None
-        return TrialResult(tuple(self.epoch_results), self.best_epoch, self.stop_reason, self.fold_weights)
+        best = (self.fold_weights, self.fold_predictions)
+        return TrialResult(tuple(self.epoch_results), self.best_epoch, self.stop_reason, *best)
 
     def score_epoch(self, losses: Tensor, predictions: Sequence[Tensor], members: Sequence[Member]) -> EpochResult:
         """Return the epoch's result from the losses, float [members], and the predictions of each member."""

@@ -9,22 +9,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.model import Model
 from pipeline.config.schema import ComputeConfig
 from pipeline.runtime import seeds
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import FileWriteError
 from pipeline.runtime.parallel import available_cores
-from pipeline.study.problem import Problem
 from pipeline.study.study import TrialProposal
 from pipeline.training.checkpoints import CheckpointPolicy, CheckpointStore
 from pipeline.training.device import Device
 from pipeline.training.engine import FoldData, StreamSeeds
 from pipeline.training.epoch import EpochResult
 from pipeline.training.fit import cross_validate_trials
-from pipeline.training.trials import PruneCallback, TrialResult, TrialSpec
+from pipeline.training.trials import PredictionTask, PruneCallback, TrialResult, TrialSpec
 from pipeline.tuner.fold_weights import save_fold_weights
-from pipeline.tuner.out_of_fold import predict_out_of_fold, save_out_of_fold
+from pipeline.tuner.out_of_fold import save_out_of_fold
 
 AVAILABLE_CORES = available_cores()  # before this process is pinned to some of them
 WORKER_END_SECONDS = 4  # a worker writes its checkpoints in that time; then it is killed
@@ -53,15 +51,13 @@ class InProcessExecutor:
     """
 
     def __init__(
-        self, problem: Problem, folds: Sequence[FoldData], seed: int, folder: Path, check_stop: Callable[[], None]
+        self, task: PredictionTask, folds: Sequence[FoldData], seed: int, folder: Path, check_stop: Callable[[], None]
     ) -> None:
-        self.problem = problem
-        self.task = problem.task
+        self.task = task
         self.folds = folds
         self.seed = seed
         self.check_stop = check_stop
         self.checkpoints = CheckpointStore(folder)
-        self.last_models: list[Model] = []
         self.last_results: list[TrialResult] = []
 
     def train(self, proposals: Sequence[TrialProposal], prune_callbacks: Sequence[PruneCallback]) -> list[TrialResult]:
@@ -74,14 +70,12 @@ class InProcessExecutor:
             trials.append(TrialSpec(candidate.model, candidate.training, stream_seeds, prune_callback))
         trial_keys = {proposal.number: repr(dict(proposal.candidate.hyperparameters)) for proposal in proposals}
         checkpoint_policy = CheckpointPolicy(self.checkpoints, trial_keys, self.check_stop)
-        self.last_models = [trial.model for trial in trials]
         self.last_results = cross_validate_trials(self.task, self.folds, trials, checkpoint_policy)
         return self.last_results
 
     def save_out_of_fold(self, index: int, file: Path) -> None:
         """Write the out-of-fold predictions of one of the trials of the last `train` call."""
-        fold_weights = self.last_results[index].fold_weights
-        save_out_of_fold(file, predict_out_of_fold(self.problem, self.last_models[index], fold_weights))
+        save_out_of_fold(file, self.last_results[index].fold_predictions)
 
     def save_weights(self, index: int, folder: Path) -> None:
         """Write each fold's weights of one of the trials of the last `train` call into `folder`."""

@@ -4,14 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from pipeline.artifact.architecture import Architecture, EnsembleMember, build_architecture
 from pipeline.artifact.model_files import TrainedModel, TrainedNetwork
 from pipeline.config.final_models import FinalModelKind
 from pipeline.config.model import Model
-from pipeline.preprocessing import Constants
 from pipeline.runtime import seeds
 from pipeline.runtime.progress_bars import progress_bar
 from pipeline.study import space
@@ -40,7 +38,7 @@ class FinalModelBuilder:
         self.folder = folder
         self.trials = {trial.number: trial for trial in trials}
         self.data_builder = problem.fold_data_builder()
-        self.development_data = self.data_builder.build_refit_data(problem.splits.development)
+        self.target_constants = problem.task.head.fit(problem.examples.targets[problem.splits.development])
 
     def build(self, kind: FinalModelKind, trial: TrialRecord, label: str) -> TrainedModel:
         """Return the final model of a trial; label: what the progress bar calls it."""
@@ -51,12 +49,13 @@ class FinalModelBuilder:
     def refit(self, trial: TrialRecord, label: str) -> TrainedModel:
         """Return one network, trained on all development rows for the epochs that cross-validation chose."""
         candidate = space.from_hyperparameters(trial.hyperparameters)
-        member = Member(candidate.model, candidate.training, self._stream_seeds(trial), self.development_data)
+        data = self.data_builder.build_refit_data(self.problem.splits.development)
+        member = Member(candidate.model, candidate.training, self._stream_seeds(trial), data)
         with progress_bar(f"training the {label} on all rows", trial.epoch) as on_epoch:
             weights = refit(self.problem.task, member, trial.epoch, on_epoch)
-        input_constants = _to_cpu(self.development_data.input_constants)
+        input_constants = {name: value.cpu() for name, value in data.input_constants.items()}
         architecture = self._build_architecture(candidate.model)
-        return TrainedModel.from_network(architecture, weights, input_constants, self.development_data.target_constants)
+        return TrainedModel.from_network(architecture, weights, input_constants, data.target_constants)
 
     def average_folds(self, trial: TrialRecord) -> TrainedModel:
         """Return the mean of the networks that cross-validation trained; no row of the test set is in any fold."""
@@ -76,14 +75,8 @@ class FinalModelBuilder:
 
     def _score_out_of_fold(self, predictions: Sequence[Tensor]) -> float:
         """Return the mean score over the folds, or the mean error with a minus sign: more is better."""
-        head = self.problem.task.head
-        metric = self.problem.task.metric
-        scores = []
-        for fold, each in zip(self.problem.splits.folds, predictions, strict=True):
-            targets = self.problem.task.targets[torch.from_numpy(fold.validation)]
-            constants = head.fit(self.problem.examples.targets[fold.train])
-            scores.append(head.score(metric, each, targets, constants))
-        return metric.improvement(math.fsum(scores) / len(scores), 0.0)
+        scores = self.problem.score_folds(predictions)
+        return self.problem.task.metric.improvement(math.fsum(scores) / len(scores), 0.0)
 
     def _average(self, weights: Mapping[int, int]) -> TrainedModel:
         """Return the mean of the fold networks of trials, given the weight of each trial by its number."""
@@ -95,7 +88,7 @@ class FinalModelBuilder:
             members.append(EnsembleMember(fold_networks[0].model, networks=len(fold_networks), weight=weight))
         ensemble = tuple(members)
         architecture = self._build_architecture(ensemble[0].model, ensemble)
-        return TrainedModel(architecture, tuple(networks), self.development_data.target_constants)
+        return TrainedModel(architecture, tuple(networks), self.target_constants)
 
     def _load_networks(self, trial: TrialRecord) -> list[TrainedNetwork]:
         """Return the fold networks of a trial, trained again if their weights are not saved."""
@@ -111,10 +104,14 @@ class FinalModelBuilder:
         """Train the fold networks of a trial again: the same seeds and number of epochs give the same weights."""
         n_epochs = len(trial.epoch_results)
         folds = self.data_builder.build_folds(self.problem.splits)
-        spec = TrialSpec(
-            candidate.model, candidate.training, self._stream_seeds(trial), lambda scores: len(scores) >= n_epochs
-        )
-        (result,) = cross_validate_trials(self.problem.task, folds, [spec])
+        with progress_bar(f"training the folds of trial {trial.number} again", n_epochs) as on_epoch:
+
+            def is_last_epoch(mean_scores: Sequence[float]) -> bool:
+                on_epoch(1)
+                return len(mean_scores) >= n_epochs
+
+            spec = TrialSpec(candidate.model, candidate.training, self._stream_seeds(trial), is_last_epoch)
+            (result,) = cross_validate_trials(self.problem.task, folds, [spec])
         return list(result.fold_weights)
 
     def _stream_seeds(self, trial: TrialRecord) -> StreamSeeds:
@@ -124,7 +121,3 @@ class FinalModelBuilder:
         task = self.problem.task
         synthetic = self.problem.examples.is_synthetic
         return build_architecture(self.task, task.inputs, model, task.head, synthetic=synthetic, ensemble=ensemble)
-
-
-def _to_cpu(constants: Constants) -> Constants:
-    return {name: value.cpu() for name, value in constants.items()}

@@ -77,7 +77,9 @@ class FinalEvaluation:
         if baseline is not None:
             score = test_score
             if baseline.number != best.number:
-                score = self._score_on_test(self.builder.build(self.kind, baseline, "baseline"), n_test_evaluations)
+                # One trial cannot be an ensemble: beside one, the baseline is the mean of its own folds.
+                kind = "fold_average" if self.kind == "ensemble" else self.kind
+                score = self._score_on_test(self.builder.build(kind, baseline, "baseline"), n_test_evaluations)
             baseline_test = IntervalScore(score.value, score.low, score.high)
         architecture = winner.save(self.folder / "model")
         return RefitResult(
@@ -91,11 +93,11 @@ class FinalEvaluation:
         )
 
     def _evaluate_references(self, limit_seconds: float) -> Iterator[ReferenceSummary]:
-        """Yield the scores of the references that the search names; one that is too slow is left out with a line."""
+        """Yield the scores of the references that the search names; one that is too large is left out with a line."""
         if not self.reference_names:
             return
         # Here, since scikit-learn's models take a second to import.
-        from pipeline.tuner.references import REFERENCE_KINDS, ReferenceTooSlowError, ReferenceTrainer
+        from pipeline.tuner.references import REFERENCE_KINDS, ReferenceTooLargeError, ReferenceTrainer
 
         trainer = ReferenceTrainer(self.problem, self.seed)
         for name in self.reference_names:
@@ -105,21 +107,16 @@ class FinalEvaluation:
             try:
                 with spinner(f"training a reference: {kind.title}"):
                     trained = trainer.train(kind, limit_seconds)
-            except (ReferenceTooSlowError, ValueError) as error:  # what scikit-learn refuses costs no search
+            except (ReferenceTooLargeError, ValueError) as error:  # what scikit-learn refuses costs no search
                 self.print(f"reference {name} is left out: {describe_error(error)}")
                 continue
             limit_seconds -= trained.seconds
             yield self._summarize_reference(name, trained)
 
     def _summarize_reference(self, name: str, trained: ReferencePredictions) -> ReferenceSummary:
-        fold_scores = []
-        for fold, predictions in zip(self.problem.splits.folds, trained.folds, strict=True):
-            constants = self.head.fit(self.problem.examples.targets[fold.train])
-            targets = self.problem.task.targets[fold.validation]
-            fold_scores.append(self.head.score(self.metric, predictions, targets, constants))
-        constants = self.builder.development_data.target_constants
+        constants = self.builder.target_constants
         value = self.head.score(self.metric, trained.test, self.test_targets, constants)
-        scores = CrossValidationScore.from_folds(self.metric, fold_scores, self.n_repeats)
+        scores = CrossValidationScore.from_folds(self.metric, self.problem.score_folds(trained.folds), self.n_repeats)
         test = IntervalScore(value, *self._confidence_interval(value, trained.test, constants))
         return ReferenceSummary(name, trained.title, scores, test, round(trained.seconds, 3))
 
@@ -157,6 +154,4 @@ class FinalEvaluation:
         development_targets = self.problem.examples.targets[self.problem.splits.development]
         prediction = self.head.constant_prediction(development_targets, self.metric)
         predictions = prediction.expand(len(self.test_targets), -1)
-        return self.head.score(
-            self.metric, predictions, self.test_targets, self.builder.development_data.target_constants
-        )
+        return self.head.score(self.metric, predictions, self.test_targets, self.builder.target_constants)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.study.formatting import format_rows, format_times, format_trial_counts
+from pipeline.study.formatting import format_rows, format_size, format_times, format_trial_counts
 from pipeline.study.summary import StudySummary
 
 
@@ -23,6 +23,6 @@ def print_results(console: Console, summary: StudySummary, commands: Mapping[str
     console.print(f"{caveat}; test set evaluated {format_times(test.evaluations)}.")
     seconds = summary.seconds
     timing = f"{seconds.training:,.0f} s for the trials, {seconds.total:,.0f} s in total"
-    console.print(f"{summary.parameters:,} parameters; {test.rows:,} test rows; {timing}.")
+    console.print(f"{format_size(summary)}; {test.rows:,} test rows; {timing}.")
     for label, command in commands.items():
         console.print(f"{label:<8}{command}", soft_wrap=True, markup=False)

@@ -150,7 +150,7 @@ def _start_executors(prepared: PreparedSearch, signal_guard: SignalGuard) -> Ite
     builder = problem.fold_data_builder()
     if prepared.n_workers == 1:
         folds = builder.build_folds(problem.splits)
-        yield [InProcessExecutor(problem, folds, search.seed, folder, signal_guard.raise_if_interrupted)]
+        yield [InProcessExecutor(problem.task, folds, search.seed, folder, signal_guard.raise_if_interrupted)]
         return
     builder.check_memory(problem.splits, prepared.n_workers)
     indices = range(prepared.n_workers)

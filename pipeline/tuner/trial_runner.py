@@ -168,7 +168,7 @@ class TrialRunner:
     def _tell_study(
         self, slot: int, proposals: Sequence[TrialProposal], results: Sequence[TrialResult | Exception], seconds: float
     ) -> None:
-        """Record the results of trials, `seconds` each, and keep the weights of the best trial alone."""
+        """Record the results of trials, `seconds` each, and delete the weights that are not needed any more."""
         with self.tell_lock:
             for index, (proposal, result) in enumerate(zip(proposals, results, strict=True)):
                 n_parameters = count_parameters(self.n_features, proposal.candidate.model, self.n_outputs)
@@ -184,10 +184,15 @@ class TrialRunner:
                     raise RepeatedFailureError(message) from None
                 best = self.study.best_trial
                 self.display.finish_trial(trial, best)
-                for folder in self.weights_folder.glob("*"):
-                    if best is not None and folder.name != str(best.number):
-                        shutil.rmtree(folder)
+                self._delete_weights_except(best)
                 self._check_repeated_failure(trial)
+
+    def _delete_weights_except(self, best: TrialRecord | None) -> None:
+        """Delete the fold weights of all trials but the best, and the baseline if its fold networks are averaged."""
+        baseline = [] if self.study.search.champion == "refit" else ["0"]
+        for folder in self.weights_folder.glob("*"):
+            if best is not None and folder.name not in (str(best.number), *baseline):
+                shutil.rmtree(folder)
 
     def _check_repeated_failure(self, trial: TrialRecord) -> None:
         """Raise RepeatedFailureError if the latest three trials failed with one type of error."""

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> None:
     ):
         folds = problem.fold_data_builder().build_folds(problem.splits)
         check_stop = signal_guard.raise_if_interrupted
-        executor = InProcessExecutor(problem, folds, search.seed, Path(folder), check_stop)
+        executor = InProcessExecutor(problem.task, folds, search.seed, Path(folder), check_stop)
         _send(replies, {"ready": problem.fingerprint})
         for line in sys.stdin:
             try:

@@ -67,6 +67,8 @@ def test_fold_networks_that_are_not_saved_are_trained_again_to_the_same_weights(
     words = ("task=cat_species", *TINY, "budget.trials=3", "champion=fold_average")
     folder = search(store, *words)
     files = {file.name: file.read_bytes() for file in (folder / "model").iterdir()}
+    best = read_summary(folder)["best"]["number"]
+    assert {each.name for each in (folder / "leader").iterdir()} == {"0", str(best)}
     shutil.rmtree(folder / "leader")
     shutil.rmtree(folder / "model")
     (folder / "summary.json").unlink()
@@ -95,6 +97,9 @@ def test_ensemble_predicts_the_weighted_mean_of_its_members(store: Path, tmp_pat
     assert len(list((folder / "out_of_fold").iterdir())) == 6
     assert ensemble[0].model == model.architecture.model
     assert summary["champion"] == {"kind": "ensemble", "networks": 3 * len(ensemble)}
+    alone = search(store, "task=cat_species", *TINY, "budget.trials=6", "champion=fold_average", "training.epochs=6")
+    assert alone == folder
+    assert read_summary(alone)["baseline"]["test"] == summary["baseline"]["test"]
     assert sum(each.weight for each in ensemble) <= 8
     assert sum(model.architecture.network_weights) == pytest.approx(1)
     raw = build_problem(read_search(["task=cat_species", *TINY, f"store={store}"])).examples.inputs.take(np.arange(9))
