@@ -20,6 +20,8 @@ from pipeline.artifact.model_files import ARCHITECTURE_FILE, PARAMETERS_FILE, Mo
 from pipeline.config.heads import NumberConfig, SoftmaxConfig
 from pipeline.config.model import Convolutions, Model
 from pipeline.config.schema import NumberEncoding, Training
+from pipeline.models.heads import AnyHead, NumberHead, SoftmaxHead
+from pipeline.preprocessing import ImageInputs
 from pipeline.training.engine import Member, StreamSeeds
 from pipeline.training.fit import refit
 from tests.conftest import picture_examples, question, table_examples
@@ -96,6 +98,20 @@ def test_model_without_convolutions_does_not_have_the_word(folder: Path) -> None
     """So it is the file that it was before there were any, and those written then are read."""
     assert json.loads((folder / ARCHITECTURE_FILE).read_text())["model"].keys() == {"hidden", "activation", "dropout"}
     assert model_files.load_trained_model(folder).architecture.model.convolutions is None
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (NumberHead("number", "relu", "l1", "USD"), 1),
+        (NumberHead("number", "relu", "l1", "USD", "log"), 2),
+        (NumberHead("number", "relu", "quantile", "USD", quantile=0.9), 2),
+        (SoftmaxHead("softmax", ("a", "b")), 1),
+        (SoftmaxHead("softmax", ("a", "b"), balance=True), 2),
+    ],
+)
+def test_model_has_the_first_format_that_holds_its_head(head: AnyHead, expected: int) -> None:
+    assert build_architecture("task", ImageInputs("pictures", 8), HIDDEN, head).format == expected
 
 
 def test_model_of_a_table_has_the_first_format_that_holds_its_inputs(tmp_path: Path) -> None:

@@ -177,6 +177,7 @@ def renamed(found: dict[str, Any], old: str, new: str) -> None:
 
 
 WEIGHT, BIAS = "network.layers.0.weight", "network.layers.0.bias"
+MEMBER = {"model": {"hidden": [8, 4], "activation": "gelu", "dropout": 0.1}, "networks": 1, "weight": 1}
 NOT_OURS, NO_TENSORS = "does not belong to architecture.json", "must be a safetensors file"
 TOO_LONG = "must be JSON (Exceeds the limit"
 PAIRS: dict[str, tuple[Lay, str]] = {
@@ -293,6 +294,16 @@ PAIRS: dict[str, tuple[Lay, str]] = {
     "columns twice": (changed(inputs=table(numbers=["a", "a"])), "inputs.table.numbers: names must be unique"),
     "flag of no column": (changed(inputs=table(flagged=["z"])), "inputs.table: flagged: must be a subset of numbers"),
     "levels of no column": (changed(inputs=table(categories=[])), "inputs.table: levels: must have one list for each"),
+    "ensemble of format 1": (changed(ensemble=[MEMBER]), "format: must be 2 for this model; got 1"),
+    "ensemble of another model": (
+        changed(format=2, ensemble=[MEMBER | {"model": MEMBER["model"] | {"hidden": [3]}}]),
+        "ensemble: its first member must have the model of the file",
+    ),
+    "ensemble of too many networks": (
+        changed(format=2, ensemble=[MEMBER | {"networks": 600}] * 2),
+        "ensemble: must have at most 1,000 networks; got 1,200",
+    ),
+    "ensemble without its tensors": (changed(format=2, ensemble=[MEMBER]), "was trained with another architecture"),
     "bins of format 1": (
         changed(inputs=table(encoding="piecewise", bins=[3, 3])),
         "format: must be 2 for this model; got 1",
