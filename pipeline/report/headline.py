@@ -64,7 +64,7 @@ def _name_better_references(summary: StudySummary, table: TrialTable) -> str:
     better = [each for each in summary.references if table.improvement(each.test.value, value) > 0]
     if not better:
         return ""
-    scores = join_with_and([f"{each.title}, {table.format_value(each.test.value)}" for each in better])
+    scores = join_with_and([f"{each.title} ({table.format_value(each.test.value)})" for each in better])
     within = all(summary.test.low <= each.test.value <= summary.test.high for each in better)
     caveat = "; the difference is within the interval of the winner" if within else ""
     return f"Better than the winner on the same held-out rows: {scores}{caveat}."

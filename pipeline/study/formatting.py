@@ -63,7 +63,7 @@ def format_trial_counts(trials: TrialCounts) -> str:
 def format_size(summary: StudySummary) -> str:
     """Return the number of parameters of the final model and, if there are several, of its networks."""
     n_networks = summary.champion.networks
-    networks = f" in {n_networks} networks, whose predictions are averaged" if n_networks > 1 else ""
+    networks = f" in {n_networks} networks" if n_networks > 1 else ""
     return f"{summary.parameters:,} parameters{networks}"
 
 

@@ -68,7 +68,7 @@ def _build_linear(problem: Problem, seed: int) -> Any:
 
 
 REFERENCE_KINDS: Mapping[str, ReferenceKind] = {
-    "trees": ReferenceKind("gradient-boosted trees", is_for_tables_alone=True, build_estimator=_build_trees),
+    "trees": ReferenceKind("gradient boosting", is_for_tables_alone=True, build_estimator=_build_trees),
     "linear": ReferenceKind("linear model", is_for_tables_alone=False, build_estimator=_build_linear),
 }
 

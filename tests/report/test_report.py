@@ -93,14 +93,14 @@ def test_winner_is_compared_with_the_constant_baseline(constant: float, said: st
 @pytest.mark.parametrize(
     ("score", "said"),
     [
-        (0.9, "Better than the winner on the same held-out rows: gradient-boosted trees, 0.900. The winner of"),
-        (0.75, "trees, 0.750; the difference is within the interval of the winner. The winner of"),
+        (0.9, "Better than the winner on the same held-out rows: gradient boosting (0.900). The winner of"),
+        (0.75, "gradient boosting (0.750); the difference is within the interval of the winner. The winner of"),
         (0.65, None),
     ],
 )
 def test_reference_that_is_better_is_named_first(score: float, said: str | None) -> None:
     tested = SimpleNamespace(value=0.7, low=0.6, high=0.8, rows=100, metric="accuracy", evaluations=1)
-    reference = SimpleNamespace(title="gradient-boosted trees", test=SimpleNamespace(value=score))
+    reference = SimpleNamespace(title="gradient boosting", test=SimpleNamespace(value=score))
     constant_baseline = SimpleNamespace(value=0.5)
     summary = SimpleNamespace(test=tested, baseline=None, constant_baseline=constant_baseline, references=(reference,))
     words = headline.describe_winner(summary, tried(row(0, (0.7, 0.7, 0.7), 10)))
