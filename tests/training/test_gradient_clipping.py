@@ -119,3 +119,15 @@ def test_refuses_a_norm_of_zero() -> None:
     with pytest.raises(ConfigError) as error:
         read_search(["task=cat_species", "training.gradient_clip=0"])
     assert error.value.lines == ("training.gradient_clip: greater than 0; got 0",)
+
+
+def test_slot_of_any_shape_has_the_same_digits_in_a_stack_of_any_size() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(400):
+        slots, nodes, inputs, kept = (int(torch.randint(high, (), generator=generator)) for high in (14, 5, 70, 2))
+        shapes = [(16 * (nodes + 1), inputs + 1), (16 * (nodes + 1),)]
+        gradients = [torch.randn(slots + 2, *shape, generator=generator) for shape in shapes]
+        alone = [gradient[kept : kept + 1].clone() for gradient in gradients]
+        clip_gradients_(gradients, 0.1)
+        clip_gradients_(alone, 0.1)
+        assert all(torch.equal(own[0], gradient[kept]) for own, gradient in zip(alone, gradients, strict=True))

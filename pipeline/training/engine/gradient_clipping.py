@@ -13,8 +13,10 @@ def clip_gradients_(gradients: Sequence[Tensor], max_norm: float) -> None:
 
     gradients: [slots, ...] for each parameter (Pascanu et al. 2013, arXiv:1211.5063).
     """
-    parameter_norms = [torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients]
-    norms = torch.linalg.vector_norm(torch.stack(parameter_norms), dim=0)
-    scales = (max_norm / (norms + NORM_EPSILON)).clamp_(max=1)
-    for gradient in gradients:
-        gradient.mul_(scales.view(-1, *[1] * (gradient.dim() - 1)))
+    # Slot by slot: a norm over one dimension of all slots adds in another order with another number of slots (49 of
+    # 3,000 random stacks), so that a trial would depend on those beside it.
+    for slot_gradients in zip(*gradients, strict=True):
+        norm = torch.nn.utils.get_total_norm(slot_gradients)
+        scale = (max_norm / (norm + NORM_EPSILON)).clamp_(max=1)
+        for gradient in slot_gradients:
+            gradient.mul_(scale)
